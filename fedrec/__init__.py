@@ -1,0 +1,1 @@
+"""The fedrec library: no Flower, no network; see the README for the tree."""

@@ -1,0 +1,276 @@
+"""Settings of a run: frozen, validated where they are born, the same fields from TOML, ``--set`` and Flower.
+
+Privacy knobs (`PrivacySettings`, `SecureAggregationSettings`) stand apart from quality knobs and from speed knobs
+(`SpeedSettings`): changing a speed knob never changes a result beyond rounding, nor any claim.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fedrec.errors import ConfigError
+
+Engine = Literal["cohort", "grid", "flower"]
+Unit = Literal["user", "example"]
+Sampling = Literal["full", "poisson", "fixed"]
+Fusion = Literal["mean", "weighted", "concat-mlp", "gated", "attention"]
+Loss = Literal["sampled-softmax", "bpr", "bce", "mse"]
+GradSample = Literal["auto", "hooks", "ghost", "functional"]
+
+
+class Settings(BaseModel):
+    """Frozen; an unknown key is an error, so a typing slip never silently changes a run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunSettings(Settings):
+    """Which run this is. ``seed`` fixes everything but secrets; simulations also derive their noise from it."""
+
+    name: str = "run"
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    engine: Engine = "cohort"
+
+
+class TextSettings(Settings):
+    """How text becomes features. ``lsa``: trained tokenizer, TF-IDF, truncated SVD. ``minilm``: frozen
+    all-MiniLM-L6-v2 (extra ``pretrained``). ``tokens``: token ids for an encoder trained from scratch."""
+
+    encoder: Literal["lsa", "minilm", "tokens"] = "lsa"
+    dimension: int = Field(default=64, ge=2, le=1024)
+    vocabulary: int = Field(default=4096, ge=64, le=65536)
+    length: int = Field(default=48, ge=4, le=512, description="tokens kept of a text, for encoder 'tokens'")
+
+
+class ImageSettings(Settings):
+    """How a picture becomes features. ``statistics``: colour and edge statistics. ``pixels``: a small RGB array for
+    an encoder trained from scratch. Others are frozen backbones."""
+
+    encoder: Literal["statistics", "pixels", "efficientnet-lite0", "resnet18", "mobilenet-v3-small"] = "statistics"
+    dimension: int = Field(default=48, ge=2, le=2048)
+    size: int = Field(default=64, ge=16, le=512, description="side in pixels after resizing")
+
+
+class ContentSettings(Settings):
+    """Which modalities of an item are used, and how each is encoded."""
+
+    modalities: tuple[Literal["text", "image", "attributes"], ...] = ("text", "image", "attributes")
+    text: TextSettings = TextSettings()
+    image: ImageSettings = ImageSettings()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> ContentSettings:
+        if len(set(self.modalities)) != len(self.modalities):
+            raise ValueError("content.modalities names a modality twice")
+        return self
+
+
+class ModelSettings(Settings):
+    """The shared two-tower model. ``adapter`` adds a private vector per user that never leaves the device."""
+
+    preset: str = "fedrec"
+    tower: bool = Field(default=True, description="train the content tower at all")
+    dimension: int = Field(default=32, ge=2, le=512)
+    fusion: Fusion = "weighted"
+    text_encoder: Literal["head", "gru", "textcnn"] = "head"
+    image_encoder: Literal["head", "cnn"] = "head"
+    history: int = Field(default=64, ge=1, le=1024, description="events of a user that the user tower reads")
+    notes: bool = False
+    photos: bool = False
+    adapter: bool = False
+
+
+class BehaviourSettings(Settings):
+    """What collaboration adds through one-shot private sums: item popularity and item co-occurrence.
+
+    ``items``: the most popular items that take part in co-occurrence (0 = all). ``ridge``: EASE's lambda.
+    ``prior``: weight of the content kernel added to the co-occurrence before it is solved; ``prior_modalities``: the
+    weight of each modality in that kernel. ``weight``: share of the behaviour score in the final score, 0 to 1.
+    ``popularity_weight``: weight of log popularity, added to the final score.
+    """
+
+    popularity: bool = True
+    cooccurrence: bool = True
+    items: int = Field(default=0, ge=0)
+    rank: int = Field(default=0, ge=0, description="largest rank kept (0 = no limit)")
+    ridge: float = Field(default=100.0, gt=0)
+    normalise: float = Field(default=0.0, ge=0, le=1, description="each user adds x x^T / |x|^normalise")
+    prior: float = Field(default=0.0, ge=0)
+    prior_modalities: dict[str, float] = Field(default_factory=dict)
+    weight: float = Field(default=0.5, ge=0, le=1)
+    popularity_weight: float = Field(default=0.0, ge=0)
+
+
+class TrainingSettings(Settings):
+    """Rounds of model updates. ``cohort`` is the (expected) number of devices a round; 0 = all of them."""
+
+    rounds: int = Field(default=20, ge=0)
+    cohort: int = Field(default=0, ge=0)
+    sampling: Sampling = "full"
+    positives: int = Field(default=8, ge=1, le=512)
+    negatives: int = Field(default=128, ge=1, le=4096, description="size of the pool that every device gets")
+    loss: Loss = "sampled-softmax"
+    temperature: float = Field(default=0.1, gt=0)
+    optimiser: Literal["sgd", "momentum", "adam"] = "adam"
+    learning_rate: float = Field(default=0.01, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    personal_steps: int = Field(default=0, ge=0, description="on-device steps on the private parameters")
+
+
+class PrivacySettings(Settings):
+    """What is promised, to whom, and how the budget is split.
+
+    ``epsilon`` null means a run without noise, which claims nothing. ``delta`` null means N^-1.1, N the number of
+    privacy units. ``clip``: L2 bound of one row's model update. ``shares``: what part of the budget, as a part of
+    1/z^2 of a full-participation Gaussian, goes to each kind of query; they are normalised to sum 1.
+    """
+
+    unit: Unit = "user"
+    epsilon: float | None = Field(default=None, gt=0, le=100)
+    delta: float | None = Field(default=None, gt=0, lt=0.1)
+    clip: float = Field(default=1.0, gt=0)
+    noise_place: Literal["server"] = "server"
+    shares: dict[Literal["popularity", "cooccurrence", "training", "metrics"], float] = Field(
+        default_factory=lambda: {"popularity": 0.1, "cooccurrence": 0.5, "training": 0.4}
+    )
+
+    @model_validator(mode="after")
+    def _shares_are_positive(self) -> PrivacySettings:
+        bad = {name: share for name, share in self.shares.items() if not share > 0}
+        if bad or not self.shares:
+            raise ValueError(f"privacy.shares must name at least one query, each with a share above 0, got {bad}")
+        return self
+
+
+class SecureAggregationSettings(Settings):
+    """How sums are opened. ``none``: the server sees each contribution, and every output says so."""
+
+    protocol: Literal["none"] = "none"
+    resolution_bits: int = Field(default=20, ge=8, le=40, description="bits below the row bound")
+
+
+class EvaluationSettings(Settings):
+    """What is measured. ``every``: a quality point each so many rounds (0 = only at the end). ``split``: ``test``, or
+    ``valid`` while tuning, which scores the validation item and never looks at the test item."""
+
+    every: int = Field(default=5, ge=0)
+    split: Literal["test", "valid"] = "test"
+    users: int = Field(default=0, ge=0, description="at most so many users, the first ones (0 = all)")
+    private_metrics: bool = Field(default=False, description="also ask devices for metrics, as a private sum")
+
+
+class SpeedSettings(Settings):
+    """Knobs that change time and memory, never a result beyond rounding."""
+
+    batch_rows: int = Field(default=256, ge=1)
+    threads: int = Field(default=0, ge=0, description="torch threads (0 = as torch likes)")
+    grad_sample: GradSample = "auto"
+
+
+class Config(Settings):
+    """All settings of a run."""
+
+    run: RunSettings = RunSettings()
+    content: ContentSettings = ContentSettings()
+    model: ModelSettings = ModelSettings()
+    behaviour: BehaviourSettings = BehaviourSettings()
+    training: TrainingSettings = TrainingSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    secure_aggregation: SecureAggregationSettings = SecureAggregationSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    speed: SpeedSettings = SpeedSettings()
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a TOML file, then apply ``section.key=value`` overrides.
+
+    Raises:
+        ConfigError: the file is missing or not TOML, a key is unknown, a value out of range; names the field.
+    """
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError("no such config file", value=str(path), action="Give the path of a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name} is not TOML: {error}", action="Mend the line it names") from None
+    for override in overrides:
+        _override(tree, override)
+    return from_tree(tree)
+
+
+def from_tree(tree: Mapping[str, Any]) -> Config:
+    """Validate a nested mapping. Raises ConfigError naming every bad field."""
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_sentence(dict(e)) for e in error.errors()), action=_help_on(tree)) from None
+
+
+def to_flat(config: Config) -> dict[str, str | int | float | bool]:
+    """Flatten to Flower's run-config: dotted keys; lists and tables as JSON text; nulls as the text ``null``."""
+    flat: dict[str, str | int | float | bool] = {}
+
+    def walk(prefix: str, settings: Settings) -> None:
+        for name in type(settings).model_fields:
+            value = getattr(settings, name)
+            key = f"{prefix}{name}".replace("_", "-")
+            if isinstance(value, Settings):
+                walk(f"{key}.", value)
+            elif isinstance(value, str | int | float | bool):
+                flat[key] = value
+            else:
+                flat[key] = json.dumps(value)
+
+    walk("", config)
+    return flat
+
+
+def from_flat(flat: Mapping[str, Any]) -> Config:
+    """The inverse of `to_flat`. Keys are the same with ``-`` or ``_``. Raises ConfigError."""
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        _put(tree, key.replace("-", "_"), _parsed(value) if isinstance(value, str) else value)
+    return from_tree(tree)
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    key, sign, text = override.partition("=")
+    if not sign or not key.strip():
+        raise ConfigError("an override must look like section.key=value", value=override)
+    _put(tree, key.strip(), _parsed(text.strip()))
+
+
+def _parsed(text: str) -> Any:
+    """JSON where it is JSON (numbers, lists, true, null), else the text itself."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _put(tree: dict[str, Any], key: str, value: Any) -> None:
+    *parents, leaf = key.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise ConfigError("a setting is used as a section", value=key)
+    tree[leaf] = value
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    field = ".".join(str(part) for part in error["loc"]) or "config"
+    if error["type"] == "extra_forbidden":
+        return f"{field}: unknown key"
+    shown = "" if isinstance(error["input"], dict) else f", got {error['input']!r}"
+    return f"{field}: {error['msg']}{shown}"
+
+
+def _help_on(tree: Mapping[str, Any]) -> str:
+    unknown = [key for key in tree if key not in Config.model_fields]
+    return f"Sections are {', '.join(Config.model_fields)}" if unknown else "See the field's bounds in fedrec/config.py"
