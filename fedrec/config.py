@@ -31,11 +31,14 @@ class Settings(BaseModel):
 
 
 class RunSettings(Settings):
-    """Which run this is. ``seed`` fixes everything but secrets; simulations also derive their noise from it."""
+    """Which run this is. ``seed`` fixes everything but secrets. ``reproducible``: noise and sampling are derived from
+    the seed too, so that a run can be repeated; for simulations only, since it protects from nobody who knows the seed.
+    """
 
     name: str = "run"
     seed: int = Field(default=0, ge=0, lt=2**63)
     engine: Engine = "cohort"
+    reproducible: bool = False
 
 
 class TextSettings(Settings):
@@ -120,6 +123,7 @@ class TrainingSettings(Settings):
     optimiser: Literal["sgd", "momentum", "adam"] = "adam"
     learning_rate: float = Field(default=0.01, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    examples: int = Field(default=16, ge=1, le=1024, description="rows a user's events are split into, unit 'example'")
     personal_steps: int = Field(default=0, ge=0, description="on-device steps on the private parameters")
 
 

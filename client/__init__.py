@@ -1,0 +1,1 @@
+"""The device: its event store becomes contributions to private sums, and it ranks for itself, offline."""

@@ -1,0 +1,37 @@
+"""The device's command: ``recommend``, which ranks offline from a release and the device's own store."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedrec.console import figure, print_json, show_table
+
+
+def register(app: typer.Typer) -> None:
+    """Add this shell's commands to ``fedrec``."""
+    app.command("recommend")(recommend)
+
+
+def recommend(
+    release: Annotated[Path, typer.Argument(help="The directory of a release.")],
+    store: Annotated[Path, typer.Option(help="The device's event store.")],
+    user: Annotated[str, typer.Option(help="Whom to recommend to.")],
+    top: Annotated[int, typer.Option(min=1, max=1000, help="How many items.")] = 10,
+    key: Annotated[
+        Path | None, typer.Option(help="A file with the publisher's public key: refuse what it did not sign.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Rank for one user of this device. Needs no network, and nothing leaves the device."""
+    from client.ranker import recommend as rank
+
+    found = rank(release, store, user, top, trusted_key=key)
+    if as_json:
+        print_json({"user": user, "recommendations": [asdict(one) for one in found]})
+        return
+    rows = [(one.rank, one.title or one.item, figure(one.score), one.reason) for one in found]
+    show_table(f"For {user}", ("", "title", "score", "why"), rows, numbers=(0, 2))

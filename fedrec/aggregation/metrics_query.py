@@ -1,0 +1,30 @@
+"""Query ``metrics``: how well the model ranks what devices held out, as a private sum of per-user metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.aggregation.private_sum import PrivateSum
+from fedrec.aggregation.question import Question
+
+# A user adds (HR@10, NDCG@10, 1), each in [0, 1].
+NAMES = ("hr@10", "ndcg@10", "users")
+BOUND = math.sqrt(len(NAMES))
+
+
+def ask(round_number: int, arrays: Mapping[str, NDArray[np.float32]], rows: int, resolution_bits: int) -> Question:
+    """The question. ``arrays`` is what devices score with: parameters and, where there is one, the behaviour table."""
+    agreed = PrivateSum.of("metrics", len(NAMES), BOUND, rows, resolution_bits=resolution_bits)
+    return Question("metrics", round_number, agreed, arrays=dict(arrays))
+
+
+def read(opened: NDArray[np.float64]) -> dict[str, float | None]:
+    """Mean HR@10 and NDCG@10, held inside [0, 1]; None where noise leaves no users to divide by."""
+    users = float(opened[2])
+    if users < 1:
+        return {"hr@10": None, "ndcg@10": None}
+    return {name: float(np.clip(opened[place] / users, 0, 1)) for place, name in enumerate(NAMES[:2])}

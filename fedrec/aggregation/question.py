@@ -1,0 +1,77 @@
+"""A question to a cohort: which private sum is wanted, and what every device gets to answer it.
+
+All devices of a cohort get the same question, so a question reveals nothing about any of them, and asking for an item
+by its id is not possible.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.aggregation.private_sum import PrivateSum
+from fedrec.errors import ProtocolError
+
+Query = Literal["popularity", "cooccurrence", "training", "metrics"]
+FORMAT = 1
+_FIELDS = {"format", "query", "round", "sum", "settings"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One query of one round.
+
+    ``arrays``: what is broadcast (parameters, the pool of negatives, the items that take part).  ``settings``: flat
+    values a device needs to answer (loss, temperature, ...).
+    """
+
+    query: Query
+    round: int
+    sum: PrivateSum
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+    def header(self) -> str:
+        """Everything but the arrays, as canonical JSON text."""
+        agreed = self.sum
+        fields = {
+            "format": FORMAT,
+            "query": self.query,
+            "round": self.round,
+            "sum": {
+                "name": agreed.name,
+                "length": agreed.length,
+                "bound": agreed.bound,
+                "resolution": agreed.resolution,
+                "rows": agreed.rows,
+            },
+            "settings": dict(self.settings),
+        }
+        return json.dumps(fields, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_parts(cls, header: str, arrays: Mapping[str, NDArray[Any]]) -> Question:
+        """Read a question back, strictly.
+
+        Raises:
+            ProtocolError: not JSON, an unknown or missing field, another format, an unknown query.
+        """
+        try:
+            fields = json.loads(header)
+            if not isinstance(fields, dict) or set(fields) != _FIELDS:
+                raise ValueError("its fields are not the agreed ones")
+            if fields["format"] != FORMAT:
+                raise ValueError(f"format {fields['format']!r}, this side speaks {FORMAT}")
+            if fields["query"] not in get_args(Query):
+                raise ValueError(f"unknown query {fields['query']!r}")
+            agreed = PrivateSum(**fields["sum"])
+            return cls(cast(Query, fields["query"]), int(fields["round"]), agreed, dict(arrays), fields["settings"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise ProtocolError(
+                f"a question cannot be read: {error}", action="Check that both sides run the same version"
+            ) from None

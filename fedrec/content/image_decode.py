@@ -1,0 +1,121 @@
+"""A picture file to an upright RGB picture, or the reason why not. Files are taken as hostile.
+
+Only a few well-known formats are tried, the size is checked before pixels are decoded (a small file can claim a
+picture that fills the memory), and whatever a decoder raises becomes a reason.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from fedrec.content.encoder import Problem
+
+Picture = bytes | Path | None
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+LARGEST_FILE = 32 * 2**20
+"""Bytes of a picture file."""
+MOST_PIXELS = 40_000_000
+LONGEST_SIDE = 20_000
+
+
+class UnreadableError(Exception):
+    """A picture cannot be used; the text says why. Never leaves this package."""
+
+
+def open_picture(picture: bytes | Path, *, near: int = 0) -> Image.Image:
+    """Decode into RGB, turned as its EXIF orientation says, transparency laid on white; the first frame of many.
+
+    ``near``: the side that is needed; a JPEG may come back smaller than it is, but with no side below it.
+
+    Raises:
+        UnreadableError: see the module.
+    """
+    data = _read(picture)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            width, height = image.size
+            if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:
+                raise UnreadableError(f"picture of {width} x {height} pixels is too large")
+            if near:
+                image.draft("RGB", (near, near))
+            image.load()
+            return _rgb(ImageOps.exif_transpose(image))
+    except UnreadableError:
+        raise
+    except UnidentifiedImageError:
+        raise UnreadableError(f"not a picture in {', '.join(FORMATS)}") from None
+    except Image.DecompressionBombError:
+        raise UnreadableError("picture is too large") from None
+    except Exception as error:  # decoders raise nearly anything on damaged files
+        raise UnreadableError(f"picture cannot be decoded: {str(error)[:80] or type(error).__name__}") from None
+
+
+def decode_batch(
+    batch: Sequence[Picture], side: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_], list[Problem]]:
+    """Decode pictures and resize each to a square.
+
+    Returns:
+        pixels uint8 [n, side, side, 3], zeros where not present; log of width over height float32 [n]; present
+        bool [n]; and the pictures that were there but unreadable, with reasons.
+    """
+    pixels = np.zeros((len(batch), side, side, 3), np.uint8)
+    aspect = np.zeros(len(batch), np.float32)
+    present = np.zeros(len(batch), np.bool_)
+    problems = []
+    for place, picture in enumerate(batch):
+        if picture is None:
+            continue
+        try:
+            image = open_picture(picture, near=side)
+        except UnreadableError as error:
+            problems.append(Problem(place, str(error)))
+            continue
+        aspect[place] = np.log(image.width / image.height)
+        pixels[place] = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0))
+        present[place] = True
+    return pixels, aspect, present, problems
+
+
+def _read(picture: bytes | Path) -> bytes:
+    if isinstance(picture, bytes):
+        data = picture
+    else:
+        try:
+            with picture.open("rb") as file:
+                data = file.read(LARGEST_FILE + 1)
+        except (OSError, ValueError) as error:
+            raise UnreadableError(f"file cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if not data:
+        raise UnreadableError("file is empty")
+    if len(data) > LARGEST_FILE:
+        raise UnreadableError(f"file is larger than {LARGEST_FILE} bytes")
+    return data
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return _scaled_to_bytes(image)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        over = image.convert("RGBA")
+        white = Image.new("RGBA", over.size, "white")
+        return Image.alpha_composite(white, over).convert("RGB")
+    return image.convert("RGB")
+
+
+def _scaled_to_bytes(image: Image.Image) -> Image.Image:
+    """Greys of more than 8 bits: 16-bit values by their high byte, real ones from 0 to 1."""
+    values = np.asarray(image, np.float64)
+    scaled = values * 255 if image.mode == "F" else values / 257
+    return Image.fromarray(np.clip(np.nan_to_num(scaled), 0, 255).astype(np.uint8)).convert("RGB")

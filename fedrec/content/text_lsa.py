@@ -1,0 +1,162 @@
+"""Latent semantic analysis: words weighted by TF-IDF, reduced by a truncated SVD (Deerwester et al. 1990).
+
+Small, quick, needs no download, and works on a device for the words of its user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import scipy.sparse as sparse
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from fedrec.config import TextSettings
+from fedrec.content.encoder import Arrays, Encoded, Encoder, Meta, Progress, array_of, chunks, field_of
+from fedrec.content.projection import leading_directions, unit_rows
+from fedrec.content.text_words import restore, tidy, train_words
+from fedrec.errors import ContentError
+
+MOST_COMMON = 0.3
+"""A word in more than this part of the texts says nothing about any of them and is dropped."""
+FEWEST = 2
+"""A word in fewer texts than this joins none of them and is dropped, where enough words remain."""
+
+
+@dataclass(frozen=True)
+class LsaText(Encoder[str]):
+    """Text to a unit vector, or to zeros and not present where no known word is in it.
+
+    A text is its words' (1 + log tf) idf at unit norm, times ``directions`` (singular vectors, divided by the square
+    root of their singular value, which evens them out half-way), at unit norm, less ``centre`` (the catalogue's mean),
+    at unit norm. Without the centring all texts look alike in what all texts have.
+    """
+
+    modality: ClassVar[str] = "text"
+    kind: ClassVar[str] = "lsa"
+
+    tokenizer: Tokenizer
+    idf: NDArray[np.float32]
+    directions: NDArray[np.float32]
+    centre: NDArray[np.float32]
+    settings: TextSettings
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], settings: TextSettings) -> LsaText:
+        """Fit on the catalogue's texts; empty ones are left out.
+
+        The width is ``settings.dimension``, or less where the texts span less.
+
+        Raises:
+            ContentError: no text holds a word.
+        """
+        tidied = [text for text in tidy(texts)[0] if text]
+        tokenizer = train_words(tidied, settings.vocabulary)
+        counts = _counts(tokenizer, tidied)
+        idf = _idf(counts)
+        if not idf.any():
+            raise ContentError("no text of the catalogue holds a word", action="Leave 'text' out of content.modalities")
+        weighted = _weighted(counts, idf)
+        directions, values = leading_directions(weighted, settings.dimension)
+        directions = directions / np.sqrt(values)
+        rows = unit_rows(weighted @ directions)
+        centre = rows[np.linalg.norm(rows, axis=1) > 0].mean(axis=0)
+        if np.linalg.norm(rows - centre, axis=1).max() < 1e-6:
+            centre = np.zeros_like(centre)
+        return cls(tokenizer, idf, directions.astype(np.float32), centre.astype(np.float32), _reduced(settings))
+
+    @property
+    def name(self) -> str:
+        """See `Encoder.name`."""
+        return f"text-lsa.1 dimension={self.settings.dimension} vocabulary={self.settings.vocabulary}"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(features,)"""
+        return (int(self.directions.shape[1]),)
+
+    def encode(self, batch: Sequence[str], *, progress: Progress | None = None) -> Encoded:
+        """Encode texts; see `Encoder.encode`."""
+        texts, problems = tidy(batch)
+        out = self.empty(len(texts))
+        for part in chunks(len(texts), 1024, progress, "text"):
+            weighted = _weighted(_counts(self.tokenizer, texts[part]), self.idf)
+            known = np.diff(weighted.indptr) > 0
+            rows = unit_rows(unit_rows(weighted @ self.directions.astype(np.float64)) - self.centre)
+            out.values[part] = np.where(known[:, None], rows, 0.0)
+            out.present[part] = known
+        return Encoded(out.values, out.present, problems)
+
+    def state(self) -> tuple[Arrays, Meta]:
+        """See `Encoder.state`."""
+        arrays: Arrays = {"idf": self.idf, "directions": self.directions, "centre": self.centre}
+        return arrays, {"tokenizer": self.tokenizer.to_str(), "settings": self.settings.model_dump()}
+
+    @classmethod
+    def from_state(cls, arrays: Arrays, meta: Meta) -> LsaText:
+        """See `Encoder.from_state`."""
+        tokenizer = restore(field_of(meta, "tokenizer", str))
+        idf = array_of(arrays, "idf", (tokenizer.get_vocab_size(),))
+        directions = array_of(arrays, "directions", (len(idf), None))
+        centre = array_of(arrays, "centre", (directions.shape[1],))
+        return cls(tokenizer, idf, directions, centre, text_settings(meta))
+
+
+def text_settings(meta: Meta) -> TextSettings:
+    """The settings in a saved state. Raises ContentError where they are damaged."""
+    try:
+        return TextSettings.model_validate(field_of(meta, "settings", dict))
+    except ValueError:
+        raise ContentError("a saved encoder's settings are damaged", action="Build the features again") from None
+
+
+def _reduced(settings: TextSettings) -> TextSettings:
+    """Settings that matter here, so that the others do not change the state."""
+    return TextSettings(encoder="lsa", dimension=settings.dimension, vocabulary=settings.vocabulary)
+
+
+def _counts(tokenizer: Tokenizer, texts: Sequence[str]) -> sparse.csr_matrix:
+    """Word counts, float64 [texts, vocabulary], without the unknown word at place 0."""
+    lengths, columns, values = [0], [], []
+    for encoding in tokenizer.encode_batch(list(texts)):
+        words, times = np.unique(np.asarray(encoding.ids, np.int64), return_counts=True)
+        known = words > 0
+        columns.append(words[known])
+        values.append(times[known].astype(np.float64))
+        lengths.append(int(known.sum()))
+    empty = [np.zeros(0)]
+    shape = (len(texts), tokenizer.get_vocab_size())
+    parts = (np.concatenate(values or empty), np.concatenate(columns or empty).astype(np.int32), np.cumsum(lengths))
+    return sparse.csr_matrix(parts, shape=shape)
+
+
+def _idf(counts: sparse.csr_matrix) -> NDArray[np.float32]:
+    """log((1 + texts) / (1 + texts with the word)) + 1; 0 for words that are too common or too rare.
+
+    A catalogue so small that nothing would remain keeps all its words.
+    """
+    texts = counts.shape[0]
+    with_word = np.bincount(counts.indices, minlength=counts.shape[1])
+    idf = np.log((1 + texts) / (1 + with_word)) + 1
+    kept = (with_word >= FEWEST) & (with_word <= MOST_COMMON * texts)
+    if kept.sum() < min(texts, 16):
+        kept = with_word > 0
+    return np.where(kept, idf, 0.0).astype(np.float32)
+
+
+def _weighted(counts: sparse.csr_matrix, idf: NDArray[np.float32]) -> sparse.csr_matrix:
+    """TF-IDF at unit norm [texts, vocabulary]; rows without a kept word hold no entry."""
+    values = (1 + np.log(counts.data)) * idf[counts.indices]
+    weighted = sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape, copy=True)
+    weighted.eliminate_zeros()
+    squares = np.bincount(_rows(weighted), weighted.data**2, weighted.shape[0])
+    norms = np.sqrt(np.where(squares > 0, squares, 1.0))
+    return sparse.csr_matrix(sparse.diags(1.0 / norms) @ weighted)
+
+
+def _rows(matrix: sparse.csr_matrix) -> NDArray[np.int64]:
+    """The row of each entry."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))

@@ -1,0 +1,253 @@
+"""``fedrec doctor``: what this machine has, beside what fedrec needs: each line is ok, warn or fail, and says what to do."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import sqlite3
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from fedrec.console import show_table, size
+
+Status = Literal["ok", "warn", "fail"]
+
+OLDEST_SQLITE: Final = (3, 35, 0)
+LITTLE_DISK: Final = 2_000_000_000
+LITTLE_MEMORY: Final = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line: what was looked at, how it is, what was found, and what to do (empty where nothing)."""
+
+    name: str
+    status: Status
+    found: str
+    action: str = ""
+
+
+def examine() -> list[Check]:
+    """Look at everything. Never raises: a check that breaks is itself a ``fail``."""
+    looks = (
+        *(_python, _packages, _commands, _torch, _torchvision, _opacus),
+        *(_sqlite, _temporary, _disk, _memory, _extras),
+    )
+    checks: list[Check] = []
+    for look in looks:
+        checks += _guarded(look)
+    return checks
+
+
+def as_tree(checks: Sequence[Check]) -> dict[str, Any]:
+    """The checks as JSON: ``{"ok": bool, "fedrec": version, "checks": [...]}``."""
+    return {
+        "ok": all(check.status != "fail" for check in checks),
+        "fedrec": installed_version(),
+        "checks": [asdict(check) for check in checks],
+    }
+
+
+def show(checks: Sequence[Check]) -> None:
+    """Print the checks as a table."""
+    rows = [(check.status, check.name, check.found, check.action) for check in checks]
+    show_table(f"fedrec {installed_version()}", ("", "check", "found", "what to do"), rows)
+
+
+def installed_version() -> str:
+    """fedrec's version: of the installed distribution, else of the checkout."""
+    try:
+        return importlib.metadata.version("fedrec")
+    except importlib.metadata.PackageNotFoundError:
+        return str(_pyproject().get("version", "unknown"))
+
+
+def requirements() -> tuple[str, list[Requirement]]:
+    """The Python range and every requirement, with those of extras marked so, as fedrec declares them."""
+    project = _pyproject()
+    if project:
+        needed = [Requirement(text) for text in project.get("dependencies", [])]
+        for extra, texts in project.get("optional-dependencies", {}).items():
+            needed += [Requirement(f"{text}; extra == '{extra}'") for text in texts]
+        return project.get("requires-python", ""), needed
+    metadata = importlib.metadata.metadata("fedrec")
+    return metadata["Requires-Python"] or "", [Requirement(text) for text in metadata.get_all("Requires-Dist") or []]
+
+
+def _pyproject() -> dict[str, Any]:
+    """The ``project`` table of the checkout this file lies in; empty where it is installed without one."""
+    try:
+        tree = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    project = tree.get("project", {})
+    return project if project.get("name") == "fedrec" else {}
+
+
+def _guarded(look: Callable[[], list[Check]]) -> list[Check]:
+    try:
+        return look()
+    except Exception as error:  # a broken library may raise anything while it is imported
+        found = f"{type(error).__name__}: {error}"
+        return [Check(look.__name__.strip("_"), "fail", found, "Install fedrec afresh: pip install -e .")]
+
+
+def _python() -> list[Check]:
+    found = ".".join(map(str, sys.version_info[:3]))
+    wanted, _ = requirements()
+    fits = SpecifierSet(wanted).contains(found, prereleases=True)
+    return [Check("python", "ok" if fits else "fail", found, "" if fits else f"Use Python {wanted}")]
+
+
+def _packages() -> list[Check]:
+    return [_package(need) for need in requirements()[1] if need.marker is None or need.marker.evaluate({"extra": ""})]
+
+
+def _package(need: Requirement) -> Check:
+    try:
+        found = importlib.metadata.version(need.name)
+    except importlib.metadata.PackageNotFoundError:
+        return Check(need.name, "fail", "not installed", f"pip install '{need.name}{need.specifier}'")
+    # "2.13.0+cpu" is a local build of 2.13.0, and specifiers without a local part accept it.
+    if need.specifier.contains(found, prereleases=True):
+        return Check(need.name, "ok", found)
+    return Check(need.name, "fail", found, f"fedrec needs {need.specifier}: pip install '{need.name}{need.specifier}'")
+
+
+def _commands() -> list[Check]:
+    groups = sorted(point.name for point in importlib.metadata.entry_points(group="fedrec.commands"))
+    if groups:
+        return [Check("commands", "ok", ", ".join(groups))]
+    return [Check("commands", "warn", "no command group is installed", "pip install -e . in fedrec's checkout")]
+
+
+def _torch() -> list[Check]:
+    import torch
+
+    product = float((torch.ones(8, 8) @ torch.ones(8, 8)).sum())
+    if product != 512.0:
+        return [Check("torch works", "fail", f"a product of ones summed to {product}, not 512", "Install torch afresh")]
+    devices = f"{torch.cuda.device_count()} GPU" if torch.cuda.is_available() else "CPU only"
+    return [Check("torch works", "ok", f"{devices}, {torch.get_num_threads()} threads of {os.cpu_count()} CPUs")]
+
+
+def _torchvision() -> list[Check]:
+    from fedrec.content import torchvision_shim
+
+    torchvision_shim.prepare()
+    import torchvision.models
+
+    torchvision.models.resnet18(weights=None)
+    return [Check("torchvision works", "ok", "its models load")]
+
+
+def _opacus() -> list[Check]:
+    import torch
+    from opacus import GradSampleModule
+
+    layer = GradSampleModule(torch.nn.Linear(2, 1, bias=False), loss_reduction="sum")
+    rows = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    layer(rows).sum().backward()
+    found = next(iter(layer.parameters())).grad_sample
+    fits = bool(torch.equal(found.reshape(2, 2), rows))
+    action = "" if fits else "Install the opacus that fedrec asks for"
+    return [Check("opacus works", "ok" if fits else "fail", "a gradient for each row", action)]
+
+
+def _sqlite() -> list[Check]:
+    version = sqlite3.sqlite_version
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        return [Check("sqlite", "fail", version, "Use a Python built with SQLite 3.35 or newer")]
+    with tempfile.TemporaryDirectory() as directory:
+        connection = sqlite3.connect(Path(directory) / "check.sqlite")
+        try:
+            mode = str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0])
+        finally:
+            connection.close()
+    if mode != "wal":
+        action = "Keep stores on a local disk: this one has no write-ahead log"
+        return [Check("sqlite", "warn", f"{version}, journal mode {mode}", action)]
+    return [Check("sqlite", "ok", f"{version}, write-ahead log")]
+
+
+def _temporary() -> list[Check]:
+    directory = tempfile.gettempdir()
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(b"fedrec")
+        file.flush()
+        written = Path(file.name).stat().st_size
+    if written == 6:
+        return [Check("temporary files", "ok", directory)]
+    return [Check("temporary files", "fail", directory, "Set TMPDIR to a directory that can be written")]
+
+
+def _disk() -> list[Check]:
+    free = shutil.disk_usage(Path.cwd()).free
+    few = free < LITTLE_DISK
+    return [Check("free disk", "warn" if few else "ok", size(free), "Make room, or use another --out" if few else "")]
+
+
+def _memory() -> list[Check]:
+    free = _free_memory()
+    if free is None:
+        return [Check("free memory", "ok", "this system does not tell")]
+    few = free < LITTLE_MEMORY
+    action = "Close other programs, or use fewer users" if few else ""
+    return [Check("free memory", "warn" if few else "ok", size(free), action)]
+
+
+def _free_memory() -> int | None:
+    """Bytes that can be had without swapping, or None where the system does not tell."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError, IndexError):
+        return None
+
+
+def _extras() -> list[Check]:
+    checks = []
+    needs = requirements()[1]
+    names = sorted({extra for need in needs for extra in _extra_of(need)})
+    for extra in names:
+        lines = [_package(part) for need in needs if extra in _extra_of(need) for part in _parts(need)]
+        lacking = [line.name for line in lines if line.found == "not installed"]
+        wrong = [f"{line.name} {line.found}" for line in lines if line.status == "fail" and line.name not in lacking]
+        install = f"pip install 'fedrec[{extra}]'"
+        if wrong:
+            checks.append(Check(f"extra {extra}", "warn", f"of another version: {', '.join(wrong)}", install))
+        elif lacking:
+            checks.append(Check(f"extra {extra}", "ok", f"not here (optional): {', '.join(lacking)}", install))
+        else:
+            checks.append(Check(f"extra {extra}", "ok", "installed"))
+    return checks
+
+
+def _extra_of(need: Requirement) -> list[str]:
+    if need.marker is None or need.marker.evaluate({"extra": ""}):
+        return []
+    return [extra for extra in ("simulation", "pretrained", "dev") if need.marker.evaluate({"extra": extra})]
+
+
+def _parts(need: Requirement) -> list[Requirement]:
+    """The requirement, and what the extras it asks for bring: ``flwr[simulation]`` without Ray is not there."""
+    try:
+        inner = [Requirement(text) for text in importlib.metadata.requires(need.name) or []]
+    except importlib.metadata.PackageNotFoundError:
+        return [need]
+    brought = [one for one in inner if one.marker is not None and not one.marker.evaluate({"extra": ""})]
+    return [
+        need,
+        *(one for one in brought if one.marker and any(one.marker.evaluate({"extra": e}) for e in need.extras)),
+    ]

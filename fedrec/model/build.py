@@ -1,0 +1,24 @@
+"""The model of a run: what its config and its catalogue's features make it, the same on the server and every device."""
+
+from __future__ import annotations
+
+from fedrec.config import Config
+from fedrec.content.features import Features
+from fedrec.model.losses import wants_offset
+from fedrec.model.recommender import Recommender
+
+
+def build_model(config: Config, features: Features) -> Recommender:
+    """Build with initial values from the run's seed.
+
+    Raises:
+        ModelError: the config asks for something that the features cannot feed.
+    """
+    return Recommender(
+        config.model,
+        {name: tuple(values.shape[1:]) for name, values in features.values.items()},
+        seed=config.run.seed,
+        temperature=config.training.temperature,
+        vocabulary=config.content.text.vocabulary,
+        offset=wants_offset(config.training.loss),
+    )

@@ -1,0 +1,72 @@
+"""Which item encoder each modality gets.
+
+An item encoder is a module with ``flattens_rows``, ``reads_tokens`` and a forward pass from features
+[rows, items, ...] and ``real`` (bool [rows, items]) to vectors [rows, items, dimension].  It never lets a feature
+through where ``real`` is False, not even one that is not finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from fedrec.config import ModelSettings
+from fedrec.errors import ModelError
+from fedrec.model.encoder_head import Head, Subspace, subspaces
+from fedrec.model.encoder_image import SmallCNN
+from fedrec.model.encoder_text import TextCNN, TextGRU
+
+
+def build_encoders(
+    settings: ModelSettings, shapes: Mapping[str, tuple[int, ...]], vocabulary: int, generator: torch.Generator
+) -> nn.ModuleDict:
+    """One encoder a modality, in the order of ``shapes``.
+
+    Raises:
+        ModelError: a feature shape that the modality's encoder cannot read, or a vocabulary below 2.
+    """
+    kinds = {name: _kind(settings, name) for name in shapes}
+    for name, shape in shapes.items():
+        _check(kinds[name], name, shape)
+    if vocabulary < 2:
+        raise ModelError("a vocabulary needs at least one word beside padding", value=vocabulary)
+    # Features of an encoder trained from scratch have no width to preserve: it may use as much space as there is.
+    widths = {name: shape[0] if kinds[name] == "head" else settings.dimension for name, shape in shapes.items()}
+    places = subspaces(widths, settings.dimension)
+    return nn.ModuleDict(
+        {
+            name: _build(kinds[name], shape, vocabulary, settings.dimension, places[name], generator)
+            for name, shape in shapes.items()
+        }
+    )
+
+
+def _build(
+    kind: str, shape: tuple[int, ...], vocabulary: int, dimension: int, place: Subspace, generator: torch.Generator
+) -> nn.Module:
+    if kind == "textcnn":
+        return TextCNN(shape[0], vocabulary, dimension, place, generator)
+    if kind == "gru":
+        return TextGRU(shape[0], vocabulary, dimension, place, generator)
+    if kind == "cnn":
+        return SmallCNN(shape, dimension, place, generator)
+    return Head(shape[0], dimension, place, generator)
+
+
+def _kind(settings: ModelSettings, modality: str) -> str:
+    chosen = {"text": settings.text_encoder, "image": settings.image_encoder}
+    return chosen.get(modality, "head")
+
+
+def _check(kind: str, modality: str, shape: tuple[int, ...]) -> None:
+    picture = len(shape) == 3 and shape[0] == 3 and min(shape) > 0
+    vector = len(shape) == 1 and shape[0] > 0
+    if not (picture if kind == "cnn" else vector):
+        wanted = "pixels (3, side, side)" if kind == "cnn" else "a vector (width,)"
+        action = {
+            "cnn": "Set content.image.encoder to pixels, or model.image_encoder to head",
+            "head": "Set model.image_encoder to cnn for pixels",
+        }.get(kind, "Set content.text.encoder to tokens, or model.text_encoder to head")
+        raise ModelError(f"the encoder {kind} of {modality} reads {wanted}", value=shape, action=action)

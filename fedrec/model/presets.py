@@ -1,0 +1,110 @@
+"""Named starting points: a preset gives the settings that its name promises, and what the user wrote wins over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from fedrec.config import Config, Settings, from_tree
+from fedrec.errors import ConfigError
+
+_NO_BEHAVIOUR = {"popularity": False, "cooccurrence": False, "weight": 0.0, "popularity_weight": 0.0}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """``settings``: the part of a settings tree that the preset changes. ``summary``: one line for people."""
+
+    summary: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _content_only(*modalities: str) -> dict[str, Any]:
+    return {"content": {"modalities": list(modalities)}, "behaviour": dict(_NO_BEHAVIOUR)}
+
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        "fedrec": Preset("content tower and private behaviour sums together: the defaults"),
+        "content-only": Preset("the content tower over all modalities", _content_only("text", "image", "attributes")),
+        "text-only": Preset("the content tower over text", _content_only("text")),
+        "image-only": Preset("the content tower over pictures", _content_only("image")),
+        "attributes-only": Preset("the content tower over attributes", _content_only("attributes")),
+        "behaviour-only": Preset(
+            "popularity and co-occurrence sums; no content, nothing trained",
+            {"model": {"tower": False}, "behaviour": {"weight": 1.0, "prior": 0.0}},
+        ),
+        "popularity-only": Preset(
+            "one private count of each item, the same ranking for everybody",
+            {
+                "model": {"tower": False},
+                "behaviour": {"cooccurrence": False, "weight": 0.0, "prior": 0.0, "popularity_weight": 1.0},
+            },
+        ),
+        "personal": Preset(
+            "as fedrec, with notes, photos and a private vector a user",
+            {"model": {"notes": True, "photos": True, "adapter": True}, "training": {"personal_steps": 5}},
+        ),
+        "pretrained": Preset(
+            "frozen MiniLM and EfficientNet-lite0 features (extra pretrained)",
+            {
+                "content": {
+                    "text": {"encoder": "minilm", "dimension": 384},
+                    "image": {"encoder": "efficientnet-lite0", "dimension": 64},
+                }
+            },
+        ),
+        "from-scratch": Preset(
+            "word convolutions and a small CNN trained from token ids and pixels",
+            {
+                "content": {"text": {"encoder": "tokens"}, "image": {"encoder": "pixels", "size": 32}},
+                "model": {"text_encoder": "textcnn", "image_encoder": "cnn"},
+                "speed": {"batch_rows": 16},
+            },
+        ),
+    }
+)
+
+
+def with_preset(config: Config) -> Config:
+    """Put the settings of ``config.model.preset`` beneath those that ``config`` was given explicitly.
+
+    A setting that was written, even with its default value, stays as written.  Idempotent.
+
+    Raises:
+        ConfigError: no preset of that name, or the two together are not valid.
+    """
+    preset = PRESETS.get(config.model.preset)
+    if preset is None:
+        raise ConfigError(
+            "no such preset in model.preset", value=config.model.preset, action=f"Use one of {', '.join(PRESETS)}"
+        )
+    return from_tree(_beneath(preset.settings, _written(config)))
+
+
+def _written(settings: Settings) -> dict[str, Any]:
+    """Only what was set explicitly; a table that is one setting (such as ``privacy.shares``) stays whole."""
+    found: dict[str, Any] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, Settings):
+            if inner := _written(value):
+                found[name] = inner
+        elif name in settings.model_fields_set:
+            found[name] = value
+    return found
+
+
+def _beneath(preset: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for name in {**preset, **written}:
+        low, high = preset.get(name), written.get(name)
+        if name not in written:
+            merged[name] = low
+        elif isinstance(low, Mapping) and isinstance(high, Mapping):
+            merged[name] = _beneath(low, high)
+        else:
+            merged[name] = high
+    return merged

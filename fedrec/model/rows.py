@@ -1,0 +1,145 @@
+"""Rows, the only thing that training code sees: one row is one privacy unit, with padding and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedrec.errors import ModelError
+
+_PARTS = ("history", "notes", "photos", "candidates")
+
+
+@dataclass(frozen=True, eq=False)
+class ItemBatch:
+    """Some items of each row: their features by modality.
+
+    ``values``: modality to features [rows, items, ...]: float [.., width] for a head, integer tokens [.., length]
+    (0 = padding), pixels [.., 3, side, side] (uint8, or float).  ``present``: modality to bool [rows, items]; where it
+    is False the features are never read.  ``mask``: bool [rows, items], False = padding.
+    """
+
+    values: dict[str, Tensor]
+    present: dict[str, Tensor]
+    mask: Tensor
+
+    @property
+    def rows(self) -> int:
+        return int(self.mask.shape[0])
+
+    @property
+    def items(self) -> int:
+        return int(self.mask.shape[1])
+
+    def select(self, rows: slice) -> ItemBatch:
+        """The same items of some rows only, as views."""
+        return ItemBatch(
+            {name: value[rows] for name, value in self.values.items()},
+            {name: value[rows] for name, value in self.present.items()},
+            self.mask[rows],
+        )
+
+    def to(self, dtype: torch.dtype) -> ItemBatch:
+        """Convert floating features; tokens, uint8 pixels and masks stay as they are."""
+        return ItemBatch({name: _to(value, dtype) for name, value in self.values.items()}, self.present, self.mask)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A batch of privacy units.
+
+    ``history``: what each user interacted with.  ``notes`` (modality ``text`` only) and ``photos`` (``image`` only):
+    what a user wrote and photographed, or None.  ``candidates``: the first ``positives`` of them are positives, the
+    rest is the pool of negatives.  ``candidate_mask``: bool [rows, candidates], False = padding, or a negative that
+    the user has in training.  ``targets``: float [rows, candidates] in [0, 1] for rating prediction (not finite =
+    unknown, left out), or None: 1 for positives, 0 for negatives.
+    """
+
+    history: ItemBatch
+    notes: ItemBatch | None
+    photos: ItemBatch | None
+    candidates: ItemBatch
+    positives: int
+    candidate_mask: Tensor
+    targets: Tensor | None = None
+
+    @property
+    def rows(self) -> int:
+        return int(self.candidate_mask.shape[0])
+
+    def select(self, rows: slice) -> Rows:
+        """Some rows only, as views. ``select(slice(i, i + 1))`` is the batch of row i alone."""
+        return Rows(
+            history=self.history.select(rows),
+            notes=None if self.notes is None else self.notes.select(rows),
+            photos=None if self.photos is None else self.photos.select(rows),
+            candidates=self.candidates.select(rows),
+            positives=self.positives,
+            candidate_mask=self.candidate_mask[rows],
+            targets=None if self.targets is None else self.targets[rows],
+        )
+
+    def to(self, dtype: torch.dtype) -> Rows:
+        """Convert every floating tensor."""
+        return Rows(
+            history=self.history.to(dtype),
+            notes=None if self.notes is None else self.notes.to(dtype),
+            photos=None if self.photos is None else self.photos.to(dtype),
+            candidates=self.candidates.to(dtype),
+            positives=self.positives,
+            candidate_mask=self.candidate_mask,
+            targets=None if self.targets is None else _to(self.targets, dtype),
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by name, each with rows first: what ``torch.func.vmap`` can map over."""
+        found: dict[str, Tensor] = {"candidate_mask": self.candidate_mask}
+        if self.targets is not None:
+            found["targets"] = self.targets
+        for part in _PARTS:
+            batch: ItemBatch | None = getattr(self, part)
+            if batch is None:
+                continue
+            found[f"{part}.mask"] = batch.mask
+            found |= {f"{part}.values.{name}": value for name, value in batch.values.items()}
+            found |= {f"{part}.present.{name}": value for name, value in batch.present.items()}
+        return found
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], positives: int) -> Rows:
+        """The inverse of `tensors`."""
+        parts = {part: _part(tensors, part) for part in _PARTS}
+        history, candidates = parts["history"], parts["candidates"]
+        if history is None or candidates is None:
+            raise ModelError("rows need a history and candidates", value=sorted(tensors), action="Give both parts")
+        return cls(
+            history=history,
+            notes=parts["notes"],
+            photos=parts["photos"],
+            candidates=candidates,
+            positives=positives,
+            candidate_mask=tensors["candidate_mask"],
+            targets=tensors.get("targets"),
+        )
+
+    @classmethod
+    def from_row(cls, tensors: Mapping[str, Tensor], positives: int) -> Rows:
+        """A batch of one row from tensors that lack the row dimension: the inside of a ``vmap`` over `tensors`."""
+        return cls.from_tensors({name: value.unsqueeze(0) for name, value in tensors.items()}, positives)
+
+
+def _part(tensors: Mapping[str, Tensor], part: str) -> ItemBatch | None:
+    if f"{part}.mask" not in tensors:
+        return None
+
+    def under(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+    return ItemBatch(under(f"{part}.values."), under(f"{part}.present."), tensors[f"{part}.mask"])
+
+
+def _to(value: Tensor, dtype: torch.dtype) -> Tensor:
+    return value.to(dtype) if value.is_floating_point() else value

@@ -1,0 +1,150 @@
+"""From a budget to noise: how large each query's noise must be for the whole run to cost epsilon and not more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+from scipy.optimize import brentq
+
+from fedrec.errors import PrivacyError
+from fedrec.privacy.accountant import (
+    LEAST_NOISE,
+    MOST_NOISE,
+    Query,
+    Sampling,
+    Spend,
+    check_delta,
+    check_noise_multiplier,
+    gaussian_delta,
+    gaussian_noise,
+)
+from fedrec.privacy.accountant import epsilon as composed_epsilon
+
+# A plan's epsilon ends this near below the target: the search aims at the middle of it.
+_ROOM = 1e-3
+
+
+def delta_for(units: int) -> float:
+    """The delta for a population of ``units`` privacy units: units^-1.1, below one in units.
+
+    Raises:
+        PrivacyError: there are fewer than 2 units.
+    """
+    if units < 2:
+        raise PrivacyError("a privacy claim needs at least 2 privacy units", value=units, action="Use more data")
+    return math.pow(units, -1.1)
+
+
+def plan(
+    epsilon: float,
+    delta: float,
+    shares: Mapping[Query, float],
+    rounds: Mapping[Query, int],
+    sampling: Mapping[Query, tuple[Sampling, float]],
+) -> list[Spend]:
+    """The whole run as spends, one for each query that is asked, that together cost at most ``epsilon``.
+
+    Each query gets its share of the budget, counted in 1/z^2 of a full-participation Gaussian; shares are normalised
+    over the queries with rounds.  A full-participation (or fixed-size) query k of T_k rounds gets
+    z_k = s sqrt(T_k / s_k).  A Poisson-sampled one gets the noise with which its T_k rounds cost what one
+    full-participation release of its share would.  Then all noise is scaled so that the composed epsilon is at most
+    the target and less than 0.1 % below it.
+
+    Args:
+        epsilon: the target, above 0.
+        delta: in (0, 1).
+        shares: each above 0; must name every query with rounds.
+        rounds: rounds of each query; 0 = not asked.
+        sampling: kind and probability of each query; full participation where absent.
+
+    Raises:
+        PrivacyError: a value is outside its range, no query is asked, or no noise in 0.01 to 1e9 meets the target.
+    """
+    parts = _parts(shares, rounds)
+    check_delta(delta)
+    if not (math.isfinite(epsilon) and epsilon > 0):
+        raise PrivacyError("a target epsilon must be finite and above 0", value=epsilon)
+    if not parts:
+        return []
+    single = gaussian_noise(epsilon, delta)
+    spends: list[Spend] = []
+    for query, part in parts.items():
+        kind, probability = sampling.get(query, ("full", 1.0))
+        check_noise_multiplier(single / math.sqrt(part))
+        alike = Spend(query, single / math.sqrt(part) * math.sqrt(rounds[query]), rounds[query], kind, probability)
+        spends.append(_amplified_like(alike, single / math.sqrt(part), delta) if alike.amplified else alike)
+    return _scaled(spends, epsilon, delta)
+
+
+def plan_noise(
+    epsilon: float,
+    delta: float,
+    shares: Mapping[Query, float],
+    rounds: Mapping[Query, int],
+    sampling: Mapping[Query, tuple[Sampling, float]],
+) -> dict[Query, float]:
+    """The noise multiplier of each query that is asked: `plan`, as a mapping. Raises PrivacyError as it does."""
+    return {spend.query: spend.noise_multiplier for spend in plan(epsilon, delta, shares, rounds, sampling)}
+
+
+def _parts(shares: Mapping[Query, float], rounds: Mapping[Query, int]) -> dict[Query, float]:
+    """The shares of the queries with rounds, normalised to sum 1."""
+    asked = [query for query, count in rounds.items() if count]
+    for query in asked:
+        if query not in shares:
+            action = f"Add {query} to privacy.shares, or do not ask it"
+            raise PrivacyError("a query that is asked has no share of the budget", value=query, action=action)
+        if not (math.isfinite(shares[query]) and shares[query] > 0):
+            raise PrivacyError(f"the share of {query} must be finite and above 0", value=shares[query])
+    total = math.fsum(shares[query] for query in asked)
+    return {query: shares[query] / total for query in asked}
+
+
+def _amplified_like(spend: Spend, noise: float, delta: float) -> Spend:
+    """The Poisson-sampled spend with the noise that makes it cost what one full release with ``noise`` does."""
+    # Below its own delta at epsilon 0, a Gaussian's epsilon is 0 and says nothing: compare at a smaller delta then.
+    compared = min(delta, gaussian_delta(noise, 0.0) / 100)
+    cost = composed_epsilon([Spend(spend.query, noise)], compared)
+    # The central limit of the composition: mu = q sqrt(T (e^(1/z^2) - 1)) (Bu et al., 2020, section 3).
+    guess = 1 / math.sqrt(math.log1p(1 / (noise**2 * spend.probability**2 * spend.rounds)))
+
+    def cost_at(z: float) -> float:
+        return composed_epsilon([_with_noise(spend, z)], compared)
+
+    return _with_noise(spend, _solve(cost_at, cost, guess))
+
+
+def _scaled(spends: list[Spend], target: float, delta: float) -> list[Spend]:
+    def all_at(factor: float) -> list[Spend]:
+        return [_with_noise(spend, spend.noise_multiplier * factor) for spend in spends]
+
+    if not any(spend.amplified for spend in spends):
+        return all_at(1 + 1e-9)  # exact already, but for the last digits of the formula's inverse
+    return all_at(_solve(lambda factor: composed_epsilon(all_at(factor), delta), target, 1.0))
+
+
+def _solve(cost: Callable[[float], float], target: float, guess: float) -> float:
+    """Find x with cost(x) in (target (1 - room), target]; cost falls as x grows."""
+    aim = math.log(target * (1 - _ROOM / 2))
+
+    def gap(log_x: float) -> float:
+        return math.log(max(cost(math.exp(log_x)), 1e-300)) - aim
+
+    low = high = math.log(guess)
+    step = math.log(1.1)
+    while gap(high) > 0:
+        low, high, step = high, high + step, 2 * step
+    while gap(low) < 0:
+        low, high, step = low - step, low, 2 * step
+    x = math.exp(brentq(gap, low, high, xtol=1e-5) if low < high else high)
+    if not target * (1 - _ROOM) < cost(x) <= target:
+        raise PrivacyError("no noise meets the target within 0.1 %", value=target, action="Choose a larger epsilon")
+    return x
+
+
+def _with_noise(spend: Spend, z: float) -> Spend:
+    if not LEAST_NOISE <= z <= MOST_NOISE:
+        action = "Choose a smaller epsilon, fewer rounds, or a run without noise"
+        raise PrivacyError("the budget asks for noise outside 0.01 to 1e9", value=z, action=action)
+    return Spend(spend.query, z, spend.rounds, spend.sampling, spend.probability)

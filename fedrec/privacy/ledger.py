@@ -1,0 +1,253 @@
+"""The ledger: every release of a run, and what it cost, written durably before the release may leave.
+
+A ledger is begun with a budget, which never changes, or without one: then it records releases without noise and claims
+nothing.  `Ledger.charge` either writes the row and returns, or raises and has written nothing; whoever releases only
+after it returned never leaves a release without its row, wherever the process is killed.  A row without its release can
+be left behind; it counts as spent.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from fedrec.errors import BudgetExceededError, PrivacyError
+from fedrec.privacy.accountant import Spend, check_delta, epsilon
+from fedrec.privacy.chain import Chain
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What may be spent in all: ``epsilon`` above 0, at ``delta`` in (0, 1), for one ``unit``.
+
+    Raises:
+        PrivacyError: a value is outside its range.
+    """
+
+    epsilon: float
+    delta: float
+    unit: Literal["user", "example"]
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.epsilon) and self.epsilon > 0):
+            raise PrivacyError("a budget's epsilon must be finite and above 0", value=self.epsilon)
+        check_delta(self.delta)
+        if self.unit not in ("user", "example"):
+            raise PrivacyError("a budget's unit must be user or example", value=self.unit)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One release. ``spend`` is None for one without noise. ``detail``: JSON-able facts that go with it.
+
+    ``number`` (of the row) and ``time`` (seconds since 1970) are the ledger's.
+    """
+
+    query: str
+    round: int
+    spend: Spend | None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    number: int = -1
+    time: int = 0
+
+
+class Ledger:
+    """An open ledger; use `Ledger.open`, and as a context manager. One instance belongs to one thread."""
+
+    def __init__(self, chain: Chain, budget: Budget | None) -> None:
+        self._chain = chain
+        self._read = 0
+        self._spent: Counter[Spend] = Counter()  # keyed by the spend with rounds=1
+        self._authorised: Counter[Spend] = Counter()
+        self._budget = self._header()
+        if budget is not None and budget != self._budget:
+            action = "Give the same epsilon, delta and unit, or a new path for the ledger"
+            raise PrivacyError("the ledger was begun with another budget", value=self._budget, action=action)
+        self._catch_up()
+
+    @classmethod
+    def open(cls, path: Path, budget: Budget | None = None) -> Ledger:
+        """Open a ledger, or begin one with this budget; checks the whole chain.
+
+        ``budget`` None: whatever budget an existing ledger has stays in force; a new one gets none.
+
+        Raises:
+            PrivacyError: no ledger, a broken chain, another budget, or in use by another process.
+        """
+        header = {"schema": SCHEMA, "kind": "open", "budget": asdict(budget) if budget else None, "time": _now()}
+        chain = Chain(path, lambda: header)
+        try:
+            return cls(chain, budget)
+        except BaseException:
+            chain.close()
+            raise
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._chain.close()
+
+    @property
+    def budget(self) -> Budget | None:
+        """The budget it was begun with."""
+        return self._budget
+
+    @property
+    def head(self) -> str:
+        """The last row's hash; kept elsewhere, it shows whether rows were cut off (`verify`)."""
+        return self._chain.head
+
+    def authorise(self, plan: Iterable[Spend]) -> float:
+        """Check once that everything spent and then this plan stay in the budget; the composed epsilon of both.
+
+        Charges that the plan covers are afterwards only counted, which makes them cheap.  A new plan takes the place of
+        what is left of the last one.  Nothing is written: after a restart, authorise what is left (`charged`).
+
+        Raises:
+            BudgetExceededError: together they would exceed the budget.
+            PrivacyError: the ledger has no budget.
+        """
+        wanted = _counted(plan)
+        self._catch_up()
+        total = self._checked(self._spent + wanted, "the plan and what is already spent")
+        self._authorised = wanted
+        return total
+
+    def charge(self, spend: Spend, *, round: int, detail: Mapping[str, Any] | None = None) -> Entry:
+        """Write the row of one release, durably, if the budget bears it; release only after this returned.
+
+        ``round``: the round, or the first of them, that the release belongs to.
+
+        Raises:
+            BudgetExceededError: the release would exceed the budget; nothing was written.
+            PrivacyError: the ledger has no budget or cannot be written.
+        """
+        one = replace(spend, rounds=1)
+        with self._chain.transaction():
+            self._catch_up()
+            planned = self._authorised[one] >= spend.rounds
+            if not planned:
+                together = self._spent + self._authorised + Counter({one: spend.rounds})
+                self._checked(together, f"round {round} of {spend.query}")
+            entry = self._append(Entry(spend.query, round, spend, dict(detail or {})))
+        self._read += 1
+        self._count(spend)
+        if planned:
+            self._authorised[one] -= spend.rounds
+        return entry
+
+    def record(self, query: str, *, round: int, detail: Mapping[str, Any] | None = None) -> Entry:
+        """Write the row of a release without noise, durably: it protects nobody, and says so from then on.
+
+        Raises:
+            PrivacyError: the ledger has a budget, which a release without noise would break.
+        """
+        if self._budget is not None:
+            action = "Add noise and charge it, or use a ledger without a budget"
+            raise PrivacyError("a release without noise breaks any budget", value=query, action=action)
+        with self._chain.transaction():
+            self._catch_up()
+            entry = self._append(Entry(query, round, None, dict(detail or {})))
+        self._read += 1
+        return entry
+
+    def spent(self) -> float | None:
+        """The composed epsilon of all rows at the budget's delta; None, a claim of nothing, without a budget."""
+        if self._budget is None:
+            return None
+        self._catch_up()
+        return epsilon(_spends(self._spent), self._budget.delta)
+
+    def spends(self) -> list[Spend]:
+        """All that was charged, alike ones added up: what `accountant.epsilon` and the statement take."""
+        self._catch_up()
+        return _spends(self._spent)
+
+    def charged(self, query: str) -> int:
+        """How many rounds of a query have been charged; where a run that was cut off goes on."""
+        self._catch_up()
+        return sum(count for spend, count in self._spent.items() if spend.query == query)
+
+    def entries(self) -> list[Entry]:
+        """All releases, oldest first."""
+        return [_entry(number, body) for number, body in enumerate(self._chain.bodies(1), start=1)]
+
+    def verify(self, head: str | None = None) -> None:
+        """Recompute the chain; ``head``: a hash it must contain. Raises PrivacyError naming the broken row."""
+        self._chain.verify(head)
+
+    def _header(self) -> Budget | None:
+        header = self._chain.bodies()[0]
+        if header.get("schema") != SCHEMA or header.get("kind") != "open":
+            raise PrivacyError("the ledger is of another version", value=header.get("schema"))
+        budget = header["budget"]
+        return None if budget is None else Budget(**budget)
+
+    def _checked(self, spends: Counter[Spend], what: str) -> float:
+        if self._budget is None:
+            action = "Open a new ledger with a budget"
+            raise PrivacyError("a ledger without a budget bears no charge", action=action)
+        total = epsilon(_spends(spends), self._budget.delta)
+        if total > self._budget.epsilon:
+            action = "Stop here, or plan again with a larger epsilon or fewer rounds, in a new ledger"
+            value = f"epsilon {total:.4g} of {self._budget.epsilon:g}"
+            raise BudgetExceededError(f"{what} would exceed the privacy budget", value=value, action=action)
+        return total
+
+    def _append(self, entry: Entry) -> Entry:
+        # Written with every row, even where null: a reader must not have to guess what an absent key means.
+        spend = asdict(entry.spend) if entry.spend else {"noise_multiplier": None}
+        body = {"kind": "release", "query": entry.query, "round": entry.round, "detail": dict(entry.detail)}
+        now = _now()
+        self._chain.append({**body, "spend": spend, "time": now})
+        return replace(entry, number=self._read, time=now)
+
+    def _catch_up(self) -> None:
+        """Take in rows that were there before us or that another process wrote since."""
+        bodies = self._chain.bodies(self._read)
+        for number, body in enumerate(bodies, start=self._read):
+            self._read += 1
+            if body["kind"] == "release":
+                self._count(_entry(number, body).spend)
+        if bodies and self._authorised:
+            self._authorised = Counter()  # another process spent: what we authorised may no longer fit
+
+    def _count(self, spend: Spend | None) -> None:
+        if spend is not None:
+            self._spent[replace(spend, rounds=1)] += spend.rounds
+
+
+def _entry(number: int, body: Mapping[str, Any]) -> Entry:
+    spend = body["spend"]
+    charged = Spend(**spend) if spend["noise_multiplier"] is not None else None
+    return Entry(body["query"], body["round"], charged, body["detail"], number, body["time"])
+
+
+def _counted(spends: Iterable[Spend]) -> Counter[Spend]:
+    counted: Counter[Spend] = Counter()
+    for spend in spends:
+        counted[replace(spend, rounds=1)] += spend.rounds
+    return counted
+
+
+def _spends(counted: Counter[Spend]) -> list[Spend]:
+    return [replace(spend, rounds=count) for spend, count in counted.items() if count > 0]
+
+
+def _now() -> int:
+    return int(time.time())

@@ -1,0 +1,127 @@
+"""The privacy statement: what a run claims, for whom, and what must be believed for it to hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, Literal
+
+from fedrec.privacy.accountant import Spend, check_delta, epsilon, epsilon_without_amplification, equivalent_noise
+
+NoisePlace = Literal["server", "device"]
+
+
+def privacy_statement(
+    spends: Sequence[Spend],
+    *,
+    unit: Literal["user", "example"],
+    delta: float,
+    protocol: str = "none",
+    noise_place: NoisePlace = "server",
+) -> dict[str, Any]:
+    """The ``privacy`` keys of run.json, JSON-able, from all that was really charged (`Ledger.spends`).
+
+    ``epsilon_released``: for whoever sees the released model and all opened sums, but not which devices were sampled.
+    ``epsilon_server``: what the server itself could learn; it knows who took part when, so without amplification, and
+    only where noise is in a sum before the server sees it; null, with ``epsilon_server_reason``, where it is
+    unbounded.  ``noise_multiplier``, ``sampling``: of training where there was training, else of the query with the
+    least noise (``noise_multiplier_of``); ``queries`` has all.  Without spends nothing is claimed: epsilons are null.
+
+    Raises:
+        PrivacyError: delta is not in (0, 1).
+    """
+    check_delta(delta)
+    claim = _claim(spends, delta) if spends else _no_claim()
+    bounded = bool(spends) and noise_place == "device"
+    return {
+        "unit": unit,
+        "delta": delta,
+        "epsilon_released": claim["epsilon_released"],
+        "epsilon_server": epsilon_without_amplification(spends, delta) if bounded else None,
+        "epsilon_server_reason": None if bounded else _unbounded(protocol, noisy=bool(spends)),
+        "epsilon_without_amplification": claim["epsilon_without_amplification"],
+        "accountant": claim["accountant"],
+        "mechanism": claim["mechanism"],
+        "sampling": claim["sampling"],
+        "noise_multiplier": claim["noise_multiplier"],
+        "noise_multiplier_of": claim["noise_multiplier_of"],
+        "noise_multiplier_equivalent": claim["noise_multiplier_equivalent"],
+        "noise_place": noise_place if spends else None,
+        "adjacency": _adjacency(spends, unit),
+        "trust": _trust(spends, protocol, noise_place),
+        "queries": [_query(spend) for spend in spends],
+    }
+
+
+def _claim(spends: Sequence[Spend], delta: float) -> dict[str, Any]:
+    training = [spend for spend in spends if spend.query == "training"]
+    shown = min(training or spends, key=lambda spend: spend.noise_multiplier)
+    amplified = any(spend.amplified for spend in spends)
+    accountant = f"PLD (dp-accounting {version('dp-accounting')})" if amplified else "exact Gaussian composition"
+    return {
+        "epsilon_released": epsilon(spends, delta),
+        "epsilon_without_amplification": epsilon_without_amplification(spends, delta),
+        "accountant": accountant,
+        "mechanism": "Gaussian, on the grid of the sum",
+        "sampling": shown.sampling,
+        "noise_multiplier": shown.noise_multiplier,
+        "noise_multiplier_of": shown.query,
+        "noise_multiplier_equivalent": equivalent_noise(spends),
+    }
+
+
+def _no_claim() -> dict[str, Any]:
+    return {
+        "epsilon_released": None,
+        "epsilon_without_amplification": None,
+        "accountant": None,
+        "mechanism": None,
+        "sampling": None,
+        "noise_multiplier": None,
+        "noise_multiplier_of": None,
+        "noise_multiplier_equivalent": None,
+    }
+
+
+def _query(spend: Spend) -> dict[str, Any]:
+    return {
+        "query": spend.query,
+        "rounds": spend.rounds,
+        "noise_multiplier": spend.noise_multiplier,
+        "sampling": spend.sampling,
+        "probability": spend.probability,
+        "amplification_claimed": spend.amplified,
+    }
+
+
+def _unbounded(protocol: str, *, noisy: bool) -> str:
+    if not noisy:
+        return "unbounded: the run adds no noise"
+    if protocol == "none":
+        return "unbounded: the server sees every contribution"
+    return "unbounded: the server sees every sum before it adds the noise"
+
+
+def _adjacency(spends: Sequence[Spend], unit: str) -> str:
+    row = "one user, with all that the user did" if unit == "user" else "one interaction"
+    if any(spend.sampling == "fixed" for spend in spends):
+        # Taking a row out of a fixed-size draw would put another one in: twice the bound. So the draw must stand.
+        return f"the contribution of {row}, is replaced by nothing; who is asked when stays as it is"
+    return f"{row}, is added or taken away"
+
+
+def _trust(spends: Sequence[Spend], protocol: str, noise_place: NoisePlace) -> list[str]:
+    if protocol == "none":
+        trust = ["the server, which sees every device's contribution, to use only their sum"]
+    else:
+        trust = [f"the {protocol} protocol's honest devices and roster, that the server sees sums only"]
+    if not spends:
+        return [*trust, "everybody who sees the released model: it carries no noise"]
+    if noise_place == "server":
+        trust.append("the server, to add the noise before it uses or shows a sum, and to forget the sum")
+    else:
+        trust.append("the devices, that those who answer add their part of the noise")
+    if any(spend.amplified for spend in spends):
+        trust.append("that every row was drawn independently each round, and that who was drawn stays secret")
+    trust.append("each device's software, to bound the contribution of a row")
+    return trust

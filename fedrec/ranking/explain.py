@@ -1,0 +1,141 @@
+"""Why an item is on the list, told from the model itself: what each part gave, and the nearest of the history.
+
+A modality's say is measured by ablation: how much of the final score is lost when the tower has never heard of that
+modality, neither in the item nor in the user. Nothing here leaves the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.errors import ModelError
+from fedrec.ranking.score import Scorer
+from fedrec.ranking.users import Known
+
+BEHAVIOUR, POPULARITY = "behaviour", "popularity"
+_WORDS = {
+    "text": "its text",
+    "image": "its picture",
+    "attributes": "its attributes",
+    BEHAVIOUR: "what is liked together with it",
+    POPULARITY: "its popularity",
+}
+SMALLEST_TOLD = 0.1
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why one item is recommended.
+
+    ``item``: its place; ``id``, ``title``: its names; ``score``: its final score. ``shares``: modality, ``behaviour``
+    or ``popularity`` -> its part in the score, each 0 or above, together 1. ``nearest``: place of the item of the
+    history most like it, or None without a history. ``reason``: one line for people.
+    """
+
+    item: int
+    id: str
+    title: str
+    score: float
+    shares: Mapping[str, float]
+    nearest: int | None
+    reason: str
+
+
+def explain(scorer: Scorer, known: Known, items: Sequence[int] | NDArray[np.integer]) -> list[Explanation]:
+    """Explain some items to one user.
+
+    Args:
+        scorer: what ranked them.
+        known: of exactly one user.
+        items: places in the catalogue.
+
+    Raises:
+        ModelError: not one user, or a place beyond the catalogue.
+    """
+    places = np.asarray(items, dtype=np.int64).reshape(-1)
+    if len(known) != 1:
+        raise ModelError("an explanation is for one user", value=len(known), action="Take one user of the block")
+    if len(places) and (places.min() < 0 or places.max() >= scorer.items):
+        raise ModelError(f"there are {scorer.items} items to explain", value=places.tolist())
+    score, shares = _shares(scorer, known, places)
+    nearest = _nearest(scorer, known, places)
+    features = scorer.features
+    return [
+        Explanation(
+            item=int(place),
+            id=features.ids[place],
+            title=features.titles[place],
+            score=float(score[i]),
+            shares={name: float(part[i]) for name, part in shares.items()},
+            nearest=nearest[i],
+            reason=_reason({name: float(part[i]) for name, part in shares.items()}, _name(scorer, nearest[i]), known),
+        )
+        for i, place in enumerate(places)
+    ]
+
+
+def _shares(
+    scorer: Scorer, known: Known, places: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float64]]]:
+    """Final scores of the places, and each part's share of what speaks for them."""
+    parts = scorer.parts_of(known)
+    tower = parts.tower[0, places]
+    modalities = () if scorer.tower is None else scorer.tower.modalities
+    losses = {name: tower - scorer.tower_part(known, without=name)[0, places] for name in modalities}
+    losses[BEHAVIOUR] = parts.behaviour[0, places]
+    losses[POPULARITY] = parts.popularity[0, places]
+    lost = np.stack([part.astype(np.float64) for part in losses.values()])
+    gains = np.maximum(lost, 0.0)
+    # Where nothing speaks for an item (the end of a list), tell what moved it most, and evenly where nothing did.
+    gains = np.where(gains.sum(axis=0) > 0, gains, np.abs(lost))
+    gains = np.where(gains.sum(axis=0) > 0, gains, 1.0)
+    gains /= gains.sum(axis=0)
+    return parts.total[0, places], dict(zip(losses, gains, strict=True))
+
+
+def _nearest(scorer: Scorer, known: Known, places: NDArray[np.int64]) -> list[int | None]:
+    """For each place the item of the history most like it, itself left out: cosine of content and co-occurrence,
+    each brought to at most 1 and weighted as in the final score. The later one of equals."""
+    # Latest first, so that argmax takes the later one of equals.
+    history = np.array(list(dict.fromkeys(known.histories.items[::-1].tolist())), dtype=np.int64)
+    known.histories.check(scorer.items)
+    if not len(history):
+        return [None] * len(places)
+    likeness = np.zeros((len(places), len(history)))
+    weight = scorer.settings.weight
+    if scorer.tower is not None:
+        vectors = scorer.tower.vectors().numpy()
+        likeness += (1.0 - weight) * (vectors[places] @ vectors[history].T)
+    if scorer.behaviour is not None and scorer.behaviour.rank:
+        together = scorer.behaviour.candidate[places] @ scorer.behaviour.history[history].T
+        largest = np.abs(together).max(axis=1, keepdims=True)
+        likeness += weight * together / np.where(largest > 0, largest, 1.0)
+    likeness[history[None] == places[:, None]] = -np.inf
+    best = likeness.argmax(axis=1)
+    return [int(history[b]) if likeness[i, b] > -np.inf else None for i, b in enumerate(best)]
+
+
+def _reason(shares: Mapping[str, float], nearest: str | None, known: Known) -> str:
+    """Such as: Because you liked Alien: mostly its picture (54%) and its text (31%)."""
+    told = sorted(shares.items(), key=lambda part: (-part[1], part[0]))
+    told = [part for place, part in enumerate(told[:2]) if place == 0 or part[1] >= SMALLEST_TOLD]
+    named = [f"{_WORDS.get(name, 'its ' + name)} ({share:.0%})" for name, share in told]
+    return f"{_opening(nearest, known)}: mostly {' and '.join(named)}."
+
+
+def _opening(nearest: str | None, known: Known) -> str:
+    if nearest is not None:
+        return f"Because you liked {nearest}"
+    sources = (("wrote", known.notes), ("photographed", known.photos))
+    own = [verb for verb, part in sources if part is not None and len(part.values)]
+    return f"Because of what you {' and '.join(own)}" if own else "Without knowing you yet"
+
+
+def _name(scorer: Scorer, place: int | None) -> str | None:
+    if place is None:
+        return None
+    return scorer.features.titles[place] or scorer.features.ids[place]

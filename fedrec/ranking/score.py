@@ -1,0 +1,180 @@
+"""The final score of every item for a user: content tower, behaviour and popularity, each standardised, then mixed.
+
+    score = (1 - w) * z(tower) + w * z(behaviour) + p * z(log popularity)
+
+``z`` standardises over the catalogue for one user (0 everywhere where the spread is 0), so that the weights mean the
+same for every user and model. w is `BehaviourSettings.weight` and p its ``popularity_weight``. A part that is not there
+counts 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from fedrec.aggregation.behaviour import Behaviour
+from fedrec.config import BehaviourSettings, ModelSettings
+from fedrec.errors import ModelError
+from fedrec.model.recommender import Recommender
+from fedrec.ranking.tower import ItemFeatures, TowerScorer
+from fedrec.ranking.users import Contents, Histories, Known
+
+Floats = NDArray[np.float32]
+Lists = Histories | Sequence[NDArray[np.integer]]
+USER_BLOCK = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What each part adds to the final score, weights included: float32 [users, items] each."""
+
+    tower: Floats
+    behaviour: Floats
+    popularity: Floats
+
+    @property
+    def total(self) -> Floats:
+        """The final score."""
+        return self.tower + self.behaviour + self.popularity
+
+
+class Scorer:
+    """Scores the whole catalogue for users, from what is in a release. Item vectors are computed once, here.
+
+    Args:
+        model: the content tower, or None where there is none. It is only read.
+        features: the catalogue's features; every place is a place in them.
+        behaviour: the behaviour table, or None.
+        settings: the weights of the parts.
+        model_settings: how long a history the tower reads.
+
+    Raises:
+        ModelError: features and behaviour are about different catalogues, or do not fit the model.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Recommender | None,
+        features: ItemFeatures,
+        behaviour: Behaviour | None,
+        settings: BehaviourSettings,
+        model_settings: ModelSettings,
+    ) -> None:
+        self.features = features
+        self.items = len(features.ids)
+        if behaviour is not None and behaviour.items != self.items:
+            raise ModelError(
+                f"behaviour is about {behaviour.items} items and the features about {self.items}",
+                action="Take both from one release",
+            )
+        self.behaviour = behaviour
+        self.settings = settings
+        self.tower = None if model is None else TowerScorer(model, features, history=model_settings.history)
+
+    def scores(
+        self,
+        histories: Lists,
+        notes: Contents | None = None,
+        photos: Contents | None = None,
+        adapter: Floats | None = None,
+    ) -> Floats:
+        """Final scores of a block of users, float32 [users, items]; higher is better. What was seen is scored too.
+
+        Args:
+            histories: the items of each user in time order. The tower reads the last ``model.history`` of them,
+                behaviour reads all, each once.
+            notes: each user's encoded notes (values [n, ...] as the modality ``text``), or None.
+            photos: each user's encoded photos (as the modality ``image``), or None.
+            adapter: float32 [users, dimension], each user's private vector, or None.
+
+        Raises:
+            ModelError: parts about different numbers of users, an item beyond the catalogue, or own content or an
+                adapter that does not fit the model.
+        """
+        return self.parts(histories, notes, photos, adapter).total
+
+    def parts(
+        self,
+        histories: Lists,
+        notes: Contents | None = None,
+        photos: Contents | None = None,
+        adapter: Floats | None = None,
+    ) -> Parts:
+        """The same as `scores`, as what each part adds."""
+        lists = histories if isinstance(histories, Histories) else Histories.of(histories)
+        return self.parts_of(Known(histories=lists, notes=notes, photos=photos, adapter=adapter))
+
+    def blocks(self, known: Known, *, size: int = USER_BLOCK) -> Iterator[tuple[NDArray[np.int64], Floats]]:
+        """Score a population ``size`` users at a time: places [block] and scores [block, items], what
+        `protocols.evaluate` takes. Memory is ``size`` times the catalogue."""
+        for start in range(0, len(known), size):
+            places = np.arange(start, min(start + size, len(known)))
+            yield places, self.parts_of(known.take(places)).total
+
+    def parts_of(self, known: Known) -> Parts:
+        """The same as `parts`."""
+        known.histories.check(self.items)
+        return Parts(
+            tower=self.tower_part(known), behaviour=self._behaviour_part(known), popularity=self._popularity_part(known)
+        )
+
+    def tower_part(self, known: Known, *, without: str = "") -> Floats:
+        """What the tower adds; with ``without``, as if it had never heard of that modality."""
+        if self.tower is None or self.settings.weight == 1:
+            return self._nothing(known)
+        return np.float32(1.0 - self.settings.weight) * standardised(self.tower.scores(known, without=without))
+
+    def _behaviour_part(self, known: Known) -> Floats:
+        table = self.behaviour
+        if table is None or table.rank == 0 or self.settings.weight == 0:
+            return self._nothing(known)
+        return np.float32(self.settings.weight) * standardised(behaviour_scores(table, known.histories))
+
+    def _popularity_part(self, known: Known) -> Floats:
+        if self.behaviour is None or self.settings.popularity_weight == 0:
+            return self._nothing(known)
+        once = standardised(log_popularity(self.behaviour.popularity)[None])
+        return self._nothing(known) + np.float32(self.settings.popularity_weight) * once
+
+    def _nothing(self, known: Known) -> Floats:
+        return np.zeros((len(known), self.items), dtype=np.float32)
+
+
+def behaviour_scores(table: Behaviour, histories: Histories) -> Floats:
+    """Sum over a user's items j of ``history[j] . candidate[i]``: float32 [users, items].
+
+    An item touched twice counts once, because the co-occurrence was counted over distinct items.
+    """
+    ones = np.ones(len(histories.items), dtype=np.float32)
+    touched = csr_matrix((ones, histories.items, histories.indptr), shape=(len(histories), table.items))
+    touched.sum_duplicates()
+    touched.data[:] = 1.0
+    return np.asarray(np.asarray(touched @ table.history, dtype=np.float32) @ table.candidate.T)
+
+
+def standardised(scores: Floats) -> Floats:
+    """Each row of [users, items] brought to mean 0 and standard deviation 1.
+
+    A row whose spread is 0, or so small beside its values that it is only rounding, becomes all 0.
+    """
+    if scores.shape[1] == 0:
+        return scores
+    centred = scores - scores.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    spread = np.sqrt(np.mean(np.square(centred), axis=1, keepdims=True, dtype=np.float64))
+    flat = spread <= 1e-6 * np.abs(scores).max(axis=1, keepdims=True)
+    scale = np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, spread))
+    return np.asarray(centred * scale.astype(np.float32))
+
+
+def log_popularity(popularity: Floats) -> Floats:
+    """log(share of the mean + 0.1) per item: independent of the unit of the estimates, and steady where noise left a
+    rare item at 0. All zeros stay zeros."""
+    mean = float(popularity.mean(dtype=np.float64)) if len(popularity) else 0.0
+    if mean == 0.0:
+        return np.zeros_like(popularity)
+    return np.asarray(np.log(popularity / np.float32(mean) + np.float32(0.1)))

@@ -1,0 +1,221 @@
+"""Writing and reading a release: a directory that is whole and signed, or refused.
+
+    manifest.json          version, name, time, size and SHA-256 of every other file
+    manifest.sig           public key (32 bytes) and Ed25519 signature of the manifest (64 bytes)
+    catalogue.json, features.safetensors, model.json, model.safetensors, behaviour.safetensors,
+    encoder-<modality>.safetensors, config.json, privacy.json, MODEL_CARD.md
+
+The signature holds the manifest, the manifest holds every file, and there may be no file beside them. What a reader
+gets was hashed in memory first, so a file that changes between two looks is never used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedrec.errors import ReleaseError
+from fedrec.release import keys, packing
+from fedrec.release.contents import Contents
+from fedrec.release.keys import SigningKey
+from fedrec.release.manifest import (
+    CONTEXT,
+    LARGEST_MANIFEST,
+    MANIFEST,
+    SIGNATURE,
+    FileEntry,
+    Manifest,
+    check_file_name,
+    now,
+)
+
+_SIGNATURE_FILE = keys.PUBLIC_BYTES + keys.SIGNATURE_BYTES
+_RENEW = "Take a fresh copy of the release"
+
+
+@dataclass(frozen=True, eq=False)
+class Release:
+    """A release that was read: ``contents``, and who signed it.
+
+    ``id``: SHA-256 of the manifest in hex, which names this release and no other. ``signer``: the public key (32 bytes).
+    ``trusted``: whether that is the key that the reader asked for; where it asked for none, the release is whole, but
+    anybody may have made it.
+    """
+
+    id: str
+    created_at: str
+    signer: bytes
+    trusted: bool
+    contents: Contents
+
+    @property
+    def name(self) -> str:
+        """What the release is called."""
+        return self.contents.name
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the signer's key."""
+        return keys.fingerprint(self.signer)
+
+
+def write_release(
+    directory: Path, contents: Contents, *, key: SigningKey, created_at: str | None = None, replace: bool = False
+) -> Manifest:
+    """Write a release, whole or not at all: into a directory beside it first, then renamed.
+
+    Args:
+        directory: where it goes; must not exist, or be empty, unless ``replace``.
+        contents: what it holds.
+        key: signs it.
+        created_at: UTC as ``2026-11-22T05:00:00Z``; None: now.
+        replace: take the place of a release that is there. It is moved aside, then removed; for a moment there is none.
+
+    Raises:
+        ReleaseError: a part cannot be stored, the place is taken (by anything that is no release even with
+            ``replace``), or the disk refuses. Nothing half-written is left in ``directory``.
+    """
+    files = packing.pack(contents)
+    for name in files:
+        check_file_name(name)
+    entries = {name: FileEntry.of(data) for name, data in files.items()}
+    manifest = Manifest(name=contents.name, created_at=created_at or now(), files=entries)
+    signed = manifest.to_bytes()
+    Manifest.from_bytes(signed)
+    signature = key.public + key.sign(CONTEXT, signed)
+    _check_place(directory, replace)
+    try:
+        _publish(directory, {**files, MANIFEST: signed, SIGNATURE: signature})
+    except OSError as error:
+        raise ReleaseError(
+            f"cannot write the release: {error.strerror}", value=str(directory), action="Give a writable directory"
+        ) from None
+    return manifest
+
+
+def read_release(directory: Path, *, trusted_key: bytes | None = None) -> Release:
+    """Read a release after checking signature, version, and size and hash of every file.
+
+    Args:
+        directory: the release.
+        trusted_key: the publisher's public key (32 bytes) that must have signed it. None: any key will do, which finds
+            damage but no forgery; see `Release.trusted`.
+
+    Raises:
+        ReleaseError: it is missing, unsigned, signed by another key, damaged, incomplete, has a file too many, or is of
+            a newer version. There is no way to read part of it.
+    """
+    signature = _read(directory, SIGNATURE, _SIGNATURE_FILE)
+    signed = _read(directory, MANIFEST, None)
+    public, proof = signature[: keys.PUBLIC_BYTES], signature[keys.PUBLIC_BYTES :]
+    if trusted_key is not None and public != trusted_key:
+        raise ReleaseError(
+            "the release is signed by another key than the trusted one",
+            value=keys.fingerprint(public),
+            action="Compare fingerprints with the publisher; do not use it",
+        )
+    keys.verify(public, CONTEXT, signed, proof)
+    manifest = Manifest.from_bytes(signed)
+    _check_listing(directory, manifest)
+    files = {name: _held(directory, name, entry) for name, entry in manifest.files.items()}
+    return Release(
+        id=hashlib.sha256(signed).hexdigest(),
+        created_at=manifest.created_at,
+        signer=public,
+        trusted=trusted_key is not None,
+        contents=packing.unpack(manifest.name, files),
+    )
+
+
+def _held(directory: Path, name: str, entry: FileEntry) -> bytes:
+    data = _read(directory, name, entry.size)
+    if FileEntry.of(data) != entry:
+        raise ReleaseError(f"{name} is damaged: its hash is not the manifest's", action=_RENEW)
+    return data
+
+
+def _read(directory: Path, name: str, size: int | None) -> bytes:
+    """The bytes of a plain file of exactly ``size`` (None: of a manifest's size at most). No link is followed."""
+    path = directory / name
+    try:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            raise ReleaseError(f"{name} is not a plain file", action=_RENEW)
+        largest = LARGEST_MANIFEST if size is None else size
+        if found.st_size > largest or (size is not None and found.st_size < size):
+            raise ReleaseError(f"{name} has the wrong size", value=found.st_size, action=_RENEW)
+        with path.open("rb") as file:
+            return file.read(largest + 1)
+    except OSError as error:
+        raise ReleaseError(
+            f"cannot read {name} of the release: {error.strerror}", value=str(directory), action=_RENEW
+        ) from None
+
+
+def _check_listing(directory: Path, manifest: Manifest) -> None:
+    there = {path.name for path in directory.iterdir()}
+    extra = there - set(manifest.files) - {MANIFEST, SIGNATURE}
+    if extra:
+        raise ReleaseError(
+            "the release holds a file that nobody signed", value=sorted(extra), action="Remove it, or take a fresh copy"
+        )
+
+
+def _check_place(directory: Path, replace: bool) -> None:
+    if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
+        raise ReleaseError("a release is a directory of its own", value=str(directory), action="Give another path")
+    if not directory.exists() or not any(directory.iterdir()):
+        return
+    if not replace or not (directory / MANIFEST).is_file():
+        raise ReleaseError(
+            "there is something already where the release should go",
+            value=str(directory),
+            action="Give another path" if not replace else "Only a release can be replaced by one",
+        )
+
+
+def _publish(directory: Path, files: Mapping[str, bytes]) -> None:
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    tag = secrets.token_hex(8)
+    fresh = directory.parent / f".{directory.name}.{tag}.new"
+    old = directory.parent / f".{directory.name}.{tag}.old"
+    try:
+        fresh.mkdir()
+        for name, data in files.items():
+            _write_durably(fresh / name, data)
+        _sync_directory(fresh)
+        if directory.exists():
+            directory.rename(old)
+        try:
+            fresh.rename(directory)
+        except BaseException:
+            if old.exists():
+                old.rename(directory)
+            raise
+        _sync_directory(directory.parent)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    if os.name != "posix":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,45 @@
+"""Between a release and what a device encodes content with: its notes, its photos, and items that are new."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fedrec.content.features import Features
+from fedrec.content.registry import AnyEncoder, encoder_from_bytes, encoder_to_bytes
+from fedrec.errors import ContentError, ReleaseError
+from fedrec.release.contents import Contents
+
+
+def saved_encoders(encoders: Mapping[str, AnyEncoder]) -> dict[str, bytes]:
+    """Modality -> bytes, as `Contents.encoders` wants them."""
+    return {modality: encoder_to_bytes(encoder) for modality, encoder in encoders.items()}
+
+
+def encoders(contents: Contents) -> dict[str, AnyEncoder]:
+    """The fitted encoders of a release by modality.
+
+    Raises:
+        ReleaseError: an encoder is damaged, of another modality, or needs another version of fedrec.
+    """
+    found = {}
+    for modality, data in contents.encoders.items():
+        try:
+            found[modality] = encoder_from_bytes(data)
+        except ContentError as error:
+            raise ReleaseError(f"the released encoder of {modality} cannot be used: {error.what}") from error
+        if found[modality].modality != modality:
+            raise ReleaseError(f"the released encoder of {modality} is one of {found[modality].modality}")
+    return found
+
+
+def features(contents: Contents) -> Features:
+    """The catalogue's features, as training and personalisation want them."""
+    items = contents.items
+    return Features(
+        ids=items.ids,
+        titles=items.titles,
+        values=dict(items.values),
+        present={name: np.asarray(present, dtype=np.bool_) for name, present in items.present.items()},
+    )

@@ -1,0 +1,148 @@
+"""The files of a release as bytes, and back. Arrays are safetensors, the rest JSON and Markdown; nothing is code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from fedrec.aggregation.behaviour import Behaviour
+from fedrec.config import ModelSettings
+from fedrec.errors import ModelError, ReleaseError
+from fedrec.release import canonical
+from fedrec.release.contents import Contents, Items, ModelState
+
+CARD = "MODEL_CARD.md"
+CATALOGUE, FEATURES = "catalogue.json", "features.safetensors"
+MODEL, PARAMETERS = "model.json", "model.safetensors"
+BEHAVIOUR = "behaviour.safetensors"
+CONFIG, PRIVACY, NAME = "config.json", "privacy.json", "release"
+_ENCODER = "encoder-"
+_DTYPES = frozenset(np.dtype(name) for name in ("float32", "float64", "int64", "int32", "uint8", "bool"))
+
+
+def pack(contents: Contents) -> dict[str, bytes]:
+    """File name -> bytes. Equal contents give equal bytes. Raises ReleaseError where a value cannot be stored."""
+    items, model = contents.items, contents.model
+    catalogue = {"ids": list(items.ids), "titles": list(items.titles), "modalities": list(items.values)}
+    features = {f"{name}/values": values for name, values in items.values.items()}
+    features |= {f"{name}/present": present for name, present in items.present.items()}
+    files = {
+        CARD: contents.card.encode(),
+        CATALOGUE: canonical.encode(catalogue, what=CATALOGUE),
+        FEATURES: _save(features, FEATURES),
+        CONFIG: canonical.encode(contents.config, what=CONFIG),
+        PRIVACY: canonical.encode(contents.privacy, what=PRIVACY),
+    }
+    if model is not None:
+        files[MODEL] = canonical.encode(_model_facts(model), what=MODEL)
+        files[PARAMETERS] = _save(model.parameters, PARAMETERS)
+    if contents.behaviour is not None:
+        files[BEHAVIOUR] = _save(contents.behaviour.arrays(), BEHAVIOUR)
+    return files | {f"{_ENCODER}{modality}.safetensors": data for modality, data in contents.encoders.items()}
+
+
+def unpack(name: str, files: Mapping[str, bytes]) -> Contents:
+    """The inverse of `pack`. The bytes must be the ones that were signed; they are still not trusted to make sense.
+
+    Raises:
+        ReleaseError: a file is missing or unknown, or does not hold what its name says.
+    """
+    encoders = {file: data for file, data in files.items() if file.startswith(_ENCODER)}
+    known = {CARD, CATALOGUE, FEATURES, CONFIG, PRIVACY}
+    missing = known - set(files)
+    unknown = set(files) - known - {MODEL, PARAMETERS, BEHAVIOUR} - set(encoders)
+    if missing or unknown or (MODEL in files) != (PARAMETERS in files):
+        raise ReleaseError(
+            "the release lacks a file, or has one of an unknown kind",
+            value=sorted(missing | unknown) or [MODEL, PARAMETERS],
+            action="Take a fresh copy of the release",
+        )
+    try:
+        return Contents(
+            name=name,
+            items=_items(files),
+            model=_model(files) if MODEL in files else None,
+            behaviour=Behaviour.from_arrays(_load(files, BEHAVIOUR)) if BEHAVIOUR in files else None,
+            encoders={_modality(file): data for file, data in encoders.items()},
+            config=canonical.decode(files[CONFIG], what=CONFIG),
+            privacy=canonical.decode(files[PRIVACY], what=PRIVACY),
+            card=files[CARD].decode(),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, ModelError) as error:
+        raise ReleaseError(
+            f"the release does not hold what its manifest promises: {type(error).__name__}",
+            action="Ask the publisher; this copy is what was signed",
+        ) from error
+
+
+def _model_facts(model: ModelState) -> dict[str, Any]:
+    return {
+        "settings": model.settings.model_dump(mode="json"),
+        "shapes": [[name, list(shape)] for name, shape in model.shapes.items()],
+        "temperature": float(model.temperature),
+        "vocabulary": model.vocabulary,
+        "offset": model.offset,
+        "parameters": list(model.parameters),
+    }
+
+
+def _model(files: Mapping[str, bytes]) -> ModelState:
+    facts = canonical.decode(files[MODEL], what=MODEL)
+    arrays = _load(files, PARAMETERS)
+    if set(facts["parameters"]) != set(arrays):
+        raise ReleaseError(f"{PARAMETERS} holds other parameters than {MODEL} names", value=sorted(arrays))
+    try:
+        settings = ModelSettings.model_validate(facts["settings"])
+    except ValidationError:
+        raise ReleaseError(f"{MODEL} holds settings that this version does not have", action="Update fedrec") from None
+    return ModelState(
+        settings=settings,
+        shapes={str(name): tuple(int(size) for size in shape) for name, shape in facts["shapes"]},
+        temperature=float(facts["temperature"]),
+        parameters={name: arrays[name] for name in facts["parameters"]},
+        vocabulary=int(facts["vocabulary"]),
+        offset=bool(facts["offset"]),
+    )
+
+
+def _items(files: Mapping[str, bytes]) -> Items:
+    catalogue = canonical.decode(files[CATALOGUE], what=CATALOGUE)
+    arrays = _load(files, FEATURES)
+    names = [str(name) for name in catalogue["modalities"]]
+    if set(arrays) != {f"{name}/{kind}" for name in names for kind in ("values", "present")}:
+        raise ReleaseError(f"{FEATURES} holds other modalities than {CATALOGUE} names", value=sorted(arrays))
+    return Items(
+        ids=tuple(str(item) for item in catalogue["ids"]),
+        titles=tuple(str(title) for title in catalogue["titles"]),
+        values={name: arrays[f"{name}/values"] for name in names},
+        present={name: arrays[f"{name}/present"] for name in names},
+    )
+
+
+def _modality(file: str) -> str:
+    return file.removeprefix(_ENCODER).removesuffix(".safetensors")
+
+
+def _save(arrays: Mapping[str, NDArray[Any]], file: str) -> bytes:
+    for name, array in arrays.items():
+        if array.dtype not in _DTYPES:
+            raise ReleaseError(f"{file}: {name} is of a kind that a release does not store", value=str(array.dtype))
+    # safetensors writes the buffer as it lies in memory, so the order must be C; asarray keeps arrays without axes.
+    return save({name: np.asarray(array, order="C") for name, array in sorted(arrays.items())})
+
+
+def _load(files: Mapping[str, bytes], file: str) -> dict[str, NDArray[Any]]:
+    try:
+        arrays = load(files[file])
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError):
+        raise ReleaseError(f"{file} is not a file of arrays", action="Take a fresh copy of the release") from None
+    strange = sorted(name for name, array in arrays.items() if array.dtype not in _DTYPES)
+    if strange:
+        raise ReleaseError(f"{file} holds arrays of an unknown kind", value=strange, action="Update fedrec")
+    return arrays

@@ -1,0 +1,94 @@
+"""From a population to rows: what is learned from (positives), with what (history), against what (the pool)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.model.rows import Rows
+from fedrec.randomness import prf_uint64
+from fedrec.training.population import Population
+from fedrec.training.tables import Tables, pieces_batch
+
+
+@dataclass(frozen=True)
+class RowShape:
+    """How large a row is: at most ``positives`` and ``history`` events of a user, and whether it has private pieces."""
+
+    positives: int
+    history: int
+    notes: bool = False
+    photos: bool = False
+
+
+def build_rows(
+    population: Population,
+    tables: Tables,
+    pool: NDArray[np.int32],
+    shape: RowShape,
+    *,
+    key: bytes,
+    batch_rows: int,
+) -> Iterator[Rows]:
+    """Rows of all users that have an event, in batches, each with as many columns as its longest row needs.
+
+    A user's events are put in an order that depends on (key, user, item) only, so one user gives the same row alone
+    on a phone and among thousands in a study.  The first min(positives, max(1, n // 2)) are positives, the next ones
+    the history, so a positive is never in its own history.  A negative of the pool is masked where the user has it in
+    training; nothing else is looked at, in particular not what was held out.
+    """
+    order = _shuffled(population, key)
+    counts = population.counts
+    learned = np.minimum(shape.positives, np.maximum(1, counts // 2))
+    kept = np.minimum(shape.history, counts - learned)
+    with_events = np.flatnonzero(counts > 0)
+    for start in range(0, len(with_events), batch_rows):
+        users = with_events[start : start + batch_rows]
+        first = population.indptr[users]
+        positives, p_mask = _spread(order, first, learned[users])
+        history, h_mask = _spread(order, first + learned[users], kept[users])
+        yield _batch(population.select(users), tables, pool, shape, (positives, p_mask), (history, h_mask))
+
+
+def _batch(
+    users: Population,
+    tables: Tables,
+    pool: NDArray[np.int32],
+    shape: RowShape,
+    positives: tuple[NDArray[np.int32], NDArray[np.bool_]],
+    history: tuple[NDArray[np.int32], NDArray[np.bool_]],
+) -> Rows:
+    touched = np.zeros((len(users), tables.items), dtype=np.bool_)
+    touched[users.owners, users.items] = True
+    against = ~touched[:, pool]
+    candidates = np.concatenate([positives[0], np.broadcast_to(pool, against.shape)], axis=1)
+    mask = np.concatenate([positives[1], against], axis=1)
+    batch = tables.batch(candidates, np.concatenate([positives[1], np.ones_like(against)], axis=1))
+    return Rows(
+        history=tables.batch(*history),
+        notes=pieces_batch(users.notes, "text") if shape.notes and users.notes is not None else None,
+        photos=pieces_batch(users.photos, "image") if shape.photos and users.photos is not None else None,
+        candidates=batch,
+        positives=positives[0].shape[1],
+        candidate_mask=batch.mask.new_tensor(mask),
+    )
+
+
+def _shuffled(population: Population, key: bytes) -> NDArray[np.int32]:
+    """Every user's items in a keyed order, still grouped by user."""
+    owners = population.owners
+    drawn = prf_uint64(key, population.keys[owners], population.items.astype(np.uint64))
+    return population.items[np.lexsort((drawn, owners))]
+
+
+def _spread(
+    items: NDArray[np.int32], first: NDArray[np.int64], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Runs ``items[first:first + count]`` as padded rows [users, longest (at least 1)] and their mask."""
+    column = np.arange(max(1, int(counts.max(initial=0))))
+    mask = column[None, :] < counts[:, None]
+    places = np.where(mask, first[:, None] + column[None, :], 0)
+    return items[places], mask

@@ -1,0 +1,135 @@
+"""Sums of per-row gradients, each clipped to an L2 bound: the heart of differentially private training.
+
+Abadi et al. 2016, "Deep Learning with Differential Privacy", Algorithm 1, without the noise, which is added where the
+private sum is opened.  Per-row gradients come from Opacus (hooks, or ghost norms), or from ``torch.func`` where a
+layer folds items into the batch so that hooks would lose the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from opacus.grad_sample import GradSampleModule, GradSampleModuleFastGradientClipping
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+
+from fedrec.config import GradSample
+from fedrec.errors import ModelError
+from fedrec.model.parameters import shared_parameters
+from fedrec.model.rows import Rows
+
+RowLoss = Callable[[Tensor, Rows], Tensor]
+Mode = Literal["hooks", "ghost", "functional"]
+
+# Above so many parameters the memory of per-row gradients costs more than a second backward pass (measured by
+# `fedrec bench train --workload modes`).
+GHOST_FROM = 300_000
+
+
+def choose_mode(asked: GradSample, *, flattens_rows: bool, parameters: int) -> Mode:
+    """The way to get per-row gradients. Raises ModelError where the one asked for would give wrong norms."""
+    if flattens_rows:
+        if asked in ("hooks", "ghost"):
+            raise ModelError(
+                "an encoder of this model folds items into the batch, where hooks lose the row",
+                value=asked,
+                action="Set speed.grad_sample to auto or functional",
+            )
+        return "functional"
+    if asked == "auto":
+        return "ghost" if parameters >= GHOST_FROM else "hooks"
+    return asked
+
+
+class ClippedGradients:
+    """Computes, for batches of rows, the sum over rows of each row's gradient scaled to at most ``bound``.
+
+    The guarantee: for every row r, ``||g_r * min(1, bound / ||g_r||)|| <= bound``, with ``g_r`` the gradient of that
+    row's loss alone; a test holds it against brute force over single rows within 1e-5.
+
+    Args:
+        model: computes logits from `Rows`; its parameters are read in declared order.
+        loss: the loss of each row, [rows], where a row's loss depends on that row only.
+        bound: above 0.
+    """
+
+    def __init__(self, model: nn.Module, loss: RowLoss, bound: float, mode: Mode) -> None:
+        self.model, self.loss, self.bound, self.mode = model, loss, bound, mode
+        self.wrapped: nn.Module = model
+        if mode == "hooks":
+            self.wrapped = GradSampleModule(model, batch_first=True, loss_reduction="sum", strict=True)
+        elif mode == "ghost":
+            self.wrapped = GradSampleModuleFastGradientClipping(
+                model, batch_first=True, loss_reduction="sum", strict=True, max_grad_norm=bound, use_ghost_clipping=True
+            )
+
+    def __call__(self, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """Returns the clipped sum as float64 [P], each row's norm before clipping [rows], and the summed loss.
+
+        Raises:
+            ModelError: a row's gradient is not finite.
+        """
+        compute = {"hooks": self._hooks, "ghost": self._ghost, "functional": self._functional}[self.mode]
+        total, norms, loss = compute(rows)
+        if not bool(torch.isfinite(norms).all()):
+            raise ModelError(
+                "a row's gradient is not finite", action="Lower the learning rate, or raise training.temperature"
+            )
+        return total.double().numpy(), norms.double().numpy(), loss
+
+    def _factors(self, norms: Tensor) -> Tensor:
+        return (self.bound / norms.clamp(min=1e-12)).clamp(max=1.0)
+
+    def _hooks(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
+        losses = self.loss(self.wrapped(rows), rows)
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        parameters = list(shared_parameters(self.model).values())
+        samples = [_sample(value, rows.rows) for value in parameters]
+        norms = torch.stack([sample.flatten(1).norm(dim=1) for sample in samples]).norm(dim=0)
+        factors = self._factors(norms)
+        total = torch.cat([torch.einsum("r,r...->...", factors, sample).flatten() for sample in samples])
+        self.wrapped.zero_grad(set_to_none=True)
+        return total, norms.detach(), float(losses.detach().sum())
+
+    def _ghost(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
+        wrapped = self.wrapped
+        losses = self.loss(wrapped(rows), rows)
+        losses.sum().backward(retain_graph=True)  # type: ignore[no-untyped-call]
+        norms = wrapped.get_norm_sample().detach()
+        wrapped.zero_grad(set_to_none=True)
+        wrapped.disable_hooks()
+        (losses * self._factors(norms)).sum().backward()
+        wrapped.enable_hooks()
+        values = shared_parameters(self.model).values()
+        total = torch.cat([(torch.zeros_like(v) if v.grad is None else v.grad).flatten() for v in values])
+        wrapped.zero_grad(set_to_none=True)
+        return total, norms, float(losses.detach().sum())
+
+    def _functional(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
+        parameters = {name: value.detach() for name, value in shared_parameters(self.model).items()}
+        positives = rows.positives
+
+        def loss_of(values: dict[str, Tensor], row: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+            single = Rows.from_row(row, positives)
+            value = self.loss(functional_call(self.model, values, (single,)), single)[0]
+            return value, value
+
+        samples, losses = vmap(grad(loss_of, has_aux=True), in_dims=(None, 0))(parameters, rows.tensors())
+        norms = torch.stack([sample.flatten(1).norm(dim=1) for sample in samples.values()]).norm(dim=0)
+        factors = self._factors(norms)
+        total = torch.cat([torch.einsum("r,r...->...", factors, sample).flatten() for sample in samples.values()])
+        return total, norms, float(losses.sum())
+
+
+def _sample(value: Tensor, rows: int) -> Tensor:
+    """A parameter's per-row gradients [rows, ...]; zeros where no row used it."""
+    sample = getattr(value, "grad_sample", None)
+    if sample is None:
+        return value.new_zeros((rows, *value.shape))
+    if isinstance(sample, list):
+        sample = torch.stack(sample).sum(0)
+    return sample  # type: ignore[no-any-return]

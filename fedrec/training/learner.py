@@ -1,0 +1,87 @@
+"""The device's half of a training round: from the broadcast parameters to a clipped gradient sum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.config import Config
+from fedrec.content.features import Features
+from fedrec.model import parameters
+from fedrec.model.build import build_model
+from fedrec.model.losses import loss_per_row
+from fedrec.randomness import key
+from fedrec.training.build_rows import RowShape, build_rows
+from fedrec.training.clipping import ClippedGradients, choose_mode
+from fedrec.training.population import Population, by_example
+from fedrec.training.tables import Tables
+
+
+@dataclass(frozen=True)
+class Update:
+    """A clipped gradient sum [P] over ``rows`` rows. ``loss`` and ``clipped`` (how many rows were) stay here."""
+
+    gradient: NDArray[np.float64]
+    rows: int
+    loss: float
+    clipped: int
+
+
+class Learner:
+    """Computes contributions to model updates; holds the model and the catalogue's tables, no user's data.
+
+    One Learner serves any number of users and devices in a process.
+    """
+
+    def __init__(self, config: Config, features: Features) -> None:
+        self.config = config
+        self.model = build_model(config, features)
+        self.tables = Tables(features)
+        mode = choose_mode(
+            config.speed.grad_sample,
+            flattens_rows=self.model.flattens_rows,
+            parameters=parameters.count(self.model),
+        )
+        kind = config.training.loss
+        self.gradients = ClippedGradients(
+            self.model, lambda logits, rows: loss_per_row(kind, logits, rows), config.privacy.clip, mode
+        )
+
+    def update(
+        self, population: Population, values: NDArray[np.float32], pool: NDArray[np.int32], round_number: int
+    ) -> Update:
+        """One round: for every row its clipped gradient at ``values`` [P], summed.
+
+        A population without events gives the zero vector, as long as any other.
+
+        Raises:
+            ModelError: parameters of another model, or a gradient that is not finite.
+        """
+        parameters.unflatten(self.model, values)
+        settings = self.config
+        groups = settings.training.examples if settings.privacy.unit == "example" else 1
+        shape = RowShape(
+            settings.training.positives, settings.model.history, settings.model.notes, settings.model.photos
+        )
+        if settings.privacy.unit == "example":
+            population = by_example(population, groups, key(settings.run.seed, "example groups"))
+            shape = RowShape(positives=1, history=settings.model.history)
+        total = np.zeros(len(values))
+        rows_seen, loss, clipped = 0, 0.0, 0
+        batches = build_rows(
+            population,
+            self.tables,
+            pool,
+            shape,
+            key=key(settings.run.seed, "rows", round_number),
+            batch_rows=settings.speed.batch_rows,
+        )
+        for rows in batches:
+            gradient, norms, batch_loss = self.gradients(rows)
+            total += gradient
+            rows_seen += rows.rows
+            loss += batch_loss
+            clipped += int((norms > settings.privacy.clip).sum())
+        return Update(total, rows_seen, loss, clipped)

@@ -1,0 +1,235 @@
+"""A run as a list of steps: what is asked of the devices, what it may cost, and what is made of the answers.
+
+Nothing here knows how devices are reached: `Devices` is Flower's grid in production and a vectorised pass in a study.
+Every opened sum goes through `Run._opened`: noise is added and the ledger's row is written before anything uses it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec import randomness
+from fedrec.aggregation import cooccurrence, metrics_query, model_update, popularity
+from fedrec.aggregation.behaviour import Behaviour
+from fedrec.aggregation.optimisers import Optimiser
+from fedrec.aggregation.question import Query, Question
+from fedrec.aggregation.solve import solve
+from fedrec.config import Config
+from fedrec.content.features import Features
+from fedrec.errors import BudgetExceededError
+from fedrec.model import parameters
+from fedrec.model.build import build_model
+from fedrec.model.recommender import Recommender
+from fedrec.privacy.accountant import Spend
+from fedrec.privacy.ledger import Ledger
+from fedrec.privacy.mechanism import GaussianMechanism
+from server.plan import rows_of, spends_of
+from server.sampling import Sampler
+from server.state import ServerState
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An opened private sum, before noise. ``devices``: survivors. ``bytes_up``: contributions' size in all."""
+
+    vector: NDArray[np.float64]
+    devices: int
+    bytes_up: int
+
+
+class Devices(Protocol):
+    """How a run reaches its devices."""
+
+    @property
+    def users(self) -> int:
+        """How many users the roster stands for."""
+
+    @property
+    def size(self) -> int:
+        """How many devices there are."""
+
+    def ask(self, question: Question, cohort: Sequence[int]) -> Opened:
+        """Put a question to the devices at these places and open the sum over those who answer."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What an observer is shown after each opened sum. ``model`` and ``behaviour`` are what is known so far."""
+
+    question: Question
+    seconds: float
+    opened: Opened
+    cohort: int
+    epsilon_spent: float | None
+    model: Recommender | None
+    behaviour: Behaviour
+
+
+Observer = Callable[[Step], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run leaves. ``stopped``: why it ended before its last round, or None."""
+
+    model: Recommender | None
+    behaviour: Behaviour
+    spends: tuple[Spend, ...]
+    metrics: Mapping[str, float | None] | None
+    stopped: str | None = None
+
+
+class Run:
+    """One run over a set of devices. A run that was cut off goes on where its state and ledger say.
+
+    Raises:
+        BudgetExceededError: already the plan exceeds what is left of the budget.
+    """
+
+    def __init__(
+        self, config: Config, features: Features, devices: Devices, ledger: Ledger, state: ServerState, observe: Observer
+    ) -> None:
+        self.config, self.features, self.devices = config, features, devices
+        self.ledger, self.state, self.observe = ledger, state, observe
+        self.rows = rows_of(config, devices.users)
+        self.sampler = Sampler(config, devices.size)
+        self.spends = {spend.query: spend for spend in spends_of(config, devices.users)}
+        self.behaviour = Behaviour.empty(len(features.ids))
+        self.model = build_model(config, features) if config.model.tower else None
+        self.stopped: str | None = None
+
+    def conduct(self) -> Outcome:
+        """All steps, in order."""
+        self._authorise()
+        metrics = None
+        try:
+            self._popularity()
+            self._cooccurrence()
+            self._training()
+            metrics = self._metrics()
+        except BudgetExceededError as error:
+            self.stopped = str(error)
+        return Outcome(self.model, self.behaviour, tuple(self.ledger.spends()), metrics, self.stopped)
+
+    def _authorise(self) -> None:
+        if self.spends:
+            left = []
+            for spend in self.spends.values():
+                rounds = spend.rounds - self.ledger.charged(spend.query)
+                if rounds > 0:
+                    left.append(Spend(spend.query, spend.noise_multiplier, rounds, spend.sampling, spend.probability))
+            self.ledger.authorise(left)
+
+    def _popularity(self) -> None:
+        if not self.config.behaviour.popularity:
+            return
+        bits = self.config.secure_aggregation.resolution_bits
+        question = popularity.ask(len(self.features.ids), self.devices.users, bits)
+        counts = popularity.read(self._once(question))
+        none = np.zeros((len(counts), 0), np.float32)
+        self.behaviour = Behaviour(none, none, counts.astype(np.float32))
+
+    def _cooccurrence(self) -> None:
+        settings = self.config.behaviour
+        if not settings.cooccurrence:
+            return
+        counts = self.behaviour.popularity.astype(np.float64)
+        items = cooccurrence.taking_part(counts, settings.items)
+        question = cooccurrence.ask(
+            items,
+            self.devices.users,
+            settings,
+            unit=self.config.privacy.unit,
+            noisy=bool(self.spends),
+            resolution_bits=self.config.secure_aggregation.resolution_bits,
+        )
+        matrix = cooccurrence.read(self._once(question))
+        spend = self.spends.get("cooccurrence")
+        sigma = spend.noise_multiplier * question.sum.sensitivity if spend else 0.0
+        denoised = cooccurrence.denoise(matrix, sigma)
+        self.behaviour = solve(
+            counts, denoised, items, settings, features=self.features, noisy=spend is not None
+        )
+
+    def _training(self) -> None:
+        if self.model is None:
+            return
+        settings = self.config.training
+        optimiser = Optimiser(settings.optimiser, settings.learning_rate, settings.momentum)
+        values = parameters.flatten(self.model).astype(np.float64)
+        done, values, optimiser = self.state.load_training(values, optimiser)
+        for number in range(done + 1, settings.rounds + 1):
+            question = model_update.ask(
+                self.config, number, values.astype(np.float32), len(self.features.ids), self.rows
+            )
+            opened = self._opened(question, self.sampler.cohort(number))
+            gradient = model_update.mean_gradient(opened, self.rows * self.sampler.share)
+            values = optimiser.step(values, gradient)
+            self.state.save_training(number, values, optimiser)
+            parameters.unflatten(self.model, values)
+            self._show()
+        parameters.unflatten(self.model, values)
+
+    def _metrics(self) -> Mapping[str, float | None] | None:
+        if not self.config.evaluation.private_metrics:
+            return None
+        bits = self.config.secure_aggregation.resolution_bits
+        arrays: dict[str, NDArray[np.float32]] = dict(self.behaviour.arrays())
+        if self.model is not None:
+            arrays["parameters"] = parameters.flatten(self.model)
+        question = metrics_query.ask(self.config.training.rounds + 1, arrays, self.devices.users, bits)
+        return metrics_query.read(self._once(question))
+
+    def _once(self, question: Question) -> NDArray[np.float64]:
+        """A query that is asked of everybody once; after a restart its noisy answer is taken from the state."""
+        kept = self.state.load_answer(question.query)
+        if kept is not None:
+            return kept
+        noisy = self._opened(question, range(self.devices.size))
+        self.state.save_answer(question.query, noisy)
+        self._show()
+        return noisy
+
+    def _opened(self, question: Question, cohort: Sequence[int]) -> NDArray[np.float64]:
+        """Ask, add noise, write the ledger; only then may anything be made of the sum."""
+        started = time.perf_counter()
+        opened = self.devices.ask(question, cohort)
+        noisy = opened.vector + self._noise(question)
+        spent = self._charge(question, devices=len(cohort))
+        self._last = (question, time.perf_counter() - started, opened, len(cohort), spent)
+        return noisy
+
+    def _noise(self, question: Question) -> NDArray[np.float64]:
+        spend = self.spends.get(question.query)
+        if spend is None:
+            return np.zeros(question.sum.length)
+        mechanism = GaussianMechanism(spend.noise_multiplier, question.sum.sensitivity, question.sum.resolution)
+        return mechanism.noise(self._key(question.query, question.round), question.sum.length)
+
+    def _key(self, query: Query, number: int) -> bytes:
+        if self.config.run.reproducible:
+            return randomness.key(self.config.run.seed, "noise", query, number)
+        return randomness.fresh_key()
+
+    def _charge(self, question: Question, *, devices: int) -> float | None:
+        detail = {"sum": question.sum.name, "length": question.sum.length, "bound": question.sum.bound, "asked": devices}
+        spend = self.spends.get(question.query)
+        if spend is None:
+            self.ledger.record(question.query, round=question.round, detail=detail)
+            return None
+        one = Spend(spend.query, spend.noise_multiplier, 1, spend.sampling, spend.probability)
+        self.ledger.charge(one, round=question.round, detail=detail)
+        # Composing sampled rounds takes seconds, so it is done where it is looked at, not in every round.
+        return None if spend.amplified else self.ledger.spent()
+
+    def _show(self) -> None:
+        question, seconds, opened, cohort, spent = self._last
+        self.observe(Step(question, seconds, opened, cohort, spent, self.model, self.behaviour))

@@ -1,0 +1,90 @@
+"""What a server must not forget: noisy answers, parameters and the optimiser, in one SQLite file, so that a run goes on.
+
+Only what was already charged to the ledger is ever written here.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load, save
+
+from fedrec.aggregation.optimisers import Optimiser
+from fedrec.errors import StoreError
+
+_SCHEMA = 1
+
+
+class ServerState:
+    """The durable state of one run. ``run`` identifies it: a state of another run's settings is refused.
+
+    Raises:
+        StoreError: the file is damaged, of another version, or of another run.
+    """
+
+    def __init__(self, path: Path | None, run: str) -> None:
+        self._connection = sqlite3.connect(":memory:" if path is None else path, isolation_level=None)
+        try:
+            self._connection.execute("PRAGMA synchronous=FULL")
+            self._connection.execute("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL)")
+            kept = self._get("run")
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"the server's state cannot be read: {error}", value=str(path)) from None
+        wanted = json.dumps({"schema": _SCHEMA, "run": run}).encode()
+        if kept is None:
+            self._put("run", wanted)
+        elif kept != wanted:
+            self._connection.close()
+            raise StoreError(
+                "the server's state is of a run with other settings", value=str(path), action="Use another --out directory"
+            )
+
+    def __enter__(self) -> ServerState:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def save_answer(self, query: str, noisy: NDArray[np.float64]) -> None:
+        """Keep the noisy answer to a query that is asked once."""
+        self._put(f"answer/{query}", save({"noisy": noisy}))
+
+    def load_answer(self, query: str) -> NDArray[np.float64] | None:
+        """The kept answer, or None."""
+        kept = self._get(f"answer/{query}")
+        return None if kept is None else np.asarray(load(kept)["noisy"])
+
+    def save_training(self, number: int, values: NDArray[np.float64], optimiser: Optimiser) -> None:
+        """Keep parameters and optimiser after round ``number``, in one transaction."""
+        arrays = {"values": values, "at": np.array([number, optimiser.steps], np.int64)}
+        self._put("training", save(arrays | {f"moment/{name}": value for name, value in optimiser.moments.items()}))
+
+    def load_training(
+        self, values: NDArray[np.float64], optimiser: Optimiser
+    ) -> tuple[int, NDArray[np.float64], Optimiser]:
+        """The last finished round with its parameters and optimiser; (0, as given) at the start of a run."""
+        kept = self._get("training")
+        if kept is None:
+            return 0, values, optimiser
+        arrays = load(kept)
+        if arrays["values"].shape != values.shape:
+            raise StoreError("the server's state holds parameters of another model", value=arrays["values"].shape)
+        number, optimiser.steps = (int(n) for n in arrays["at"])
+        optimiser.moments = {
+            name.removeprefix("moment/"): value for name, value in arrays.items() if name.startswith("moment/")
+        }
+        return number, arrays["values"], optimiser
+
+    def _put(self, name: str, value: bytes) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, value))
+
+    def _get(self, name: str) -> bytes | None:
+        found = self._connection.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
+        return None if found is None else bytes(found[0])

@@ -1,0 +1,174 @@
+"""The commands that need both sides in one process: ``simulate``, ``demo``, ``data`` and ``bench``."""
+
+from __future__ import annotations
+
+import importlib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fedrec.console import figure, open_reporter, print_json, say, show_table, size
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of words and tables.")]
+Users = Annotated[int, typer.Option(min=20, max=999_999, help="How many users the shop has.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same shop and the same run.")]
+
+
+class Workload(StrEnum):
+    """A reference workload. W1: an MLP of 148-64-32-1, 64 labelled rows a user, one local step, clipped by user."""
+
+    w1 = "w1"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this shell's commands to ``fedrec``."""
+    data = typer.Typer(help="Look at data sets, and make them.", no_args_is_help=True)
+    bench = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True)
+    app.command("simulate")(simulate)
+    app.command("demo")(demo)
+    data.command("inspect")(data_inspect)
+    data.command("shop")(data_shop)
+    data.command("stores")(data_stores)
+    bench.command("train")(bench_train)
+    app.add_typer(data, name="data")
+    app.add_typer(bench, name="bench")
+
+
+def simulate(
+    config: Annotated[Path, typer.Argument(help="The run's settings, a TOML file.")],
+    data: Annotated[Path, typer.Option(help="A data directory, or RecBole/MMRec files.")],
+    out: Annotated[Path, typer.Option(help="Where run.json, events.jsonl, model/, report.html and the ledger go.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, as section.key=value.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a whole federation in this process, and write its model and report."""
+    from fedrec.config import load
+
+    loaded = load(config, settings or [])
+    from simulations.run import simulate as run_simulation
+
+    with open_reporter(silent=as_json) as reporter:
+        run = run_simulation(loaded, data, out, reporter=reporter)
+    if as_json:
+        print_json(run)
+    else:
+        from simulations.summary import show_run
+
+        show_run(run, out)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the shop and the run go.")] = Path("out/demo"),
+    users: Users = 600,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Make a shop, train on it privately, and show what a device recommends to its owner."""
+    from simulations.demo import run_demo
+    from simulations.summary import show_recommendations, show_run
+
+    with open_reporter(silent=as_json) as reporter:
+        result = run_demo(out, users=users, seed=seed, reporter=reporter)
+    if as_json:
+        print_json(result)
+        return
+    show_run(result["run"], out)
+    show_recommendations(result["user"], result["history"], result["recommendations"])
+    say(f"Report: {result['report']}", style="bold")
+
+
+def data_inspect(
+    directory: Annotated[Path, typer.Argument(help="A data directory, or RecBole/MMRec files.")],
+    as_json: AsJson = False,
+) -> None:
+    """Count what a data set holds, and say what was skipped and why."""
+    from fedrec.events.inspect import inspect
+    from fedrec.events.reader import read_dataset
+
+    found = inspect(read_dataset(directory))
+    if as_json:
+        print_json(found)
+    else:
+        show_table(directory.name, ("what", "how much"), [(name, value) for name, value in flat_rows(found)])
+
+
+def data_shop(
+    out: Annotated[Path, typer.Argument(help="The directory to make.")],
+    users: Users = 600,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Make a synthetic multimodal shop: items with pictures, people with tastes, notes and photos."""
+    from simulations.shop.generate import write_shop
+
+    with open_reporter(silent=as_json) as reporter:
+        reporter.stage(f"Making a shop for {users:,} users")
+        summary = write_shop(out, users=users, seed=seed, progress=reporter.progress)
+    if as_json:
+        print_json(tree_of(summary))
+    else:
+        show_table(out.name, ("what", "how much"), flat_rows(tree_of(summary)))
+
+
+def data_stores(
+    directory: Annotated[Path, typer.Argument(help="A data directory, or RecBole/MMRec files.")],
+    out: Annotated[Path, typer.Option(help="Where the stores go.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write one event store for each user, as if each had a device of their own."""
+    from fedrec.events.reader import read_dataset
+    from fedrec.events.splits import split
+    from fedrec.events.stores import write_stores
+
+    with open_reporter(silent=as_json) as reporter:
+        reporter.stage(f"Writing the stores of {directory.name}")
+        dataset = read_dataset(directory)
+        stores = write_stores(dataset, split(dataset), out, progress=reporter.progress)
+    taken = sum(store.stat().st_size for store in stores)
+    if as_json:
+        print_json({"stores": len(stores), "bytes": taken, "directory": out})
+    else:
+        say(f"{len(stores):,} event stores, {size(taken)}, in {out}")
+
+
+def bench_train(
+    workload: Annotated[Workload, typer.Option(help="Which reference workload.")] = Workload.w1,
+    users: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many users a pass.")] = 10_000,
+    seconds: Annotated[float, typer.Option(min=0.1, max=600.0, help="How long to measure.")] = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how many users a second this machine trains with per-user clipping."""
+    module = importlib.import_module(f"simulations.benchmarks.{workload.value}")
+    found: dict[str, Any] = getattr(module, f"run_{workload.value}")(users=users, seconds=seconds)
+    if as_json:
+        print_json({"workload": workload.value, **found})
+    else:
+        show_table(f"workload {workload.value}", ("what", "how much"), flat_rows(found))
+
+
+def flat_rows(tree: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """A nested table as rows of a dotted name and a value for people."""
+    rows: list[tuple[str, str]] = []
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            rows += flat_rows(value, f"{prefix}{name}.")
+        elif isinstance(value, list | tuple):
+            rows.append((f"{prefix}{name}", "\n".join(str(one) for one in value)))
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            rows.append((f"{prefix}{name}", figure(value)))
+        else:
+            rows.append((f"{prefix}{name}", "" if value is None else str(value)))
+    return rows
+
+
+def tree_of(value: Any) -> dict[str, Any]:
+    """A dataclass, or a table, as a table."""
+    from dataclasses import asdict, is_dataclass
+
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return dict(value)

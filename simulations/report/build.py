@@ -1,0 +1,191 @@
+"""Build ``report.html``: one file, no network, nothing in it runs but the two scripts it was built with.
+
+Titles, ids and reasons are untrusted text. They are escaped by the template; the chart data travel as JSON in which
+``<`` is written as an escape; and a content security policy allows exactly the two scripts, by their hashes, and no
+connection to anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from fedrec.console import DASH, figure, jsonable, plain, size
+from simulations.report import charts, words
+from simulations.report.pictures import Pictures
+
+MOST_HISTORY: Final = 24
+MOST_PEOPLE: Final = 12
+
+
+def build_report(
+    out_dir: Path,
+    run: Mapping[str, Any],
+    rounds: Sequence[Mapping[str, Any]],
+    showcase: Sequence[Mapping[str, Any]],
+    baselines: Mapping[str, Any],
+) -> Path:
+    """Write ``out_dir/report.html`` and return its path.
+
+    Args:
+        run: the content of ``run.json``. rounds: the lines of ``events.jsonl``.
+        showcase: people to show, each ``{"user", "history": [{"item", "title", "image"}], "recommendations": [{"rank",
+            "item", "title", "image", "score", "shares", "nearest", "reason"}]}``; ``image`` is a file or None.
+        baselines: ``{"popularity" | "random" | "oracle": {"hr@10", "ndcg@10"} | None}``.
+
+    Any figure may be null or absent: it is shown as a dash, or the chart says that there is nothing to draw.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    pictures = Pictures()
+    drawn = charts.all_charts(run, rounds, baselines)
+    library, own = _plotly(), _resource("report.js")
+    page = (
+        _environment()
+        .from_string(_resource("report.html.j2"))
+        .render(
+            name=str(charts.table(charts.table(run.get("config")).get("run")).get("name") or "run"),
+            policy=_policy(library, own),
+            style=Markup(_resource("report.css")),
+            library=Markup(library),
+            script=Markup(own),
+            chart_json=Markup(_script_json(drawn)),
+            charts=drawn,
+            tiles=_tiles(run),
+            quality=_quality_rows(run, baselines),
+            promises=words.promises(run),
+            settings=_flat(charts.table(run.get("config"))),
+            facts=_flat({key: run.get(key) for key in ("data", "model", "secure_aggregation", "cost")}),
+            people=[_person(person, pictures) for person in showcase[:MOST_PEOPLE]],
+            figure=figure,
+        )
+    )
+    path = out_dir / "report.html"
+    out_dir.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8", errors="replace", newline="\n")
+    return path
+
+
+def _environment() -> Environment:
+    return Environment(
+        autoescape=True, undefined=StrictUndefined, finalize=_shown, trim_blocks=True, lstrip_blocks=True
+    )
+
+
+def _shown(value: Any) -> Any:
+    """What the template prints: text without control characters, before it is escaped."""
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _resource(name: str) -> str:
+    return files("simulations.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs  # imported late: it takes half a second
+
+    return str(get_plotlyjs()).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _policy(*scripts: str) -> str:
+    """A content security policy under which only these scripts run and nothing is fetched."""
+    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts)
+    allowed = " ".join(f"'sha256-{one}'" for one in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _script_json(value: object) -> str:
+    return json.dumps(jsonable(value), allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _tiles(run: Mapping[str, Any]) -> list[dict[str, str]]:
+    quality = charts.table(charts.table(run.get("quality")).get("loo-99neg"))
+    privacy, cost = charts.table(run.get("privacy")), charts.table(run.get("cost"))
+    sent = charts.finite(charts.table(run.get("secure_aggregation")).get("bytes_up_per_device_round"))
+    seconds = charts.finite(cost.get("seconds"))
+    return [
+        {"name": "HR@10", "value": figure(charts.finite(quality.get("hr@10"))), "note": "against 99 others"},
+        {"name": "NDCG@10", "value": figure(charts.finite(quality.get("ndcg@10"))), "note": "against 99 others"},
+        {
+            "name": "Epsilon, released model",
+            "value": figure(charts.finite(privacy.get("epsilon_released")), 2),
+            "note": "smaller is stricter" if charts.finite(privacy.get("epsilon_released")) else "no noise, no promise",
+        },
+        {
+            "name": "Epsilon, server",
+            "value": figure(charts.finite(privacy.get("epsilon_server")), 2),
+            "note": "what the server could learn"
+            if charts.finite(privacy.get("epsilon_server"))
+            else "no promise in numbers",
+        },
+        {"name": "Sent by a device", "value": size(sent), "note": "a round"},
+        {"name": "Time", "value": figure(seconds, 1) + ("" if seconds is None else " s"), "note": "the whole run"},
+    ]
+
+
+def _quality_rows(run: Mapping[str, Any], baselines: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = [{"name": "this model", "own": True, **_pair(charts.table(run.get("quality")).get("loo-99neg"))}]
+    rows += [{"name": name, "own": False, **_pair(baselines[name])} for name in charts.BASELINES if baselines.get(name)]
+    return rows
+
+
+def _pair(metrics: Any) -> dict[str, str]:
+    found = charts.table(metrics)
+    return {"hr": figure(charts.finite(found.get("hr@10"))), "ndcg": figure(charts.finite(found.get("ndcg@10")))}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Dotted keys and their values as text, in the order of the tree."""
+    rows: list[tuple[str, str]] = []
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list | tuple):
+            rows.append((f"{prefix}{key}", ", ".join(map(str, value)) or DASH))
+        else:
+            rows.append((f"{prefix}{key}", DASH if value is None else str(value)))
+    return rows
+
+
+def _person(person: Mapping[str, Any], pictures: Pictures) -> dict[str, Any]:
+    history = list(person.get("history") or [])
+    return {
+        "user": str(person.get("user") or "?"),
+        "history": [_card(item, pictures) for item in history[-MOST_HISTORY:]],
+        "more": max(0, len(history) - MOST_HISTORY),
+        "recommendations": [
+            {
+                **_card(item, pictures),
+                "rank": item.get("rank"),
+                "score": figure(charts.finite(item.get("score"))),
+                "shares": _shares(charts.table(item.get("shares"))),
+                "reason": str(item.get("reason") or ""),
+            }
+            for item in person.get("recommendations") or []
+        ],
+    }
+
+
+def _card(item: Mapping[str, Any], pictures: Pictures) -> dict[str, Any]:
+    title = str(item.get("title") or item.get("item") or "?")
+    return {"title": title, "letter": title[:1].upper(), "image": pictures.uri(item.get("image"))}
+
+
+def _shares(shares: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each part's share of the score in percent, the largest first; parts that pull down are not shown."""
+    found = {str(name): value for name, share in shares.items() if (value := charts.finite(share)) and value > 0}
+    total = sum(found.values())
+    ordered = sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [{"name": name, "percent": round(100 * value / total)} for name, value in ordered]

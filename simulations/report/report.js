@@ -1,0 +1,53 @@
+"use strict";
+(() => {
+  const charts = JSON.parse(document.getElementById("charts").textContent);
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const dashes = { oracle: "dash", popularity: "dot", random: "dashdot", budget: "dash" };
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+
+  function traces(chart) {
+    const hover = "round %{x}<br>%{y:,.4~f} " + chart.unit + "<br>%{text}<extra></extra>";
+    const own = { x: chart.x, y: chart.y, text: chart.hover, hovertemplate: hover, name: "this run" };
+    if (chart.kind === "bar") {
+      Object.assign(own, { type: "bar", textposition: "none", marker: { color: colour("accent") } });
+    } else {
+      const mode = chart.x.length > 1 ? "lines+markers" : "markers";
+      Object.assign(own, {
+        type: "scatter", mode, line: { color: colour("accent"), width: 3 },
+        marker: { color: colour("accent"), size: chart.x.length > 1 ? 6 : 12 },
+      });
+    }
+    const first = Math.min(...chart.x), last = Math.max(...chart.x);
+    const ends = first === last ? [first - 1, last + 1] : [first, last];
+    const levels = chart.levels.map((level) => ({
+      type: "scatter", mode: "lines", x: ends, y: [level.value, level.value], hoverinfo: "name+y",
+      name: level.name + " " + level.value.toFixed(chart.unit === "" ? 3 : 2),
+      line: { color: colour(level.name), width: 2, dash: dashes[level.name] || "dot" },
+    }));
+    return [own, ...levels];
+  }
+
+  function layout(chart) {
+    const axis = {
+      gridcolor: colour("line"), zerolinecolor: colour("line"), linecolor: colour("line"), automargin: true, fixedrange: true,
+    };
+    return {
+      font: { family: "system-ui, sans-serif", size: 13, color: colour("soft") },
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 8, r: 8, t: 8, b: 8 },
+      xaxis: { ...axis, title: { text: "round" }, showgrid: false, tickformat: "d", nticks: 8 },
+      yaxis: { ...axis, title: { text: chart.unit, standoff: 10 }, rangemode: "tozero", nticks: 6, tickformat: chart.format },
+      showlegend: chart.levels.length > 0, legend: { orientation: "h", y: 1.04, yanchor: "bottom", x: 0 },
+      hoverlabel: { bgcolor: colour("card"), bordercolor: colour("line"), font: { color: colour("ink") } },
+      bargap: 0.25,
+    };
+  }
+
+  function draw() {
+    for (const chart of charts) {
+      const place = document.getElementById("plot-" + chart.id);
+      if (place) Plotly.react(place, traces(chart), layout(chart), { displayModeBar: false, responsive: true });
+    }
+  }
+  draw();
+  dark.addEventListener("change", draw);
+})();

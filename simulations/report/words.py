@@ -1,0 +1,75 @@
+"""What a run promises, in plain words: for the report and for the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from fedrec.console import figure
+from simulations.report.charts import finite, table
+
+
+def promises(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The privacy statement of a ``run.json``, as pairs of a short heading and one or two sentences.
+
+    A figure that is null is said to be no promise; nothing is filled in.
+    """
+    privacy = table(run.get("privacy"))
+    return [
+        ("Who gets the model", _released(privacy)),
+        ("The server", _server(privacy, table(run.get("secure_aggregation")))),
+        ("What was done", _done(privacy)),
+    ]
+
+
+def _released(privacy: Mapping[str, Any]) -> str:
+    epsilon, delta = finite(privacy.get("epsilon_released")), finite(privacy.get("delta"))
+    if epsilon is None:
+        return "No promise: this run added no noise, so the released model may give away what single people did."
+    unit = "one person's whole history" if privacy.get("unit") == "user" else "one single interaction"
+    but = f" (except with a probability of about 1 in {1 / delta:,.0f})" if delta else ""
+    return (
+        f"Epsilon {figure(epsilon, 2)}: whether {unit} was used or not changes the odds of anything that can be read "
+        f"out of the released model {_factor(epsilon)}{but}."
+    )
+
+
+def _server(privacy: Mapping[str, Any], sums: Mapping[str, Any]) -> str:
+    epsilon = finite(privacy.get("epsilon_server"))
+    protocol = sums.get("protocol") or "none"
+    if protocol == "none":
+        seen = "Secure aggregation was off: the server sees what each device sends."
+    else:
+        seen = f"Devices mask what they send ({protocol}): the server can open sums over many devices only."
+    if epsilon is None:
+        return f"{seen} Against the server itself there is no promise in numbers."
+    odds = f"the odds of what it can conclude about one {_unit(privacy)} change {_factor(epsilon)}"
+    return f"{seen} Epsilon {figure(epsilon, 2)}: {odds}."
+
+
+def _done(privacy: Mapping[str, Any]) -> str:
+    parts = []
+    if privacy.get("mechanism"):
+        parts.append(f"mechanism {privacy['mechanism']}")
+    if finite(privacy.get("noise_multiplier")) is not None:
+        parts.append(f"noise multiplier {figure(finite(privacy['noise_multiplier']), 3)}")
+    if privacy.get("sampling"):
+        parts.append(f"sampling {privacy['sampling']}")
+    if privacy.get("accountant"):
+        parts.append(f"accountant {privacy['accountant']}")
+    if privacy.get("unit"):
+        parts.append(f"privacy unit: one {privacy['unit']}")
+    return f"{parts[0][:1].upper()}{', '.join(parts)[1:]}." if parts else "The run says nothing about it."
+
+
+def _unit(privacy: Mapping[str, Any]) -> str:
+    return "person" if privacy.get("unit") == "user" else "interaction"
+
+
+def _factor(epsilon: float) -> str:
+    """How far a probability's odds can move: e to the epsilon, in words."""
+    if epsilon > 20:
+        return "by a factor so large that the promise is empty"
+    factor = math.exp(epsilon)
+    return f"by a factor of at most {factor:,.0f}" if factor >= 10 else f"by a factor of at most {factor:.2f}"

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from fedrec.config import from_flat, from_tree, to_flat
+from fedrec.errors import ConfigError
+from fedrec.model.presets import PRESETS, with_preset
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_every_preset_is_valid_and_survives_the_flat_form(name):
+    config = with_preset(from_tree({"model": {"preset": name}}))
+    assert config.model.preset == name
+    assert with_preset(config) == config
+    assert with_preset(from_flat(to_flat(config))) == config
+
+
+def test_the_default_preset_changes_nothing():
+    assert with_preset(from_tree({})) == from_tree({})
+
+
+def test_a_preset_gives_what_its_name_says():
+    text = with_preset(from_tree({"model": {"preset": "text-only"}}))
+    assert text.content.modalities == ("text",)
+    assert text.behaviour.weight == 0
+    assert not text.behaviour.popularity
+    behaviour = with_preset(from_tree({"model": {"preset": "behaviour-only"}}))
+    assert not behaviour.model.tower
+    assert behaviour.behaviour.weight == 1
+
+
+def test_what_was_written_wins_even_where_it_is_the_default():
+    written = {"model": {"preset": "personal", "photos": False}, "training": {"positives": 3}}
+    config = with_preset(from_tree(written))
+    assert config.model.notes
+    assert not config.model.photos
+    assert (config.training.personal_steps, config.training.positives) == (5, 3)
+
+
+def test_a_table_that_is_one_setting_is_replaced_whole():
+    shares = {"training": 1.0}
+    config = with_preset(from_tree({"model": {"preset": "personal"}, "privacy": {"shares": shares}}))
+    assert config.privacy.shares == shares
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones():
+    with pytest.raises(ConfigError, match="text-only"):
+        with_preset(from_tree({"model": {"preset": "txt"}}))
