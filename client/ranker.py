@@ -1,27 +1,32 @@
 """Ranking on the device, offline: a release and the device's own store go in, recommendations come out.
 
-What is read here (history, notes, photos, the private adapter) and what is made of it stay in this process.
+What is read here (history, notes, photos) and what is made of it stay in this process.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fedrec.errors import StoreError
+from fedrec.config import Config, from_tree
+from fedrec.errors import ConfigError, ReleaseError, StoreError
 from fedrec.events.store import EventStore
 from fedrec.ranking.explain import explain
+from fedrec.ranking.score import Scorer
 from fedrec.ranking.topk import id_order, top_k, without_seen
 from fedrec.ranking.users import Contents, Histories, Known
 from fedrec.release.bundle import Release, read_release
-from fedrec.release.keys import public_from_text
+from fedrec.release.content_state import encoders
+from fedrec.release.keys import read_public_key
+from fedrec.release.model_state import recommender
 
 _log = logging.getLogger(__name__)
+_USERS_NAMED: Final = 5
 
 
 @dataclass(frozen=True)
@@ -36,3 +41,120 @@ class Recommendation:
     shares: Mapping[str, float]
     nearest: str | None
     reason: str
+
+
+class Ranker:
+    """A release, ready to rank for any user of any store. Building it encodes the catalogue once; it is only read.
+
+    Raises:
+        ReleaseError: the release's model, encoders or settings cannot be used.
+    """
+
+    def __init__(self, release: Release) -> None:
+        contents = release.contents
+        config = _config(contents.config)
+        state = contents.model
+        self.settings = config.model if state is None else state.settings
+        self.ids, self.titles = contents.items.ids, contents.items.titles
+        self._places = {item: place for place, item in enumerate(self.ids)}
+        self._order = id_order(self.ids)
+        self._encoders: dict[str, Any] = encoders(contents)
+        self.scorer = Scorer(
+            model=None if state is None else recommender(state),
+            features=contents.items,
+            behaviour=contents.behaviour,
+            settings=config.behaviour,
+            model_settings=self.settings,
+        )
+
+    def recommend(self, store: EventStore, user: str, top: int) -> list[Recommendation]:
+        """The ``top`` best items that the user has not met, best first, with reasons; fewer where fewer are left.
+
+        A user without events is ranked for by what they wrote or photographed, and by popularity.
+
+        Raises:
+            StoreError: the store has no such user, or cannot be read.
+            ModelError: ``top`` is below 1.
+        """
+        known = self.known(store, user)
+        scores = without_seen(self.scorer.parts_of(known).total, known.histories)
+        found = top_k(scores, top, order=self._order)[0]
+        explained = explain(self.scorer, known, found[found >= 0])
+        return [
+            Recommendation(
+                rank=rank,
+                item=one.id,
+                title=one.title,
+                score=one.score,
+                shares=dict(one.shares),
+                nearest=None if one.nearest is None else self.titles[one.nearest] or self.ids[one.nearest],
+                reason=one.reason,
+            )
+            for rank, one in enumerate(explained, start=1)
+        ]
+
+    def known(self, store: EventStore, user: str) -> Known:
+        """What the scorer is told of a user. Events with items that the release does not know are left out.
+
+        Raises:
+            StoreError: the store has no such user, or cannot be read.
+        """
+        users = store.users()
+        if user not in users:
+            raise StoreError("this device has no such user", value=user, action=_who(users))
+        met = [event.item for event in store.events(user)]
+        places = list(dict.fromkeys(self._places[item] for item in met if item in self._places))
+        if unknown := sum(item not in self._places for item in met):
+            _log.info("%d of %d events are about items that this release does not know", unknown, len(met))
+        reads = self.scorer.tower is not None
+        notes = [note.text for note in store.notes(user)] if reads and self.settings.notes else []
+        photos = [photo.data for photo in store.photos(user)] if reads and self.settings.photos else []
+        return Known(
+            histories=Histories.of([np.asarray(places, dtype=np.int32)]),
+            notes=self._own("text", notes),
+            photos=self._own("image", photos),
+        )
+
+    def _own(self, modality: str, pieces: Sequence[Any]) -> Contents | None:
+        """What the user made, encoded as items are; None where there is nothing that can be used."""
+        encoder = self._encoders.get(modality)
+        if not pieces or encoder is None:
+            return None
+        encoded = encoder.encode(pieces)
+        if len(encoded.problems):
+            _log.info("%d of %d pieces of %s cannot be read", len(encoded.problems), len(pieces), modality)
+        return Contents.of([encoded.values[encoded.present]]) if encoded.present.any() else None
+
+
+def recommend(
+    release_dir: Path, store: Path, user: str, top: int, trusted_key: Path | None = None
+) -> list[Recommendation]:
+    """Rank for one user, from a release's directory and a store's file; see `Ranker.recommend`.
+
+    Args:
+        trusted_key: a file with the publisher's public key, 64 hex digits. None accepts a release of any signer.
+
+    Raises:
+        ReleaseError: the release is damaged, not signed by the trusted key, or cannot be used.
+        StoreError: there is no such store or user.
+        ModelError: ``top`` is below 1.
+    """
+    trusted = None if trusted_key is None else read_public_key(trusted_key)
+    ranker = Ranker(read_release(release_dir, trusted_key=trusted))
+    with EventStore.open(store) as opened:
+        return ranker.recommend(opened, user, top)
+
+
+def _config(tree: Mapping[str, Any]) -> Config:
+    try:
+        return from_tree(tree)
+    except ConfigError as error:
+        raise ReleaseError(f"the release's settings cannot be used: {error.what}", action="Update fedrec") from error
+
+
+def _who(users: Sequence[str]) -> str:
+    if not users:
+        return "The store is empty: add events first"
+    named = ", ".join(users[:_USERS_NAMED])
+    more = len(users) - _USERS_NAMED
+    return f"It has {len(users)} users: {named}{f' and {more} more' if more > 0 else ''}"

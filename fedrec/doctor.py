@@ -1,4 +1,4 @@
-"""``fedrec doctor``: what this machine has, beside what fedrec needs: each line is ok, warn or fail, and says what to do."""
+"""``fedrec doctor``: what this machine has beside what fedrec needs, each line ok, warn or fail, and what to do."""
 
 from __future__ import annotations
 

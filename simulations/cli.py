@@ -24,8 +24,8 @@ class Workload(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add this shell's commands to ``fedrec``."""
-    data = typer.Typer(help="Look at data sets, and make them.", no_args_is_help=True)
-    bench = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True)
+    data = typer.Typer(help="Look at data sets, and make them.", no_args_is_help=True, rich_markup_mode=None)
+    bench = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True, rich_markup_mode=None)
     app.command("simulate")(simulate)
     app.command("demo")(demo)
     data.command("inspect")(data_inspect)

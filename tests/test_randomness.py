@@ -112,11 +112,10 @@ def test_prf_broadcasts_and_tells_its_arguments_apart() -> None:
     assert randomness.prf_uint64(bytes(32), a, a).tolist() != np.diag(table).tolist()
 
 
-def test_uniform_follows_its_definition_and_stays_inside() -> None:
+def test_uniform_follows_its_definition() -> None:
     words = np.frombuffer(randomness.keystream(KEY, 32), dtype="<u8")
     expected = [(2 * (int(word) >> 12) + 1) / 2**53 for word in words]
     assert randomness.uniform(KEY, 4).tolist() == expected
-    assert 0 < 0.5 * 2.0**-52 < (2**52 - 1 + 0.5) * 2.0**-52 < 1  # the ends of the grid, in double precision
 
 
 def test_gaussian_follows_its_definition_in_every_chunk() -> None:
@@ -149,7 +148,7 @@ def test_the_noise_scale_is_accepted_and_wrong_ones_are_rejected(scale: float, a
     n = 2000
     squares = float(np.sum((scale * randomness.gaussian(randomness.key(3, "scale"), n)) ** 2))
     low, high = stats.chi2.ppf([1e-6, 1 - 1e-6], n)
-    assert (low < squares < high) is accepted
+    assert bool(low < squares < high) is accepted
 
 
 def test_streams_of_different_keys_are_uncorrelated() -> None:

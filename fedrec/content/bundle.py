@@ -24,7 +24,7 @@ REBUILD = "Build it again from the content"
 def pack(arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> bytes:
     """A safetensors file: ``arrays``, the JSON of ``meta``, and a SHA-256 over both. Same input, same bytes."""
     text = json.dumps(meta, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    tensors = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+    tensors = {name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}
     tensors[HEADER] = np.frombuffer(_checksum(tensors, text) + text.encode(), np.uint8)
     return save(tensors)
 
@@ -76,5 +76,5 @@ def _checksum(tensors: Mapping[str, NDArray[Any]], text: str) -> bytes:
     digest = hashlib.sha256(f"{len(text)}:{text}".encode())
     for name, array in tensors.items():
         digest.update(f"|{len(name)}:{name}:{array.dtype.str}:{array.shape}|".encode())
-        digest.update(np.ascontiguousarray(array).data)
+        digest.update(array.tobytes())
     return digest.digest()

@@ -18,6 +18,8 @@ GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 def measure(pictures: Pictures) -> NDArray[np.float32]:
     """All measures side by side, `WIDTH` of them."""
+    if not len(pictures):
+        return np.zeros((0, WIDTH), np.float32)
     grey = pictures @ GREY
     parts = (colour_histogram(pictures), colour_layout(pictures), edge_histogram(grey), overall(pictures, grey))
     return np.concatenate(parts, axis=1).astype(np.float32)

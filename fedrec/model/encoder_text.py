@@ -15,7 +15,6 @@ from fedrec.model.layers import blank, centred, linear
 EMBEDDING = 16
 HIDDEN = 32
 WINDOWS = (2, 3, 4)
-_LOW = -1e4
 
 
 class Tokens(nn.Module):
@@ -36,32 +35,31 @@ class Tokens(nn.Module):
 class TextCNN(nn.Module):
     """Convolutions over windows of 2, 3 and 4 words, the maximum over the text of each filter, then a head (Kim 2014).
 
-    A convolution is written as a linear layer over windows; a window counts where its first word is a word.
+    A convolution is written as a linear layer over windows; every word begins one, zeros follow the last.
     """
 
     flattens_rows = False
     reads_tokens = True
 
-    def __init__(
-        self, length: int, vocabulary: int, dimension: int, subspace: Subspace, generator: torch.Generator
-    ) -> None:
+    def __init__(self, vocabulary: int, dimension: int, subspace: Subspace, generator: torch.Generator) -> None:
         super().__init__()
         self.tokens = Tokens(vocabulary, generator)
-        self.windows = tuple(width for width in WINDOWS if width <= length) or (1,)
         self.filters = nn.ModuleList(
-            linear(width * EMBEDDING, HIDDEN, bias=True, generator=generator) for width in self.windows
+            linear(width * EMBEDDING, HIDDEN, bias=True, generator=generator) for width in WINDOWS
         )
-        self.head = Head(HIDDEN * len(self.windows), dimension, subspace, generator)
+        self.head = Head(HIDDEN * len(WINDOWS), dimension, subspace, generator)
 
     def forward(self, values: Tensor, real: Tensor) -> Tensor:
         """int [rows, items, length] -> [rows, items, dimension]."""
         embedded, words = self.tokens(values, real)
+        length = embedded.shape[2]
+        behind = embedded.new_zeros((*embedded.shape[:2], max(WINDOWS) - 1, EMBEDDING))
+        embedded = torch.cat([embedded, behind], 2)
         found = []
-        for width, filters in zip(self.windows, self.filters, strict=True):
-            count = embedded.shape[2] - width + 1
-            window = torch.cat([embedded[:, :, i : i + count] for i in range(width)], -1)
-            match = torch.relu(filters(window)).masked_fill(~words[:, :, :count].unsqueeze(-1), _LOW)
-            found.append(match.amax(2).clamp(min=0.0))
+        for width, filters in zip(WINDOWS, self.filters, strict=True):
+            window = torch.cat([embedded[:, :, i : i + length] for i in range(width)], -1)
+            match = torch.relu(filters(window))
+            found.append((match * words.unsqueeze(-1)).amax(2))
         return self.head(centred(torch.cat(found, -1)), real)  # type: ignore[no-any-return]
 
 
@@ -71,9 +69,7 @@ class TextGRU(nn.Module):
     flattens_rows = False
     reads_tokens = True
 
-    def __init__(
-        self, length: int, vocabulary: int, dimension: int, subspace: Subspace, generator: torch.Generator
-    ) -> None:
+    def __init__(self, vocabulary: int, dimension: int, subspace: Subspace, generator: torch.Generator) -> None:
         super().__init__()
         self.tokens = Tokens(vocabulary, generator)
         self.inward = linear(EMBEDDING, 3 * HIDDEN, bias=True, generator=generator)

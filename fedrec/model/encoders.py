@@ -47,11 +47,11 @@ def _build(
     kind: str, shape: tuple[int, ...], vocabulary: int, dimension: int, place: Subspace, generator: torch.Generator
 ) -> nn.Module:
     if kind == "textcnn":
-        return TextCNN(shape[0], vocabulary, dimension, place, generator)
+        return TextCNN(vocabulary, dimension, place, generator)
     if kind == "gru":
-        return TextGRU(shape[0], vocabulary, dimension, place, generator)
+        return TextGRU(vocabulary, dimension, place, generator)
     if kind == "cnn":
-        return SmallCNN(shape, dimension, place, generator)
+        return SmallCNN(dimension, place, generator)
     return Head(shape[0], dimension, place, generator)
 
 

@@ -55,8 +55,9 @@ def _sampled_softmax(logits: Tensor, rows: Rows) -> Tensor:
     positive, negative, p_mask, n_mask = _halves(logits, rows)
     if not negative.shape[1]:
         return logits.sum(1) * 0.0
+    # Without a real negative the rest is so small that softplus and its gradient are exactly 0.
     rest = torch.logsumexp(negative.masked_fill(~n_mask, _FAR), 1, keepdim=True)
-    return _mean(softplus(rest - positive), p_mask & n_mask.any(1, keepdim=True))
+    return _mean(softplus(rest - positive), p_mask)
 
 
 def _bpr(logits: Tensor, rows: Rows) -> Tensor:

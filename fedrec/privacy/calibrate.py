@@ -55,11 +55,11 @@ def plan(
         epsilon: the target, above 0.
         delta: in (0, 1).
         shares: each above 0; must name every query with rounds.
-        rounds: rounds of each query; 0 = not asked.
+        rounds: rounds of each query; 0 = not asked; with none asked the plan is empty.
         sampling: kind and probability of each query; full participation where absent.
 
     Raises:
-        PrivacyError: a value is outside its range, no query is asked, or no noise in 0.01 to 1e9 meets the target.
+        PrivacyError: a value is outside its range, a query has no share, or no noise in 0.01 to 1e9 meets it.
     """
     parts = _parts(shares, rounds)
     check_delta(delta)
@@ -90,8 +90,10 @@ def plan_noise(
 
 def _parts(shares: Mapping[Query, float], rounds: Mapping[Query, int]) -> dict[Query, float]:
     """The shares of the queries with rounds, normalised to sum 1."""
-    asked = [query for query, count in rounds.items() if count]
+    asked = [query for query, count in rounds.items() if count != 0]
     for query in asked:
+        if isinstance(rounds[query], bool) or not isinstance(rounds[query], int) or rounds[query] < 0:
+            raise PrivacyError(f"the rounds of {query} must be a whole number from 0", value=rounds[query])
         if query not in shares:
             action = f"Add {query} to privacy.shares, or do not ask it"
             raise PrivacyError("a query that is asked has no share of the budget", value=query, action=action)

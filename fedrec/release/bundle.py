@@ -43,9 +43,9 @@ _RENEW = "Take a fresh copy of the release"
 class Release:
     """A release that was read: ``contents``, and who signed it.
 
-    ``id``: SHA-256 of the manifest in hex, which names this release and no other. ``signer``: the public key (32 bytes).
-    ``trusted``: whether that is the key that the reader asked for; where it asked for none, the release is whole, but
-    anybody may have made it.
+    ``id``: SHA-256 of the manifest in hex, which names this release and no other. ``signer``: the public key (32
+    bytes). ``trusted``: whether that is the key that the reader asked for; where it asked for none, the release is
+    whole, but anybody may have made it.
     """
 
     id: str

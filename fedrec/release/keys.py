@@ -131,6 +131,16 @@ def public_from_text(text: str) -> bytes:
     return public
 
 
+def read_public_key(path: Path) -> bytes:
+    """The public key in a file, written as its 64 hex digits. Raises ReleaseError."""
+    try:
+        with path.open(encoding="ascii") as file:
+            return public_from_text(file.read(_LARGEST_KEY_FILE))
+    except (OSError, UnicodeDecodeError):
+        action = "Give a file with the publisher's public key, 64 hex digits"
+        raise ReleaseError("the public key cannot be read", value=path.name, action=action) from None
+
+
 def _labelled(context: bytes, message: bytes) -> bytes:
     """The context, its length before it, then the message: no two pairs give the same bytes."""
     return len(context).to_bytes(8, "big") + context + message

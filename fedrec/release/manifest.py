@@ -16,6 +16,7 @@ MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 CONTEXT = b"fedrec release manifest 1"
 LARGEST_MANIFEST = 1 << 20
+_FIELDS = {"schema", "name", "created_at", "files"}
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9]+)+")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -62,12 +63,12 @@ class Manifest:
                 f"the release is of version {schema}, this fedrec reads up to {SCHEMA}", action="Update fedrec"
             )
         name, created_at, files = value.get("name"), value.get("created_at"), value.get("files")
-        whole = schema == SCHEMA and isinstance(name, str) and isinstance(created_at, str) and isinstance(files, dict)
-        if not whole or set(value) != {"schema", "name", "created_at", "files"} or not _TIME.fullmatch(str(created_at)):
+        whole = type(schema) is int and schema == SCHEMA and set(value) == _FIELDS
+        if not whole or not isinstance(name, str) or not isinstance(created_at, str) or not isinstance(files, dict):
             raise ReleaseError(f"{MANIFEST} lacks a field or has an unknown one", value=sorted(value), action=_RENEW)
-        assert isinstance(files, dict)
-        entries = {file: _entry(file, entry) for file, entry in files.items()}
-        return cls(name=str(name), created_at=str(created_at), files=entries)
+        if not _TIME.fullmatch(created_at):
+            raise ReleaseError("a release's time is UTC as 2026-11-22T05:00:00Z", value=created_at)
+        return cls(name=name, created_at=created_at, files={file: _entry(file, entry) for file, entry in files.items()})
 
 
 def check_file_name(name: str) -> None:

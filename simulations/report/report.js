@@ -3,20 +3,30 @@
   const charts = JSON.parse(document.getElementById("charts").textContent);
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const dashes = { oracle: "dash", popularity: "dot", random: "dashdot", budget: "dash" };
+  const queries = { popularity: "popularity", cooccurrence: "oracle", metrics: "random" };
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 
-  function traces(chart) {
+  function own(chart) {
     const hover = "round %{x}<br>%{y:,.4~f} " + chart.unit + "<br>%{text}<extra></extra>";
-    const own = { x: chart.x, y: chart.y, text: chart.hover, hovertemplate: hover, name: "this run" };
     if (chart.kind === "bar") {
-      Object.assign(own, { type: "bar", textposition: "none", marker: { color: colour("accent") } });
-    } else {
-      const mode = chart.x.length > 1 ? "lines+markers" : "markers";
-      Object.assign(own, {
-        type: "scatter", mode, line: { color: colour("accent"), width: 3 },
-        marker: { color: colour("accent"), size: chart.x.length > 1 ? 6 : 12 },
+      return [...new Set(chart.hover)].map((query) => {
+        const places = chart.hover.flatMap((name, place) => (name === query ? [place] : []));
+        return {
+          type: "bar", name: query, x: places.map((at) => chart.x[at]), y: places.map((at) => chart.y[at]),
+          text: places.map(() => query), textposition: "none", hovertemplate: hover,
+          marker: { color: colour(queries[query] || "accent") },
+        };
       });
     }
+    return [{
+      type: "scatter", mode: chart.x.length > 1 ? "lines+markers" : "markers", name: "this run",
+      x: chart.x, y: chart.y, text: chart.hover, hovertemplate: hover,
+      line: { color: colour("accent"), width: 3 },
+      marker: { color: colour("accent"), size: chart.x.length > 1 ? 6 : 12 },
+    }];
+  }
+
+  function traces(chart) {
     const first = Math.min(...chart.x), last = Math.max(...chart.x);
     const ends = first === last ? [first - 1, last + 1] : [first, last];
     const levels = chart.levels.map((level) => ({
@@ -24,7 +34,7 @@
       name: level.name + " " + level.value.toFixed(chart.unit === "" ? 3 : 2),
       line: { color: colour(level.name), width: 2, dash: dashes[level.name] || "dot" },
     }));
-    return [own, ...levels];
+    return [...own(chart), ...levels];
   }
 
   function layout(chart) {
@@ -36,7 +46,8 @@
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 8, r: 8, t: 8, b: 8 },
       xaxis: { ...axis, title: { text: "round" }, showgrid: false, tickformat: "d", nticks: 8 },
       yaxis: { ...axis, title: { text: chart.unit, standoff: 10 }, rangemode: "tozero", nticks: 6, tickformat: chart.format },
-      showlegend: chart.levels.length > 0, legend: { orientation: "h", y: 1.04, yanchor: "bottom", x: 0 },
+      showlegend: chart.levels.length > 0 || new Set(chart.hover).size > 1 && chart.kind === "bar",
+      barmode: "stack", legend: { orientation: "h", y: 1.04, yanchor: "bottom", x: 0 },
       hoverlabel: { bgcolor: colour("card"), bordercolor: colour("line"), font: { color: colour("ink") } },
       bargap: 0.25,
     };

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from fedrec.console import figure
 from simulations.report.charts import finite, table
+
+_SIMULATED: Final = (
+    "Its noise and its sampling were derived from the seed, so that it can be repeated. The figures are those of a run "
+    "with secret noise; this very model protects nobody, and needs to protect nobody while the data are made up or public."
+)
 
 
 def promises(run: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -16,11 +21,18 @@ def promises(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     A figure that is null is said to be no promise; nothing is filled in.
     """
     privacy = table(run.get("privacy"))
-    return [
+    said = [
         ("Who gets the model", _released(privacy)),
         ("The server", _server(privacy, table(run.get("secure_aggregation")))),
         ("What was done", _done(privacy)),
     ]
+    if trust := privacy.get("trust"):
+        said.append(("What must be trusted", f"{_first_upper('; '.join(map(str, trust)))}."))
+    if table(table(run.get("config")).get("run")).get("reproducible"):
+        said.append(("This was a simulation", _SIMULATED))
+    if run.get("stopped"):
+        said.append(("The run ended early", str(run["stopped"])))
+    return said
 
 
 def _released(privacy: Mapping[str, Any]) -> str:
@@ -43,7 +55,8 @@ def _server(privacy: Mapping[str, Any], sums: Mapping[str, Any]) -> str:
     else:
         seen = f"Devices mask what they send ({protocol}): the server can open sums over many devices only."
     if epsilon is None:
-        return f"{seen} Against the server itself there is no promise in numbers."
+        reason = privacy.get("epsilon_server_reason")
+        return f"{seen} Against the server itself there is no promise in numbers{f' ({reason})' if reason else ''}."
     odds = f"the odds of what it can conclude about one {_unit(privacy)} change {_factor(epsilon)}"
     return f"{seen} Epsilon {figure(epsilon, 2)}: {odds}."
 
@@ -58,9 +71,15 @@ def _done(privacy: Mapping[str, Any]) -> str:
         parts.append(f"sampling {privacy['sampling']}")
     if privacy.get("accountant"):
         parts.append(f"accountant {privacy['accountant']}")
-    if privacy.get("unit"):
+    if privacy.get("adjacency"):
+        parts.append(f"protected is the difference that it makes when {privacy['adjacency']}")
+    elif privacy.get("unit"):
         parts.append(f"privacy unit: one {privacy['unit']}")
-    return f"{parts[0][:1].upper()}{', '.join(parts)[1:]}." if parts else "The run says nothing about it."
+    return f"{_first_upper(', '.join(parts))}." if parts else "The run says nothing about it."
+
+
+def _first_upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _unit(privacy: Mapping[str, Any]) -> str:

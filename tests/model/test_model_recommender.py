@@ -115,6 +115,18 @@ def test_tokens_outside_of_the_vocabulary_are_padding():
 
 
 @pytest.mark.parametrize("kind", ["textcnn", "gru"])
+def test_padding_behind_a_text_changes_nothing(kind):
+    settings = ModelSettings(dimension=8, text_encoder=kind)
+    short, long = (cases.make_model(settings, {"text": (length,)}, shaken=0.3) for length in (5, 9))
+    words = torch.tensor([[[1, 0, 0, 0, 0], [4, 3, 2, 1, 6]]])
+    there = torch.ones(1, 2, dtype=torch.bool)
+    padded = torch.nn.functional.pad(words, (0, 4))
+    one = short.encode_items(ItemBatch({"text": words}, {"text": there}, there))
+    other = long.encode_items(ItemBatch({"text": padded}, {"text": there}, there))
+    assert torch.allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["textcnn", "gru"])
 def test_the_order_of_words_counts(kind):
     settings = ModelSettings(dimension=8, text_encoder=kind)
     model = cases.make_model(settings, {"text": (4,)})

@@ -1,0 +1,131 @@
+"""What a device answers: from a question and its own users to a bounded contribution, and nothing else.
+
+`Respondent` is the same on a phone (one user), in a silo (many) and in a simulated cohort (thousands): it sums over
+the rows of the population it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.aggregation.behaviour import ARRAYS, Behaviour
+from fedrec.aggregation.question import Question
+from fedrec.config import Config
+from fedrec.content.features import Features
+from fedrec.errors import ProtocolError
+from fedrec.model import parameters
+from fedrec.model.build import build_model
+from fedrec.ranking.private_metrics import metric_contribution
+from fedrec.ranking.score import Scorer
+from fedrec.ranking.users import Contents, Histories, Known
+from fedrec.training import signals
+from fedrec.training.learner import Learner, Update
+from fedrec.training.population import Pieces, Population, check
+
+
+class Respondent:
+    """Answers questions about a catalogue under a config; holds no user's data between calls.
+
+    Args:
+        config: the run's settings as this device accepted them. What a question asks for beyond them is refused.
+        features: the catalogue's features.
+    """
+
+    def __init__(self, config: Config, features: Features) -> None:
+        self.config = config
+        self.features = features
+        self._learner: Learner | None = None
+        self.last_update: Update | None = None
+
+    def rows(self, question: Question, population: Population) -> int:
+        """The rows that an answer of this population holds at most."""
+        groups = self.config.training.examples if self.config.privacy.unit == "example" else 1
+        return max(1, len(population)) * (groups if question.query == "training" else 1)
+
+    def answer(self, question: Question, population: Population) -> NDArray[np.float64]:
+        """The contribution, float64 [question.sum.length], each row within the agreed bound.
+
+        A population that has nothing to say answers with zeros, as long as anybody's answer.
+
+        Raises:
+            ProtocolError: the question lacks what its query needs, or agrees on another bound than the config's.
+            ModelError: its arrays do not fit the model.
+        """
+        check(population, len(self.features.ids))
+        if question.query == "popularity":
+            return signals.popularity(population, len(self.features.ids), question.sum.bound)
+        if question.query == "cooccurrence":
+            return self._cooccurrence(question, population)
+        if question.query == "training":
+            return self._training(question, population)
+        return self._metrics(question, population)
+
+    def _cooccurrence(self, question: Question, population: Population) -> NDArray[np.float64]:
+        items = _array(question.arrays, "items").astype(np.int64)
+        catalogue = len(self.features.ids)
+        if not (len(items) and items.min() >= 0 and items.max() < catalogue and (np.diff(items) > 0).all()):
+            raise ProtocolError("co-occurrence is asked over items that are not places of the catalogue, ascending")
+        return signals.cooccurrence(
+            population,
+            items,
+            catalogue,
+            normalise=self.config.behaviour.normalise,
+            bound=question.sum.bound,
+        )
+
+    def _training(self, question: Question, population: Population) -> NDArray[np.float64]:
+        if question.sum.bound != self.config.privacy.clip:
+            raise ProtocolError(
+                "a model update is asked with another bound than this device agreed to", value=question.sum.bound
+            )
+        pool = _array(question.arrays, "pool").astype(np.int32)
+        if not (len(pool) and pool.min() >= 0 and pool.max() < len(self.features.ids)):
+            raise ProtocolError("the pool of negatives is not of this catalogue", value=pool.shape)
+        if self._learner is None:
+            self._learner = Learner(self.config, self.features)
+        values = _array(question.arrays, "parameters").astype(np.float32)
+        self.last_update = self._learner.update(population, values, pool, question.round)
+        return self.last_update.gradient
+
+    def _metrics(self, question: Question, population: Population) -> NDArray[np.float64]:
+        scorer = make_scorer(self.config, self.features, question.arrays)
+        training = Histories(population.indptr, population.items)
+        total = np.zeros(question.sum.length)
+        for users, scores in scorer.blocks(known_of(population)):
+            total += metric_contribution(scores, training.take(users), population.held_out[users]).sum(axis=0)
+        return total
+
+
+def make_scorer(config: Config, features: Features, arrays: Mapping[str, NDArray[Any]]) -> Scorer:
+    """The scorer for broadcast parameters and behaviour table; a part that ``arrays`` lacks counts nothing."""
+    model = None
+    if "parameters" in arrays:
+        model = build_model(config, features)
+        parameters.unflatten(model, arrays["parameters"])
+    behaviour = Behaviour.from_arrays({n: arrays[n] for n in ARRAYS}) if set(ARRAYS) <= set(arrays) else None
+    return Scorer(
+        model=model, features=features, behaviour=behaviour, settings=config.behaviour, model_settings=config.model
+    )
+
+
+def known_of(population: Population) -> Known:
+    """A population as what a scorer is told."""
+
+    def contents(pieces: Pieces | None) -> Contents | None:
+        return None if pieces is None else Contents(pieces.indptr, pieces.values)
+
+    return Known(
+        histories=Histories(population.indptr, population.items),
+        notes=contents(population.notes),
+        photos=contents(population.photos),
+    )
+
+
+def _array(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    if name not in arrays or arrays[name].ndim != 1:
+        raise ProtocolError(f"a question lacks its array {name!r}", action="Check that both sides run the same version")
+    return arrays[name]

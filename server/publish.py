@@ -1,0 +1,56 @@
+"""From the outcome of a run to the contents of a release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from fedrec.config import Config
+from fedrec.content.features import Features
+from fedrec.model import parameters
+from fedrec.release.card import CardFacts, model_card
+from fedrec.release.contents import Contents
+from fedrec.release.model_state import state_of
+from server.run import Outcome
+
+
+def contents_of(
+    config: Config,
+    features: Features,
+    encoders: Mapping[str, bytes],
+    outcome: Outcome,
+    privacy: Mapping[str, Any],
+    *,
+    quality: Mapping[str, Any],
+    data: Mapping[str, Any],
+) -> Contents:
+    """What a device needs to rank for itself, and what it may know about how it was made.
+
+    ``encoders``: saved encoders by modality.  ``quality``: as measured, or empty where nothing was.
+    """
+    model = outcome.model
+    facts = CardFacts(
+        name=config.run.name,
+        created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        data=data,
+        model={
+            "preset": config.model.preset,
+            "modalities": list(features.values),
+            "parameters_shared": 0 if model is None else parameters.count(model),
+        },
+        quality=quality,
+        privacy=privacy,
+        aggregation={"protocol": config.secure_aggregation.protocol},
+        limits=() if outcome.stopped is None else (f"The run ended early: {outcome.stopped}",),
+    )
+    return Contents(
+        name=config.run.name,
+        items=features,
+        model=None if model is None else state_of(model, vocabulary=config.content.text.vocabulary),
+        behaviour=outcome.behaviour,
+        encoders=encoders,
+        config=config.model_dump(mode="json"),
+        privacy=privacy,
+        card=model_card(facts),
+    )

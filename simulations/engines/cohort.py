@@ -1,0 +1,55 @@
+"""Engine ``cohort``: all rows of a cohort in one vectorised pass.
+
+It computes the sum that devices' contributions would have, in the same ring, without a message or a mask, and says so
+(``"protocol": "none"``).  For studies and sweeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from client.respond import Respondent
+from fedrec.aggregation.question import Question
+from fedrec.config import Config
+from fedrec.content.features import Features
+from fedrec.training.learner import Update
+from fedrec.training.population import Population
+from server.run import Opened
+
+
+class CohortDevices:
+    """One device a user, all of them in this process."""
+
+    def __init__(self, config: Config, features: Features, population: Population) -> None:
+        self.population = population
+        self.respondent = Respondent(config, features)
+
+    @property
+    def users(self) -> int:
+        """How many users there are."""
+        return len(self.population)
+
+    @property
+    def size(self) -> int:
+        """How many devices there are: one a user."""
+        return len(self.population)
+
+    @property
+    def last_update(self) -> Update | None:
+        """Loss and clipped rows of the last training round: seen by the simulator, never sent by a device."""
+        return self.respondent.last_update
+
+    def ask(self, question: Question, cohort: Sequence[int]) -> Opened:
+        """Answer for the whole cohort at once; the sum is rounded to the ring once instead of once a device."""
+        if not len(cohort):
+            return Opened(np.zeros(question.sum.length), 0, 0)
+        asked = self.population
+        if len(cohort) < len(asked):
+            asked = asked.select(np.asarray(cohort, dtype=np.int64))
+        share = question.sum.encode(
+            self.respondent.answer(question, asked), self.respondent.rows(question, asked)
+        )
+        vector = question.sum.open(question.sum.add(None, share))
+        return Opened(vector, len(cohort), question.sum.bytes_up * len(cohort))

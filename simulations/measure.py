@@ -1,0 +1,76 @@
+"""Quality as the simulator sees it: exact, from data that no device would send, next to rankings anybody could make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.aggregation.behaviour import Behaviour
+from fedrec.config import Config
+from fedrec.model.recommender import Recommender
+from fedrec.ranking.lists import content_vectors
+from fedrec.ranking.protocols import Evaluation, evaluate
+from fedrec.ranking.score import Scorer
+from simulations.shop.oracle import TRUTH, load_oracle
+from simulations.study import Study
+
+Scores = NDArray[np.float32]
+_BLOCK = 256
+
+
+def scorer_of(config: Config, study: Study, model: Recommender | None, behaviour: Behaviour) -> Scorer:
+    """What a device would rank with, were the run to end now."""
+    return Scorer(
+        model=model,
+        features=study.features,
+        behaviour=behaviour,
+        settings=config.behaviour,
+        model_settings=config.model,
+    )
+
+
+def quality_of(config: Config, study: Study, model: Recommender | None, behaviour: Behaviour) -> Evaluation:
+    """Both protocols on what is held out, for every measured user."""
+    scorer = scorer_of(config, study, model, behaviour)
+    measured = np.flatnonzero(study.held_out.target >= 0)
+
+    def blocks() -> Iterator[tuple[NDArray[np.int64], Scores]]:
+        for start in range(0, len(measured), _BLOCK):
+            users = measured[start : start + _BLOCK]
+            yield users, scorer.parts_of(study.known.take(users)).total
+
+    vectors = content_vectors(study.features.values, study.features.present)
+    return evaluate(blocks(), study.held_out, vectors=vectors)
+
+
+def baselines_of(study: Study) -> dict[str, dict[str, Any] | None]:
+    """Popularity in training, chance (every score equal, ties count half), and on a shop the oracle; loo-99neg."""
+    items = len(study.features.ids)
+    counts = np.bincount(study.split.items, minlength=items).astype(np.float32)
+    return {
+        "popularity": _few(study, lambda users: np.tile(counts, (len(users), 1))),
+        "random": _few(study, lambda users: np.zeros((len(users), items), np.float32)),
+        "oracle": _oracle(study),
+    }
+
+
+def _oracle(study: Study) -> dict[str, Any] | None:
+    if not (study.dataset.directory / TRUTH).is_file():
+        return None
+    oracle = load_oracle(study.dataset.directory)
+    person = {user: place for place, user in enumerate(oracle.user_ids)}
+    thing = {item: place for place, item in enumerate(oracle.item_ids)}
+    users_at = np.array([person[user] for user in study.dataset.users])
+    items_at = np.array([thing[item] for item in study.features.ids])
+    return _few(study, lambda users: oracle.scores(users_at[users])[:, items_at])
+
+
+def _few(study: Study, score: Callable[[NDArray[np.int64]], Scores]) -> dict[str, Any]:
+    measured = np.flatnonzero(study.held_out.target >= 0)
+    starts = range(0, len(measured), _BLOCK)
+    blocks = ((users, score(users)) for users in (measured[start : start + _BLOCK] for start in starts))
+    table: Mapping[str, Any] = evaluate(blocks, study.held_out).loo_99neg.as_dict()
+    return {name: table[name] for name in ("hr@10", "ndcg@10")}

@@ -1,0 +1,217 @@
+"""``fedrec simulate``: from a data directory to a signed release, a report, and figures that can be checked."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from fedrec.config import Config
+from fedrec.console import Reporter, jsonable
+from fedrec.content.registry import encoder_to_bytes
+from fedrec.errors import ConfigError
+from fedrec.model import parameters
+from fedrec.privacy.ledger import Budget, Ledger
+from fedrec.privacy.statement import privacy_statement
+from fedrec.release.bundle import write_release
+from fedrec.release.keys import SigningKey, create_key, load_key
+from fedrec.training.learner import Update
+from server.plan import delta_of
+from server.publish import contents_of
+from server.run import Devices, Outcome, Run, Step
+from server.state import ServerState
+from simulations.engines.cohort import CohortDevices
+from simulations.measure import baselines_of, quality_of, scorer_of
+from simulations.report.build import build_report
+from simulations.showcase import showcase
+from simulations.study import Study, prepare
+
+
+class SimulatedDevices(Devices, Protocol):
+    """Devices inside this process, whose last update the simulator can look at."""
+
+    @property
+    def last_update(self) -> Update | None:
+        """Loss and clipped rows of the last training round, where the engine can know them."""
+
+
+def simulate(config: Config, data: Path, out: Path, *, reporter: Reporter) -> dict[str, Any]:
+    """Run a whole federation and write ``run.json``, ``events.jsonl``, ``model/``, ``report.html``, ``ledger.sqlite``.
+
+    A run that was cut off goes on where it stopped when called again with the same arguments.  Noise and sampling are
+    derived from the seed: a simulation can be repeated, and protects nobody.
+
+    Returns:
+        The content of ``run.json``.
+
+    Raises:
+        FedrecError: bad settings or data, or a budget that cannot be met.
+    """
+    started = time.perf_counter()
+    config = config.model_copy(update={"run": config.run.model_copy(update={"reproducible": True})})
+    if config.speed.threads:
+        torch.set_num_threads(config.speed.threads)
+    out.mkdir(parents=True, exist_ok=True)
+    study = prepare(config, data, reporter)
+    diary = Diary(config, study, out / "events.jsonl", reporter)
+    budget = None
+    if config.privacy.epsilon is not None:
+        budget = Budget(config.privacy.epsilon, delta_of(config, len(study.population)), config.privacy.unit)
+    with (
+        Ledger.open(out / "ledger.sqlite", budget) as ledger,
+        ServerState(out / "server.sqlite", config.model_dump_json()) as state,
+        engine_of(config, study, out, reporter) as devices,
+    ):
+        diary.devices = devices
+        reporter.stage(f"Asking {devices.size:,} devices")
+        outcome = Run(config, study.features, devices, ledger, state, diary.note).conduct()
+    return _finish(config, study, outcome, diary, out, started, reporter)
+
+
+@contextmanager
+def engine_of(config: Config, study: Study, out: Path, reporter: Reporter) -> Iterator[SimulatedDevices]:
+    """The devices of the engine that the config names. Raises ConfigError for one that does not run in process."""
+    if config.run.engine == "cohort":
+        yield CohortDevices(config, study.features, study.population)
+    elif config.run.engine == "grid":
+        from simulations.engines.grid_devices import grid_devices
+
+        with grid_devices(config, study, out, reporter) as devices:
+            yield devices
+    else:
+        raise ConfigError(
+            "engine 'flower' is started with `flwr run .`",
+            value=config.run.engine,
+            action="See the README, or use run.engine=grid, which sends the same messages in this process",
+        )
+
+
+@dataclass
+class Diary:
+    """Writes a line of ``events.jsonl`` for each opened sum, measuring quality where the config asks for it."""
+
+    config: Config
+    study: Study
+    path: Path
+    reporter: Reporter
+    devices: SimulatedDevices | None = None
+    records: list[dict[str, Any]] = field(default_factory=list)
+    rows: int = 0
+    asking_seconds: float = 0.0
+
+    def note(self, step: Step) -> None:
+        """Take down one step."""
+        question, opened = step.question, step.opened
+        training = question.query == "training"
+        update = self.devices.last_update if training and self.devices is not None else None
+        self.rows += update.rows if update else 0
+        self.asking_seconds += step.seconds if training else 0.0
+        record = {
+            "round": question.round,
+            "query": question.query,
+            "seconds": round(step.seconds, 4),
+            "devices": opened.devices,
+            "asked": step.cohort,
+            "bytes_up_per_device": question.sum.bytes_up,
+            "epsilon_spent": step.epsilon_spent,
+            "loss": update.loss / update.rows if update and update.rows else None,
+            "clipped": update.clipped / update.rows if update and update.rows else None,
+            "quality": self._quality(step),
+        }
+        self.records.append(record)
+        with self.path.open("a" if len(self.records) > 1 else "w", encoding="utf-8") as file:
+            file.write(json.dumps(jsonable(record)) + "\n")
+        total = self.config.training.rounds
+        self.reporter.progress(question.round if training else 0, total, "rounds")
+        self.reporter.round(record)
+
+    def _quality(self, step: Step) -> dict[str, Any] | None:
+        every, number = self.config.evaluation.every, step.question.round
+        if not every or step.question.query != "training" or number % every:
+            return None
+        return dict(quality_of(self.config, self.study, step.model, step.behaviour).as_dict())
+
+
+def _finish(
+    config: Config, study: Study, outcome: Outcome, diary: Diary, out: Path, started: float, reporter: Reporter
+) -> dict[str, Any]:
+    reporter.stage("Measuring")
+    evaluation = quality_of(config, study, outcome.model, outcome.behaviour)
+    baselines = baselines_of(study)
+    privacy = privacy_statement(
+        outcome.spends,
+        unit=config.privacy.unit,
+        delta=delta_of(config, len(study.population)),
+        protocol=config.secure_aggregation.protocol,
+        noise_place=config.privacy.noise_place,
+    )
+    run = _facts(config, study, outcome, diary, privacy)
+    run["quality"] = dict(evaluation.as_dict())
+    run["baselines"] = baselines
+    reporter.stage("Writing the release")
+    encoders = {name: encoder_to_bytes(encoder) for name, encoder in study.encoders.items()}
+    contents = contents_of(config, study.features, encoders, outcome, privacy, quality=run["quality"], data=run["data"])
+    write_release(out / "model", contents, key=_signing_key(out / "release.key"), replace=True)
+    run["cost"] = {
+        "rounds": config.training.rounds if config.model.tower else 0,
+        "seconds": round(time.perf_counter() - started, 3),
+        "training_seconds": round(diary.asking_seconds, 3),
+        "rows_per_second": diary.rows / diary.asking_seconds if diary.asking_seconds and diary.rows else None,
+        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    }
+    (out / "run.json").write_text(json.dumps(jsonable(run), indent=2) + "\n", encoding="utf-8")
+    people = showcase(study, scorer_of(config, study, outcome.model, outcome.behaviour))
+    build_report(out, run, diary.records, people, baselines)
+    return run
+
+
+def _facts(
+    config: Config, study: Study, outcome: Outcome, diary: Diary, privacy: Mapping[str, Any]
+) -> dict[str, Any]:
+    shared = 0 if outcome.model is None else parameters.count(outcome.model)
+    asked = [record for record in diary.records if record["query"] == "training"] or diary.records
+    return {
+        "schema": 1,
+        "config": config.model_dump(mode="json"),
+        "data": {
+            "name": study.dataset.name,
+            "users": len(study.dataset.users),
+            "items": len(study.dataset.items),
+            "interactions": len(study.dataset.interactions),
+            "skipped": len(study.dataset.skipped),
+        },
+        "model": {
+            "preset": config.model.preset,
+            "modalities": _modalities(config, study),
+            "parameters_shared": shared,
+            "parameters_private": config.model.dimension if config.model.adapter else 0,
+        },
+        "quality": None,
+        "privacy": dict(privacy),
+        "secure_aggregation": {
+            "protocol": config.secure_aggregation.protocol,
+            "cohort": asked[-1]["asked"] if asked else None,
+            "survivors": asked[-1]["devices"] if asked else None,
+            "bytes_up_per_device_round": asked[-1]["bytes_up_per_device"] if asked else None,
+            "bytes_up_per_device_total": sum(record["bytes_up_per_device"] for record in diary.records),
+        },
+        "metrics_query": outcome.metrics,
+        "stopped": outcome.stopped,
+        "cost": None,
+    }
+
+
+def _modalities(config: Config, study: Study) -> list[str]:
+    behaviour = config.behaviour.cooccurrence or config.behaviour.popularity
+    return [*(study.features.values if config.model.tower or config.behaviour.prior else ()), *(["behaviour"] * behaviour)]
+
+
+def _signing_key(path: Path) -> SigningKey:
+    return load_key(path) if path.exists() else create_key(path)

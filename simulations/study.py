@@ -1,0 +1,101 @@
+"""A data set made ready for a run: features, the users' training events as a population, and what is held out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedrec.config import Config
+from fedrec.console import Reporter
+from fedrec.content.catalogue import Catalogue
+from fedrec.content.features import Features, build_features
+from fedrec.content.registry import AnyEncoder
+from fedrec.events.reader import read_dataset
+from fedrec.events.schema import Dataset
+from fedrec.events.splits import Split, split
+from fedrec.ranking.protocols import HeldOut
+from fedrec.ranking.users import Contents, Histories, Known
+from fedrec.training.own_content import encode_own
+from fedrec.training.population import Pieces, Population, keys_of
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What a simulation holds in memory, and no device or server ever does.
+
+    ``population``: what training sees.  ``known``: what a device ranks with when it is measured: its training items,
+    while testing also the validation item, which lies before the test item.  ``held_out``: what is to be found.
+    """
+
+    dataset: Dataset
+    split: Split
+    features: Features
+    encoders: Mapping[str, AnyEncoder]
+    population: Population
+    known: Known
+    held_out: HeldOut
+
+
+def prepare(config: Config, data: Path, reporter: Reporter) -> Study:
+    """Read a data directory and build everything a run needs.
+
+    Raises:
+        DataError: the data cannot be read. ContentError: its content cannot be encoded as the config says.
+    """
+    reporter.stage(f"Reading {data}")
+    dataset = read_dataset(data)
+    reporter.stage("Encoding the catalogue")
+    features, encoders = build_features(
+        Catalogue.from_dataset(dataset),
+        config.content,
+        cache=cache_directory(),
+        progress=reporter.progress,
+        ready=dataset.features,
+    )
+    return assemble(config, dataset, features, encoders)
+
+
+def assemble(config: Config, dataset: Dataset, features: Features, encoders: Mapping[str, AnyEncoder]) -> Study:
+    """A study from a data set whose catalogue is encoded."""
+    held = split(dataset, config.run.seed)
+    notes = _own(config.model.notes, encoders.get("text"), dataset.notes, len(dataset.users))
+    photos = _own(config.model.photos, encoders.get("image"), dataset.photos, len(dataset.users))
+    population = Population(keys_of(dataset.users), held.indptr, held.items, held.valid, notes, photos)
+    testing = config.evaluation.split == "test"
+    training = Histories(held.indptr, held.items)
+    target, other = (held.test, held.valid) if testing else (held.valid, held.test)
+    if config.evaluation.users:
+        target = np.where(np.arange(len(target)) < config.evaluation.users, target, -1).astype(np.int32)
+    known = Known(_with_last(training, held.valid) if testing else training, _contents(notes), _contents(photos))
+    return Study(dataset, held, features, encoders, population, known, HeldOut(training, target, other, held.negatives))
+
+
+def cache_directory() -> Path:
+    """Where encoded content is kept between runs: ``$FEDREC_CACHE``, or ``fedrec`` in the user's cache directory."""
+    chosen = os.environ.get("FEDREC_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(chosen) if chosen else Path(base) / "fedrec"
+
+
+def _own(
+    wanted: bool, encoder: AnyEncoder | None, owned: Mapping[int, Sequence[Any]], users: int
+) -> Pieces | None:
+    if not wanted or encoder is None:
+        return None
+    return encode_own(encoder, [owned.get(place, ()) for place in range(users)])
+
+
+def _contents(pieces: Pieces | None) -> Contents | None:
+    return None if pieces is None else Contents(pieces.indptr, pieces.values)
+
+
+def _with_last(histories: Histories, last: np.ndarray[Any, np.dtype[np.int32]]) -> Histories:
+    """Each history with one more item at its end (-1 = none)."""
+    having = last >= 0
+    items = np.insert(histories.items, histories.indptr[1:][having], last[having])
+    return Histories(histories.indptr + np.concatenate([[0], np.cumsum(having)]), items)

@@ -1,0 +1,132 @@
+"""Planning noise: budgets are met from below, shares are kept."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedrec.errors import PrivacyError
+from fedrec.privacy.accountant import Query, Sampling, Spend, epsilon, gaussian_noise
+from fedrec.privacy.calibrate import delta_for, plan, plan_noise
+
+USERS = 6040
+DELTA = delta_for(USERS)
+RATE = 100 / USERS
+SHARES: dict[Query, float] = {"popularity": 0.1, "cooccurrence": 0.5, "training": 0.4}
+ROUNDS: dict[Query, int] = {"popularity": 1, "cooccurrence": 1, "training": 20}
+
+
+def _only(rounds: int) -> dict[Query, int]:
+    return {"training": rounds}
+
+
+def test_delta_is_below_one_in_the_population() -> None:
+    assert delta_for(USERS) == pytest.approx(6.932e-5, rel=1e-3)
+    assert delta_for(10) == pytest.approx(10**-1.1)
+    for units in (0, 1, -5):
+        with pytest.raises(PrivacyError, match="units"):
+            delta_for(units)
+
+
+@pytest.mark.parametrize(("target", "known"), [(1.0, 1.11), (3.0, 0.73), (8.0, 0.52)])
+def test_poisson_sampled_noise_is_what_is_known(target: float, known: float) -> None:
+    noise = plan_noise(target, DELTA, {"training": 1.0}, _only(200), {"training": ("poisson", RATE)})
+    assert noise["training"] == pytest.approx(known, rel=0.01)
+
+
+@pytest.mark.parametrize("kind", ["full", "fixed"])
+@pytest.mark.parametrize(("target", "known"), [(1.0, 6.55), (3.0, 2.50), (8.0, 1.11)])
+def test_unamplified_noise_is_what_is_known(target: float, known: float, kind: Sampling) -> None:
+    sampling: dict[Query, tuple[Sampling, float]] = {"training": (kind, 1.0 if kind == "full" else RATE)}
+    noise = plan_noise(target, DELTA, {"training": 1.0}, _only(math.ceil(200 * RATE)), sampling)
+    assert noise["training"] == pytest.approx(known, rel=0.01)
+
+
+@given(
+    target=st.floats(0.01, 100),
+    units=st.integers(10, 10**7),
+    shares=st.fixed_dictionaries({name: st.floats(0.01, 5) for name in ("popularity", "training", "metrics")}),
+    rounds=st.fixed_dictionaries({name: st.integers(1, 500) for name in ("popularity", "training", "metrics")}),
+)
+def test_full_plans_meet_any_budget_and_keep_their_shares(
+    target: float, units: int, shares: dict[Query, float], rounds: dict[Query, int]
+) -> None:
+    delta = delta_for(units)
+    noise = plan_noise(target, delta, shares, rounds, {})
+    spends = [Spend(query, z, rounds[query]) for query, z in noise.items()]
+    assert target * (1 - 1e-3) < epsilon(spends, delta) <= target
+    parts = {spend.query: spend.rounds / spend.noise_multiplier**2 for spend in spends}
+    for query, part in parts.items():
+        assert part / sum(parts.values()) == pytest.approx(shares[query] / sum(shares.values()))
+
+
+@pytest.mark.parametrize(
+    ("target", "kinds", "rate", "rounds"),
+    [
+        (0.05, ("full", "poisson"), 0.3, 3),
+        (1.0, ("full", "poisson"), 0.02, 100),
+        (2.0, ("poisson", "poisson"), 0.1, 50),
+        (30.0, ("fixed", "poisson"), 0.9, 20),
+    ],
+)
+def test_sampled_plans_meet_the_budget_within_a_thousandth(
+    target: float, kinds: tuple[Sampling, Sampling], rate: float, rounds: int
+) -> None:
+    sampling: dict[Query, tuple[Sampling, float]] = {
+        "metrics": (kinds[0], 1.0 if kinds[0] == "full" else rate),
+        "training": (kinds[1], rate),
+    }
+    spends = plan(target, DELTA, {"metrics": 0.3, "training": 0.7}, {"metrics": 4, "training": rounds}, sampling)
+    assert target * (1 - 1e-3) < epsilon(spends, DELTA) <= target
+
+
+def test_a_sampled_query_costs_what_a_full_release_of_its_share_would() -> None:
+    spends = plan(3.0, DELTA, SHARES, ROUNDS, {"training": ("poisson", RATE)})
+    noise = {spend.query: spend for spend in spends}
+    ratio = noise["popularity"].noise_multiplier / noise["cooccurrence"].noise_multiplier
+    assert ratio == pytest.approx(math.sqrt(0.5 / 0.1))
+    # Undo the last scaling, which is the same for all, to see what each was planned to cost alone.
+    single = gaussian_noise(3.0, DELTA)
+    factor = noise["popularity"].noise_multiplier / (single / math.sqrt(0.1))
+    unscaled = Spend("training", noise["training"].noise_multiplier / factor, 20, "poisson", RATE)
+    alone = Spend("training", single / math.sqrt(0.4))
+    assert epsilon([unscaled], DELTA) == pytest.approx(epsilon([alone], DELTA), rel=2e-3)
+
+
+def test_amplification_allows_less_noise_and_fixed_size_none() -> None:
+    def training(kind: Sampling, rate: float) -> float:
+        return plan_noise(1.0, DELTA, {"training": 1.0}, _only(50), {"training": (kind, rate)})["training"]
+
+    assert training("fixed", RATE) == training("full", 1.0) == training("poisson", 1.0) > 3 * training("poisson", RATE)
+
+
+def test_shares_are_normalised_over_what_is_asked() -> None:
+    none: dict[Query, int] = {"popularity": 1, "cooccurrence": 0, "training": 0}
+    assert plan_noise(1.0, DELTA, SHARES, none, {}) == plan_noise(1.0, DELTA, {"popularity": 7.0}, none, {})
+    assert plan_noise(1.0, DELTA, SHARES, {"popularity": 0}, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"epsilon": 0.0}, "epsilon"),
+        ({"epsilon": math.nan}, "epsilon"),
+        ({"delta": 1.0}, "delta"),
+        ({"rounds": {"metrics": 1}}, "no share"),
+        ({"rounds": {"training": -1}}, "rounds"),
+        ({"rounds": {"training": 2.5}}, "rounds"),
+        ({"shares": {**SHARES, "training": 0.0}}, "share of training"),
+        ({"shares": {**SHARES, "training": math.inf}}, "share of training"),
+        ({"sampling": {"training": ("poisson", 0.0)}}, "probability"),
+        ({"sampling": {"training": ("full", 0.1)}}, "probability"),
+        ({"shares": {**SHARES, "popularity": 1e12}, "epsilon": 1e-4}, "noise"),
+    ],
+)
+def test_absurd_plans_are_refused(arguments: dict[str, Any], said: str) -> None:
+    usual = {"epsilon": 1.0, "delta": DELTA, "shares": SHARES, "rounds": ROUNDS, "sampling": {}}
+    with pytest.raises(PrivacyError, match=said):
+        plan_noise(**{**usual, **arguments})

@@ -1,0 +1,305 @@
+"""The ledger: budgets hold, rows cannot be changed unseen, and no release ever lacks its row."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from fedrec.errors import BudgetExceededError, PrivacyError
+from fedrec.privacy.accountant import Spend, epsilon
+from fedrec.privacy.calibrate import plan
+from fedrec.privacy.ledger import Budget, Entry, Ledger
+
+BUDGET = Budget(3.0, 1e-5, "user")
+ROUND = Spend("training", 20.0)
+SAMPLED = Spend("training", 1.0, 1, "poisson", 0.01)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite"
+
+
+def test_charges_are_written_composed_and_read_back(path: Path) -> None:
+    with Ledger.open(path, BUDGET) as ledger:
+        assert ledger.spent() == 0.0
+        first = ledger.charge(Spend("popularity", 9.0), round=0, detail={"length": 7})
+        second = ledger.charge(ROUND, round=1)
+        assert ledger.entries() == [first, second]
+    with Ledger.open(path) as again:
+        assert again.budget == BUDGET
+        assert again.entries() == [first, second]
+        assert (first.number, first.query, first.round, first.detail) == (1, "popularity", 0, {"length": 7})
+        assert again.spent() == epsilon([Spend("popularity", 9.0), ROUND], BUDGET.delta)
+        assert again.charged("training") == 1
+        assert sorted(s.query for s in again.spends()) == ["popularity", "training"]
+
+
+def test_charges_stop_at_the_budget_and_write_nothing_beyond(path: Path) -> None:
+    with Ledger.open(path, BUDGET) as ledger:
+        large = Spend("training", 8.0)
+        allowed = next(n for n in range(1, 999) if epsilon([Spend("training", 8.0, n + 1)], BUDGET.delta) > 3.0)
+        for number in range(allowed):
+            ledger.charge(large, round=number)
+        head = ledger.head
+        with pytest.raises(BudgetExceededError, match="budget"):
+            ledger.charge(large, round=allowed)
+        assert ledger.head == head
+        assert len(ledger.entries()) == allowed
+        spent = ledger.spent()
+        assert spent is not None
+        assert spent <= 3.0
+        ledger.charge(Spend("metrics", 1e6), round=0)  # what is left still bears something tiny
+
+
+def test_a_budget_holds_across_restarts(path: Path) -> None:
+    for number in range(3):
+        with Ledger.open(path, Budget(1.0, 1e-5, "user")) as ledger:
+            if number < 2:
+                ledger.charge(Spend("training", 5.5), round=number)
+            else:
+                with pytest.raises(BudgetExceededError):
+                    ledger.charge(Spend("training", 5.5), round=number)
+
+
+@pytest.mark.parametrize("other", [Budget(3.1, 1e-5, "user"), Budget(3.0, 2e-5, "user"), Budget(3.0, 1e-5, "example")])
+def test_a_budget_never_changes(path: Path, other: Budget) -> None:
+    Ledger.open(path, BUDGET).close()
+    with pytest.raises(PrivacyError, match="another budget"):
+        Ledger.open(path, other)
+    Ledger.open(path, BUDGET).close()
+
+
+def test_a_ledger_without_budget_claims_nothing(path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        entry = ledger.record("training", round=4)
+        assert entry.spend is None
+        assert ledger.spent() is None
+        assert ledger.entries() == [entry]
+        with pytest.raises(PrivacyError, match="no charge"):
+            ledger.charge(ROUND, round=5)
+        with pytest.raises(PrivacyError):
+            ledger.authorise([ROUND])
+    body = sqlite3.connect(path).execute("SELECT body FROM chain WHERE number = 1").fetchone()[0]
+    assert json.loads(body)["spend"] == {"noise_multiplier": None}
+    with pytest.raises(PrivacyError, match="another budget"):
+        Ledger.open(path, BUDGET)
+
+
+def test_a_release_without_noise_breaks_a_budget(path: Path) -> None:
+    with Ledger.open(path, BUDGET) as ledger:
+        with pytest.raises(PrivacyError, match="without noise"):
+            ledger.record("training", round=0)
+        assert ledger.entries() == []
+
+
+def test_an_authorised_plan_is_spent_to_its_end_and_not_beyond(path: Path) -> None:
+    spends = plan(3.0, 1e-5, {"popularity": 1, "training": 2}, {"popularity": 1, "training": 5}, {})
+    with Ledger.open(path, BUDGET) as ledger:
+        assert 2.997 < ledger.authorise(spends) <= 3.0
+        popularity, training = (Spend(s.query, s.noise_multiplier) for s in spends)
+        with pytest.raises(BudgetExceededError):
+            ledger.charge(Spend("metrics", 5.0), round=0)  # would leave too little for what is authorised
+        for number in range(5):
+            ledger.charge(training, round=number)
+        ledger.charge(popularity, round=0)
+        for spend in (popularity, training):
+            with pytest.raises(BudgetExceededError):
+                ledger.charge(spend, round=9)
+        assert ledger.spent() == pytest.approx(3.0, rel=1e-3)
+
+
+def test_a_plan_counts_what_was_spent_before(path: Path) -> None:
+    with Ledger.open(path, BUDGET) as ledger:
+        ledger.charge(Spend("training", 4.0), round=0)
+        rest = plan(3.0, 1e-5, {"training": 1}, {"training": 5}, {})
+        with pytest.raises(BudgetExceededError, match="already spent"):
+            ledger.authorise(rest)
+        ledger.authorise([Spend("training", 30.0, 5)])
+
+
+def test_authorised_sampled_rounds_are_charged_quickly(path: Path) -> None:
+    with Ledger.open(path, BUDGET) as ledger:
+        ledger.authorise([Spend("training", 1.0, 100, "poisson", 0.01)])
+        start = time.process_time()
+        for number in range(100):
+            ledger.charge(SAMPLED, round=number)
+        assert time.process_time() - start < 1.0  # accounting each round anew would take several seconds
+        assert ledger.spent() == epsilon([Spend("training", 1.0, 100, "poisson", 0.01)], BUDGET.delta)
+
+
+def test_two_processes_share_one_budget(path: Path) -> None:
+    """Two open ledgers on a file: each sees what the other spent, and an authorisation does not outlive it."""
+    half = Spend("training", 1.7)
+    with Ledger.open(path, BUDGET) as one, Ledger.open(path, BUDGET) as two:
+        one.authorise([half])
+        two.charge(half, round=0)
+        with pytest.raises(BudgetExceededError):
+            one.charge(half, round=1)
+        assert one.spent() == two.spent()
+        one.charge(Spend("metrics", 50.0), round=0)
+        assert [entry.number for entry in two.entries()] == [1, 2]
+        two.verify(one.head)
+
+
+def _with_rows(path: Path) -> str:
+    with Ledger.open(path, BUDGET) as ledger:
+        for number in range(4):
+            ledger.charge(ROUND, round=number, detail={"mark": f"round-{number}"})
+        return ledger.head
+
+
+def _meddle(path: Path, *statements: str) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TRIGGER no_update")
+        db.execute("DROP TRIGGER no_delete")
+        for statement in statements:
+            db.execute(statement)
+
+
+def test_any_byte_changed_in_a_row_is_found_and_named(path: Path) -> None:
+    _with_rows(path)
+    clean = path.read_bytes()
+    start = clean.index(b"round-2")
+    row_start = clean.rindex(b'{"detail"', 0, start)
+    generator = random.Random(5)
+    for place in [start, *generator.sample(range(row_start, start + 150), 25)]:
+        damaged = bytearray(clean)
+        damaged[place] ^= 1 << generator.randrange(8)
+        path.write_bytes(damaged)
+        with pytest.raises(PrivacyError, match=r"row (2|3) "):
+            Ledger.open(path).close()
+    path.write_bytes(clean)
+    Ledger.open(path).close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "row"),
+    [
+        ("UPDATE chain SET body = replace(body, '20.0', '90.0') WHERE number = 3", 3),
+        ("UPDATE chain SET hash = upper(hash) WHERE number = 2", 2),
+        ("DELETE FROM chain WHERE number = 1", 1),
+        ("DELETE FROM chain WHERE number = 0", 0),
+        ("UPDATE chain SET body = replace(body, '3.0', '9.0') WHERE number = 0", 0),
+        ("UPDATE chain SET number = 9 WHERE number = 2", 2),
+    ],
+)
+def test_meddling_is_found_and_named(path: Path, statement: str, row: int) -> None:
+    _with_rows(path)
+    with Ledger.open(path) as ledger:
+        _meddle(path, statement)
+        with pytest.raises(PrivacyError, match=f"row {row} "):
+            ledger.verify()
+    with pytest.raises(PrivacyError, match=f"row {row} "):
+        Ledger.open(path)
+
+
+def test_rows_cut_off_the_end_are_found_by_the_head(path: Path) -> None:
+    head = _with_rows(path)
+    with Ledger.open(path) as ledger:
+        ledger.charge(ROUND, round=4)
+        ledger.verify(head)  # a head of earlier on is still in the chain
+        _meddle(path, "DELETE FROM chain WHERE number >= 4")
+        ledger.verify()
+        with pytest.raises(PrivacyError, match="cut off"):
+            ledger.verify(head)
+
+
+def test_rows_cannot_be_changed_by_accident(path: Path) -> None:
+    _with_rows(path)
+    for statement in ("UPDATE chain SET body = ''", "DELETE FROM chain"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"), sqlite3.connect(path) as db:
+            db.execute(statement)
+
+
+def test_files_that_are_no_ledger_are_refused_and_left_alone(tmp_path: Path) -> None:
+    text, other = tmp_path / "text", tmp_path / "other.sqlite"
+    text.write_text("not a database, but long enough to have a header\n" * 9)
+    with sqlite3.connect(other) as db:
+        db.execute("CREATE TABLE events (id INTEGER)")
+    for path in (text, other, tmp_path / "no" / "folder" / "ledger.sqlite", tmp_path):
+        before = path.read_bytes() if path.is_file() else None
+        with pytest.raises(PrivacyError):
+            Ledger.open(path, BUDGET)
+        assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def test_details_that_are_not_json_are_refused_and_nothing_is_written(path: Path) -> None:
+    with Ledger.open(path, BUDGET) as ledger:
+        for detail in ({"a": math.nan}, {"a": object()}):
+            with pytest.raises(PrivacyError, match="JSON"):
+                ledger.charge(ROUND, round=0, detail=detail)
+        assert ledger.entries() == []
+        assert ledger.spent() == 0.0
+        ledger.charge(ROUND, round=0)
+
+
+def test_absurd_budgets_are_refused() -> None:
+    for level, delta, unit in ((0.0, 1e-5, "user"), (math.inf, 1e-5, "user"), (1.0, 0.0, "user"), (1.0, 1e-5, "shop")):
+        with pytest.raises(PrivacyError):
+            Budget(level, delta, unit)  # type: ignore[arg-type]
+
+
+def test_a_failing_disk_stops_the_release(path: Path) -> None:
+    with Ledger.open(path, BUDGET) as ledger:
+        ledger.charge(ROUND, round=0)
+        ledger.close()
+        with pytest.raises(PrivacyError):
+            ledger.charge(ROUND, round=1)
+
+
+def _charge_for_ever(folder: Path, out: int) -> None:
+    number = 0
+    while True:
+        with Ledger.open(folder / f"{number // 6}.sqlite", BUDGET) as ledger:
+            for _ in range(6):
+                ledger.charge(ROUND, round=number)
+                os.write(out, f"{number}\n".encode())  # the release leaves: only after charge() returned
+                number += 1
+
+
+def _released_until_killed(folder: Path, seconds: float) -> set[int]:
+    """What a process released before it was killed, ``seconds`` after its first release."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            _charge_for_ever(folder, write)
+        finally:
+            os._exit(1)  # the child must never go on as a test run
+    os.close(write)
+    with os.fdopen(read, "rb") as lines:
+        first = lines.readline()
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+        rest = lines.read().split()
+    _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    return {int(line) for line in [first, *rest]}
+
+
+def test_killing_at_any_instant_never_leaves_a_release_without_its_row(tmp_path: Path) -> None:
+    generator = random.Random(11)
+    released_in_all, kills = 0, 20
+    for kill in range(kills):
+        folder = tmp_path / str(kill)
+        folder.mkdir()
+        released = _released_until_killed(folder, generator.uniform(0.0, 0.03))
+        entries: list[Entry] = []
+        for file in folder.glob("*.sqlite"):
+            with Ledger.open(file, BUDGET) as ledger:  # checks the chain, and that what was begun can go on
+                entries += ledger.entries()
+        rows = {entry.round for entry in entries}
+        assert len(rows) == len(entries)
+        assert released <= rows
+        assert len(rows - released) <= 1  # at most the one row whose release the kill prevented
+        released_in_all += len(released)
+    assert released_in_all > kills

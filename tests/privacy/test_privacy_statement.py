@@ -1,0 +1,76 @@
+"""The privacy statement: all keys, no invented figures, the right words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fedrec.errors import PrivacyError
+from fedrec.privacy.accountant import Spend, epsilon, epsilon_without_amplification
+from fedrec.privacy.statement import privacy_statement
+
+DELTA = 1e-5
+KEYS = {"unit", "delta", "epsilon_released", "epsilon_server", "accountant", "mechanism", "sampling"}
+KEYS |= {"noise_multiplier", "trust", "adjacency", "queries"}
+FULL = [Spend("popularity", 4.0), Spend("training", 9.0, 20)]
+SAMPLED = [Spend("popularity", 4.0), Spend("training", 0.9, 20, "poisson", 0.02)]
+
+
+def test_a_run_without_noise_claims_nothing() -> None:
+    statement = privacy_statement([], unit="user", delta=DELTA)
+    assert set(statement) >= KEYS
+    for key in ("epsilon_released", "epsilon_server", "noise_multiplier", "mechanism", "accountant", "sampling"):
+        assert statement[key] is None
+    assert "no noise" in statement["epsilon_server_reason"]
+    assert statement["queries"] == []
+
+
+def test_full_participation_with_a_server_that_sees_all() -> None:
+    statement = privacy_statement(FULL, unit="user", delta=DELTA)
+    assert statement["epsilon_released"] == epsilon(FULL, DELTA)
+    assert statement["epsilon_server"] is None
+    assert statement["epsilon_server_reason"] == "unbounded: the server sees every contribution"
+    assert (statement["noise_multiplier"], statement["noise_multiplier_of"]) == (9.0, "training")
+    assert statement["sampling"] == "full"
+    assert "exact" in statement["accountant"]
+    assert [query["query"] for query in statement["queries"]] == ["popularity", "training"]
+    assert not any(query["amplification_claimed"] for query in statement["queries"])
+    assert "secret" not in json.dumps(statement["trust"])
+    assert set(json.loads(json.dumps(statement, allow_nan=False))) >= KEYS
+
+
+def test_amplification_is_claimed_for_the_model_and_never_against_the_server() -> None:
+    statement = privacy_statement(SAMPLED, unit="user", delta=DELTA, protocol="masks", noise_place="device")
+    assert statement["epsilon_released"] == epsilon(SAMPLED, DELTA)
+    assert statement["epsilon_server"] == epsilon_without_amplification(SAMPLED, DELTA) > statement["epsilon_released"]
+    assert statement["epsilon_server_reason"] is None
+    assert "PLD" in statement["accountant"]
+    assert any("stays secret" in sentence for sentence in statement["trust"])
+    assert any("masks" in sentence for sentence in statement["trust"])
+
+
+def test_noise_at_the_server_gives_no_bound_against_it_whatever_the_protocol() -> None:
+    statement = privacy_statement(SAMPLED, unit="user", delta=DELTA, protocol="masks", noise_place="server")
+    assert statement["epsilon_server"] is None
+    assert "before it adds the noise" in statement["epsilon_server_reason"]
+
+
+def test_adjacency_names_the_unit_and_the_fixed_draw() -> None:
+    assert "user" in privacy_statement(FULL, unit="user", delta=DELTA)["adjacency"]
+    assert "interaction" in privacy_statement(FULL, unit="example", delta=DELTA)["adjacency"]
+    fixed = privacy_statement([Spend("training", 2.0, 5, "fixed", 0.1)], unit="user", delta=DELTA)
+    assert "replaced by nothing" in fixed["adjacency"]
+    assert fixed["epsilon_released"] == epsilon([Spend("training", 2.0, 5)], DELTA)
+    assert fixed["sampling"] == "fixed"
+
+
+def test_without_training_the_least_noise_is_shown() -> None:
+    statement = privacy_statement([Spend("popularity", 4.0), Spend("cooccurrence", 2.0)], unit="user", delta=DELTA)
+    assert (statement["noise_multiplier"], statement["noise_multiplier_of"]) == (2.0, "cooccurrence")
+    assert statement["noise_multiplier_equivalent"] == pytest.approx((1 / 16 + 1 / 4) ** -0.5)
+
+
+def test_an_absurd_delta_is_refused() -> None:
+    with pytest.raises(PrivacyError, match="delta"):
+        privacy_statement([], unit="user", delta=0.0)
