@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def recommend(
-    release: Annotated[Path, typer.Argument(help="The directory of a release.")],
+    release: Annotated[Path, typer.Argument()],
     store: Annotated[Path, typer.Option(help="The device's event store.")],
     user: Annotated[str, typer.Option(help="Whom to recommend to.")],
     top: Annotated[int, typer.Option(min=1, max=1000, help="How many items.")] = 10,
@@ -26,7 +26,7 @@ def recommend(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Rank for one user of this device. Needs no network, and nothing leaves the device."""
+    """Rank for one user of this device by RELEASE (a directory). Needs no network, and nothing leaves the device."""
     from client.ranker import recommend as rank
 
     found = rank(release, store, user, top, trusted_key=key)

@@ -157,4 +157,4 @@ def _who(users: Sequence[str]) -> str:
         return "The store is empty: add events first"
     named = ", ".join(users[:_USERS_NAMED])
     more = len(users) - _USERS_NAMED
-    return f"It has {len(users)} users: {named}{f' and {more} more' if more > 0 else ''}"
+    return f"It has {len(users)} user{'s' if len(users) > 1 else ''}: {named}{f' and {more} more' if more > 0 else ''}"

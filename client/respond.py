@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fedrec.aggregation.behaviour import ARRAYS, Behaviour
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
-from fedrec.content.features import Features
+from fedrec.content.feature_table import Features
 from fedrec.errors import ProtocolError
 from fedrec.model import parameters
 from fedrec.model.build import build_model

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 
 import click
 import typer
+from rich.markup import escape
 from typer.core import TyperGroup
 
 import fedrec.doctor
@@ -113,11 +114,11 @@ def build() -> typer.Typer:
         name="fedrec",
         cls=Group,
         help="Private, federated, multimodal recommendation: simulate it, look at it, rank on a device.",
-        epilog="\n\n".join([_exit_codes(), *missing]),
+        epilog="\n\n".join([*_exit_codes(), *map(escape, missing)]),
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        rich_markup_mode=None,
+        rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
@@ -161,10 +162,12 @@ def exit_codes() -> dict[int, str]:
     return dict(sorted(table.items()))
 
 
-def _exit_codes() -> str:
-    lines = [f"  {code:>3}  {' '.join(meaning.split())}" for code, meaning in exit_codes().items()]
-    # click keeps a paragraph's lines as they are after a backspace on a line of its own
-    return "\b\n" + "\n".join(["Exit codes:", *lines])
+def _exit_codes() -> list[str]:
+    # typer keeps line breaks of an epilog only where a paragraph ends
+    return [
+        "Exit codes:",
+        *(f"{code:>3}  {escape(' '.join(meaning.split()))}" for code, meaning in exit_codes().items()),
+    ]
 
 
 def _version(asked: bool) -> None:

@@ -21,6 +21,7 @@ Unit = Literal["user", "example"]
 Sampling = Literal["full", "poisson", "fixed"]
 Fusion = Literal["mean", "weighted", "concat-mlp", "gated", "attention"]
 Loss = Literal["sampled-softmax", "bpr", "bce", "mse"]
+QueryName = Literal["popularity", "cooccurrence", "training", "metrics"]
 GradSample = Literal["auto", "hooks", "ghost", "functional"]
 
 
@@ -87,6 +88,12 @@ class ModelSettings(Settings):
     notes: bool = False
     photos: bool = False
     adapter: bool = False
+    warm_start: float | None = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="evenness of the heads fitted to public content before training; null = random",
+    )
 
 
 class BehaviourSettings(Settings):
@@ -102,8 +109,8 @@ class BehaviourSettings(Settings):
     cooccurrence: bool = True
     items: int = Field(default=0, ge=0)
     rank: int = Field(default=0, ge=0, description="largest rank kept (0 = no limit)")
-    ridge: float = Field(default=100.0, gt=0)
-    normalise: float = Field(default=0.0, ge=0, le=1, description="each user adds x x^T / |x|^normalise")
+    ridge: float = Field(default=10.0, gt=0)
+    normalise: float = Field(default=1.0, ge=0, le=1, description="each user adds x x^T / |x|^normalise")
     prior: float = Field(default=0.0, ge=0)
     prior_modalities: dict[str, float] = Field(default_factory=dict)
     weight: float = Field(default=0.5, ge=0, le=1)
@@ -127,6 +134,10 @@ class TrainingSettings(Settings):
     personal_steps: int = Field(default=0, ge=0, description="on-device steps on the private parameters")
 
 
+def _default_shares() -> dict[QueryName, float]:
+    return {"popularity": 0.1, "cooccurrence": 0.5, "training": 0.35, "metrics": 0.05}
+
+
 class PrivacySettings(Settings):
     """What is promised, to whom, and how the budget is split.
 
@@ -140,9 +151,7 @@ class PrivacySettings(Settings):
     delta: float | None = Field(default=None, gt=0, lt=0.1)
     clip: float = Field(default=1.0, gt=0)
     noise_place: Literal["server"] = "server"
-    shares: dict[Literal["popularity", "cooccurrence", "training", "metrics"], float] = Field(
-        default_factory=lambda: {"popularity": 0.1, "cooccurrence": 0.5, "training": 0.4}
-    )
+    shares: dict[QueryName, float] = Field(default_factory=_default_shares)
 
     @model_validator(mode="after")
     def _shares_are_positive(self) -> PrivacySettings:
@@ -190,6 +199,12 @@ class Config(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
     speed: SpeedSettings = SpeedSettings()
 
+    @model_validator(mode="after")
+    def _private_parts_are_bounded(self) -> Config:
+        if self.privacy.epsilon is not None and self.behaviour.cooccurrence and self.behaviour.normalise != 1:
+            raise ValueError("behaviour.normalise must be 1 with privacy.epsilon: else one user moves the sum far")
+        return self
+
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Config:
     """Read a TOML file, then apply ``section.key=value`` overrides.
@@ -214,6 +229,24 @@ def from_tree(tree: Mapping[str, Any]) -> Config:
         return Config.model_validate(tree)
     except ValidationError as error:
         raise ConfigError("; ".join(_sentence(dict(e)) for e in error.errors()), action=_help_on(tree)) from None
+
+
+def from_run_config(text: str, root: Path) -> Config:
+    """Settings as Flower's run-config carries them, whose values cannot be lists, tables or null.
+
+    ``text``: JSON of the sections and keys that differ from the defaults, or the path of a TOML file, relative to
+    ``root``, the app's folder; empty means the defaults.
+
+    Raises:
+        ConfigError: as `load`, or the text is not JSON.
+    """
+    if not text.lstrip().startswith("{"):
+        return load(root / text) if text else Config()
+    try:
+        tree = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"run-config's config is not JSON: {error}", value=text) from None
+    return from_tree(tree)
 
 
 def to_flat(config: Config) -> dict[str, str | int | float | bool]:

@@ -174,7 +174,8 @@ def show_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, numbers: Sequence[int] = ()
 ) -> None:
     """Print a table on stdout. ``numbers``: places of the columns that are set to the right."""
-    table = Table(title=Text(plain(title)), title_justify="left", title_style="bold")
+    say(title, style="bold")
+    table = Table()
     for place, column in enumerate(columns):
         table.add_column(Text(plain(column)), justify="right" if place in numbers else "left", no_wrap=place in numbers)
     for row in rows:

@@ -15,17 +15,20 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 
 def register(app: typer.Typer) -> None:
     """Add this shell's commands to ``fedrec``."""
-    release = typer.Typer(help="Sign releases, and check them.", no_args_is_help=True, rich_markup_mode=None)
+    release = typer.Typer(help="Sign releases, and check them.", no_args_is_help=True)
     release.command("key")(key)
     release.command("verify")(verify)
     app.add_typer(release, name="release")
 
 
 def key(
-    file: Annotated[Path, typer.Argument(help="Where the secret key goes; the public one goes to FILE.pub.")],
+    file: Annotated[Path, typer.Argument()],
     as_json: AsJson = False,
 ) -> None:
-    """Make a signing key. Keep FILE secret, and give FILE.pub to everybody who is to check your releases."""
+    """Make a signing key.
+
+    The secret key goes to FILE: keep it. The public key goes to FILE.pub: give it to whoever is to check your releases.
+    """
     from fedrec.release.keys import create_key
 
     public = file.with_name(file.name + ".pub")
@@ -42,11 +45,11 @@ def key(
 
 
 def verify(
-    directory: Annotated[Path, typer.Argument(help="The directory of a release.")],
+    directory: Annotated[Path, typer.Argument()],
     key: Annotated[Path | None, typer.Option(help="A file with the publisher's public key.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check signature, version and every file of a release; leaves with 9 if anything is wrong."""
+    """Check signature, version and every file of the release in DIRECTORY; leaves with 9 if anything is wrong."""
     from fedrec.release.bundle import read_release
     from fedrec.release.keys import read_public_key
 

@@ -47,7 +47,9 @@ def spends_of(config: Config, users: int) -> list[Spend]:
     rounds = {query: count for query, count in rounds_of(config).items() if count}
     missing = sorted(set(rounds) - set(privacy.shares))
     if missing:
-        raise ConfigError("a query has no share of the privacy budget", value=missing, action="Add it to privacy.shares")
+        raise ConfigError(
+            "a query has no share of the privacy budget", value=missing, action="Add it to privacy.shares"
+        )
     sampling: dict[Query, tuple[Sampling, float]] = {"training": (config.training.sampling, share_of(config, users))}
     return plan(privacy.epsilon, delta_of(config, users), {q: privacy.shares[q] for q in rounds}, rounds, sampling)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fedrec.config import Config
-from fedrec.content.features import Features
+from fedrec.content.feature_table import Features
 from fedrec.model import parameters
 from fedrec.release.card import CardFacts, model_card
 from fedrec.release.contents import Contents

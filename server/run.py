@@ -21,11 +21,12 @@ from fedrec.aggregation.optimisers import Optimiser
 from fedrec.aggregation.question import Query, Question
 from fedrec.aggregation.solve import solve
 from fedrec.config import Config
-from fedrec.content.features import Features
+from fedrec.content.feature_table import Features
 from fedrec.errors import BudgetExceededError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.recommender import Recommender
+from fedrec.model.warm_start import fit_heads
 from fedrec.privacy.accountant import Spend
 from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.mechanism import GaussianMechanism
@@ -95,7 +96,13 @@ class Run:
     """
 
     def __init__(
-        self, config: Config, features: Features, devices: Devices, ledger: Ledger, state: ServerState, observe: Observer
+        self,
+        config: Config,
+        features: Features,
+        devices: Devices,
+        ledger: Ledger,
+        state: ServerState,
+        observe: Observer,
     ) -> None:
         self.config, self.features, self.devices = config, features, devices
         self.ledger, self.state, self.observe = ledger, state, observe
@@ -103,7 +110,7 @@ class Run:
         self.sampler = Sampler(config, devices.size)
         self.spends = {spend.query: spend for spend in spends_of(config, devices.users)}
         self.behaviour = Behaviour.empty(len(features.ids))
-        self.model = build_model(config, features) if config.model.tower else None
+        self.model = _first_model(config, features)
         self.stopped: str | None = None
 
     def conduct(self) -> Outcome:
@@ -155,9 +162,7 @@ class Run:
         spend = self.spends.get("cooccurrence")
         sigma = spend.noise_multiplier * question.sum.sensitivity if spend else 0.0
         denoised = cooccurrence.denoise(matrix, sigma)
-        self.behaviour = solve(
-            counts, denoised, items, settings, features=self.features, noisy=spend is not None
-        )
+        self.behaviour = solve(counts, denoised, items, settings, features=self.features, noisy=spend is not None)
 
     def _training(self) -> None:
         if self.model is None:
@@ -220,7 +225,12 @@ class Run:
         return randomness.fresh_key()
 
     def _charge(self, question: Question, *, devices: int) -> float | None:
-        detail = {"sum": question.sum.name, "length": question.sum.length, "bound": question.sum.bound, "asked": devices}
+        detail = {
+            "sum": question.sum.name,
+            "length": question.sum.length,
+            "bound": question.sum.bound,
+            "asked": devices,
+        }
         spend = self.spends.get(question.query)
         if spend is None:
             self.ledger.record(question.query, round=question.round, detail=detail)
@@ -233,3 +243,13 @@ class Run:
     def _show(self) -> None:
         question, seconds, opened, cohort, spent = self._last
         self.observe(Step(question, seconds, opened, cohort, spent, self.model, self.behaviour))
+
+
+def _first_model(config: Config, features: Features) -> Recommender | None:
+    """The model of round 0, its heads fitted to public content, which costs no privacy; None where none is wanted."""
+    if not config.model.tower:
+        return None
+    model = build_model(config, features)
+    if config.model.warm_start is not None:
+        fit_heads(model, features.values, features.present, evenness=config.model.warm_start)
+    return model

@@ -1,4 +1,4 @@
-"""What a server must not forget: noisy answers, parameters and the optimiser, in one SQLite file, so that a run goes on.
+"""What a server must not forget, so that a run goes on: noisy answers, parameters and the optimiser, in one file.
 
 Only what was already charged to the ledger is ever written here.
 """
@@ -41,7 +41,9 @@ class ServerState:
         elif kept != wanted:
             self._connection.close()
             raise StoreError(
-                "the server's state is of a run with other settings", value=str(path), action="Use another --out directory"
+                "the server's state is of a run with other settings",
+                value=str(path),
+                action="Use another --out directory",
             )
 
     def __enter__(self) -> ServerState:

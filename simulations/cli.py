@@ -24,8 +24,8 @@ class Workload(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add this shell's commands to ``fedrec``."""
-    data = typer.Typer(help="Look at data sets, and make them.", no_args_is_help=True, rich_markup_mode=None)
-    bench = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True, rich_markup_mode=None)
+    data = typer.Typer(help="Look at data sets, and make them.", no_args_is_help=True)
+    bench = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True)
     app.command("simulate")(simulate)
     app.command("demo")(demo)
     data.command("inspect")(data_inspect)
@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
-    config: Annotated[Path, typer.Argument(help="The run's settings, a TOML file.")],
+    config: Annotated[Path, typer.Argument()],
     data: Annotated[Path, typer.Option(help="A data directory, or RecBole/MMRec files.")],
     out: Annotated[Path, typer.Option(help="Where run.json, events.jsonl, model/, report.html and the ledger go.")],
     settings: Annotated[
@@ -45,7 +45,7 @@ def simulate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a whole federation in this process, and write its model and report."""
+    """Run a whole federation in this process, and write its model and report. CONFIG is a TOML file of settings."""
     from fedrec.config import load
 
     loaded = load(config, settings or [])
@@ -82,10 +82,13 @@ def demo(
 
 
 def data_inspect(
-    directory: Annotated[Path, typer.Argument(help="A data directory, or RecBole/MMRec files.")],
+    directory: Annotated[Path, typer.Argument()],
     as_json: AsJson = False,
 ) -> None:
-    """Count what a data set holds, and say what was skipped and why."""
+    """Count what a data set holds, and say what was skipped and why.
+
+    DIRECTORY is a data directory, or holds RecBole/MMRec files.
+    """
     from fedrec.events.inspect import inspect
     from fedrec.events.reader import read_dataset
 
@@ -97,17 +100,18 @@ def data_inspect(
 
 
 def data_shop(
-    out: Annotated[Path, typer.Argument(help="The directory to make.")],
+    out: Annotated[Path, typer.Argument()],
     users: Users = 600,
+    items: Annotated[int | None, typer.Option(min=140, max=99_999, help="How many items; by default it fits.")] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Make a synthetic multimodal shop: items with pictures, people with tastes, notes and photos."""
+    """Make a synthetic multimodal shop in OUT: items with pictures, people with tastes, notes and photos."""
     from simulations.shop.generate import write_shop
 
     with open_reporter(silent=as_json) as reporter:
         reporter.stage(f"Making a shop for {users:,} users")
-        summary = write_shop(out, users=users, seed=seed, progress=reporter.progress)
+        summary = write_shop(out, users=users, items=items, seed=seed, progress=reporter.progress)
     if as_json:
         print_json(tree_of(summary))
     else:
@@ -115,11 +119,11 @@ def data_shop(
 
 
 def data_stores(
-    directory: Annotated[Path, typer.Argument(help="A data directory, or RecBole/MMRec files.")],
+    directory: Annotated[Path, typer.Argument()],
     out: Annotated[Path, typer.Option(help="Where the stores go.")],
     as_json: AsJson = False,
 ) -> None:
-    """Write one event store for each user, as if each had a device of their own."""
+    """Write one event store for each user of DIRECTORY (a data set), as if each had a device of their own."""
     from fedrec.events.reader import read_dataset
     from fedrec.events.splits import split
     from fedrec.events.stores import write_stores

@@ -18,6 +18,7 @@ from fedrec.console import Reporter, jsonable
 from fedrec.content.registry import encoder_to_bytes
 from fedrec.errors import ConfigError
 from fedrec.model import parameters
+from fedrec.model.presets import with_preset
 from fedrec.privacy.ledger import Budget, Ledger
 from fedrec.privacy.statement import privacy_statement
 from fedrec.release.bundle import write_release
@@ -55,6 +56,7 @@ def simulate(config: Config, data: Path, out: Path, *, reporter: Reporter) -> di
         FedrecError: bad settings or data, or a budget that cannot be met.
     """
     started = time.perf_counter()
+    config = with_preset(config)
     config = config.model_copy(update={"run": config.run.model_copy(update={"reproducible": True})})
     if config.speed.threads:
         torch.set_num_threads(config.speed.threads)
@@ -172,9 +174,7 @@ def _finish(
     return run
 
 
-def _facts(
-    config: Config, study: Study, outcome: Outcome, diary: Diary, privacy: Mapping[str, Any]
-) -> dict[str, Any]:
+def _facts(config: Config, study: Study, outcome: Outcome, diary: Diary, privacy: Mapping[str, Any]) -> dict[str, Any]:
     shared = 0 if outcome.model is None else parameters.count(outcome.model)
     asked = [record for record in diary.records if record["query"] == "training"] or diary.records
     return {
@@ -210,7 +210,10 @@ def _facts(
 
 def _modalities(config: Config, study: Study) -> list[str]:
     behaviour = config.behaviour.cooccurrence or config.behaviour.popularity
-    return [*(study.features.values if config.model.tower or config.behaviour.prior else ()), *(["behaviour"] * behaviour)]
+    return [
+        *(study.features.values if config.model.tower or config.behaviour.prior else ()),
+        *(["behaviour"] * behaviour),
+    ]
 
 
 def _signing_key(path: Path) -> SigningKey:

@@ -13,7 +13,8 @@ import numpy as np
 from fedrec.config import Config
 from fedrec.console import Reporter
 from fedrec.content.catalogue import Catalogue
-from fedrec.content.features import Features, build_features
+from fedrec.content.feature_table import Features
+from fedrec.content.features import build_features
 from fedrec.content.registry import AnyEncoder
 from fedrec.events.reader import read_dataset
 from fedrec.events.schema import Dataset
@@ -82,9 +83,7 @@ def cache_directory() -> Path:
     return Path(chosen) if chosen else Path(base) / "fedrec"
 
 
-def _own(
-    wanted: bool, encoder: AnyEncoder | None, owned: Mapping[int, Sequence[Any]], users: int
-) -> Pieces | None:
+def _own(wanted: bool, encoder: AnyEncoder | None, owned: Mapping[int, Sequence[Any]], users: int) -> Pieces | None:
     if not wanted or encoder is None:
         return None
     return encode_own(encoder, [owned.get(place, ()) for place in range(users)])

@@ -27,7 +27,7 @@ def show_run(run: Mapping[str, Any], out: Path) -> None:
     sent = finite(table(run.get("secure_aggregation")).get("bytes_up_per_device_round"))
     cost = table(run.get("cost"))
     say(f"Sent by a device: {size(sent)} a round", style="bold")
-    say(f"Time: {figure(finite(cost.get('seconds')), 1)} s for {cost.get('rounds')} rounds", style="bold")
+    say(f"Time: {figure(finite(cost.get('seconds')), 1)} s, {figure(cost.get('rounds'))} rounds", style="bold")
     say(f"Files: {out}", style="bold")
 
 

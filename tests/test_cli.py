@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,8 +125,8 @@ def test_help_lists_every_exit_code_there_is(monkeypatch: pytest.MonkeyPatch) ->
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.FedrecError)]
     assert {kind.exit_code for kind in kinds} <= set(exit_codes())
     assert not {SYSTEM, INTERNAL, INTERRUPTED} & {kind.exit_code for kind in kinds}
-    lines = [line.split()[0] for line in result.stdout.split("Exit codes:")[1].splitlines() if line.strip()]
-    assert [int(line) for line in lines] == list(exit_codes())
+    shown = re.findall(r"^ *(\d+)  ?\S", result.stdout.split("Exit codes:")[1], flags=re.MULTILINE)
+    assert [int(code) for code in shown] == list(exit_codes())
 
 
 def test_without_command_groups_it_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:

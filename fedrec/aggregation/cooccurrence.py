@@ -18,7 +18,7 @@ from fedrec.aggregation.question import Question
 from fedrec.config import BehaviourSettings, Unit
 from fedrec.errors import ConfigError
 
-# For user-level privacy: just above the norm of a user with 27 items; users with fewer are clipped a little.
+# For user-level privacy: just above the norm of a user with 28 items; users with fewer are clipped a little.
 USER_BOUND = 0.72
 
 

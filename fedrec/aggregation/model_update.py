@@ -11,9 +11,7 @@ from fedrec.config import Config
 from fedrec.randomness import key, prf_uint64
 
 
-def ask(
-    config: Config, round_number: int, parameters: NDArray[np.float32], catalogue: int, rows: int
-) -> Question:
+def ask(config: Config, round_number: int, parameters: NDArray[np.float32], catalogue: int, rows: int) -> Question:
     """The question of one round: parameters and the round's pool of negatives, the same for every device.
 
     The pool is drawn from the whole catalogue.  What a user has in training is left out on the device; nothing else
@@ -25,7 +23,10 @@ def ask(
         "training",
         round_number,
         agreed,
-        arrays={"parameters": parameters, "pool": pool(config.run.seed, round_number, catalogue, config.training.negatives)},
+        arrays={
+            "parameters": parameters,
+            "pool": pool(config.run.seed, round_number, catalogue, config.training.negatives),
+        },
     )
 
 

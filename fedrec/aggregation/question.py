@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.aggregation.private_sum import PrivateSum

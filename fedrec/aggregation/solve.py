@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fedrec.aggregation.behaviour import Behaviour
 from fedrec.config import BehaviourSettings
-from fedrec.content.features import Features
+from fedrec.content.feature_table import Features
 from fedrec.errors import ConfigError
 
 

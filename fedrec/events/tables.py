@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fedrec.errors import DataError
 from fedrec.events.tally import Tally
 
-CHUNK_ROWS = 65_536
+CHUNK_ROWS = 4_096
 # Python refuses fields over 128 KiB by default; a long text must reach the rule that cuts it and says so.
 FIELD_LIMIT = 2**30
 

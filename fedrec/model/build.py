@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fedrec.config import Config
-from fedrec.content.features import Features
+from fedrec.content.feature_table import Features
 from fedrec.model.losses import wants_offset
 from fedrec.model.recommender import Recommender
 

@@ -20,8 +20,9 @@ from fedrec.aggregation.behaviour import Behaviour
 from fedrec.config import BehaviourSettings, ModelSettings
 from fedrec.errors import ModelError
 from fedrec.model.recommender import Recommender
-from fedrec.ranking.tower import ItemFeatures, TowerScorer
+from fedrec.ranking.tower import TowerScorer
 from fedrec.ranking.users import Contents, Histories, Known
+from fedrec.release.contents import FeatureTable
 
 Floats = NDArray[np.float32]
 Lists = Histories | Sequence[NDArray[np.integer]]
@@ -60,7 +61,7 @@ class Scorer:
         self,
         *,
         model: Recommender | None,
-        features: ItemFeatures,
+        features: FeatureTable,
         behaviour: Behaviour | None,
         settings: BehaviourSettings,
         model_settings: ModelSettings,
@@ -151,7 +152,8 @@ def behaviour_scores(table: Behaviour, histories: Histories) -> Floats:
     An item touched twice counts once, because the co-occurrence was counted over distinct items.
     """
     ones = np.ones(len(histories.items), dtype=np.float32)
-    touched = csr_matrix((ones, histories.items, histories.indptr), shape=(len(histories), table.items))
+    # Copied, because summing duplicates sorts the arrays where they lie.
+    touched = csr_matrix((ones, histories.items, histories.indptr), shape=(len(histories), table.items), copy=True)
     touched.sum_duplicates()
     touched.data[:] = 1.0
     return np.asarray(np.asarray(touched @ table.history, dtype=np.float32) @ table.candidate.T)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,21 +12,9 @@ from fedrec.model.layers import unit
 from fedrec.model.recommender import Recommender
 from fedrec.model.rows import ItemBatch
 from fedrec.ranking.users import Contents, Known
+from fedrec.release.contents import FeatureTable
 
 ITEM_CHUNK = 1024
-
-
-class ItemFeatures(Protocol):
-    """What scoring needs of `fedrec.content.features.Features`, or of the table in a release."""
-
-    @property
-    def ids(self) -> tuple[str, ...]: ...
-    @property
-    def titles(self) -> tuple[str, ...]: ...
-    @property
-    def values(self) -> Mapping[str, NDArray[np.generic]]: ...
-    @property
-    def present(self) -> Mapping[str, NDArray[np.bool_]]: ...
 
 
 class TowerScorer:
@@ -44,7 +29,7 @@ class TowerScorer:
         ModelError: the features lack a modality of the model, or have another shape.
     """
 
-    def __init__(self, model: Recommender, features: ItemFeatures, *, history: int) -> None:
+    def __init__(self, model: Recommender, features: FeatureTable, *, history: int) -> None:
         missing = [name for name in model.modalities if name not in features.values]
         if missing:
             raise ModelError(

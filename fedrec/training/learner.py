@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.config import Config
-from fedrec.content.features import Features
+from fedrec.content.feature_table import Features
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.losses import loss_per_row

@@ -115,9 +115,7 @@ def by_example(population: Population, groups: int, key: bytes) -> Population:
     )
 
 
-def _gather(
-    indptr: NDArray[np.int64], users: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _gather(indptr: NDArray[np.int64], users: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     counts = np.diff(indptr)[users]
     ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     places = np.repeat(indptr[users] - ends[:-1], counts) + np.arange(ends[-1])

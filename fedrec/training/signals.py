@@ -16,7 +16,8 @@ def popularity(population: Population, catalogue: int, bound: float) -> NDArray[
     """Sum over users of x / sqrt(|x|), each clipped to ``bound`` (a user's norm is 1). Shape [catalogue]."""
     owners, counts = population.owners, population.counts
     weights = min(1.0, bound) / np.sqrt(np.maximum(counts, 1))[owners]
-    return np.bincount(population.items, weights=weights, minlength=catalogue)
+    # Of an empty population numpy would make whole numbers, whatever the type of the weights.
+    return np.bincount(population.items, weights=weights, minlength=catalogue).astype(np.float64)
 
 
 def cooccurrence(

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fedrec.content.features import Features
+from fedrec.content.feature_table import Features
 from fedrec.model.rows import ItemBatch
 from fedrec.training.population import Pieces
 

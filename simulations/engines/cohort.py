@@ -13,7 +13,7 @@ import numpy as np
 from client.respond import Respondent
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
-from fedrec.content.features import Features
+from fedrec.content.feature_table import Features
 from fedrec.training.learner import Update
 from fedrec.training.population import Population
 from server.run import Opened
@@ -48,8 +48,6 @@ class CohortDevices:
         asked = self.population
         if len(cohort) < len(asked):
             asked = asked.select(np.asarray(cohort, dtype=np.int64))
-        share = question.sum.encode(
-            self.respondent.answer(question, asked), self.respondent.rows(question, asked)
-        )
+        share = question.sum.encode(self.respondent.answer(question, asked), self.respondent.rows(question, asked))
         vector = question.sum.open(question.sum.add(None, share))
         return Opened(vector, len(cohort), question.sum.bytes_up * len(cohort))

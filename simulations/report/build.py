@@ -184,8 +184,9 @@ def _card(item: Mapping[str, Any], pictures: Pictures) -> dict[str, Any]:
 
 
 def _shares(shares: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each part's share of the score in percent, the largest first; parts that pull down are not shown."""
+    """Each part's share of the score in percent, the largest first; without those that give next to nothing."""
     found = {str(name): value for name, share in shares.items() if (value := charts.finite(share)) and value > 0}
     total = sum(found.values())
     ordered = sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
-    return [{"name": name, "percent": round(100 * value / total)} for name, value in ordered]
+    rounded = [(name, round(100 * value / total)) for name, value in ordered]
+    return [{"name": name, "percent": percent} for name, percent in rounded if percent]

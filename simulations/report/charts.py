@@ -45,7 +45,13 @@ def all_charts(
         )
     )
     loss = _series(
-        "loss", "Training loss", rounds, "loss", kind="line", unit="loss", caption="As the noisy sums tell it."
+        "loss",
+        "Training loss",
+        rounds,
+        "loss",
+        kind="line",
+        unit="loss",
+        caption="Mean over a round's rows. Only a simulation can look at it: no device sends it.",
     )
     return charts if loss["empty"] else [*charts, loss]
 
@@ -129,7 +135,7 @@ def _chart(
         "title": title,
         "caption": caption,
         "unit": unit,
-        "format": ".2~f" if unit == "" else "~s",
+        "format": "~s" if unit == "bytes" else ",.3~f",
         "kind": kind,
         "x": [point[0] for point in points],
         "y": [point[1] for point in points],

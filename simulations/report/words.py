@@ -10,8 +10,8 @@ from fedrec.console import figure
 from simulations.report.charts import finite, table
 
 _SIMULATED: Final = (
-    "Its noise and its sampling were derived from the seed, so that it can be repeated. The figures are those of a run "
-    "with secret noise; this very model protects nobody, and needs to protect nobody while the data are made up or public."
+    "Noise and sampling were derived from the seed, so that the run can be repeated: whoever knows the seed can take "
+    "the noise off again. The figures above hold for the same run with secret noise."
 )
 
 

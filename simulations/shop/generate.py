@@ -18,7 +18,7 @@ from simulations.shop.private import user_id, write_private
 from simulations.shop.summary import ShopSummary, write_facts
 
 LEAST_USERS, MOST_USERS = 20, 999_999
-LEAST_ITEMS, MOST_ITEMS = NEGATIVES + MOST_EVENTS + 11, 99_999
+LEAST_ITEMS, MOST_ITEMS = NEGATIVES + MOST_EVENTS + 15, 99_999
 PRIVATE_USERS = 5_000
 AGES = ("18-24", "25-34", "35-44", "45-54", "55+")
 REGIONS = ("north", "east", "south", "west")
@@ -27,9 +27,9 @@ Progress = Callable[[int, int, str], None]
 
 
 def default_items(users: int) -> int:
-    """Items of a shop of so many users: 400 up to 1,000 users, about 1,000 at 10,000, about 2,500 at 100,000."""
+    """Items of a shop of so many users: 500 up to 1,000 users, about 1,250 at 10,000, about 3,150 at 100,000."""
     growth: float = max(1.0, users / 1_000) ** 0.4
-    return round(400 * growth)
+    return round(500 * growth)
 
 
 def write_shop(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +184,12 @@ def test_damaged_or_exchanged_files_are_refused(catalogue: Catalogue, tmp_path: 
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ContentError, match="damaged"):
         load_features(tmp_path / "b")
+
+
+def test_the_table_alone_knows_nothing_of_events() -> None:
+    code = "import sys, fedrec.content.feature_table; print([m for m in sys.modules if m.startswith('fedrec.events')])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
 
 
 def test_features_hold_one_row_an_item() -> None:

@@ -49,7 +49,7 @@ def test_a_good_directory_arrives_whole_and_in_time_order(write_directory: Write
     assert table.rating.tolist() == [5, 3, 4, 1, 2, 5, 4]
     assert set(table.split.tolist()) == {UNSPLIT}
     kinds = (table.user.dtype, table.item.dtype, table.rating.dtype, table.timestamp.dtype, table.split.dtype)
-    assert kinds == (np.int32, np.int32, np.float32, np.int64, np.int8)
+    assert [kind.name for kind in kinds] == ["int32", "int32", "float32", "int64", "int8"]
     assert dataset.name == "set"
     assert dataset.evaluation is None
 

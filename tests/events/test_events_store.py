@@ -20,7 +20,7 @@ from fedrec.events.schema import Event, Note, Photo
 from fedrec.events.store import EventStore
 from fedrec.events.store_file import SCHEMA_VERSION
 
-names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8)
+names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
 events = st.builds(
     Event,
     item=names,

@@ -79,7 +79,7 @@ def test_the_exact_formula_agrees_with_composed_loss_distributions() -> None:
 
 
 def test_a_mixture_agrees_with_a_finer_composition() -> None:
-    accountant = PLDAccountant(value_discretization_interval=5e-5)
+    accountant = PLDAccountant(value_discretization_interval=1e-4)
     accountant.compose(GaussianDpEvent(2.0))
     accountant.compose(SelfComposedDpEvent(PoissonSampledDpEvent(0.05, GaussianDpEvent(0.9)), 60))
     spends = [Spend("cooccurrence", 2.0), Spend("training", 0.9, 60, "poisson", 0.05)]

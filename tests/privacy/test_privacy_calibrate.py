@@ -69,8 +69,8 @@ def test_full_plans_meet_any_budget_and_keep_their_shares(
     [
         (0.05, ("full", "poisson"), 0.3, 3),
         (1.0, ("full", "poisson"), 0.02, 100),
-        (2.0, ("poisson", "poisson"), 0.1, 50),
-        (30.0, ("fixed", "poisson"), 0.9, 20),
+        (2.0, ("poisson", "poisson"), 0.3, 10),
+        (6.0, ("fixed", "poisson"), 0.9, 3),
     ],
 )
 def test_sampled_plans_meet_the_budget_within_a_thousandth(

@@ -248,6 +248,14 @@ def test_absurd_budgets_are_refused() -> None:
             Budget(level, delta, unit)  # type: ignore[arg-type]
 
 
+def test_rows_are_synced_to_the_disk(path: Path) -> None:
+    """A kill cannot show what a power cut would lose, so the settings that sync file and folder are checked."""
+    with Ledger.open(path, BUDGET) as ledger:
+        database = ledger._chain._db
+        assert database.execute("PRAGMA synchronous").fetchone() == (3,)
+        assert database.execute("PRAGMA journal_mode").fetchone() == (b"delete",)
+
+
 def test_a_failing_disk_stops_the_release(path: Path) -> None:
     with Ledger.open(path, BUDGET) as ledger:
         ledger.charge(ROUND, round=0)

@@ -191,7 +191,7 @@ def test_novelty_by_hand() -> None:
 
 
 def test_content_vectors_join_what_has_a_cosine() -> None:
-    values = {
+    values: dict[str, NDArray[np.generic]] = {
         "text": np.array([[3.0, 4.0], [1.0, 0.0]], np.float32),
         "image": np.zeros((2, 3, 4, 4), np.uint8),
         "attributes": np.array([[2.0], [5.0]], np.float32),

@@ -12,7 +12,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fedrec.errors import ReleaseError
-from fedrec.release.keys import SigningKey, create_key, fingerprint, load_key, public_from_text, verify
+from fedrec.release.keys import (
+    SigningKey,
+    create_key,
+    fingerprint,
+    load_key,
+    public_from_text,
+    read_public_key,
+    verify,
+)
 
 # RFC 8032, section 7.1, test 1: secret and public key.
 SECRET = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
@@ -93,3 +101,13 @@ def test_context_and_message_cannot_trade_bytes() -> None:
     for context, message in ((b"a", b"bc"), (b"abc", b""), (b"ab", b"d"), (b"", b"abc")):
         with pytest.raises(ReleaseError):
             verify(key.public, context, message, signature)
+
+
+def test_a_public_key_is_read_from_its_file(tmp_path: Path) -> None:
+    (tmp_path / "key.pub").write_text(PUBLIC.hex() + "\n")
+    assert read_public_key(tmp_path / "key.pub") == PUBLIC
+    (tmp_path / "words.pub").write_text("no key")
+    (tmp_path / "bytes.pub").write_bytes(b"\xff" * 64)
+    for name in ("none.pub", "words.pub", "bytes.pub"):
+        with pytest.raises(ReleaseError):
+            read_public_key(tmp_path / name)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fedrec.errors import SumError
@@ -17,6 +17,8 @@ BOUNDS = st.floats(1e-6, 1e6)
 BITS = st.integers(1, 62)
 
 
+# Just below a power of two: only the room for what encode lets through beyond the bound keeps this one inside.
+@example(bound=(2**30 - 4) / 2**30, fineness=29, cohort=[1], signs=(1, -1))
 @given(
     bound=BOUNDS,
     fineness=st.integers(0, 30),
@@ -152,7 +154,7 @@ def test_elements_not_below_the_modulus_are_refused() -> None:
         with pytest.raises(SumError, match="modulus"):
             refuses(big)
     with pytest.raises(SumError, match="uint64"):
-        ring.pack(np.array([1], dtype=np.int64))  # type: ignore[arg-type]
+        ring.pack(np.array([1], dtype=np.int64))
 
 
 def test_vectors_of_different_form_do_not_add() -> None:
@@ -160,7 +162,7 @@ def test_vectors_of_different_form_do_not_add() -> None:
     with pytest.raises(SumError, match="add"):
         Ring(8).add(two, three)
     with pytest.raises(SumError, match="add"):
-        Ring(8).add(two, two.astype(np.int64))  # type: ignore[arg-type]
+        Ring(8).add(two, two.astype(np.int64))
 
 
 @pytest.mark.parametrize("bits", [0, 63, -1, 8.0, True])

@@ -1,0 +1,113 @@
+"""What a device lets itself be asked: exactly the questions of the settings it accepted, and each of them once.
+
+A server that turns a knob on the way (a wider bound, a pool of negatives of its own choice, a query that the settings
+leave out, a round beyond the last) finds no device that answers.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import numpy as np
+
+from fedrec.aggregation import cooccurrence, metrics_query, model_update, popularity
+from fedrec.aggregation.question import Question
+from fedrec.config import Config
+from fedrec.errors import ProtocolError
+from fedrec.events.store import EventStore
+
+_SETTING: Final = "answered"
+# A server that was cut off asks under a new session. So often, and no more, it may begin one run again.
+_SESSIONS: Final = 32
+_RUNS_KEPT: Final = 256
+
+
+def check_agreed(config: Config, question: Question, items: int) -> None:
+    """Hold a question to the settings of this device, over a catalogue of ``items`` items.
+
+    Raises:
+        ProtocolError: it is none that these settings lead to.
+    """
+    if not _asked(config)[question.query]:
+        raise ProtocolError("this device's settings leave this query out", value=question.query)
+    rounds = _rounds(config, question)
+    if question.round not in rounds:
+        raise ProtocolError(f"{question.query} is not asked in this round", value=question.round)
+    expected = _expected(config, question, items)
+    if question.header() != expected.header():
+        raise ProtocolError("a question differs from what this device's settings lead to", value=question.query)
+    # Parameters are the server's to say; what selects items is not.
+    for name in {"pool"} & set(expected.arrays):
+        if not np.array_equal(question.arrays[name], expected.arrays[name]):
+            raise ProtocolError("the pool of negatives is not the one of this round", value=question.round)
+
+
+def claim(store: EventStore, run: str, session: str, question: Question) -> None:
+    """Take down, durably and before it is answered, that a question of a run is answered.
+
+    Within a session, rounds of a query only go up: a replayed, repeated or late question is refused, also after the
+    device restarted.
+
+    Raises:
+        ProtocolError: it was answered, a later one was, or the run was begun again too often.
+        StoreError: it cannot be taken down.
+    """
+    with store.transaction():
+        runs: dict[str, dict[str, dict[str, int]]] = json.loads(store.get_setting(_SETTING) or "{}")
+        sessions = runs.pop(run, {})
+        rounds = sessions.setdefault(session, {})
+        if question.round <= rounds.get(question.query, -1):
+            raise ProtocolError("this question was answered before", value=(question.query, question.round))
+        if len(sessions) > _SESSIONS:
+            raise ProtocolError("this run was begun again too often", value=len(sessions))
+        rounds[question.query] = question.round
+        runs[run] = sessions
+        kept = list(runs.items())[-_RUNS_KEPT:]
+        store.set_setting(_SETTING, json.dumps(dict(kept), separators=(",", ":")))
+
+
+def _asked(config: Config) -> dict[str, bool]:
+    return {
+        "popularity": config.behaviour.popularity,
+        "cooccurrence": config.behaviour.cooccurrence,
+        "training": config.model.tower,
+        "metrics": config.evaluation.private_metrics,
+    }
+
+
+def _rounds(config: Config, question: Question) -> range:
+    last = config.training.rounds
+    if question.query == "training":
+        return range(1, last + 1)
+    return range(last + 1, last + 2) if question.query == "metrics" else range(1)
+
+
+def _expected(config: Config, question: Question, items: int) -> Question:
+    """The question that the server's own code asks under these settings; only the number of rows is the server's."""
+    rows, bits = question.sum.rows, config.secure_aggregation.resolution_bits
+    if question.query == "popularity":
+        return popularity.ask(items, rows, bits)
+    if question.query == "training":
+        return model_update.ask(config, question.round, _vector(question, "parameters"), items, rows)
+    if question.query == "metrics":
+        return metrics_query.ask(question.round, question.arrays, rows, bits)
+    most = config.behaviour.items
+    taking = _vector(question, "items")
+    if len(taking) != (min(most, items) if most else items):
+        raise ProtocolError("co-occurrence is asked over another number of items than was set", value=len(taking))
+    return cooccurrence.ask(
+        taking,
+        rows,
+        config.behaviour,
+        unit=config.privacy.unit,
+        noisy=config.privacy.epsilon is not None,
+        resolution_bits=bits,
+    )
+
+
+def _vector(question: Question, name: str) -> np.ndarray[Any, np.dtype[Any]]:
+    found = question.arrays.get(name)
+    if found is None or found.ndim != 1 or not len(found):
+        raise ProtocolError(f"a question lacks its array {name!r}", value=question.query)
+    return found

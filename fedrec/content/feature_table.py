@@ -1,0 +1,102 @@
+"""The features of a whole catalogue as one table; imports nothing that knows about events, so servers can use it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.content.bundle import pack, unpack
+from fedrec.content.encoder import ContentWarning
+from fedrec.errors import ContentError
+
+FEATURES_FILE = "features.safetensors"
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Encoded items in the order of the catalogue.
+
+    ``ids``, ``titles``: one for each item. ``values``: modality -> [items, ...], float32 features, int32 tokens
+    (text) or uint8 pixels (image), finite. ``present``: modality -> bool [items]; where False the values are zeros
+    and must be masked, not read. ``warnings``: content that could not be used in full.
+    """
+
+    ids: tuple[str, ...]
+    titles: tuple[str, ...]
+    values: dict[str, NDArray[Any]]
+    present: dict[str, NDArray[np.bool_]]
+    warnings: tuple[ContentWarning, ...] = ()
+
+    def __post_init__(self) -> None:
+        rows = len(self.ids)
+        fits = len(self.titles) == rows and self.values.keys() == self.present.keys()
+        if not fits or any(
+            len(self.values[name]) != rows or self.present[name].shape != (rows,) for name in self.values
+        ):
+            raise ContentError("features need one row for each item in every modality", value=f"{rows} items")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities, in a fixed order."""
+        return tuple(self.values)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """modality -> shape of one item's features, as a model wants it."""
+        return {name: tuple(array.shape[1:]) for name, array in self.values.items()}
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """modality -> first number of its shape."""
+        return {name: shape[0] for name, shape in self.shapes.items()}
+
+    @property
+    def index(self) -> dict[str, int]:
+        """item id -> place."""
+        return {item: place for place, item in enumerate(self.ids)}
+
+    def digest(self) -> str:
+        """SHA-256 in hex of ids, titles, values and presence; equal digests mean equal features."""
+        return hashlib.sha256(features_to_bytes(self, warnings=False)).hexdigest()
+
+
+def features_to_bytes(features: Features, *, warnings: bool = True, encoders: Mapping[str, str] | None = None) -> bytes:
+    """One safetensors file; ``encoders``: file name -> SHA-256 of the encoders saved beside it."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in features.modalities:
+        arrays[f"{name}/values"] = features.values[name]
+        arrays[f"{name}/present"] = features.present[name]
+    said = [[w.item, w.modality, w.reason] for w in features.warnings] if warnings else []
+    names = {"ids": features.ids, "titles": features.titles, "modalities": features.modalities}
+    return pack(arrays, {"version": VERSION, "warnings": said, "encoders": dict(encoders or {}), **names})
+
+
+def features_from_bytes(data: bytes) -> tuple[Features, dict[str, str]]:
+    """The inverse of `features_to_bytes`, with its ``encoders``. Raises ContentError where the bytes are damaged."""
+    arrays, meta = unpack(data, what=FEATURES_FILE)
+    try:
+        if meta["version"] != VERSION:
+            raise ContentError(f"{FEATURES_FILE} is of another version", value=meta["version"])
+        features = Features(
+            tuple(meta["ids"]),
+            tuple(meta["titles"]),
+            {name: arrays[f"{name}/values"] for name in meta["modalities"]},
+            {name: arrays[f"{name}/present"] for name in meta["modalities"]},
+            tuple(ContentWarning(*warning) for warning in meta["warnings"]),
+        )
+        hashes = {str(name): str(value) for name, value in meta["encoders"].items()}
+    except (KeyError, TypeError, AttributeError):
+        raise ContentError(f"{FEATURES_FILE} is damaged", action="Build the features again") from None
+    if any(Path(name).name != name for name in hashes):
+        raise ContentError(f"{FEATURES_FILE} names an encoder outside of its directory")
+    return features, hashes

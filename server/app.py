@@ -1,0 +1,73 @@
+"""The server's Flower app: it waits for devices, and runs.
+
+Its run-config keys, all declared in ``pyproject.toml`` with their defaults, since Flower overrides none that is not:
+
+``config``: settings, see `fedrec.config.from_run_config`.  ``catalogue``: directory of features (`save_features`).
+``out``: directory of what the run leaves.  ``devices``: wait until so many nodes are there (0 = one).  ``wait``: for so
+many seconds at most.  ``users``: how many users stand behind the nodes (0 = one each).  ``patience``: seconds after
+which a device that was asked counts as silent.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from fedrec.config import from_run_config
+from fedrec.errors import ConfigError, FedrecError
+from server.federate import federate, load_shelf
+from server.flower_devices import FlowerDevices
+
+_log = logging.getLogger(__name__)
+_APP: Final = Path(__file__).resolve().parent.parent
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Conduct one run. A FedrecError ends it, with its text in the run's log."""
+    settings = context.run_config
+    try:
+        config = from_run_config(str(settings["config"]), _APP)
+        shelf = load_shelf(_directory(settings, "catalogue"))
+        devices = FlowerDevices(
+            grid,
+            wait_for(grid, int(settings["devices"]), float(settings["wait"])),
+            catalogue=shelf.features.digest(),
+            users=int(settings["users"]),
+            patience=float(settings["patience"]),
+        )
+        federate(config, shelf, devices, _directory(settings, "out"), _log.info)
+    except FedrecError as error:
+        _log.error("the run ended: %s", error)
+        raise
+
+
+def wait_for(grid: Grid, count: int, seconds: float, *, pause: float = 1.0) -> list[int]:
+    """The nodes of a grid, as soon as there are ``count`` (at least one).
+
+    Raises:
+        ConfigError: there are too few after so many seconds.
+    """
+    end = time.monotonic() + seconds
+    while len(nodes := list(grid.get_node_ids())) < max(1, count):
+        if time.monotonic() >= end:
+            action = "Start more SuperNodes, set devices to fewer, or wait to longer"
+            raise ConfigError(f"{max(1, count)} devices are wanted", value=len(nodes), action=action)
+        time.sleep(pause)
+    return nodes
+
+
+def _directory(settings: Mapping[str, Any], name: str) -> Path:
+    if not settings[name]:
+        raise ConfigError(
+            f"the run-config needs {name}, a directory", action=f"Start with --run-config '{name}=\"...\"'"
+        )
+    return Path(str(settings[name]))

@@ -1,0 +1,152 @@
+"""A whole run on the server's side, whatever carries it: durable state, the run, a signed release, and its record.
+
+A run that was cut off goes on where it stopped when it is called again with the same arguments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from fedrec.config import Config
+from fedrec.content.feature_table import FEATURES_FILE, Features, features_from_bytes
+from fedrec.errors import ContentError
+from fedrec.privacy.ledger import Budget, Ledger
+from fedrec.privacy.statement import privacy_statement
+from fedrec.release.bundle import write_release
+from fedrec.release.keys import create_key, load_key
+from server.plan import delta_of
+from server.publish import contents_of
+from server.run import Devices, Outcome, Run, Step
+from server.state import ServerState
+
+EVENTS, RECORD, RELEASE = "events.jsonl", "server.json", "model"
+
+
+class CountedDevices(Devices, Protocol):
+    """Devices that tell what became of the last question."""
+
+    @property
+    def tally(self) -> Mapping[str, int]:
+        """How many devices are in the sum, and how many are left out by reason."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shelf:
+    """The catalogue as the server keeps it: features, and saved encoders by modality, which it passes on unread."""
+
+    features: Features
+    encoders: Mapping[str, bytes]
+
+
+def load_shelf(directory: Path) -> Shelf:
+    """Read a directory that `fedrec.content.features.save_features` made.
+
+    Raises:
+        ContentError: a file is missing, damaged, or not the one that was saved with the others.
+    """
+    try:
+        features, hashes = features_from_bytes((directory / FEATURES_FILE).read_bytes())
+        files = {name: (directory / name).read_bytes() for name in hashes}
+    except OSError as error:
+        action = "Set catalogue to a directory of features"
+        raise ContentError(f"no catalogue: {error.strerror}", value=str(directory), action=action) from None
+    for name, data in files.items():
+        if hashlib.sha256(data).hexdigest() != hashes[name]:
+            raise ContentError(f"{name} is not the file saved with these features", action="Build them again")
+    encoders = {Path(name).stem.removeprefix("encoder-"): data for name, data in files.items()}
+    return Shelf(features, encoders)
+
+
+def federate(
+    config: Config, shelf: Shelf, devices: CountedDevices, out: Path, note: Callable[[str], None] = lambda line: None
+) -> dict[str, Any]:
+    """Run, then write the release and the record.
+
+    Args:
+        config: the settings, which the devices must have accepted.
+        shelf: the catalogue.
+        devices: whom to ask.
+        out: where ``ledger.sqlite``, ``server.sqlite``, ``events.jsonl`` (a line for each opened sum),
+            ``release.key`` (made where there is none), ``model/`` and ``server.json`` go.
+        note: is told each line of ``events.jsonl``.
+
+    Returns:
+        The content of ``server.json``.
+
+    Raises:
+        FedrecError: settings that do not fit, a budget that cannot be met, or no device that answers.
+    """
+    if config.speed.threads:
+        torch.set_num_threads(config.speed.threads)
+    out.mkdir(parents=True, exist_ok=True)
+    delta = delta_of(config, devices.users)
+    budget = None if config.privacy.epsilon is None else Budget(config.privacy.epsilon, delta, config.privacy.unit)
+
+    def observe(step: Step) -> None:
+        line = json.dumps(_line(step, devices.tally))
+        with (out / EVENTS).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        note(line)
+
+    run = {"config": config.model_dump(mode="json"), "catalogue": shelf.features.digest(), "users": devices.users}
+    with (
+        Ledger.open(out / "ledger.sqlite", budget) as ledger,
+        ServerState(out / "server.sqlite", json.dumps({**run, "devices": devices.size}, sort_keys=True)) as state,
+    ):
+        outcome = Run(config, shelf.features, devices, ledger, state, observe).conduct()
+    record = _record(config, shelf.features, devices, outcome, delta)
+    _release(config, shelf, outcome, record, out)
+    lines = (out / EVENTS).read_text(encoding="utf-8").splitlines() if (out / EVENTS).exists() else []
+    record["rounds"] = [json.loads(line) for line in lines]
+    (out / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return record
+
+
+def _line(step: Step, tally: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "round": step.question.round,
+        "query": step.question.query,
+        "seconds": round(step.seconds, 4),
+        "asked": step.cohort,
+        "devices": step.opened.devices,
+        "left_out": {reason: count for reason, count in tally.items() if count and reason != "sum"},
+        "bytes_up_per_device": step.question.sum.bytes_up,
+        "epsilon_spent": step.epsilon_spent,
+    }
+
+
+def _record(config: Config, features: Features, devices: Devices, outcome: Outcome, delta: float) -> dict[str, Any]:
+    privacy = privacy_statement(
+        outcome.spends,
+        unit=config.privacy.unit,
+        delta=delta,
+        protocol=config.secure_aggregation.protocol,
+        noise_place=config.privacy.noise_place,
+    )
+    return {
+        "schema": 1,
+        "config": config.model_dump(mode="json"),
+        "data": {"name": config.run.name, "users": devices.users, "items": len(features), "devices": devices.size},
+        "privacy": privacy,
+        "spends": [asdict(spend) for spend in outcome.spends],
+        "secure_aggregation": {"protocol": config.secure_aggregation.protocol},
+        "metrics_query": None if outcome.metrics is None else dict(outcome.metrics),
+        "stopped": outcome.stopped,
+    }
+
+
+def _release(config: Config, shelf: Shelf, outcome: Outcome, record: Mapping[str, Any], out: Path) -> None:
+    quality = {} if outcome.metrics is None else {"private metrics query": outcome.metrics}
+    contents = contents_of(
+        config, shelf.features, shelf.encoders, outcome, record["privacy"], quality=quality, data=record["data"]
+    )
+    path = out / "release.key"
+    key = load_key(path) if path.exists() else create_key(path)
+    write_release(out / RELEASE, contents, key=key, replace=True)

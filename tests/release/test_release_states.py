@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from release_cases import contents
+
+from fedrec.config import ModelSettings, TextSettings
+from fedrec.content.text_lsa import LsaText
+from fedrec.errors import ReleaseError
+from fedrec.model.parameters import flatten
+from fedrec.model.recommender import Recommender
+from fedrec.release.bundle import read_release, write_release
+from fedrec.release.content_state import encoders, features, saved_encoders
+from fedrec.release.contents import Contents, ModelState
+from fedrec.release.keys import SigningKey
+from fedrec.release.model_state import recommender, state_of
+
+SHAPES = {"text": (4,), "image": (3, 2, 2)}
+
+
+def trained() -> Recommender:
+    settings = ModelSettings(dimension=6, image_encoder="cnn", fusion="gated", notes=True)
+    model = Recommender(settings, SHAPES, seed=5, temperature=0.2, offset=True)
+    with torch.no_grad():
+        for value in model.parameters():
+            value.add_(torch.linspace(-1, 1, value.numel()).view(value.shape))
+    return model
+
+
+def through_a_release(given: Contents, directory: Path) -> Contents:
+    write_release(directory, given, key=SigningKey.fresh())
+    return read_release(directory).contents
+
+
+def test_a_model_comes_back_with_every_parameter(tmp_path: Path) -> None:
+    model = trained()
+    given = dataclasses.replace(contents(), model=state_of(model))
+    state = through_a_release(given, tmp_path / "r").model
+    assert state is not None
+    again = recommender(state)
+    np.testing.assert_array_equal(flatten(again), flatten(model))
+    assert again.modalities == model.modalities and again.temperature == 0.2 and again.offset is not None
+    assert again.settings == model.settings and not again.training
+
+
+def broken(**changes: object) -> ModelState:
+    return dataclasses.replace(state_of(trained()), **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        broken(parameters={}),
+        broken(offset=False),
+        broken(settings=ModelSettings(dimension=7)),
+        broken(shapes={"text": (4,)}),
+        broken(temperature=-1.0),
+    ],
+)
+def test_parameters_of_another_model_are_refused(state: ModelState) -> None:
+    with pytest.raises(ReleaseError):
+        recommender(state)
+
+
+def fitted(texts: list[str]) -> LsaText:
+    return LsaText.fit(texts, TextSettings(dimension=3, vocabulary=64))
+
+
+def test_encoders_come_back_and_encode_the_same(tmp_path: Path) -> None:
+    texts = ["a ship in space", "two ships at sea", "a cat on a ship", "space cats", "the sea"]
+    encoder = fitted(texts)
+    given = dataclasses.replace(contents(), encoders=saved_encoders({"text": encoder}))
+    found = encoders(through_a_release(given, tmp_path / "r"))
+    assert list(found) == ["text"]
+    np.testing.assert_array_equal(found["text"].encode(["a new ship"]).values, encoder.encode(["a new ship"]).values)
+
+
+def test_a_damaged_or_misplaced_encoder_is_refused() -> None:
+    with pytest.raises(ReleaseError, match="cannot be used"):
+        encoders(contents())
+    saved = saved_encoders({"image": fitted(["a ship", "a cat", "a sea"])})
+    with pytest.raises(ReleaseError, match="one of text"):
+        encoders(dataclasses.replace(contents(), encoders=saved))
+
+
+def test_features_come_back(tmp_path: Path) -> None:
+    given = contents()
+    found = features(through_a_release(given, tmp_path / "r"))
+    assert found.ids == given.items.ids and found.titles == given.items.titles
+    assert found.modalities == ("text", "image")
+    for name in found.modalities:
+        np.testing.assert_array_equal(found.values[name], given.items.values[name])
+        np.testing.assert_array_equal(found.present[name], given.items.present[name])

@@ -1,0 +1,128 @@
+"""Clipped gradient sums: equal to brute force over single rows, bounded, and the same alone or in a crowd."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from training_worlds import small_features, small_population
+
+from fedrec.config import Config, from_tree
+from fedrec.errors import ModelError
+from fedrec.model import parameters
+from fedrec.model.build import build_model
+from fedrec.model.losses import loss_per_row
+from fedrec.model.recommender import Recommender
+from fedrec.model.rows import Rows
+from fedrec.randomness import key
+from fedrec.training.build_rows import RowShape, build_rows
+from fedrec.training.clipping import ClippedGradients, choose_mode
+from fedrec.training.learner import Learner
+from fedrec.training.tables import Tables
+
+POOL = np.arange(0, 40, 3, dtype=np.int32)
+
+
+def a_config(**training: object) -> Config:
+    return from_tree({"model": {"dimension": 4, "notes": True, "photos": True}, "training": training})
+
+
+def the_rows(config: Config) -> Rows:
+    shape = RowShape(config.training.positives, 7, notes=True, photos=True)
+    tables = Tables(small_features())
+    (rows,) = build_rows(small_population(), tables, POOL, shape, key=key(0, "rows"), batch_rows=100)
+    return rows
+
+
+def brute_force(model: Recommender, kind: str, rows: Rows, bound: float) -> np.ndarray:
+    """Each row's gradient by plain autograd on that row alone, clipped, summed."""
+    total = np.zeros(parameters.count(model))
+    for place in range(rows.rows):
+        row = rows.select(slice(place, place + 1))
+        model.zero_grad()
+        loss_per_row(kind, model(row), row).sum().backward()  # type: ignore[arg-type]
+        parts = [
+            torch.zeros_like(p) if p.grad is None else p.grad for p in parameters.shared_parameters(model).values()
+        ]
+        gradient = torch.cat([part.flatten() for part in parts]).double().numpy()
+        total += gradient * min(1.0, bound / max(np.linalg.norm(gradient), 1e-12))
+    model.zero_grad(set_to_none=True)
+    return total
+
+
+@pytest.mark.parametrize("mode", ["hooks", "ghost", "functional"])
+@pytest.mark.parametrize("kind", ["sampled-softmax", "bpr", "bce", "mse"])
+@pytest.mark.parametrize("bound", [0.05, 300.0])
+def test_equals_brute_force_over_single_rows(mode: str, kind: str, bound: float) -> None:
+    config = a_config(loss=kind, positives=3)
+    rows = the_rows(config)
+    expected = brute_force(build_model(config, small_features()), kind, rows, bound)
+    gradients = ClippedGradients(
+        build_model(config, small_features()),
+        lambda logits, r: loss_per_row(kind, logits, r),
+        bound,
+        mode,  # type: ignore[arg-type]
+    )
+    for _ in range(2):  # the second call shows that nothing is left over from the first
+        total, norms, _ = gradients(rows)
+        assert np.linalg.norm(total - expected) <= 1e-5 * max(1.0, np.linalg.norm(expected))
+    assert (norms > bound).any() == (bound == 0.05)
+
+
+def test_modes_that_lose_the_row_are_refused() -> None:
+    with pytest.raises(ModelError, match="folds items"):
+        choose_mode("hooks", flattens_rows=True, parameters=10)
+    assert choose_mode("auto", flattens_rows=True, parameters=10) == "functional"
+    assert choose_mode("auto", flattens_rows=False, parameters=10) == "hooks"
+    assert choose_mode("auto", flattens_rows=False, parameters=10**6) == "ghost"
+
+
+def test_one_row_never_moves_the_sum_by_more_than_the_bound() -> None:
+    config = from_tree({"privacy": {"clip": 0.3}, "model": {"dimension": 4}})
+    learner = Learner(config, small_features())
+    values = parameters.flatten(learner.model) * 50
+    people = small_population(own=False)
+    everybody = learner.update(people, values, POOL, 1).gradient
+    for left_out in range(len(people)):
+        others = people.select(np.delete(np.arange(len(people)), left_out))
+        moved = np.linalg.norm(everybody - learner.update(others, values, POOL, 1).gradient)
+        assert moved <= 0.3 * (1 + 1e-5)
+    assert np.linalg.norm(everybody) > 0.3
+
+
+def test_a_user_adds_the_same_alone_and_among_others() -> None:
+    config = a_config(positives=2)
+    learner = Learner(config, small_features())
+    values = parameters.flatten(learner.model)
+    people = small_population()
+    together = learner.update(people, values, POOL, 5).gradient
+    alone = sum(learner.update(people.select(np.array([u])), values, POOL, 5).gradient for u in range(len(people)))
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_a_population_without_events_adds_zeros() -> None:
+    learner = Learner(a_config(), small_features())
+    values = parameters.flatten(learner.model)
+    update = learner.update(small_population().select(np.array([0])), values, POOL, 1)
+    assert update.rows == 0
+    assert not update.gradient.any()
+    assert update.gradient.shape == values.shape
+
+
+def test_by_example_one_interaction_changes_one_row_only() -> None:
+    """Unit 'example': taking one interaction away moves the sum by at most two clips: its row with and without it."""
+    config = from_tree(
+        {"privacy": {"unit": "example", "clip": 0.2}, "training": {"examples": 4}, "model": {"dimension": 4}}
+    )
+    learner = Learner(config, small_features())
+    values = parameters.flatten(learner.model) * 20
+    people = small_population(users=12, own=False)
+    user = 11
+    full = learner.update(people, values, POOL, 1).gradient
+    start, stop = int(people.indptr[user]), int(people.indptr[user + 1])
+    for event in range(start, stop):
+        indptr = people.indptr.copy()
+        indptr[user + 1 :] -= 1
+        fewer = type(people)(people.keys, indptr, np.delete(people.items, event), people.held_out)
+        moved = np.linalg.norm(full - learner.update(fewer, values, POOL, 1).gradient)
+        assert moved <= 2 * 0.2 * (1 + 1e-5)

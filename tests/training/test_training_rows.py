@@ -1,0 +1,98 @@
+"""Rows: what may be learned from, and what must never be looked at."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from training_worlds import ITEMS, small_features, small_population
+
+from fedrec.randomness import key
+from fedrec.training.build_rows import RowShape, build_rows
+from fedrec.training.population import Population, by_example, keys_of
+from fedrec.training.tables import Tables
+
+TABLES = Tables(small_features())
+POOL = np.arange(ITEMS, dtype=np.int32)
+
+
+def population_of(histories: list[list[int]]) -> Population:
+    indptr = np.concatenate([[0], np.cumsum([len(h) for h in histories])]).astype(np.int64)
+    items = np.array([item for history in histories for item in history], np.int32)
+    keys = keys_of([str(user) for user in range(len(histories))])
+    return Population(keys, indptr, items, np.full(len(histories), -1, np.int32))
+
+
+histories = st.lists(st.lists(st.integers(0, ITEMS - 1), unique=True, max_size=30), min_size=1, max_size=6)
+
+
+def find(batch_values: np.ndarray, row: int, mask: np.ndarray) -> list[int]:
+    """The catalogue places of the masked items of a row, by their text features."""
+    table = TABLES.values["text"].numpy()
+    return [int(np.flatnonzero((table == vector).all(1))[0]) for vector in batch_values[row][mask[row]]]
+
+
+@settings(max_examples=40, deadline=None)
+@given(histories, st.integers(1, 9), st.integers(1, 9))
+def test_positives_and_history_are_disjoint_parts_of_training(
+    lists: list[list[int]], positives: int, kept: int
+) -> None:
+    people = population_of(lists)
+    shape = RowShape(positives, kept)
+    seen = 0
+    for rows in build_rows(people, TABLES, POOL, shape, key=key(3, "r"), batch_rows=4):
+        for row in range(rows.rows):
+            while not lists[seen]:
+                seen += 1
+            trained = set(lists[seen])
+            past = find(rows.history.values["text"].numpy(), row, rows.history.mask.numpy())
+            real = rows.candidate_mask.numpy().copy()
+            against = real.copy()
+            real[:, rows.positives :], against[:, : rows.positives] = False, False
+            learned = find(rows.candidates.values["text"].numpy(), row, real)
+            negatives = find(rows.candidates.values["text"].numpy(), row, against)
+            assert len(learned) == min(positives, max(1, len(trained) // 2))
+            assert set(learned) <= trained
+            assert set(past) <= trained
+            assert not set(learned) & set(past)
+            # A negative is spared for being in training, and for no other reason.
+            assert set(negatives) == set(POOL.tolist()) - trained
+            seen += 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(histories, st.integers(1, 8))
+def test_by_example_keeps_every_interaction_in_exactly_one_row(lists: list[list[int]], groups: int) -> None:
+    people = population_of(lists)
+    split = by_example(people, groups, key(0, "g"))
+    assert len(split) == len(people) * groups
+    for user, history in enumerate(lists):
+        rows = [split.history(user * groups + group).tolist() for group in range(groups)]
+        assert sorted(item for row in rows for item in row) == sorted(history)
+
+
+@settings(max_examples=30, deadline=None)
+@given(histories.filter(lambda lists: any(lists)), st.integers(1, 8), st.data())
+def test_taking_an_interaction_away_leaves_all_other_rows_as_they_are(
+    lists: list[list[int]], groups: int, data: st.DataObject
+) -> None:
+    user = data.draw(st.sampled_from([place for place, history in enumerate(lists) if history]))
+    gone = data.draw(st.sampled_from(lists[user]))
+    fewer = [[item for item in history if (place, item) != (user, gone)] for place, history in enumerate(lists)]
+    before = by_example(population_of(lists), groups, key(0, "g"))
+    after = by_example(population_of(fewer), groups, key(0, "g"))
+    changed = [row for row in range(len(before)) if before.history(row).tolist() != after.history(row).tolist()]
+    assert len(changed) == 1
+
+
+def test_select_keeps_users_with_their_own() -> None:
+    people = small_population()
+    chosen = people.select(np.array([7, 3, 0]))
+    assert chosen.history(0).tolist() == people.history(7).tolist()
+    assert chosen.history(2).tolist() == []
+    assert people.notes is not None
+    assert chosen.notes is not None
+    np.testing.assert_array_equal(
+        chosen.notes.values[chosen.notes.indptr[0] : chosen.notes.indptr[1]],
+        people.notes.values[people.notes.indptr[7] : people.notes.indptr[8]],
+    )

@@ -1,0 +1,71 @@
+"""One-shot parts: equal to a slow sum over users, and bounded for both privacy units."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedrec.aggregation import cooccurrence as query
+from fedrec.training.population import Population, keys_of
+from fedrec.training.signals import cooccurrence, popularity
+
+ITEMS = 12
+baskets = st.lists(st.lists(st.integers(0, ITEMS - 1), unique=True, max_size=ITEMS), min_size=1, max_size=5)
+
+
+def population_of(lists: list[list[int]]) -> Population:
+    indptr = np.concatenate([[0], np.cumsum([len(h) for h in lists])]).astype(np.int64)
+    items = np.array([item for history in lists for item in history], np.int32)
+    return Population(keys_of([str(u) for u in range(len(lists))]), indptr, items, np.full(len(lists), -1, np.int32))
+
+
+@settings(max_examples=60, deadline=None)
+@given(baskets, st.sampled_from([0.0, 0.5, 1.0]), st.floats(0.1, 40))
+def test_cooccurrence_equals_a_loop_over_users(lists: list[list[int]], normalise: float, bound: float) -> None:
+    taking = np.array([0, 2, 3, 5, 8, 9, 11])
+    expected = np.zeros((7, 7))
+    for basket in lists:
+        x = np.isin(taking, basket).astype(float)
+        if x.sum():
+            part = np.triu(np.outer(x, x)) / x.sum() ** normalise
+            expected += part * min(1.0, bound / np.linalg.norm(part))
+    got = cooccurrence(population_of(lists), taking, ITEMS, normalise=normalise, bound=bound)
+    np.testing.assert_allclose(got, expected[np.triu_indices(7)], atol=1e-9)
+    np.testing.assert_allclose(np.triu(query.read(got)), expected, atol=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(baskets)
+def test_popularity_equals_a_loop_over_users(lists: list[list[int]]) -> None:
+    expected = np.zeros(ITEMS)
+    for basket in lists:
+        expected[basket] += 1 / np.sqrt(max(1, len(basket)))
+    np.testing.assert_allclose(popularity(population_of(lists), ITEMS, 1.0), expected)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, ITEMS - 1), unique=True, min_size=1), st.data())
+def test_one_user_and_one_interaction_move_the_sums_by_at_most_their_bounds(
+    basket: list[int], data: st.DataObject
+) -> None:
+    everything = np.arange(ITEMS)
+    gone = data.draw(st.sampled_from(basket))
+    fewer = [item for item in basket if item != gone]
+
+    def parts(history: list[int], bound: float) -> tuple[np.ndarray, np.ndarray]:
+        people = population_of([history])
+        return popularity(people, ITEMS, 1.0), cooccurrence(people, everything, ITEMS, normalise=1.0, bound=bound)
+
+    of_user = parts(basket, query.USER_BOUND)
+    assert np.linalg.norm(of_user[0]) <= 1 + 1e-9
+    assert np.linalg.norm(of_user[1]) <= query.USER_BOUND + 1e-9
+    for whole, without in zip(parts(basket, 1.0), parts(fewer, 1.0), strict=True):
+        assert np.linalg.norm(whole - without) <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("events", [1, 2, 27, 28, 5000])
+def test_the_user_bound_is_just_above_most_users_norm(events: int) -> None:
+    norm = np.sqrt((1 + 1 / events) / 2)
+    assert (norm <= query.USER_BOUND) == (events >= 28)
