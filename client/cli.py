@@ -1,4 +1,5 @@
-"""The device's command: ``recommend``, which ranks offline from a release and the device's own store."""
+"""The device's commands: ``recommend`` ranks offline from a release and the device's own store; ``personalise`` trains
+the private part of the model, which stays in that store."""
 
 from __future__ import annotations
 
@@ -8,12 +9,13 @@ from typing import Annotated
 
 import typer
 
-from fedrec.console import figure, print_json, show_table
+from fedrec.console import figure, print_json, say, show_table
 
 
 def register(app: typer.Typer) -> None:
     """Add this shell's commands to ``fedrec``."""
     app.command("recommend")(recommend)
+    app.command("personalise")(personalise)
 
 
 def recommend(
@@ -35,3 +37,22 @@ def recommend(
         return
     rows = [(one.rank, one.title or one.item, figure(one.score), one.reason) for one in found]
     show_table(f"For {user}", ("", "title", "score", "why"), rows, numbers=(0, 2))
+
+
+def personalise(
+    release: Annotated[Path, typer.Argument()],
+    store: Annotated[Path, typer.Option(help="The device's event store.")],
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="How many steps of training.")] = 20,
+    key: Annotated[
+        Path | None, typer.Option(help="A file with the publisher's public key: refuse what it did not sign.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Train the private vector of each user of this device against RELEASE (a directory). It never leaves the store."""
+    from client.personal import personalise_store
+
+    users = personalise_store(release, store, steps=steps, trusted_key=key)
+    if as_json:
+        print_json({"users": users})
+    else:
+        say(f"{users} private vector{'s' if users != 1 else ''} kept in {store}")

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from client.personal import adapter_of
 from fedrec.config import Config, from_tree
 from fedrec.errors import ConfigError, ReleaseError, StoreError
 from fedrec.events.store import EventStore
@@ -51,6 +52,7 @@ class Ranker:
     """
 
     def __init__(self, release: Release) -> None:
+        self.release = release
         contents = release.contents
         config = _config(contents.config)
         state = contents.model
@@ -113,6 +115,7 @@ class Ranker:
             histories=Histories.of([np.asarray(places, dtype=np.int32)]),
             notes=self._own("text", notes),
             photos=self._own("image", photos),
+            adapter=adapter_of(store, user, self.release) if reads else None,
         )
 
     def _own(self, modality: str, pieces: Sequence[Any]) -> Contents | None:

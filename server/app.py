@@ -33,6 +33,7 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Conduct one run. A FedrecError ends it, with its text in the run's log."""
+    _log.setLevel(logging.INFO)  # a line a round in the log that `flwr run --stream` shows
     settings = context.run_config
     try:
         config = from_run_config(str(settings["config"]), _APP)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.aggregation import model_update
 from fedrec.aggregation.behaviour import Behaviour
 from fedrec.config import Config
 from fedrec.model.recommender import Recommender
+from fedrec.randomness import key
 from fedrec.ranking.lists import content_vectors
 from fedrec.ranking.protocols import Evaluation, evaluate
 from fedrec.ranking.score import Scorer
+from fedrec.ranking.users import Known
+from fedrec.training.build_rows import RowShape
+from fedrec.training.personalise import personalise
+from fedrec.training.tables import Tables
 from simulations.shop.oracle import TRUTH, load_oracle
 from simulations.study import Study
 
@@ -36,14 +43,34 @@ def quality_of(config: Config, study: Study, model: Recommender | None, behaviou
     """Both protocols on what is held out, for every measured user."""
     scorer = scorer_of(config, study, model, behaviour)
     measured = np.flatnonzero(study.held_out.target >= 0)
+    known = known_of(config, study, model)
 
     def blocks() -> Iterator[tuple[NDArray[np.int64], Scores]]:
         for start in range(0, len(measured), _BLOCK):
             users = measured[start : start + _BLOCK]
-            yield users, scorer.parts_of(study.known.take(users)).total
+            yield users, scorer.parts_of(known.take(users)).total
 
     vectors = content_vectors(study.features.values, study.features.present)
     return evaluate(blocks(), study.held_out, vectors=vectors)
+
+
+def known_of(config: Config, study: Study, model: Recommender | None) -> Known:
+    """What devices rank with: their users' data, and private vectors where the config asks for them."""
+    if model is None or not config.model.adapter or not config.training.personal_steps:
+        return study.known
+    settings = config.training
+    adapters = personalise(
+        model,
+        study.population,
+        Tables(study.features),
+        model_update.pool(config.run.seed, 0, len(study.features.ids), settings.negatives),
+        RowShape(settings.positives, config.model.history, config.model.notes, config.model.photos),
+        loss=settings.loss,
+        steps=settings.personal_steps,
+        key=key(config.run.seed, "personalise"),
+        batch_rows=config.speed.batch_rows,
+    )
+    return replace(study.known, adapter=adapters)
 
 
 def baselines_of(study: Study) -> dict[str, dict[str, Any] | None]:

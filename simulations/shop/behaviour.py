@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from simulations.shop.latents import Floats, Items, affinity, stream
 
 NEGATIVES = 99
-LEAST_EVENTS, MOST_EVENTS = 12, 26
-NEWCOMER_SHARE, FRESH_SHARE, LATE_SHARE = 0.2, 0.15, 0.36
+LEAST_EVENTS, MOST_EVENTS = 12, 24
+NEWCOMER_SHARE, FRESH_SHARE, LATE_SHARE = 0.2, 0.2, 0.33
 # One event: the test item. Two: and one to train on. Four: two to train on, a validation and a test item.
 NEWCOMER_EVENTS = (1, 2, 4)
 LEAST_WITH_VALID = 3
@@ -34,8 +34,8 @@ Ints = NDArray[np.int32]
 class Events:
     """Events and evaluation lists of some users, one row a user.
 
-    ``items``: int32 [users, 26], places of items in time order, -1 after the last. ``times``: int64 [users, 26],
-    seconds since 1970, rising strictly within a user. ``count``: int64 [users], 1 to 26. ``negatives``: int32
+    ``items``: int32 [users, 24], places of items in time order, -1 after the last. ``times``: int64 [users, 24],
+    seconds since 1970, rising strictly within a user. ``count``: int64 [users], 1 to 24. ``negatives``: int32
     [users, 99], items the user never touched, uniformly drawn without repetition.
     """
 

@@ -18,7 +18,7 @@ from simulations.shop.private import user_id, write_private
 from simulations.shop.summary import ShopSummary, write_facts
 
 LEAST_USERS, MOST_USERS = 20, 999_999
-LEAST_ITEMS, MOST_ITEMS = NEGATIVES + MOST_EVENTS + 15, 99_999
+LEAST_ITEMS, MOST_ITEMS = NEGATIVES + MOST_EVENTS + 17, 99_999
 PRIVATE_USERS = 5_000
 AGES = ("18-24", "25-34", "35-44", "45-54", "55+")
 REGIONS = ("north", "east", "south", "west")

@@ -19,7 +19,7 @@ WIDTH = TEXT_WIDTH + VISUAL_WIDTH + HIDDEN_WIDTH
 TEXT = slice(0, TEXT_WIDTH)
 VISUAL = slice(TEXT_WIDTH, TEXT_WIDTH + VISUAL_WIDTH)
 HIDDEN = slice(TEXT_WIDTH + VISUAL_WIDTH, WIDTH)
-WEIGHTS = {"text": 3.5, "visual": 3.5, "hidden": 1.2}
+WEIGHTS = {"text": 4.0, "visual": 4.0, "hidden": 1.5}
 BIAS_SPREAD = 0.4
 
 Floats = NDArray[np.float32]

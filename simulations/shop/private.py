@@ -16,7 +16,7 @@ from simulations.shop.words import note
 MOST_NOTES = 3
 MOST_PHOTOS = 3
 STRENGTH = 1.8  # how far along their taste the things lie that people write about and photograph
-SPREAD = 0.4  # how much they stray from it, in standard deviations of the items' latents
+SPREAD = 0.3  # how much they stray from it, in standard deviations of the items' latents
 
 Progress = Callable[[int, int, str], None]
 

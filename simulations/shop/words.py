@@ -35,44 +35,44 @@ def _theme(looks: str, stuffs: str, places: str, moments: str) -> Theme:
 THEMES: tuple[tuple[Theme, Theme], ...] = (
     (
         _theme(
-            "sleek, urban, polished, streamlined, tailored, metropolitan",
-            "steel, chrome, concrete, vinyl, terrazzo",
-            "the rooftop, the studio, the office, the gallery, the subway",
-            "commutes, deadlines, espresso breaks, opening nights, city weekends",
+            "sleek, urban, polished, streamlined, tailored",
+            "steel, chrome, concrete, vinyl",
+            "the rooftop, the studio, the office, the gallery",
+            "commutes, deadlines, espresso breaks, opening nights",
         ),
         _theme(
-            "rugged, windswept, alpine, sturdy, weathered, rustic",
-            "canvas, oak, hemp, flint, bark",
-            "the trail, the campsite, the forest, the mountain hut, the lakeshore",
-            "hikes, campfires, river crossings, starry nights, rainy walks",
-        ),
-    ),
-    (
-        _theme(
-            "playful, jolly, dazzling, cheeky, lively, exuberant",
-            "glitter, sequin, tinsel, rainbow, confetti",
-            "the carnival, the dance floor, the funfair, the parade, the beach bar",
-            "birthdays, karaoke, fireworks, midnight toasts, surprise parties",
-        ),
-        _theme(
-            "serene, hushed, gentle, mellow, unhurried, quiet",
-            "linen, felt, beeswax, silk, bamboo",
-            "the reading nook, the bathtub, the tea room, the window seat, the monastery",
-            "meditation, slow mornings, deep sleep, naps, daydreams",
+            "rugged, windswept, alpine, sturdy, weathered",
+            "canvas, oak, hemp, flint",
+            "the trail, the campsite, the forest, the mountain hut",
+            "hikes, campfires, river crossings, starry nights",
         ),
     ),
     (
         _theme(
-            "futuristic, modular, smart, experimental, digital, weightless",
-            "carbon, titanium, aerogel, graphene, silicone",
-            "the laboratory, the space station, the server room, the workshop, the launch pad",
-            "prototypes, simulations, coding sprints, drone flights, upgrades",
+            "playful, jolly, dazzling, cheeky, lively",
+            "glitter, sequin, tinsel, rainbow",
+            "the carnival, the dance floor, the funfair, the parade",
+            "birthdays, karaoke, fireworks, midnight toasts",
         ),
         _theme(
-            "antique, timeless, ornate, nostalgic, traditional, handmade",
-            "walnut, brass, velvet, porcelain, leather",
-            "the attic, the library, the manor, the flea market, the parlour",
-            "anniversaries, chess evenings, storytelling, family dinners, handwritten letters",
+            "serene, hushed, gentle, mellow, unhurried",
+            "linen, felt, beeswax, silk",
+            "the reading nook, the bathtub, the tea room, the window seat",
+            "meditation, slow mornings, deep sleep, naps",
+        ),
+    ),
+    (
+        _theme(
+            "futuristic, modular, smart, experimental, digital",
+            "carbon, titanium, aerogel, graphene",
+            "the laboratory, the space station, the server room, the workshop",
+            "prototypes, simulations, coding sprints, drone flights",
+        ),
+        _theme(
+            "antique, timeless, ornate, nostalgic, traditional",
+            "walnut, brass, velvet, porcelain",
+            "the attic, the library, the manor, the flea market",
+            "anniversaries, chess evenings, storytelling, family dinners",
         ),
     ),
 )

@@ -104,10 +104,10 @@ def test_a_bad_row_is_counted_and_the_rest_is_kept(write_directory: WriteDirecto
 
 
 def test_lines_are_right_after_blank_lines_and_quoted_line_breaks(write_directory: WriteDirectory) -> None:
-    text = 'user,item\n"two\nlines",a\n\nu,a\nu,nowhere\n'
+    text = 'user,item\n"two\nlines",a\n\nu,a\n"u\nv",nowhere\nv,a\nw,nowhere\n'
     dataset = read_dataset(write_directory(interactions_csv=text))
-    assert dataset.users == ("two\nlines", "u")
-    assert dataset.skipped[-1] == Skipped("interactions.csv", 6, "unknown item")
+    assert dataset.users == ("two\nlines", "u", "v")
+    assert [entry.line for entry in dataset.skipped if entry.reason == "unknown item"] == [6, 9]
 
 
 def test_lines_are_right_in_later_chunks(write_directory: WriteDirectory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -252,6 +252,17 @@ def test_a_truncated_file_is_a_store_error(tmp_path: Path, kept: float) -> None:
         EventStore.open(path)
 
 
+def test_damage_shows_on_opening_unless_the_check_is_waived(tmp_path: Path) -> None:
+    path = tmp_path / "device.sqlite"
+    raw = _filled(path)
+    page = raw.rindex(b"item 250") // 1024 * 1024
+    path.write_bytes(raw[:page] + b"\xa5" * 1024 + raw[page + 1024 :])
+    with pytest.raises(StoreError, match="damaged"):
+        EventStore.open(path)
+    with EventStore.open(path, check=False) as store:
+        assert store.users() == ["ann"]
+
+
 def test_damage_anywhere_is_a_store_error_or_harmless(tmp_path: Path) -> None:
     path = tmp_path / "device.sqlite"
     raw = _filled(path)

@@ -58,6 +58,16 @@ def test_a_store_holds_what_the_split_trains_on(write_directory: WriteDirectory,
         assert not held & {event.item for event in events}
 
 
+def test_events_without_time_and_rating_keep_the_order_of_the_file(
+    write_directory: WriteDirectory, tmp_path: Path
+) -> None:
+    dataset = read_dataset(write_directory(interactions_csv="user,item\nu,d\nu,a\nu,c\nu,b\n"))
+    (path,) = write_stores(dataset, split(dataset), tmp_path / "stores")
+    with EventStore.open(path) as store:
+        assert store.events("u") == [Event("d"), Event("a")]
+        assert store.held_out("u") == ("c", "b")
+
+
 def test_stores_are_never_overwritten(write_directory: WriteDirectory, tmp_path: Path) -> None:
     dataset = read_dataset(write_directory())
     paths = write_stores(dataset, split(dataset), tmp_path / "stores")

@@ -1,0 +1,165 @@
+"""Engine ``flower``: `flwr run` on Flower's own simulation runtime, with a SuperLink of its own that ends with it.
+
+Left alone, `flwr run` starts a SuperLink on a fixed port that stays for ever. Here it is started first, on a free port
+and with a home directory of its own, so nothing is shared with other runs on the machine, and all of it is stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from fedrec.errors import ConfigError, ProtocolError
+
+_START_SECONDS, _STOP_SECONDS = 60.0, 10.0
+_LINK: Final = "fedrec"
+_PROCESSES: Final = Path("/proc")
+
+
+def run_flower(
+    app: Path, home: Path, run_config: Mapping[str, str | int | float], *, devices: int, seconds: float, cpus: int = 2
+) -> str:
+    """`flwr run` with so many simulated devices; returns the run's log. What the run leaves is where ``out`` says.
+
+    Args:
+        app: directory of the app's ``pyproject.toml``.
+        home: a directory for Flower's own files; made where it is missing.
+        run_config: values for keys of ``[tool.flwr.app.config]``; a text of one line, without both kinds of quotes.
+        devices: nodes; the ``partition-id`` of each is its place in ``stores``.
+        seconds: a limit, after which everything is stopped.
+        cpus: how many devices may compute at a time.
+
+    Raises:
+        ConfigError: Flower's commands are not installed, or a value cannot be given.
+        ProtocolError: the SuperLink does not come up, or the run does not end in time.
+    """
+    simulation = f"num-supernodes={devices} client-resources-num-cpus=1 init-args-num-cpus={cpus}"
+    chosen = " ".join(f"{key}={_toml(value)}" for key, value in run_config.items())
+    with superlink(home) as environment:
+        command = [_command("flwr"), "run", str(app), _LINK, "--stream"]
+        try:
+            done = subprocess.run(
+                [*command, "--run-config", chosen, "--federation-config", simulation],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                text=True,
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ProtocolError("the run did not end in time", value=f"{seconds:g} s") from None
+    return done.stdout
+
+
+@contextmanager
+def superlink(home: Path) -> Iterator[dict[str, str]]:
+    """A SuperLink for simulations while the context lasts; gives the environment in which `flwr` finds it.
+
+    Raises:
+        ConfigError: Flower's commands are not installed. ProtocolError: it does not come up.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    port = _free_port()
+    link = f'address = "127.0.0.1:{port}"\ninsecure = true\n'
+    (home / "config.toml").write_text(f'[superlink]\ndefault = "{_LINK}"\n\n[superlink.{_LINK}]\n{link}')
+    environment = _environment(home)
+    command = [_command("flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess"]
+    with (home / "superlink.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port), "--disable-runtime-dependency-installation"],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+    try:
+        _await_start(process, port, home)
+        yield environment
+    finally:
+        _stop(process, home)
+
+
+def _environment(home: Path) -> dict[str, str]:
+    ours = {
+        "FLWR_HOME": str(home),
+        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # The runtime starts its parts by name.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+    }
+    return {**os.environ, **ours}
+
+
+def _await_start(process: subprocess.Popen[bytes], port: int, home: Path) -> None:
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        with suppress(httpx.HTTPError):
+            if httpx.get(f"http://127.0.0.1:{port}/health", timeout=1.0).is_success:
+                return
+        time.sleep(0.1)
+    raise ProtocolError("Flower's SuperLink did not come up", action=f"Look into {home / 'superlink.log'}")
+
+
+def _stop(process: subprocess.Popen[bytes], home: Path) -> None:
+    """Ask the SuperLink to end, which ends what it started; whatever is left with our home is ended by its id."""
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    end = time.monotonic() + _STOP_SECONDS
+    while (left := processes_of(home)) and time.monotonic() < end:
+        time.sleep(0.1)
+    for number in left:
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+
+
+def processes_of(home: Path) -> list[int]:
+    """Ids of processes whose environment names this home, this process excepted; none where there is no ``/proc``."""
+    mark = f"FLWR_HOME={home}".encode()
+    found = []
+    for directory in _PROCESSES.glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (directory / "environ").read_bytes().split(b"\0"):
+                found.append(int(directory.name))
+    return [number for number in found if number != os.getpid()]
+
+
+def _command(name: str) -> str:
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise ConfigError(f"the command {name} is not installed", action="pip install 'fedrec[simulation]'")
+    return found
+
+
+def _toml(value: str | int | float) -> str:
+    if not isinstance(value, str):
+        return str(value)
+    quote = next((mark for mark in "'\"" if mark not in value), None)
+    if quote is None or "\n" in value or (quote == '"' and "\\" in value):
+        raise ConfigError("a text for the run-config has both kinds of quotes, or several lines", value=value)
+    return f"{quote}{value}{quote}"
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

@@ -1,0 +1,175 @@
+"""What a device lets itself be asked, and that it is asked once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import federation_cases as cases
+import numpy as np
+import pytest
+
+from client import agreement
+from client.agreement import check_agreed, claim
+from fedrec.aggregation import cooccurrence, metrics_query, model_update, popularity
+from fedrec.aggregation.question import Question
+from fedrec.config import Config
+from fedrec.errors import ProtocolError
+from fedrec.events.store import EventStore
+
+ITEMS, ROWS, BITS = 40, 30, 20
+CONFIG = cases.settings(behaviour={"items": 12})
+PARAMETERS = np.linspace(-1, 1, 17, dtype=np.float32)
+
+
+def ask_popularity(config: Config = CONFIG) -> Question:
+    return popularity.ask(ITEMS, ROWS, BITS)
+
+
+def ask_cooccurrence(config: Config = CONFIG) -> Question:
+    return cooccurrence.ask(np.arange(12) * 3, ROWS, config.behaviour, unit="user", noisy=True, resolution_bits=BITS)
+
+
+def ask_training(config: Config = CONFIG, number: int = 2) -> Question:
+    return model_update.ask(config, number, PARAMETERS, ITEMS, ROWS)
+
+
+def ask_metrics(config: Config = CONFIG) -> Question:
+    return metrics_query.ask(4, {"parameters": PARAMETERS}, ROWS, BITS)
+
+
+ASKS = [ask_popularity, ask_cooccurrence, ask_training, ask_metrics]
+
+
+@pytest.mark.parametrize("ask", ASKS)
+def test_what_the_server_asks_under_the_same_settings_is_agreed(ask: Callable[[], Question]) -> None:
+    check_agreed(CONFIG, ask(), ITEMS)
+
+
+def wider(question: Question) -> Question:
+    return replace(question, sum=replace(question.sum, bound=2 * question.sum.bound))
+
+
+def longer(question: Question) -> Question:
+    return replace(question, sum=replace(question.sum, length=question.sum.length + 1))
+
+
+def finer(question: Question) -> Question:
+    return replace(question, sum=replace(question.sum, resolution=question.sum.resolution / 2))
+
+
+def renamed(question: Question) -> Question:
+    return replace(question, sum=replace(question.sum, name="another"))
+
+
+def told(question: Question) -> Question:
+    return replace(question, settings={**question.settings, "learn": 1})
+
+
+def at_another_time(question: Question) -> Question:
+    return replace(question, round=question.round + 2)
+
+
+@pytest.mark.parametrize("change", [wider, longer, finer, renamed, told, at_another_time])
+@pytest.mark.parametrize("ask", ASKS)
+def test_a_question_with_one_knob_turned_is_refused(
+    ask: Callable[[], Question], change: Callable[[Question], Question]
+) -> None:
+    with pytest.raises(ProtocolError):
+        check_agreed(CONFIG, change(ask()), ITEMS)
+
+
+@pytest.mark.parametrize(
+    ("ask", "section"),
+    [
+        (ask_popularity, {"behaviour": {"popularity": False}}),
+        (ask_cooccurrence, {"behaviour": {"cooccurrence": False}}),
+        (ask_training, {"model": {"tower": False}}),
+        (ask_training, {"training": {"rounds": 1}}),
+        (ask_metrics, {"evaluation": {"private_metrics": False}}),
+    ],
+)
+def test_what_the_settings_leave_out_is_not_answered(
+    ask: Callable[[], Question], section: dict[str, dict[str, object]]
+) -> None:
+    with pytest.raises(ProtocolError):
+        check_agreed(cases.settings(**section), ask(), ITEMS)
+
+
+def test_a_pool_that_the_server_chose_is_refused() -> None:
+    asked = ask_training()
+    chosen = np.sort((asked.arrays["pool"] + 1) % ITEMS)
+    with pytest.raises(ProtocolError):
+        check_agreed(CONFIG, replace(asked, arrays={**asked.arrays, "pool": chosen}), ITEMS)
+
+
+def test_co_occurrence_over_few_items_is_refused() -> None:
+    few = cooccurrence.ask(np.array([3, 7]), ROWS, CONFIG.behaviour, unit="user", noisy=True, resolution_bits=BITS)
+    with pytest.raises(ProtocolError):
+        check_agreed(CONFIG, few, ITEMS)
+
+
+@pytest.mark.parametrize(
+    ("ask", "name"), [(ask_training, "parameters"), (ask_training, "pool"), (ask_cooccurrence, "items")]
+)
+def test_a_question_without_an_array_is_refused(ask: Callable[[], Question], name: str) -> None:
+    asked = ask()
+    with pytest.raises(ProtocolError):
+        check_agreed(CONFIG, replace(asked, arrays={k: v for k, v in asked.arrays.items() if k != name}), ITEMS)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[Path]:
+    EventStore.create(tmp_path / "one.sqlite").close()
+    yield tmp_path / "one.sqlite"
+
+
+def claimed(path: Path, run: str, session: str, question: Question) -> bool:
+    """Whether a device that has just started answers."""
+    with EventStore.open(path) as store:
+        try:
+            claim(store, run, session, question)
+        except ProtocolError:
+            return False
+    return True
+
+
+def test_each_question_is_answered_once_also_after_a_restart(path: Path) -> None:
+    assert claimed(path, "r", "s", ask_training(number=2))
+    assert not claimed(path, "r", "s", ask_training(number=2))
+    assert not claimed(path, "r", "s", ask_training(number=1))
+    assert claimed(path, "r", "s", ask_training(number=3))
+    assert claimed(path, "r", "s", ask_popularity())
+    assert not claimed(path, "r", "s", ask_popularity())
+
+
+def test_another_run_or_session_is_another_matter(path: Path) -> None:
+    assert claimed(path, "r", "s", ask_popularity())
+    assert claimed(path, "r2", "s", ask_popularity())
+    assert claimed(path, "r", "s2", ask_popularity())
+    assert not claimed(path, "r", "s", ask_popularity())
+    assert not claimed(path, "r2", "s", ask_popularity())
+
+
+def test_a_run_is_begun_again_so_often_and_no_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreement, "_SESSIONS", 3)
+    answers = [claimed(path, "r", f"s{number}", ask_popularity()) for number in range(5)]
+    assert answers == [True, True, True, False, False]
+    assert claimed(path, "other", "s4", ask_popularity())
+
+
+def test_what_is_remembered_does_not_grow_for_ever(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreement, "_RUNS_KEPT", 3)
+    for number in range(5):
+        assert claimed(path, f"r{number}", "s", ask_popularity())
+    assert [claimed(path, f"r{number}", "s", ask_popularity()) for number in (4, 3, 2)] == [False] * 3
+    with EventStore.open(path) as store:
+        assert len((store.get_setting("answered") or "").split('"r')) == 4
+
+
+def test_a_claim_that_is_refused_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreement, "_SESSIONS", 0)
+    assert not claimed(path, "r", "s", ask_popularity())
+    monkeypatch.undo()
+    assert claimed(path, "r", "s", ask_popularity())

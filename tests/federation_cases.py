@@ -1,0 +1,91 @@
+"""A small federation: a shop of a few users, settings that ask everything, and a run over any devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from client.device import Device, device_of
+from fedrec.aggregation import popularity
+from fedrec.aggregation.question import Question
+from fedrec.aggregation.wire import Envelope
+from fedrec.config import Config, from_tree
+from fedrec.console import open_reporter
+from fedrec.privacy.ledger import Budget, Ledger
+from server.plan import delta_of
+from server.run import Devices, Outcome, Run, Step
+from server.state import ServerState
+from simulations.engines.grid_devices import place_devices
+from simulations.shop.generate import write_shop
+from simulations.study import Study, prepare
+
+USERS, ITEMS = 24, 150
+EPSILON = 8.0
+SETTINGS: Mapping[str, Any] = {
+    "run": {"name": "small", "seed": 3, "reproducible": True},
+    "content": {"text": {"dimension": 16, "vocabulary": 512}, "image": {"dimension": 8}},
+    "model": {"dimension": 8, "notes": True, "photos": True},
+    "behaviour": {"normalise": 1.0},
+    "training": {"rounds": 3, "optimiser": "sgd", "learning_rate": 1.0, "negatives": 32},
+    "privacy": {
+        "epsilon": EPSILON,
+        "shares": {"popularity": 0.1, "cooccurrence": 0.4, "training": 0.4, "metrics": 0.1},
+    },
+    "evaluation": {"private_metrics": True},
+    "speed": {"threads": 1},
+}
+
+
+def settings(**sections: Mapping[str, Any]) -> Config:
+    """The settings above with some keys changed, section by section."""
+    tree = {name: dict(section) for name, section in SETTINGS.items()}
+    for name, section in sections.items():
+        tree[name] = {**tree.get(name, {}), **section}
+    return from_tree(tree)
+
+
+def make_study(shop: Path) -> Study:
+    torch.set_num_threads(1)
+    write_shop(shop, users=USERS, items=ITEMS, seed=1)
+    with open_reporter(silent=True) as reporter:
+        return prepare(settings(), shop, reporter)
+
+
+def place(study: Study, out: Path) -> tuple[Path, Path]:
+    """Catalogue and stores of a study's devices."""
+    with open_reporter(silent=True) as reporter:
+        return place_devices(study, out, reporter)
+
+
+def conduct(
+    config: Config,
+    study: Study,
+    devices: Devices,
+    out: Path,
+    observe: Callable[[Step], None] = lambda step: None,
+) -> Outcome:
+    """A run over any devices, with durable state in ``out``."""
+    out.mkdir(parents=True, exist_ok=True)
+    budget = None
+    if config.privacy.epsilon is not None:
+        budget = Budget(config.privacy.epsilon, delta_of(config, devices.users), config.privacy.unit)
+    with (
+        Ledger.open(out / "ledger.sqlite", budget) as ledger,
+        ServerState(out / "server.sqlite", "a run of tests") as state,
+    ):
+        return Run(config, study.features, devices, ledger, state, observe).conduct()
+
+
+def device(config: Config, catalogue: Path, store: Path) -> Device:
+    return device_of({"config": config.model_dump_json(), "catalogue": str(catalogue)}, {"store": str(store)})
+
+
+def popularity_question(config: Config, study: Study, users: int = USERS) -> Question:
+    return popularity.ask(len(study.features), users, config.secure_aggregation.resolution_bits)
+
+
+def envelope(question: Question, study: Study, session: str = "first") -> Envelope:
+    return Envelope(question, session, study.features.digest())

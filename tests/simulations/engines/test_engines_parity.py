@@ -1,0 +1,119 @@
+"""Three engines, one behaviour: from one seed, the same release up to the rounding of shares."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import federation_cases as cases
+import numpy as np
+import pytest
+
+from fedrec.aggregation.behaviour import Behaviour
+from fedrec.config import Config
+from fedrec.console import open_reporter
+from fedrec.model import parameters
+from fedrec.release.bundle import read_release
+from fedrec.release.model_state import recommender
+from server.plan import rows_of, share_of
+from server.run import Outcome, Step
+from simulations.engines.cohort import CohortDevices
+from simulations.engines.flower import processes_of, run_flower
+from simulations.engines.grid_devices import grid_devices
+from simulations.study import Study
+
+ROOT = Path(__file__).resolve().parents[3]
+BITS = 20
+# Every device's vector is rounded by half a step at most, the cohort engine's by half a step in all.
+ROUNDING = (cases.USERS + 1) / 2 * 2.0**-BITS
+FLOAT32 = 1e-6
+
+
+@pytest.fixture(scope="module")
+def cohort(federation_study: Study, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    config = cases.settings()
+    devices = CohortDevices(config, federation_study.features, federation_study.population)
+    return cases.conduct(config, federation_study, devices, tmp_path_factory.mktemp("cohort"))
+
+
+def assert_same(config: Config, first: Outcome, model: Any, behaviour: Behaviour) -> None:
+    """Hold two releases to what rounding can explain."""
+    np.testing.assert_allclose(behaviour.popularity, first.behaviour.popularity, rtol=1e-6, atol=ROUNDING)
+    # EASE inverts a matrix whose eigenvalues are at least the ridge, and each of its entries is off by the rounding.
+    solved = cases.ITEMS * ROUNDING / config.behaviour.ridge + FLOAT32
+    np.testing.assert_allclose(
+        behaviour.history @ behaviour.candidate.T,
+        first.behaviour.history @ first.behaviour.candidate.T,
+        rtol=0,
+        atol=solved,
+    )
+    # A step divides the sum by the expected rows; as much again is left for what a moved parameter does later.
+    rows = rows_of(config, cases.USERS) * share_of(config, cases.USERS)
+    moved = 2 * config.training.rounds * config.training.learning_rate * ROUNDING * config.privacy.clip / rows
+    ours, theirs = parameters.flatten(model), parameters.flatten(first.model) if first.model else None
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=moved + config.training.rounds * FLOAT32)
+
+
+VARIANTS = [
+    pytest.param({}, id="full"),
+    pytest.param({"training": {"sampling": "poisson", "cohort": 6}}, id="poisson"),
+    pytest.param({"training": {"sampling": "fixed", "cohort": 6}, "run": {"seed": 11}}, id="fixed"),
+    pytest.param(
+        {"privacy": {"unit": "example"}, "model": {"notes": False, "photos": False}, "training": {"examples": 4}},
+        id="example",
+    ),
+]
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_the_grid_releases_what_the_cohort_releases(
+    changes: dict[str, dict[str, Any]], federation_study: Study, tmp_path: Path
+) -> None:
+    config = cases.settings(**changes)
+    steps: dict[str, list[Step]] = {"cohort": [], "grid": []}
+    vectorised = CohortDevices(config, federation_study.features, federation_study.population)
+    first = cases.conduct(config, federation_study, vectorised, tmp_path / "cohort", steps["cohort"].append)
+    with (
+        open_reporter(silent=True) as reporter,
+        grid_devices(config, federation_study, tmp_path / "devices", reporter) as devices,
+    ):
+        assert devices.last_update is None
+        second = cases.conduct(config, federation_study, devices, tmp_path / "grid", steps["grid"].append)
+    assert_same(config, first, second.model, second.behaviour)
+    assert second.spends == first.spends
+    asked = [[(s.question.query, s.question.round, s.cohort, s.opened.bytes_up) for s in s_] for s_ in steps.values()]
+    assert asked[0] == asked[1]
+    assert all(step.opened.devices == step.cohort for step in steps["grid"])
+    for ours, theirs in zip(steps["grid"], steps["cohort"], strict=True):
+        if ours.question.round <= 1:  # later, the parameters that are asked with differ by what was rounded before
+            atol = ROUNDING * ours.question.sum.bound + FLOAT32
+            np.testing.assert_allclose(ours.opened.vector, theirs.opened.vector, rtol=0, atol=atol)
+
+
+@pytest.mark.slow
+@pytest.mark.flower
+def test_flowers_own_runtime_releases_what_the_cohort_releases(
+    federation_study: Study, cohort: Outcome, tmp_path: Path
+) -> None:
+    config = cases.settings()
+    catalogue, stores = cases.place(federation_study, tmp_path / "devices")
+    out, home = tmp_path / "out", tmp_path / "home"
+    log = run_flower(
+        ROOT,
+        home,
+        {"config": config.model_dump_json(), "catalogue": str(catalogue), "stores": str(stores), "out": str(out)}
+        | {"devices": cases.USERS},
+        devices=cases.USERS,
+        seconds=150,
+    )
+    assert processes_of(home) == []
+    assert (out / "server.json").is_file(), log
+    record = json.loads((out / "server.json").read_text())
+    assert [line["query"] for line in record["rounds"]] == ["popularity", "cooccurrence", *["training"] * 3, "metrics"]
+    assert all(line["devices"] == cases.USERS and not line["left_out"] for line in record["rounds"])
+    assert record["privacy"]["epsilon_released"] == pytest.approx(cases.EPSILON, rel=1e-3)
+    contents = read_release(out / "model").contents
+    assert contents.model is not None
+    assert contents.behaviour is not None
+    assert_same(config, cohort, recommender(contents.model), contents.behaviour)
