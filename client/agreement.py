@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from fedrec.aggregation import cooccurrence, metrics_query, model_update, popularity
+from fedrec.aggregation.behaviour import ARRAYS
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
 from fedrec.errors import ProtocolError
@@ -35,12 +36,11 @@ def check_agreed(config: Config, question: Question, items: int) -> None:
     if question.round not in rounds:
         raise ProtocolError(f"{question.query} is not asked in this round", value=question.round)
     expected = _expected(config, question, items)
-    if question.header() != expected.header():
+    if question.header() != expected.header() or set(question.arrays) != set(expected.arrays):
         raise ProtocolError("a question differs from what this device's settings lead to", value=question.query)
-    # Parameters are the server's to say; what selects items is not.
-    for name in {"pool"} & set(expected.arrays):
-        if not np.array_equal(question.arrays[name], expected.arrays[name]):
-            raise ProtocolError("the pool of negatives is not the one of this round", value=question.round)
+    # Parameters are the server's to say; which items are negatives is not.
+    if question.query == "training" and not np.array_equal(question.arrays["pool"], expected.arrays["pool"]):
+        raise ProtocolError("the pool of negatives is not the one of this round", value=question.round)
 
 
 def claim(store: EventStore, run: str, session: str, question: Question) -> None:
@@ -91,7 +91,8 @@ def _expected(config: Config, question: Question, items: int) -> Question:
     if question.query == "training":
         return model_update.ask(config, question.round, _vector(question, "parameters"), items, rows)
     if question.query == "metrics":
-        return metrics_query.ask(question.round, question.arrays, rows, bits)
+        scored_with = {name: array for name, array in question.arrays.items() if name in ("parameters", *ARRAYS)}
+        return metrics_query.ask(question.round, scored_with, rows, bits)
     most = config.behaviour.items
     taking = _vector(question, "items")
     if len(taking) != (min(most, items) if most else items):

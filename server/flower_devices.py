@@ -89,13 +89,14 @@ class FlowerDevices:
             outcome, total = _taken(reply, question.sum, total)
             self.tally[outcome] += 1
         survivors = self.tally["sum"]
+        if silent := len(cohort) - self.tally.total():
+            self.tally["silent"] = silent
         if survivors < len(cohort):
-            self.tally["silent"] = len(cohort) - self.tally.total()
-            _log.warning("%s, round %d: %s", question.query, question.round, dict(+self.tally))
+            _log.warning("%s, round %d: %s", question.query, question.round, dict(self.tally))
         if not survivors and len(cohort) == self.size:
             raise ProtocolError(
                 f"every device was asked for {question.query} and none answered",
-                value=dict(+self.tally),
+                value=dict(self.tally),
                 action="Look into a device's log; start again with the same output directory, and the run goes on",
             )
         return Opened(question.sum.open(total), survivors, question.sum.bytes_up * survivors)

@@ -26,6 +26,7 @@ from simulations.study import Study
 
 Scores = NDArray[np.float32]
 _BLOCK = 256
+FEW = 3
 
 
 def scorer_of(config: Config, study: Study, model: Recommender | None, behaviour: Behaviour) -> Scorer:
@@ -52,6 +53,16 @@ def quality_of(config: Config, study: Study, model: Recommender | None, behaviou
 
     vectors = content_vectors(study.features.values, study.features.present)
     return evaluate(blocks(), study.held_out, vectors=vectors)
+
+
+def newcomers_of(
+    config: Config, study: Study, model: Recommender | None, behaviour: Behaviour
+) -> dict[str, float | int | None]:
+    """loo-99neg of the users with fewer than 3 training events only."""
+    few = np.diff(study.split.indptr) < FEW
+    target = np.where(few, study.held_out.target, -1).astype(np.int32)
+    only = replace(study, held_out=replace(study.held_out, target=target))
+    return quality_of(config, only, model, behaviour).loo_99neg.as_dict()
 
 
 def known_of(config: Config, study: Study, model: Recommender | None) -> Known:

@@ -29,7 +29,7 @@ from server.publish import contents_of
 from server.run import Devices, Outcome, Run, Step
 from server.state import ServerState
 from simulations.engines.cohort import CohortDevices
-from simulations.measure import baselines_of, quality_of, scorer_of
+from simulations.measure import baselines_of, newcomers_of, quality_of, scorer_of
 from simulations.report.build import build_report
 from simulations.showcase import showcase
 from simulations.study import Study, prepare
@@ -155,7 +155,8 @@ def _finish(
         noise_place=config.privacy.noise_place,
     )
     run = _facts(config, study, outcome, diary, privacy)
-    run["quality"] = dict(evaluation.as_dict())
+    newcomers = newcomers_of(config, study, outcome.model, outcome.behaviour)
+    run["quality"] = dict(evaluation.as_dict()) | {"loo-99neg-newcomers": newcomers}
     run["baselines"] = baselines
     reporter.stage("Writing the release")
     encoders = {name: encoder_to_bytes(encoder) for name, encoder in study.encoders.items()}

@@ -97,6 +97,13 @@ def test_what_the_settings_leave_out_is_not_answered(
         check_agreed(cases.settings(**section), ask(), ITEMS)
 
 
+@pytest.mark.parametrize("ask", ASKS)
+def test_a_question_with_an_array_too_many_is_refused(ask: Callable[[], Question]) -> None:
+    asked = ask()
+    with pytest.raises(ProtocolError):
+        check_agreed(CONFIG, replace(asked, arrays={**asked.arrays, "more": PARAMETERS}), ITEMS)
+
+
 def test_a_pool_that_the_server_chose_is_refused() -> None:
     asked = ask_training()
     chosen = np.sort((asked.arrays["pool"] + 1) % ITEMS)

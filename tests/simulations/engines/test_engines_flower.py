@@ -13,14 +13,14 @@ from simulations.engines import flower
 
 
 @pytest.mark.flower
-def test_a_superlink_ends_with_its_context(tmp_path: Path) -> None:
+def test_a_superlink_ends_with_its_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyError), flower.superlink(tmp_path) as environment:
         assert environment["FLWR_HOME"] == str(tmp_path)
         assert len(flower.processes_of(tmp_path)) >= 1
         # Somebody whom the SuperLink does not know of, as Ray's helpers are when their parent is killed.
         orphan = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env=environment)
         assert orphan.pid in flower.processes_of(tmp_path)
-        flower._STOP_SECONDS = 1.0
+        monkeypatch.setattr(flower, "_STOP_SECONDS", 1.0)
         raise KeyError
     assert orphan.wait(5) != 0
     assert flower.processes_of(tmp_path) == []

@@ -1,0 +1,211 @@
+"""A device as a whole: from Flower's settings and a message to a share, or to a refusal that tells nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import federation_cases as cases
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
+
+from client.app import app
+from client.device import device_of
+from fedrec.aggregation.private_sum import PrivateSum
+from fedrec.aggregation.wire import FAILED, REFUSED, Envelope
+from fedrec.errors import ConfigError, ContentError, ProtocolError, StoreError
+from fedrec.events.schema import Event
+from fedrec.events.store import EventStore
+from simulations.engines.grid import InProcessGrid
+from simulations.study import Study
+
+CONFIG = cases.settings()
+SECRET = "a-secret-of-ann"
+
+
+@dataclass
+class Place:
+    """One device's files."""
+
+    study: Study
+    catalogue: Path
+    store: Path
+
+    def answer(self, asked: Envelope | None = None, run: str = "run") -> bytes:
+        return cases.device(CONFIG, self.catalogue, self.store).answer(asked or self.asked(), run)
+
+    def asked(self, session: str = "first") -> Envelope:
+        return cases.envelope(cases.popularity_question(CONFIG, self.study), self.study, session)
+
+    @property
+    def sum(self) -> PrivateSum:
+        return self.asked().question.sum
+
+
+@pytest.fixture(scope="module")
+def catalogue(federation_study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return cases.place(federation_study, tmp_path_factory.mktemp("placed"))[0]
+
+
+@pytest.fixture
+def place(federation_study: Study, catalogue: Path, tmp_path: Path) -> Iterator[Place]:
+    with EventStore.create(tmp_path / f"{SECRET}.sqlite") as store:
+        store.add_events(SECRET, [Event(item, 1) for item in federation_study.features.ids[:4]])
+    yield Place(federation_study, catalogue, tmp_path / f"{SECRET}.sqlite")
+
+
+def test_a_share_is_what_the_users_events_add(place: Place) -> None:
+    opened = place.sum.open(place.sum.add(None, place.answer()))
+    expected = np.zeros(cases.ITEMS)
+    expected[:4] = 0.5
+    np.testing.assert_array_equal(opened, expected)
+
+
+@pytest.mark.parametrize("users", [(), ("bob",), ("bob", "cid")])
+def test_a_device_without_events_answers_zeros_of_the_same_size(place: Place, users: tuple[str, ...]) -> None:
+    size = len(place.answer())
+    place.store = place.store.with_name("empty.sqlite")
+    with EventStore.create(place.store) as store:
+        for user in users:
+            store.add_user(user)
+    assert place.answer() == bytes(size)
+
+
+def test_a_question_is_answered_once_by_every_process_that_opens_the_store(place: Place) -> None:
+    place.answer()
+    with pytest.raises(ProtocolError):
+        place.answer()
+    assert len(place.answer(place.asked("second"))) == place.sum.bytes_up
+
+
+def test_a_question_about_another_catalogue_is_refused_before_it_counts(place: Place) -> None:
+    other = Envelope(place.asked().question, "first", "0" * 64)
+    with pytest.raises(ProtocolError):
+        place.answer(other)
+    assert place.answer()
+
+
+def test_a_store_that_is_missing_or_damaged_is_an_error(place: Place) -> None:
+    place.store.write_bytes(b"\0" * 4096)
+    with pytest.raises(StoreError):
+        place.answer()
+    place.store.unlink()
+    with pytest.raises(StoreError):
+        place.answer()
+    assert not place.store.exists()
+
+
+def test_what_a_device_sets_for_itself_goes_before_what_a_run_says(place: Place, tmp_path: Path) -> None:
+    accepted = tmp_path / "accepted.toml"
+    accepted.write_text("[behaviour]\npopularity = false\n")
+    run = {"config": CONFIG.model_dump_json(), "catalogue": "nowhere", "stores": "nowhere"}
+    own = {"config": str(accepted), "catalogue": str(place.catalogue), "store": str(place.store)}
+    with pytest.raises(ProtocolError):
+        device_of(run, own).answer(place.asked(), "run")
+    assert device_of(run, {**own, "config": ""}).answer(place.asked(), "run")
+
+
+def test_in_a_simulation_the_partition_names_the_store(place: Place) -> None:
+    run = {"catalogue": str(place.catalogue), "stores": "stores", "config": ""}
+    assert device_of(run, {"partition-id": 7, "num-partitions": 9}).store == Path("stores/00007.sqlite")
+
+
+@pytest.mark.parametrize(
+    ("run", "node", "error"),
+    [
+        ({}, {}, ConfigError),
+        ({"catalogue": "", "store": "x"}, {}, ConfigError),
+        ({"catalogue": "nowhere"}, {"store": "x"}, ContentError),
+        ({"catalogue": "nowhere", "config": "{"}, {"store": "x"}, ConfigError),
+        ({"catalogue": "nowhere", "config": "missing.toml"}, {"store": "x"}, ConfigError),
+    ],
+)
+def test_settings_that_lead_nowhere_say_so(run: dict[str, Any], node: dict[str, Any], error: type) -> None:
+    with pytest.raises(error):
+        device_of(run, node)
+
+
+def test_a_device_needs_a_store(place: Place) -> None:
+    with pytest.raises(ConfigError):
+        device_of({"catalogue": str(place.catalogue), "stores": "x"}, {})
+
+
+# The app: whatever happens, the server sees a share or one of two fixed texts.
+
+
+def content_of(asked: Envelope) -> RecordDict:
+    arrays = {name: Array(p.dtype, p.shape, "fedrec.raw", p.data) for name, p in asked.parts().items()}
+    return RecordDict({"fields": ConfigRecord({**asked.fields()}), "arrays": ArrayRecord(arrays)})
+
+
+def say(place: Place, content: RecordDict) -> Message:
+    config = {"config": CONFIG.model_dump_json(), "catalogue": str(place.catalogue)}
+    context = Context(77, 0, {"store": str(place.store)}, RecordDict(), {**config})
+    with InProcessGrid(app, {0: context}, run_id=77) as grid:
+        (reply,) = grid.send_and_receive([Message(content, 0, "query.private_sum", group_id="g")])
+    return reply
+
+
+def no_records(place: Place) -> RecordDict:
+    return RecordDict()
+
+
+def a_record_too_many(place: Place) -> RecordDict:
+    content = content_of(place.asked())
+    content["items"] = ConfigRecord({"want": place.study.features.ids[0]})
+    return content
+
+
+def another_kind_of_record(place: Place) -> RecordDict:
+    return RecordDict({"fields": ArrayRecord(), "arrays": ArrayRecord()})
+
+
+def a_shape_that_lies(place: Place) -> RecordDict:
+    content = content_of(place.asked())
+    content["arrays"]["pool"] = Array("int32", (10**9,), "fedrec.raw", b"1234")
+    return content
+
+
+def a_wider_bound(place: Place) -> RecordDict:
+    content = content_of(place.asked())
+    header = json.loads(str(content["fields"]["question"]))
+    header["sum"]["bound"] = 64.0
+    content["fields"]["question"] = json.dumps(header)
+    return content
+
+
+@pytest.mark.parametrize(
+    "make", [no_records, a_record_too_many, another_kind_of_record, a_shape_that_lies, a_wider_bound]
+)
+def test_a_bad_question_is_refused_with_a_fixed_text(make: Callable[[Place], RecordDict], place: Place) -> None:
+    reply = say(place, make(place))
+    assert (reply.error.code, reply.error.reason) == REFUSED
+
+
+def test_a_replayed_message_is_refused_with_a_fixed_text(place: Place) -> None:
+    asked = content_of(place.asked())
+    assert say(place, asked).has_content()
+    reply = say(place, asked)
+    assert (reply.error.code, reply.error.reason) == REFUSED
+
+
+def test_a_failure_keeps_its_reason_to_the_device(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    place.store.write_bytes(b"no store")
+    reply = say(place, content_of(place.asked()))
+    assert (reply.error.code, reply.error.reason) == FAILED
+    assert SECRET not in repr(reply)
+    assert SECRET in caplog.text
+
+
+def test_a_defect_of_the_device_is_no_way_out_either(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError(f"{SECRET} bought i00001")
+
+    monkeypatch.setattr("client.device.collect", broken)
+    reply = say(place, content_of(place.asked()))
+    assert (reply.error.code, reply.error.reason) == FAILED
+    assert SECRET not in repr(reply)
