@@ -181,7 +181,7 @@ class EvaluationSettings(Settings):
 class SpeedSettings(Settings):
     """Knobs that change time and memory, never a result beyond rounding."""
 
-    batch_rows: int = Field(default=256, ge=1)
+    batch_rows: int = Field(default=64, ge=1, description="so many rows' gradients stay in cache")
     threads: int = Field(default=0, ge=0, description="torch threads (0 = as torch likes)")
     grad_sample: GradSample = "auto"
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest import mock
 
-import federation_cases as cases
 import pytest
 
-from simulations.study import Study
+if TYPE_CHECKING:
+    from simulations.study import Study
 
 
 @pytest.fixture(scope="session")
 def federation_study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     """A shop of 24 users, encoded; read only."""
+    # Here, so that tests which need no federation do not wait for Flower to be imported.
+    import federation_cases as cases
+
     directory: Path = tmp_path_factory.mktemp("federation")
     with mock.patch.dict(os.environ, {"FEDREC_CACHE": str(directory / "cache")}):
         yield cases.make_study(directory / "shop")

@@ -17,8 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
-
-import httpx
+from urllib.request import urlopen
 
 from fedrec.errors import ConfigError, ProtocolError
 
@@ -108,9 +107,9 @@ def _environment(home: Path) -> dict[str, str]:
 def _await_start(process: subprocess.Popen[bytes], port: int, home: Path) -> None:
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end and process.poll() is None:
-        with suppress(httpx.HTTPError):
-            if httpx.get(f"http://127.0.0.1:{port}/health", timeout=1.0).is_success:
-                return
+        # Refused, reset or answered with an error: not up yet.
+        with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/health", timeout=1.0):
+            return
         time.sleep(0.1)
     raise ProtocolError("Flower's SuperLink did not come up", action=f"Look into {home / 'superlink.log'}")
 

@@ -171,8 +171,10 @@ def test_the_devices_did_answer_from_what_they_hold(wire: list[Exchange]) -> Non
     for group in {exchange.group for exchange in wire}:
         idle, busy, other = (shares[group, node] for node in (IDLE, BUSY, PLANTED))
         assert idle == bytes(len(idle))
-        assert busy != idle
-        assert len({idle, busy, other}) == (2 if group.startswith("metrics") and other in (idle, busy) else 3)
+        if group.startswith(("popularity", "cooccurrence")):
+            assert len({idle, busy, other}) == 3
+        if group.startswith("training"):  # to whoever has everything, no item is a negative
+            assert other != idle
 
 
 def test_all_devices_get_the_same_question_byte_by_byte(wire: list[Exchange]) -> None:

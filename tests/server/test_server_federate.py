@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ from simulations.engines.grid import InProcessGrid
 from simulations.engines.grid_devices import GridDevices, grid_devices
 from simulations.study import Study
 
+ROOT = Path(__file__).resolve().parents[2]
 CONFIG = cases.settings()
 
 
@@ -210,8 +212,10 @@ def echo(message: Message, context: Context) -> Message:
 
 
 def run_config(**changes: object) -> dict[str, object]:
-    defaults = {"config": "", "catalogue": "", "out": "", "devices": 0, "wait": 0, "users": 0, "patience": 60}
-    return {**defaults, **changes}
+    """What Flower hands an app: the keys that are declared, some of them changed, none added."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["flwr"]["app"]["config"]
+    assert set(changes) <= set(declared)
+    return {**declared, "wait": 0, **changes}
 
 
 def run_app(grid: InProcessGrid, settings: dict[str, object]) -> None:

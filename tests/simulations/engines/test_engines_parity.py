@@ -109,6 +109,7 @@ def test_flowers_own_runtime_releases_what_the_cohort_releases(
     )
     assert processes_of(home) == []
     assert (out / "server.json").is_file(), log
+    assert log.count('"query": "training"') == config.training.rounds
     record = json.loads((out / "server.json").read_text())
     assert [line["query"] for line in record["rounds"]] == ["popularity", "cooccurrence", *["training"] * 3, "metrics"]
     assert all(line["devices"] == cases.USERS and not line["left_out"] for line in record["rounds"])
