@@ -20,6 +20,7 @@ from fedrec.config import Config, from_run_config
 from fedrec.content.features import load_features
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.events.store import EventStore
+from fedrec.model.presets import with_preset
 
 _log = logging.getLogger(__name__)
 _APP: Final = Path(__file__).resolve().parent.parent
@@ -115,7 +116,7 @@ def _store(chosen: Mapping[str, Any]) -> Path:
 # Reading a catalogue takes longer than most answers, and a simulated node is a call in a process that has had others.
 @lru_cache(maxsize=2)
 def _knowledge(config_text: str, catalogue: str) -> Knowledge:
-    config = from_run_config(config_text, _APP)
+    config = with_preset(from_run_config(config_text, _APP))
     features, encoders = load_features(Path(catalogue))
     return Knowledge(
         config=config,

@@ -249,33 +249,6 @@ def from_run_config(text: str, root: Path) -> Config:
     return from_tree(tree)
 
 
-def to_flat(config: Config) -> dict[str, str | int | float | bool]:
-    """Flatten to Flower's run-config: dotted keys; lists and tables as JSON text; nulls as the text ``null``."""
-    flat: dict[str, str | int | float | bool] = {}
-
-    def walk(prefix: str, settings: Settings) -> None:
-        for name in type(settings).model_fields:
-            value = getattr(settings, name)
-            key = f"{prefix}{name}".replace("_", "-")
-            if isinstance(value, Settings):
-                walk(f"{key}.", value)
-            elif isinstance(value, str | int | float | bool):
-                flat[key] = value
-            else:
-                flat[key] = json.dumps(value)
-
-    walk("", config)
-    return flat
-
-
-def from_flat(flat: Mapping[str, Any]) -> Config:
-    """The inverse of `to_flat`. Keys are the same with ``-`` or ``_``. Raises ConfigError."""
-    tree: dict[str, Any] = {}
-    for key, value in flat.items():
-        _put(tree, key.replace("-", "_"), _parsed(value) if isinstance(value, str) else value)
-    return from_tree(tree)
-
-
 def _override(tree: dict[str, Any], override: str) -> None:
     key, sign, text = override.partition("=")
     if not sign or not key.strip():

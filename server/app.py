@@ -21,6 +21,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedrec.config import from_run_config
 from fedrec.errors import ConfigError, FedrecError
+from fedrec.model.presets import with_preset
 from server.federate import federate, load_shelf
 from server.flower_devices import FlowerDevices
 
@@ -35,7 +36,7 @@ def main(grid: Grid, context: Context) -> None:
     """Conduct one run. A FedrecError ends it, with its text in the run's log."""
     settings = context.run_config
     try:
-        config = from_run_config(str(settings["config"]), _APP)
+        config = with_preset(from_run_config(str(settings["config"]), _APP))
         shelf = load_shelf(_directory(settings, "catalogue"))
         devices = FlowerDevices(
             grid,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -88,6 +88,17 @@ class Outcome:
     stopped: str | None = None
 
 
+@dataclass(frozen=True)
+class _Paid:
+    """A noisy sum whose row is in the ledger, and how it was come by."""
+
+    noisy: NDArray[np.float64]
+    question: Question
+    seconds: float
+    opened: Opened
+    asked: int
+
+
 class Run:
     """One run over a set of devices. A run that was cut off goes on where its state and ledger say.
 
@@ -128,12 +139,8 @@ class Run:
 
     def _authorise(self) -> None:
         if self.spends:
-            left = []
-            for spend in self.spends.values():
-                rounds = spend.rounds - self.ledger.charged(spend.query)
-                if rounds > 0:
-                    left.append(Spend(spend.query, spend.noise_multiplier, rounds, spend.sampling, spend.probability))
-            self.ledger.authorise(left)
+            left = {spend: spend.rounds - self.ledger.charged(spend.query) for spend in self.spends.values()}
+            self.ledger.authorise(replace(spend, rounds=rounds) for spend, rounds in left.items() if rounds > 0)
 
     def _popularity(self) -> None:
         if not self.config.behaviour.popularity:
@@ -175,12 +182,12 @@ class Run:
             question = model_update.ask(
                 self.config, number, values.astype(np.float32), len(self.features.ids), self.rows
             )
-            opened = self._opened(question, self.sampler.cohort(number))
-            gradient = model_update.mean_gradient(opened, self.rows * self.sampler.share)
+            paid = self._opened(question, self.sampler.cohort(number))
+            gradient = model_update.mean_gradient(paid.noisy, self.rows * self.sampler.share)
             values = optimiser.step(values, gradient)
             self.state.save_training(number, values, optimiser)
             parameters.unflatten(self.model, values)
-            self._show()
+            self._show(paid)
         parameters.unflatten(self.model, values)
 
     def _metrics(self) -> Mapping[str, float | None] | None:
@@ -198,19 +205,27 @@ class Run:
         kept = self.state.load_answer(question.query)
         if kept is not None:
             return kept
-        noisy = self._opened(question, range(self.devices.size))
-        self.state.save_answer(question.query, noisy)
-        self._show()
-        return noisy
+        paid = self._opened(question, range(self.devices.size))
+        self.state.save_answer(question.query, paid.noisy)
+        self._show(paid)
+        return paid.noisy
 
-    def _opened(self, question: Question, cohort: Sequence[int]) -> NDArray[np.float64]:
-        """Ask, add noise, write the ledger; only then may anything be made of the sum."""
+    def _opened(self, question: Question, cohort: Sequence[int]) -> _Paid:
+        """Ask, add noise, keep, write the ledger; only then may anything be made of the sum.
+
+        The noisy sum is kept before it is charged, so that a server killed in between neither loses what was paid for
+        nor draws a second noise for the same sum: what is kept is used as soon as its row is in the ledger.
+        """
         started = time.perf_counter()
-        opened = self.devices.ask(question, cohort)
-        noisy = opened.vector + self._noise(question)
-        spent = self._charge(question, devices=len(cohort))
-        self._last = (question, time.perf_counter() - started, opened, len(cohort), spent)
-        return noisy
+        name = f"{question.query}/{question.round}"
+        noisy = self.state.load_pending(name)
+        opened = Opened(np.zeros(0), 0, 0)
+        if noisy is None or not self.ledger.has(question.query, question.round):
+            opened = self.devices.ask(question, cohort)
+            noisy = opened.vector + self._noise(question)
+            self.state.save_pending(name, noisy)
+            self._charge(question, devices=len(cohort))
+        return _Paid(noisy, question, time.perf_counter() - started, opened, len(cohort))
 
     def _noise(self, question: Question) -> NDArray[np.float64]:
         spend = self.spends.get(question.query)
@@ -224,25 +239,24 @@ class Run:
             return randomness.key(self.config.run.seed, "noise", query, number)
         return randomness.fresh_key()
 
-    def _charge(self, question: Question, *, devices: int) -> float | None:
-        detail = {
-            "sum": question.sum.name,
-            "length": question.sum.length,
-            "bound": question.sum.bound,
-            "asked": devices,
-        }
+    def _charge(self, question: Question, *, devices: int) -> None:
+        agreed = question.sum
+        detail = {"sum": agreed.name, "length": agreed.length, "bound": agreed.bound, "asked": devices}
         spend = self.spends.get(question.query)
         if spend is None:
             self.ledger.record(question.query, round=question.round, detail=detail)
-            return None
-        one = Spend(spend.query, spend.noise_multiplier, 1, spend.sampling, spend.probability)
-        self.ledger.charge(one, round=question.round, detail=detail)
-        # Composing sampled rounds takes seconds, so it is done where it is looked at, not in every round.
-        return None if spend.amplified else self.ledger.spent()
+        else:
+            self.ledger.charge(replace(spend, rounds=1), round=question.round, detail=detail)
 
-    def _show(self) -> None:
-        question, seconds, opened, cohort, spent = self._last
-        self.observe(Step(question, seconds, opened, cohort, spent, self.model, self.behaviour))
+    def _spent(self, question: Question) -> float | None:
+        """Epsilon so far; None where nothing is claimed. Composing sampled rounds takes seconds, so it is left out."""
+        spend = self.spends.get(question.query)
+        return None if spend is None or spend.amplified else self.ledger.spent()
+
+    def _show(self, paid: _Paid) -> None:
+        spent = self._spent(paid.question)
+        step = Step(paid.question, paid.seconds, paid.opened, paid.asked, spent, self.model, self.behaviour)
+        self.observe(step)
 
 
 def _first_model(config: Config, features: Features) -> Recommender | None:

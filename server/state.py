@@ -1,6 +1,6 @@
 """What a server must not forget, so that a run goes on: noisy answers, parameters and the optimiser, in one file.
 
-Only what was already charged to the ledger is ever written here.
+Sums are written here with their noise only. A pending one may be used only once the ledger has its row.
 """
 
 from __future__ import annotations
@@ -62,6 +62,16 @@ class ServerState:
         """The kept answer, or None."""
         kept = self._get(f"answer/{query}")
         return None if kept is None else np.asarray(load(kept)["noisy"])
+
+    def save_pending(self, name: str, noisy: NDArray[np.float64]) -> None:
+        """Keep the noisy sum that is about to be charged, in place of the last one."""
+        self._put("pending", save({name: noisy}))
+
+    def load_pending(self, name: str) -> NDArray[np.float64] | None:
+        """The noisy sum of this name if it was the last one to be kept, else None."""
+        kept = self._get("pending")
+        found = {} if kept is None else load(kept)
+        return np.asarray(found[name]) if name in found else None
 
     def save_training(self, number: int, values: NDArray[np.float64], optimiser: Optimiser) -> None:
         """Keep parameters and optimiser after round ``number``, in one transaction."""

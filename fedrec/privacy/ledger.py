@@ -183,6 +183,10 @@ class Ledger:
         self._catch_up()
         return sum(count for spend, count in self._spent.items() if spend.query == query)
 
+    def has(self, query: str, round: int) -> bool:
+        """Whether this round of this query is in the ledger."""
+        return any(body["query"] == query and body["round"] == round for body in self._chain.bodies(1))
+
     def entries(self) -> list[Entry]:
         """All releases, oldest first."""
         return [_entry(number, body) for number, body in enumerate(self._chain.bodies(1), start=1)]

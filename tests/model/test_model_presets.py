@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from fedrec.config import from_flat, from_tree, to_flat
+from fedrec.config import from_tree
 from fedrec.errors import ConfigError
 from fedrec.model.presets import PRESETS, with_preset
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
-def test_every_preset_is_valid_and_survives_the_flat_form(name):
+def test_every_preset_is_valid_and_survives_being_written_out(name):
     config = with_preset(from_tree({"model": {"preset": name}}))
     assert config.model.preset == name
     assert with_preset(config) == config
-    assert with_preset(from_flat(to_flat(config))) == config
+    assert with_preset(from_tree(config.model_dump())) == config
 
 
 def test_the_default_preset_changes_nothing():

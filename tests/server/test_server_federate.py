@@ -19,7 +19,8 @@ from fedrec.config import Config
 from fedrec.console import open_reporter
 from fedrec.errors import ConfigError, ContentError, FedrecError, StoreError
 from fedrec.events.store import EventStore
-from fedrec.privacy.ledger import Ledger
+from fedrec.privacy.accountant import Spend
+from fedrec.privacy.ledger import Entry, Ledger
 from fedrec.release.bundle import read_release
 from server import app as server_app
 from server.app import wait_for
@@ -126,6 +127,26 @@ def after_the_round_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ServerState, "save_training", cut)
 
 
+def after_the_charge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was paid for is kept: the run goes on with the same noisy sum and pays no second time."""
+
+    def cut(self: ServerState, number: int, *rest: object) -> None:
+        raise Cut
+
+    monkeypatch.setattr(ServerState, "save_training", cut)
+
+
+def between_keeping_and_charging(monkeypatch: pytest.MonkeyPatch) -> None:
+    charge = Ledger.charge
+
+    def cut(self: Ledger, spend: Spend, *, round: int, **detail: object) -> Entry:
+        if (spend.query, round) == ("training", 1):
+            raise Cut
+        return charge(self, spend, round=round, **detail)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Ledger, "charge", cut)
+
+
 def before_the_release_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     def cut(*_: object, **__: object) -> None:
         raise Cut
@@ -134,7 +155,15 @@ def before_the_release_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "where", [before_asking, after_the_devices_answered, after_the_round_was_kept, before_the_release_is_written]
+    "where",
+    [
+        before_asking,
+        after_the_devices_answered,
+        between_keeping_and_charging,
+        after_the_charge,
+        after_the_round_was_kept,
+        before_the_release_is_written,
+    ],
 )
 def test_a_run_that_is_cut_off_goes_on_and_releases_the_same(
     where: object, whole: Path, federation_study: Study, shelf: Shelf, tmp_path: Path
@@ -164,6 +193,7 @@ def test_a_round_that_was_charged_and_lost_is_never_paid_with_more_than_the_budg
 
     with pytest.MonkeyPatch.context() as patched, devices(federation_study, tmp_path / "all") as opened:
         patched.setattr(ServerState, "save_training", lose)
+        patched.setattr(ServerState, "save_pending", lambda self, name, noisy: None)
         with pytest.raises(Cut):
             federate(CONFIG, shelf, opened, tmp_path)
     with devices(federation_study, tmp_path / "all") as opened:
