@@ -6,6 +6,7 @@ the rows of the population it is given.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,6 +40,7 @@ class Respondent:
         self.config = config
         self.features = features
         self._learner: Learner | None = None
+        self._scorer: tuple[bytes, Scorer] | None = None
         self.last_update: Update | None = None
 
     def rows(self, question: Question, population: Population) -> int:
@@ -92,12 +94,19 @@ class Respondent:
         return self.last_update.gradient
 
     def _metrics(self, question: Question, population: Population) -> NDArray[np.float64]:
-        scorer = make_scorer(self.config, self.features, question.arrays)
+        scorer = self._scorer_for(question.arrays)
         training = Histories(population.indptr, population.items)
         total = np.zeros(question.sum.length)
         for users, scores in scorer.blocks(known_of(population)):
             total += metric_contribution(scores, training.take(users), population.held_out[users]).sum(axis=0)
         return total
+
+    def _scorer_for(self, arrays: Mapping[str, NDArray[Any]]) -> Scorer:
+        """The scorer of the last broadcast, kept: one process may answer for thousands of simulated devices."""
+        digest = hashlib.sha256(b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays))).digest()
+        if self._scorer is None or self._scorer[0] != digest:
+            self._scorer = (digest, make_scorer(self.config, self.features, arrays))
+        return self._scorer[1]
 
 
 def make_scorer(config: Config, features: Features, arrays: Mapping[str, NDArray[Any]]) -> Scorer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,7 +42,7 @@ def contents_of(
         quality=quality,
         privacy=privacy,
         aggregation={"protocol": config.secure_aggregation.protocol},
-        limits=() if outcome.stopped is None else (f"The run ended early: {outcome.stopped}",),
+        limits=tuple(_limits(config, outcome)),
     )
     return Contents(
         name=config.run.name,
@@ -54,3 +54,13 @@ def contents_of(
         privacy=privacy,
         card=model_card(facts),
     )
+
+
+def _limits(config: Config, outcome: Outcome) -> Iterator[str]:
+    if outcome.stopped is not None:
+        yield f"The run ended early: {outcome.stopped}"
+    if config.run.reproducible and outcome.spends:
+        yield (
+            "The noise was derived from the seed that stands in this release's settings: anybody can take it off again. "
+            "It is the outcome of a simulation and must not be shipped as private"
+        )

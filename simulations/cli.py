@@ -17,9 +17,10 @@ Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same sho
 
 
 class Workload(StrEnum):
-    """A reference workload. W1: an MLP of 148-64-32-1, 64 labelled rows a user, one local step, clipped by user."""
+    """W1: an MLP of 148-64-32-1, 64 labelled rows a user, one local step, clipped by user. modes: ways to clip rows."""
 
     w1 = "w1"
+    modes = "modes"
 
 
 def register(app: typer.Typer) -> None:

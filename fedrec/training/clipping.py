@@ -31,7 +31,7 @@ Mode = Literal["hooks", "ghost", "functional"]
 GHOST_FROM = 300_000
 
 
-def choose_mode(asked: GradSample, *, flattens_rows: bool, parameters: int) -> Mode:
+def choose_mode(asked: GradSample, *, flattens_rows: bool, reads_tokens: bool = False, parameters: int) -> Mode:
     """The way to get per-row gradients. Raises ModelError where the one asked for would give wrong norms."""
     if flattens_rows:
         if asked in ("hooks", "ghost"):
@@ -42,7 +42,7 @@ def choose_mode(asked: GradSample, *, flattens_rows: bool, parameters: int) -> M
             )
         return "functional"
     if asked == "auto":
-        return "ghost" if parameters >= GHOST_FROM else "hooks"
+        return "ghost" if parameters >= GHOST_FROM and not reads_tokens else "hooks"
     return asked
 
 
@@ -85,6 +85,12 @@ class ClippedGradients:
             )
         return total.double().numpy(), norms.double().numpy(), loss
 
+    def close(self) -> None:
+        """Take Opacus' hooks off the model again."""
+        if self.wrapped is not self.model:
+            wrapped: Any = self.wrapped
+            wrapped.remove_hooks()
+
     def _factors(self, norms: Tensor) -> Tensor:
         return (self.bound / norms.clamp(min=1e-12)).clamp(max=1.0)
 
@@ -101,14 +107,16 @@ class ClippedGradients:
 
     def _ghost(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
         wrapped: Any = self.wrapped
+        values = list(shared_parameters(self.model).values())
+        for value in values:
+            value._norm_sample = None  # type: ignore[attr-defined]  # a layer that this batch does not reach keeps none
         losses = self.loss(wrapped(rows), rows)
         losses.sum().backward(retain_graph=True)  # type: ignore[no-untyped-call]
-        norms = wrapped.get_norm_sample().detach()
+        norms = _ghost_norms(values, rows.rows)
         wrapped.zero_grad(set_to_none=True)
         wrapped.disable_hooks()
         (losses * self._factors(norms)).sum().backward()  # type: ignore[no-untyped-call]
         wrapped.enable_hooks()
-        values = shared_parameters(self.model).values()
         total = torch.cat([(torch.zeros_like(v) if v.grad is None else v.grad).flatten() for v in values])
         wrapped.zero_grad(set_to_none=True)
         return total, norms, float(losses.detach().sum())
@@ -137,3 +145,18 @@ def _sample(value: Tensor, rows: int) -> Tensor:
     if isinstance(sample, list):
         sample = torch.stack(sample).sum(0)
     return sample
+
+
+def _ghost_norms(values: list[Tensor], rows: int) -> Tensor:
+    """Each row's gradient norm from the norms of its layers; a layer without one must have no gradient either."""
+    squares = torch.zeros(rows)
+    for value in values:
+        norm = getattr(value, "_norm_sample", None)
+        if norm is not None:
+            squares = squares + norm.detach() ** 2
+        elif value.grad is not None:
+            raise ModelError(
+                "ghost norms do not reach every layer of this model (words within items)",
+                action="Set speed.grad_sample to auto or hooks",
+            )
+    return squares.sqrt()

@@ -42,6 +42,7 @@ class Learner:
         mode = choose_mode(
             config.speed.grad_sample,
             flattens_rows=self.model.flattens_rows,
+            reads_tokens=any(getattr(encoder, "reads_tokens", False) for encoder in self.model.encoders.values()),
             parameters=parameters.count(self.model),
         )
         kind = config.training.loss

@@ -73,7 +73,8 @@ def _step(model: Recommender, rows: Rows, adapters: Tensor, loss: Loss, learning
     (gradient,) = torch.autograd.grad(objective, mine)
     # A step has at most the length of the learning rate, however steep the loss is at the start.
     length = gradient.norm(dim=1, keepdim=True).clamp(min=1.0)
-    return (adapters - learning_rate * gradient / length).detach()
+    stepped: Tensor = (adapters - learning_rate * gradient / length).detach()
+    return stepped
 
 
 def _encoded(model: Recommender, rows: Rows) -> tuple[Tensor, Tensor]:

@@ -48,8 +48,8 @@ def run_w1(users: int, seconds: float, mode: Mode = "hooks") -> dict[str, Any]:
         ``users_per_second`` (the median of the passes) and how it was measured.
     """
     model = W1Model()
-    gradients = ClippedGradients(model, _loss, bound=1.0, mode=mode)
-    batches = [_batch(min(BATCH, users - start), start) for start in range(0, min(users, 4 * BATCH), BATCH)]
+    gradients = ClippedGradients(model, loss, bound=1.0, mode=mode)
+    batches = [batch(min(BATCH, users - start), start) for start in range(0, min(users, 4 * BATCH), BATCH)]
     per_pass = -(-users // BATCH)
     speeds: list[float] = []
     gradients(batches[0])
@@ -57,9 +57,9 @@ def run_w1(users: int, seconds: float, mode: Mode = "hooks") -> dict[str, Any]:
     while not speeds or time.perf_counter() - began < seconds:
         started, done = time.perf_counter(), 0
         for number in range(per_pass):
-            batch = batches[number % len(batches)]
-            gradients(batch)
-            done += batch.rows
+            users_rows = batches[number % len(batches)]
+            gradients(users_rows)
+            done += users_rows.rows
         speeds.append(done / (time.perf_counter() - started))
     speeds.sort()
     return {
@@ -78,13 +78,15 @@ def run_w1(users: int, seconds: float, mode: Mode = "hooks") -> dict[str, Any]:
     }
 
 
-def _loss(logits: Tensor, rows: Rows) -> Tensor:
+def loss(logits: Tensor, rows: Rows) -> Tensor:
+    """Mean cross-entropy of each row's examples, [rows]."""
     if rows.targets is None:
         raise AssertionError("the workload's rows have labels")
     return binary_cross_entropy_with_logits(logits, rows.targets, reduction="none").mean(1)
 
 
-def _batch(rows: int, seed: int) -> Rows:
+def batch(rows: int, seed: int) -> Rows:
+    """So many users with 64 labelled examples each, drawn from the seed."""
     generator = torch.Generator().manual_seed(seed)
     mask = torch.ones((rows, EXAMPLES), dtype=torch.bool)
     features = torch.randn((rows, EXAMPLES, WIDTHS[0]), generator=generator)

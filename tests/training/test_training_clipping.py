@@ -8,6 +8,7 @@ import torch
 from training_worlds import small_features, small_population
 
 from fedrec.config import Config, from_tree
+from fedrec.content.feature_table import Features
 from fedrec.errors import ModelError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
@@ -75,6 +76,28 @@ def test_modes_that_lose_the_row_are_refused() -> None:
     assert choose_mode("auto", flattens_rows=True, parameters=10) == "functional"
     assert choose_mode("auto", flattens_rows=False, parameters=10) == "hooks"
     assert choose_mode("auto", flattens_rows=False, parameters=10**6) == "ghost"
+    assert choose_mode("auto", flattens_rows=False, reads_tokens=True, parameters=10**6) == "hooks"
+
+
+def test_ghost_norms_that_miss_a_layer_are_refused_rather_than_too_small() -> None:
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(1, 60, size=(40, 6)).astype(np.int32)
+    features = Features(tuple(map(str, range(40))), ("",) * 40, {"text": tokens}, {"text": np.ones(40, bool)})
+    config = from_tree(
+        {
+            "model": {"text_encoder": "textcnn", "dimension": 4},
+            "content": {"text": {"encoder": "tokens", "vocabulary": 64}},
+        }
+    )
+    (rows,) = build_rows(
+        small_population(own=False), Tables(features), POOL, RowShape(3, 7), key=key(0, "rows"), batch_rows=100
+    )
+    expected = brute_force(build_model(config, features), "bpr", rows, 0.1)
+    for mode in ("hooks", "functional"):
+        gradients = ClippedGradients(build_model(config, features), lambda y, r: loss_per_row("bpr", y, r), 0.1, mode)
+        np.testing.assert_allclose(gradients(rows)[0], expected, atol=1e-5)
+    with pytest.raises(ModelError, match="ghost norms"):
+        ClippedGradients(build_model(config, features), lambda y, r: loss_per_row("bpr", y, r), 0.1, "ghost")(rows)
 
 
 def test_one_row_never_moves_the_sum_by_more_than_the_bound() -> None:

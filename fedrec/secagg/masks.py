@@ -1,0 +1,80 @@
+"""Masks: key streams added to a vector of ring elements, which cancel when both neighbours' vectors are added.
+
+A mask is the AES-256-CTR stream of a key that is used for nothing else, cut into little-endian words of 32 bits (64 in
+a wide ring) and reduced modulo 2^bits.  The stream is made and added in blocks that stay in the processor's cache, and
+both steps let other threads run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from numpy.typing import NDArray
+
+from fedrec.errors import SumError
+from fedrec.secagg.ring import Ring
+
+KEY_BYTES = 32
+BLOCK_BYTES = 1 << 16
+
+Words = NDArray[np.uint32] | NDArray[np.uint64]
+SignedKey = tuple[bytes, int]
+
+
+def word_type(ring: Ring) -> type[np.uint32] | type[np.uint64]:
+    """The array type that a ring's masked elements are kept in: uint32 up to 32 bits, uint64 beyond."""
+    return np.uint32 if ring.bits <= 32 else np.uint64
+
+
+def add_masks(total: Words, keys: Sequence[SignedKey], ring: Ring, workers: int = 1) -> None:
+    """Add the mask of every key, times its sign, to ``total`` in place, modulo 2^bits.
+
+    Args:
+        total: one-dimensional, contiguous, of `word_type(ring)`; any values, all below 2^bits afterwards.
+        keys: 32-byte keys, each with sign +1 or -1.  The one neighbour adds what the other subtracts.
+        ring: which ring.
+        workers: threads; a vector of the same size is allocated for each but the first.
+
+    Raises:
+        SumError: the vector's form, a key or a sign is not as above.
+    """
+    _check(total, keys, ring)
+    workers = max(1, min(workers, len(keys)))
+    if workers == 1:
+        _add(total, keys)
+    else:
+        parts = [total] + [np.zeros_like(total) for _ in range(workers - 1)]
+        with ThreadPoolExecutor(workers) as pool:
+            jobs = [pool.submit(_add, part, keys[at::workers]) for at, part in enumerate(parts)]
+        for job in jobs:
+            job.result()
+        for part in parts[1:]:
+            np.add(total, part, out=total)
+    np.bitwise_and(total, total.dtype.type(ring.modulus - 1), out=total)
+
+
+def _add(total: NDArray[Any], keys: Sequence[SignedKey]) -> None:
+    zeros = memoryview(bytes(BLOCK_BYTES))
+    stream = bytearray(BLOCK_BYTES)
+    words = np.frombuffer(stream, dtype=total.dtype.newbyteorder("<"))
+    block = len(words)
+    for key, sign in keys:
+        encryptor = Cipher(algorithms.AES256(key), modes.CTR(bytes(16))).encryptor()
+        apply = np.add if sign > 0 else np.subtract
+        for start in range(0, len(total), block):
+            part = total[start : start + block]
+            encryptor.update_into(zeros[: part.nbytes], stream)
+            apply(part, words[: len(part)], out=part)
+
+
+def _check(total: NDArray[Any], keys: Sequence[SignedKey], ring: Ring) -> None:
+    if total.ndim != 1 or total.dtype != word_type(ring) or not total.flags.c_contiguous:
+        wanted = f"one dimension of {word_type(ring).__name__}"
+        raise SumError(f"masks are added to {wanted}", value=(total.shape, str(total.dtype)))
+    for key, sign in keys:
+        if len(key) != KEY_BYTES or sign not in (1, -1):
+            raise SumError(f"a mask has a key of {KEY_BYTES} bytes and a sign of +1 or -1", value=sign)

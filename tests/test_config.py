@@ -1,0 +1,243 @@
+"""Settings: what is unknown or absurd is refused by name, and what is accepted comes back the same by every way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedrec.config import Config, Settings, from_run_config, from_tree, load
+from fedrec.errors import ConfigError
+
+
+def sections(kind: type[Settings] = Config, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The path of every section, from the root down."""
+    yield path
+    for name, field in kind.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+            yield from sections(field.annotation, (*path, name))
+
+
+def nested(path: tuple[str, ...], leaf: Mapping[str, Any]) -> dict[str, Any]:
+    tree = dict(leaf)
+    for name in reversed(path):
+        tree = {name: tree}
+    return tree
+
+
+def complaint(tree: Mapping[str, Any]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        from_tree(tree)
+    assert caught.value.action
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("path", list(sections()), ids=".".join)
+def test_an_unknown_key_is_refused_by_its_full_name(path: tuple[str, ...]) -> None:
+    assert f"{'.'.join((*path, 'slip'))}: unknown key" in complaint(nested(path, {"slip": 1}))
+
+
+def test_a_section_that_is_none_is_told_the_sections_there_are() -> None:
+    said = complaint({"privcy": {}})
+    assert all(name in said for name in Config.model_fields)
+
+
+def test_every_bad_field_is_named_at_once() -> None:
+    said = complaint({"training": {"rounds": -1}, "privacy": {"clip": 0}, "run": {"seed": "soon"}})
+    assert all(name in said for name in ("training.rounds", "privacy.clip", "run.seed", "-1", "'soon'"))
+
+
+@pytest.mark.parametrize(
+    ("field", "allowed", "refused"),
+    [
+        ("run.seed", (0, 2**63 - 1), (-1, 2**63, 0.5)),
+        ("content.text.dimension", (2, 1024), (1, 1025)),
+        ("content.image.size", (16, 512), (15, 513)),
+        ("content.modalities", (["text"], []), (["sound"], "text")),
+        ("model.warm_start", (0, 1, None), (-0.1, 1.1)),
+        ("behaviour.weight", (0, 1), (-0.001, 1.001)),
+        ("behaviour.ridge", (1e-9,), (0, -1)),
+        ("training.rounds", (0,), (-1, 1.5)),
+        ("training.momentum", (0, 0.999), (1,)),
+        ("training.sampling", ("full", "poisson", "fixed"), ("some",)),
+        ("training.learning_rate", (1e-9,), (0, float("nan"))),
+        ("privacy.epsilon", (1e-6, 100, None), (0, -1, 101, float("nan"), float("inf"))),
+        ("privacy.delta", (1e-300, 0.09, None), (0, 0.1, 1)),
+        ("privacy.noise_place", ("server",), ("nowhere",)),
+        ("secure_aggregation.resolution_bits", (8, 40), (7, 41)),
+        ("evaluation.split", ("test", "valid"), ("train",)),
+    ],
+)
+def test_bounds(field: str, allowed: tuple[Any, ...], refused: tuple[Any, ...]) -> None:
+    *path, leaf = field.split(".")
+    for value in allowed:
+        from_tree(nested(tuple(path), {leaf: value}))
+    for value in refused:
+        assert field in complaint(nested(tuple(path), {leaf: value}))
+
+
+def test_settings_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Config().privacy.epsilon = None  # type: ignore[misc]
+
+
+def test_a_private_run_needs_parts_of_bounded_norm() -> None:
+    bounded = {"privacy": {"epsilon": 8}, "behaviour": {"normalise": 1}}
+    assert from_tree(bounded).privacy.epsilon == 8
+    assert "normalise" in complaint({**bounded, "behaviour": {"normalise": 0.5}})
+    from_tree({**bounded, "behaviour": {"normalise": 0.5, "cooccurrence": False}})
+    from_tree({"behaviour": {"normalise": 0.5}})
+
+
+@pytest.mark.parametrize("shares", [{}, {"training": 0}, {"training": -1}, {"training": float("nan")}])
+def test_shares_are_above_zero(shares: Mapping[str, float]) -> None:
+    assert "privacy.shares" in complaint({"privacy": {"shares": shares}})
+
+
+def test_shares_are_of_queries_that_there_are() -> None:
+    assert "privacy.shares.gossip" in complaint({"privacy": {"shares": {"gossip": 1}}})
+
+
+def test_modalities_are_named_once() -> None:
+    assert "content.modalities" in complaint({"content": {"modalities": ["text", "image", "text"]}})
+
+
+def write(directory: Path, text: str | bytes) -> Path:
+    path = directory / "run.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_a_file_and_what_is_set_over_it(tmp_path: Path) -> None:
+    path = write(tmp_path, "[run]\nseed = 1\n[privacy]\nepsilon = 4\n[behaviour]\nprior_modalities = { text = 1 }\n")
+    overrides = [
+        "run.seed=7",
+        "run.name = 7 days",
+        "privacy.epsilon=null",
+        'content.modalities=["text", "image"]',
+        "content.text.dimension=16",
+        "model.notes=true",
+        "behaviour.prior_modalities.image=0.5",
+        'privacy.shares={"training": 1}',
+        "run.name=a=b",
+    ]
+    config = load(path, overrides)
+    assert (config.run.seed, config.run.name) == (7, "a=b")
+    assert config.privacy.epsilon is None
+    assert config.content.modalities == ("text", "image")
+    assert config.content.text.dimension == 16
+    assert config.model.notes
+    assert config.behaviour.prior_modalities == {"text": 1, "image": 0.5}
+    assert config.privacy.shares == {"training": 1}
+    assert load(path, overrides[:2]).run.name == "7 days"
+    assert load(path) == from_tree(
+        {"run": {"seed": 1}, "privacy": {"epsilon": 4}, "behaviour": {"prior_modalities": {"text": 1}}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("run.seed", "section.key=value"),
+        ("=3", "section.key=value"),
+        ("run.seed.low=3", "used as a section"),
+        ("run=3", "run: "),
+        ("seed=3", "seed: unknown key"),
+        ("run.sead=3", "run.sead: unknown key"),
+        ("run.seed=many", "run.seed: "),
+        ("training.rounds=", "training.rounds: "),
+    ],
+)
+def test_an_override_that_fits_nowhere_is_named(tmp_path: Path, override: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, "[run]\nseed = 1\n"), [override])
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[run]\nseed = 1\nseed = 2\n", "line 3"),
+        ("[run]\nseed = one\n", "line 2"),
+        ("[run\n", "line 1"),
+        (b"[run]\nname = '\xff'\n", "utf-8"),
+    ],
+)
+def test_what_is_not_toml_names_file_and_line(tmp_path: Path, text: str | bytes, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, text))
+    assert "run.toml" in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such config file.*absent\.toml"):
+        load(tmp_path / "absent.toml")
+
+
+def test_flowers_run_config_carries_the_same_settings(tmp_path: Path) -> None:
+    write(tmp_path, "[run]\nseed = 3\n")
+    expected = from_tree({"run": {"seed": 3}})
+    assert from_run_config("run.toml", tmp_path) == expected
+    assert from_run_config(expected.model_dump_json(), tmp_path) == expected
+    assert from_run_config('{"run": {"seed": 3}}', tmp_path) == expected
+    assert from_run_config("", tmp_path) == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"run": {"seed": 3}', "not JSON"),
+        ('{"run": {"sead": 3}}', "run.sead: unknown key"),
+        ('{"run": {"seed": -3}}', "run.seed"),
+        ("absent.toml", "no such config file"),
+    ],
+)
+def test_a_run_config_that_cannot_be_used_says_why(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        from_run_config(text, tmp_path)
+
+
+def some(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Some of these fields, the others left to their defaults."""
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+SHARE = st.floats(0, 1, allow_subnormal=False)
+ABOVE = st.floats(1e-12, 1e12)
+QUERIES = st.sampled_from(["popularity", "cooccurrence", "training", "metrics"])
+TREES = some(
+    run=some(name=st.text(), seed=st.integers(0, 2**63 - 1), reproducible=st.booleans()),
+    content=some(
+        modalities=st.lists(st.sampled_from(["text", "image", "attributes"]), unique=True),
+        text=some(encoder=st.sampled_from(["lsa", "tokens"]), dimension=st.integers(2, 1024)),
+        image=some(size=st.integers(16, 512)),
+    ),
+    model=some(fusion=st.sampled_from(["mean", "gated"]), warm_start=st.none() | SHARE, notes=st.booleans()),
+    behaviour=some(ridge=ABOVE, prior_modalities=st.dictionaries(st.text(), SHARE), weight=SHARE),
+    training=some(rounds=st.integers(0, 10**6), learning_rate=ABOVE, sampling=st.sampled_from(["full", "poisson"])),
+    privacy=some(
+        unit=st.sampled_from(["user", "example"]),
+        epsilon=st.none() | st.floats(1e-9, 100),
+        delta=st.none() | st.floats(1e-300, 0.09),
+        shares=st.dictionaries(QUERIES, ABOVE, min_size=1),
+    ),
+    evaluation=some(every=st.integers(0), split=st.sampled_from(["test", "valid"])),
+)
+
+
+@given(TREES)
+def test_whatever_is_accepted_comes_back_the_same(tree: dict[str, Any]) -> None:
+    config = from_tree(tree)
+    assert from_tree(config.model_dump()) == config
+    assert from_tree(json.loads(json.dumps(config.model_dump(mode="json")))) == config
+    assert from_run_config(config.model_dump_json(), Path()) == config
+    assert from_tree(config.model_dump(exclude_unset=True)) == config
+    for name, section in tree.items():
+        written = config.model_dump()[name]
+        assert all(written[key] == value for key, value in section.items() if not isinstance(value, list | dict))
