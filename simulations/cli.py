@@ -40,7 +40,9 @@ def register(app: typer.Typer) -> None:
 def simulate(
     config: Annotated[Path, typer.Argument()],
     data: Annotated[Path, typer.Option(help="A data directory, or RecBole/MMRec files.")],
-    out: Annotated[Path, typer.Option(help="Where run.json, events.jsonl, model/, report.html and the ledger go.")],
+    out: Annotated[
+        Path, typer.Option(file_okay=False, help="Where run.json, events.jsonl, model/, report.html and the ledger go.")
+    ],
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, as section.key=value.")
     ] = None,
@@ -63,7 +65,7 @@ def simulate(
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Where the shop and the run go.")] = Path("out/demo"),
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where the shop and the run go.")] = Path("out/demo"),
     users: Users = 600,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -121,7 +123,7 @@ def data_shop(
 
 def data_stores(
     directory: Annotated[Path, typer.Argument()],
-    out: Annotated[Path, typer.Option(help="Where the stores go.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where the stores go.")],
     as_json: AsJson = False,
 ) -> None:
     """Write one event store for each user of DIRECTORY (a data set), as if each had a device of their own."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from fedrec.content.catalogue import Catalogue
 from fedrec.content.feature_table import Features
 from fedrec.content.features import build_features
 from fedrec.content.registry import AnyEncoder
+from fedrec.errors import ContentError, DataError
 from fedrec.events.reader import read_dataset
 from fedrec.events.schema import Dataset
 from fedrec.events.splits import Split, split
@@ -23,6 +25,7 @@ from fedrec.ranking.protocols import HeldOut
 from fedrec.ranking.users import Contents, Histories, Known
 from fedrec.training.own_content import encode_own
 from fedrec.training.population import Pieces, Population, keys_of
+from simulations.left_out import left_out, say_content, say_skipped, say_unreadable
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +33,8 @@ class Study:
     """What a simulation holds in memory, and no device or server ever does.
 
     ``population``: what training sees.  ``known``: what a device ranks with when it is measured: its training items,
-    while testing also the validation item, which lies before the test item.  ``held_out``: what is to be found.
+    while testing also the validation item, which lies before the test item.  ``held_out``: what is to be found.  ``unreadable``: how many notes and photos say
+    nothing to their encoder.
     """
 
     dataset: Dataset
@@ -40,16 +44,43 @@ class Study:
     population: Population
     known: Known
     held_out: HeldOut
+    unreadable: Mapping[str, int] = field(default_factory=dict)
+
+    def facts(self) -> dict[str, Any]:
+        """The section ``data`` of run.json: what there is, and what was left out."""
+        return {
+            "name": self.dataset.name,
+            "users": len(self.dataset.users),
+            "items": len(self.dataset.items),
+            "interactions": len(self.dataset.interactions),
+            **left_out(self.dataset, self.features.warnings, self.unreadable),
+        }
+
+    def fingerprint(self) -> str:
+        """SHA-256 in hex of all that devices hold: a run may be taken up again over the same study only."""
+        found = hashlib.sha256(self.features.digest().encode())
+        population = self.population
+        arrays = [population.keys, population.indptr, population.items, population.held_out]
+        for pieces in (population.notes, population.photos):
+            arrays += [] if pieces is None else [pieces.indptr, pieces.values]
+        for array in arrays:
+            found.update(f"{array.dtype.str} {array.shape}".encode())
+            found.update(np.ascontiguousarray(array).tobytes())
+        return found.hexdigest()
 
 
 def prepare(config: Config, data: Path, reporter: Reporter) -> Study:
-    """Read a data directory and build everything a run needs.
+    """Read a data directory and build everything a run needs. What had to be left out is told to the reporter.
 
     Raises:
-        DataError: the data cannot be read. ContentError: its content cannot be encoded as the config says.
+        DataError: the data cannot be read, or is of one user. ContentError: its content cannot be encoded as the
+            config says.
     """
     reporter.stage(f"Reading {data}")
     dataset = read_dataset(data)
+    say_skipped(dataset, reporter)
+    if len(dataset.users) < 2:
+        raise DataError("a federation needs at least 2 users", path=data, value=1, action="Use a larger data set")
     reporter.stage("Encoding the catalogue")
     features, encoders = build_features(
         Catalogue.from_dataset(dataset),
@@ -58,7 +89,16 @@ def prepare(config: Config, data: Path, reporter: Reporter) -> Study:
         progress=reporter.progress,
         ready=dataset.features,
     )
-    return assemble(config, dataset, features, encoders)
+    say_content(features.warnings, reporter)
+    if config.model.tower and not features.values:
+        raise ContentError(
+            "no item has any of the modalities in content.modalities",
+            value=config.content.modalities,
+            action="Name one that the data set has, or rank without content: model.preset=behaviour-only",
+        )
+    study = assemble(config, dataset, features, encoders)
+    say_unreadable(study.unreadable, reporter)
+    return study
 
 
 def assemble(config: Config, dataset: Dataset, features: Features, encoders: Mapping[str, AnyEncoder]) -> Study:
@@ -73,7 +113,9 @@ def assemble(config: Config, dataset: Dataset, features: Features, encoders: Map
     if config.evaluation.users:
         target = np.where(np.arange(len(target)) < config.evaluation.users, target, -1).astype(np.int32)
     known = Known(_with_last(training, held.valid) if testing else training, _contents(notes), _contents(photos))
-    return Study(dataset, held, features, encoders, population, known, HeldOut(training, target, other, held.negatives))
+    held_out = HeldOut(training, target, other, held.negatives)
+    unreadable = {"notes": _lost(notes, dataset.notes), "photos": _lost(photos, dataset.photos)}
+    return Study(dataset, held, features, encoders, population, known, held_out, unreadable)
 
 
 def cache_directory() -> Path:
@@ -87,6 +129,10 @@ def _own(wanted: bool, encoder: AnyEncoder | None, owned: Mapping[int, Sequence[
     if not wanted or encoder is None:
         return None
     return encode_own(encoder, [owned.get(place, ()) for place in range(users)])
+
+
+def _lost(pieces: Pieces | None, owned: Mapping[int, Sequence[Any]]) -> int:
+    return 0 if pieces is None else sum(map(len, owned.values())) - len(pieces.values)
 
 
 def _contents(pieces: Pieces | None) -> Contents | None:

@@ -42,10 +42,11 @@ def build_features(
 
     Returns:
         The features, and the fitted encoders by modality, which encode a user's notes and photos alike. A modality of
-        ``ready`` has no encoder. A modality that no item has is left out, with a warning.
+        ``ready`` has no encoder. A modality that no item has is left out, with a warning; where none remains, the
+        features are ids and titles alone, which is enough to rank by behaviour.
 
     Raises:
-        ContentError: no modality remains, ready-made features do not fit, or an encoder cannot work here.
+        ContentError: ready-made features do not fit, or an encoder cannot work here.
     """
     kept = FeatureCache(cache)
     given = ready or {}
@@ -63,12 +64,6 @@ def build_features(
             continue
         values[modality], present[modality] = encoded.values, encoded.present
         warnings += encoded.warnings(catalogue.ids, modality)
-    if not values:
-        raise ContentError(
-            "no item has any of the modalities in content.modalities",
-            value=settings.modalities,
-            action="Name a modality that the data set has",
-        )
     titles = tuple(item.title for item in catalogue)
     return Features(catalogue.ids, titles, values, present, tuple(warnings)), encoders
 

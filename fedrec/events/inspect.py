@@ -39,11 +39,16 @@ def inspect(dataset: Dataset) -> dict[str, Any]:
         "evaluation": _evaluation(dataset),
         "skipped": {
             "rows": len(dataset.skipped),
-            "by_reason": dict(Counter(f"{_kind(entry.file)}: {entry.reason}" for entry in dataset.skipped)),
+            "by_reason": skipped_by_reason(dataset),
             "first": [f"{entry.file}:{entry.line}: {entry.reason}" for entry in dataset.skipped[:EXAMPLES]],
         },
         "warnings": _warnings(dataset, counts),
     }
+
+
+def skipped_by_reason(dataset: Dataset) -> dict[str, int]:
+    """How many rows, or parts of rows, were left out on reading, by file (or folder) and reason."""
+    return dict(Counter(f"{_kind(entry.file)}: {entry.reason}" for entry in dataset.skipped))
 
 
 def _density(dataset: Dataset) -> float | None:
@@ -155,5 +160,5 @@ def _warnings(dataset: Dataset, counts: np.ndarray[Any, np.dtype[np.int64]]) -> 
     if met := _met_negatives(dataset):
         found.append(f"{met} evaluation negatives are items that their user has met")
     if dataset.skipped:
-        found.append(f"{len(dataset.skipped)} rows or parts of rows were left out on reading")
+        found.append(f"rows or parts of rows that were left out on reading: {len(dataset.skipped)}")
     return found

@@ -52,7 +52,7 @@ def read_items_csv(path: Path, images: Path | None, skipped: list[Skipped]) -> t
         return records
     found = by_stem(pictures(images, skipped, images.name))
     known = {record.id for record in records}
-    for stem in found.keys() - known:
+    for stem in sorted(found.keys() - known):
         skipped.append(Skipped(f"{images.name}/{found[stem].name}", 0, "picture of an unknown item"))
     return tuple(_with_image(record, found.get(record.id)) for record in records)
 

@@ -48,8 +48,7 @@ def read_dataset(path: Path) -> Dataset:
 
 def _read_csv_directory(path: Path) -> Dataset:
     skipped: list[Skipped] = []
-    images = path / "images"
-    items = read_items_csv(path / "items.csv", images if images.is_dir() else None, skipped)
+    items = read_items_csv(path / "items.csv", _folder(path / "images"), skipped)
     index = {item.id: place for place, item in enumerate(items)}
     users, interactions = _interactions(path / "interactions.csv", index, skipped)
     if (path / "users.csv").exists():
@@ -57,7 +56,7 @@ def _read_csv_directory(path: Path) -> Dataset:
         table.require("user")
         users = read_users(table, "user", users, Tally(table.path, skipped))
     places = {user: place for place, user in enumerate(users)}
-    notes, photos = path / "notes.csv", path / "photos"
+    notes, photos = path / "notes.csv", _folder(path / "photos")
     return Dataset(
         name=path.resolve().name,
         directory=path,
@@ -66,9 +65,16 @@ def _read_csv_directory(path: Path) -> Dataset:
         interactions=interactions,
         evaluation=_evaluation(path / "loo_99neg.csv", places, index, interactions, skipped),
         notes=read_notes(notes, places, skipped) if notes.exists() else {},
-        photos=read_photos(photos, places, skipped) if photos.is_dir() else {},
+        photos=read_photos(photos, places, skipped) if photos else {},
         skipped=tuple(skipped),
     )
+
+
+def _folder(path: Path) -> Path | None:
+    """The folder, or None where there is none. Raises DataError for a file of that name."""
+    if path.exists() and not path.is_dir():
+        raise DataError("a folder of pictures is a file", path=path, action="Make it a folder, or take it away")
+    return path if path.exists() else None
 
 
 def _interactions(path: Path, items: Mapping[str, int], skipped: list[Skipped]) -> tuple[tuple[str, ...], Interactions]:

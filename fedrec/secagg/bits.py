@@ -16,8 +16,8 @@ from fedrec.errors import SumError
 from fedrec.secagg.ring import MOST_BITS
 
 _WORD = 64
-# Elements handled at a time, so that their temporary arrays stay in the processor's cache.
-_CHUNK = 1 << 15
+# Elements handled at a time: enough to keep numpy's loops long, few enough to stay in the processor's cache.
+_CHUNK = 1 << 17
 
 
 def packed_bytes(n: int, bits: int) -> int:
@@ -107,23 +107,28 @@ def _separate(merged: NDArray[np.uint64], bits: int, paired: int, out: NDArray[A
 
 
 def _into_words(numbers: NDArray[np.uint64], width: int, out: NDArray[np.uint64]) -> None:
-    for at in range(numbers.shape[1]):
+    # Turned round, so that the numbers of one place in every group lie side by side.
+    columns = np.ascontiguousarray(numbers.T)
+    words = np.zeros((out.shape[1], out.shape[0]), dtype=np.uint64)
+    for at, column in enumerate(columns):
         word, shift = divmod(at * width, _WORD)
-        out[:, word] |= numbers[:, at] << np.uint64(shift)
+        words[word] |= column << np.uint64(shift)
         if shift + width > _WORD:
-            out[:, word + 1] |= numbers[:, at] >> np.uint64(_WORD - shift)
+            words[word + 1] |= column >> np.uint64(_WORD - shift)
+    out[:] = words.T
 
 
 def _from_words(words: NDArray[np.uint64], width: int, group: int) -> NDArray[np.uint64]:
-    numbers = np.empty((len(words), group), dtype=np.uint64)
+    columns = np.ascontiguousarray(words.T)
+    numbers = np.empty((group, len(words)), dtype=np.uint64)
     mask = np.uint64((1 << width) - 1)
-    for at in range(group):
+    for at, out in enumerate(numbers):
         word, shift = divmod(at * width, _WORD)
-        number = words[:, word] >> np.uint64(shift)
+        number = columns[word] >> np.uint64(shift)
         if shift + width > _WORD:
-            number |= words[:, word + 1] << np.uint64(_WORD - shift)
-        np.bitwise_and(number, mask, out=numbers[:, at])
-    return numbers.reshape(-1)
+            number |= columns[word + 1] << np.uint64(_WORD - shift)
+        np.bitwise_and(number, mask, out=out)
+    return np.ascontiguousarray(numbers.T).reshape(-1)
 
 
 def _check_bits(bits: int) -> None:

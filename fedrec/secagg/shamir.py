@@ -1,13 +1,13 @@
 """Shamir's secret sharing over the integers modulo 2^255 - 19 (Shamir, CACM 1979; used as in Bell et al., CCS 2020).
 
 A secret of 31 bytes becomes one 32-byte share a neighbour; any ``threshold`` of them give it back, and fewer say
-nothing at all about it.  Shares carry no proof: who combines them must check the result against something the owner published.
+nothing at all about it.  Shares carry no proof: who combines them must check the result against something that the
+secret's owner published.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
 
 from fedrec.errors import ProtocolError, SumError
 
@@ -53,21 +53,18 @@ def split(secret: bytes, threshold: int, xs: Sequence[int], randomness: Callable
 
 
 def combine(shares: Mapping[int, bytes], threshold: int) -> bytes:
-    """The 31-byte secret that ``threshold`` shares (by their x) lie on; surplus shares are not looked at.
+    """The 31-byte secret that ``threshold`` shares lie on: those of the smallest x; surplus shares are not looked at.
 
     Wrong shares give a wrong secret, or an error where that does not fit 31 bytes: check the result.
 
     Raises:
         ProtocolError: fewer than ``threshold`` shares, a malformed one, or a result beyond 31 bytes.
     """
-    if threshold < 1 or len(shares) < threshold:
-        raise ProtocolError("too few shares to open a secret", value=f"{len(shares)} of {threshold}")
-    points = tuple(islice(shares, threshold))
-    return _open(_weights(points), [shares[x] for x in points])
+    return combine_many([shares], threshold)[0]
 
 
 def combine_many(secrets: Iterable[Mapping[int, bytes]], threshold: int) -> list[bytes]:
-    """`combine` of each; the weights of holders that several secrets share are computed once.
+    """`combine` of each; the weights of holders that several secrets have in common are computed once.
 
     Raises:
         ProtocolError: as `combine`, for the first secret that cannot be opened.

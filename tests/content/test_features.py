@@ -109,8 +109,15 @@ def test_a_modality_that_no_item_has_is_left_out_with_a_warning() -> None:
     features, encoders = build_features(items, SETTINGS)
     assert features.modalities == ("text",) == tuple(encoders)
     assert [(warning.item, warning.modality) for warning in features.warnings] == [("", "image"), ("", "attributes")]
-    with pytest.raises(ContentError, match="any of the modalities"):
-        build_features(items, ContentSettings(modalities=("image",)))
+
+
+def test_a_catalogue_without_content_is_ids_and_titles(tmp_path: Path) -> None:
+    items = Catalogue.of([ItemRecord("a", ""), ItemRecord("b", "")])
+    features, encoders = build_features(items, SETTINGS)
+    assert (features.ids, features.modalities, encoders) == (("a", "b"), (), {})
+    assert [warning.modality for warning in features.warnings] == ["text", "image", "attributes"]
+    save_features(features, encoders, tmp_path)
+    assert load_features(tmp_path)[0].digest() == features.digest()
 
 
 def test_tokens_and_pixels_keep_their_types(catalogue: Catalogue) -> None:
