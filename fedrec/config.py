@@ -28,7 +28,7 @@ GradSample = Literal["auto", "hooks", "ghost", "functional"]
 class Settings(BaseModel):
     """Frozen; an unknown key is an error, so a typing slip never silently changes a run."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class RunSettings(Settings):
@@ -216,6 +216,10 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError("no such config file", value=str(path), action="Give the path of a TOML file") from None
+    except OSError as error:
+        raise ConfigError(
+            f"the config file cannot be read: {error.strerror}", value=str(path), action="Give the path of a TOML file"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name} is not TOML: {error}", action="Mend the line it names") from None
     for override in overrides:
@@ -245,14 +249,16 @@ def from_run_config(text: str, root: Path) -> Config:
     try:
         tree = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"run-config's config is not JSON: {error}", value=text) from None
+        raise ConfigError(
+            f"run-config's config is not JSON: {error}", value=text, action="Mend it, or give the path of a TOML file"
+        ) from None
     return from_tree(tree)
 
 
 def _override(tree: dict[str, Any], override: str) -> None:
     key, sign, text = override.partition("=")
     if not sign or not key.strip():
-        raise ConfigError("an override must look like section.key=value", value=override)
+        raise ConfigError("an override must look like section.key=value", value=override, action="Write it so")
     _put(tree, key.strip(), _parsed(text.strip()))
 
 
@@ -269,7 +275,7 @@ def _put(tree: dict[str, Any], key: str, value: Any) -> None:
     for parent in parents:
         tree = tree.setdefault(parent, {})
         if not isinstance(tree, dict):
-            raise ConfigError("a setting is used as a section", value=key)
+            raise ConfigError("a setting is used as a section", value=key, action=f"Set {parent} itself, or drop it")
     tree[leaf] = value
 
 

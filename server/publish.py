@@ -61,6 +61,6 @@ def _limits(config: Config, outcome: Outcome) -> Iterator[str]:
         yield f"The run ended early: {outcome.stopped}"
     if config.run.reproducible and outcome.spends:
         yield (
-            "The noise was derived from the seed that stands in this release's settings: anybody can take it off again. "
-            "It is the outcome of a simulation and must not be shipped as private"
+            "The noise was derived from the seed that stands in this release's settings, so anybody can take it off "
+            "again: it is the outcome of a simulation and must not be shipped as private"
         )

@@ -19,10 +19,10 @@ from fedrec.aggregation import cooccurrence, metrics_query, model_update, popula
 from fedrec.aggregation.behaviour import Behaviour
 from fedrec.aggregation.optimisers import Optimiser
 from fedrec.aggregation.question import Query, Question
-from fedrec.aggregation.solve import solve
+from fedrec.aggregation.solve import check_prior, solve
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
-from fedrec.errors import BudgetExceededError
+from fedrec.errors import BudgetExceededError, PrivacyError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.recommender import Recommender
@@ -103,7 +103,8 @@ class Run:
     """One run over a set of devices. A run that was cut off goes on where its state and ledger say.
 
     Raises:
-        BudgetExceededError: already the plan exceeds what is left of the budget.
+        ConfigError: the settings do not fit the content or each other.
+        PrivacyError: the budget cannot be met, or the ledger is not the one of the state.
     """
 
     def __init__(
@@ -123,6 +124,13 @@ class Run:
         self.behaviour = Behaviour.empty(len(features.ids))
         self.model = _first_model(config, features)
         self.stopped: str | None = None
+        if config.behaviour.cooccurrence and config.behaviour.prior > 0:
+            check_prior(features, config.behaviour.prior_modalities)
+        if state.begun and not ledger.begun:
+            raise PrivacyError(
+                "the server's state has sums that the ledger lacks",
+                action="Put the run's own ledger.sqlite back, or begin again in another directory",
+            )
 
     def conduct(self) -> Outcome:
         """All steps, in order."""

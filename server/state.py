@@ -41,7 +41,7 @@ class ServerState:
         elif kept != wanted:
             self._connection.close()
             raise StoreError(
-                "the server's state is of a run with other settings",
+                "the server's state is of a run with other settings or data",
                 value=str(path),
                 action="Use another --out directory",
             )
@@ -53,6 +53,12 @@ class ServerState:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.close()
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was kept yet, but for a sum that is not charged."""
+        found = self._connection.execute("SELECT 1 FROM state WHERE name NOT IN ('run', 'pending') LIMIT 1")
+        return found.fetchone() is not None
 
     def save_answer(self, query: str, noisy: NDArray[np.float64]) -> None:
         """Keep the noisy answer to a query that is asked once."""

@@ -57,6 +57,7 @@ def simulate(config: Config, data: Path, out: Path, *, reporter: Reporter) -> di
     """
     started = time.perf_counter()
     config = with_preset(config)
+    check_engine(config)
     config = config.model_copy(update={"run": config.run.model_copy(update={"reproducible": True})})
     if config.speed.threads:
         torch.set_num_threads(config.speed.threads)
@@ -68,10 +69,12 @@ def simulate(config: Config, data: Path, out: Path, *, reporter: Reporter) -> di
         budget = Budget(config.privacy.epsilon, delta_of(config, len(study.population)), config.privacy.unit)
     with (
         Ledger.open(out / "ledger.sqlite", budget) as ledger,
-        ServerState(out / "server.sqlite", config.model_dump_json()) as state,
+        ServerState(out / "server.sqlite", config.model_dump_json() + study.fingerprint()) as state,
         engine_of(config, study, out, reporter) as devices,
     ):
         diary.devices = devices
+        if state.begun:
+            diary.read_back()
         reporter.stage(f"Asking {devices.size:,} devices")
         outcome = Run(config, study.features, devices, ledger, state, diary.note).conduct()
     return _finish(config, study, outcome, diary, out, started, reporter)
@@ -79,15 +82,19 @@ def simulate(config: Config, data: Path, out: Path, *, reporter: Reporter) -> di
 
 @contextmanager
 def engine_of(config: Config, study: Study, out: Path, reporter: Reporter) -> Iterator[SimulatedDevices]:
-    """The devices of the engine that the config names. Raises ConfigError for one that does not run in process."""
+    """The devices of the engine that the config names."""
     if config.run.engine == "cohort":
         yield CohortDevices(config, study.features, study.population)
-    elif config.run.engine == "grid":
+    else:
         from simulations.engines.grid_devices import grid_devices
 
         with grid_devices(config, study, out, reporter) as devices:
             yield devices
-    else:
+
+
+def check_engine(config: Config) -> None:
+    """Raise ConfigError for an engine that does not run in this process."""
+    if config.run.engine == "flower":
         raise ConfigError(
             "engine 'flower' is started with `flwr run .`",
             value=config.run.engine,
@@ -107,6 +114,11 @@ class Diary:
     records: list[dict[str, Any]] = field(default_factory=list)
     rows: int = 0
     asking_seconds: float = 0.0
+
+    def read_back(self) -> None:
+        """Take up the lines of a run that was cut off, or had ended."""
+        if self.path.exists():
+            self.records = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
 
     def note(self, step: Step) -> None:
         """Take down one step."""
@@ -181,13 +193,7 @@ def _facts(config: Config, study: Study, outcome: Outcome, diary: Diary, privacy
     return {
         "schema": 1,
         "config": config.model_dump(mode="json"),
-        "data": {
-            "name": study.dataset.name,
-            "users": len(study.dataset.users),
-            "items": len(study.dataset.items),
-            "interactions": len(study.dataset.interactions),
-            "skipped": len(study.dataset.skipped),
-        },
+        "data": study.facts(),
         "model": {
             "preset": config.model.preset,
             "modalities": _modalities(config, study),

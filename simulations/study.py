@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedrec.config import Config
 from fedrec.console import Reporter
@@ -33,8 +34,8 @@ class Study:
     """What a simulation holds in memory, and no device or server ever does.
 
     ``population``: what training sees.  ``known``: what a device ranks with when it is measured: its training items,
-    while testing also the validation item, which lies before the test item.  ``held_out``: what is to be found.  ``unreadable``: how many notes and photos say
-    nothing to their encoder.
+    while testing also the validation item, which lies before the test item.  ``held_out``: what is to be found.
+    ``unreadable``: how many notes and photos say nothing to their encoder.
     """
 
     dataset: Dataset
@@ -60,7 +61,7 @@ class Study:
         """SHA-256 in hex of all that devices hold: a run may be taken up again over the same study only."""
         found = hashlib.sha256(self.features.digest().encode())
         population = self.population
-        arrays = [population.keys, population.indptr, population.items, population.held_out]
+        arrays: list[NDArray[Any]] = [population.keys, population.indptr, population.items, population.held_out]
         for pieces in (population.notes, population.photos):
             arrays += [] if pieces is None else [pieces.indptr, pieces.values]
         for array in arrays:
@@ -139,7 +140,7 @@ def _contents(pieces: Pieces | None) -> Contents | None:
     return None if pieces is None else Contents(pieces.indptr, pieces.values)
 
 
-def _with_last(histories: Histories, last: np.ndarray[Any, np.dtype[np.int32]]) -> Histories:
+def _with_last(histories: Histories, last: NDArray[np.int32]) -> Histories:
     """Each history with one more item at its end (-1 = none)."""
     having = last >= 0
     items = np.insert(histories.items, histories.indptr[1:][having], last[having])

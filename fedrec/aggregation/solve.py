@@ -66,13 +66,7 @@ def content_kernel(features: Features, weights: Mapping[str, float]) -> NDArray[
     Raises:
         ConfigError: a weight names a modality that the content does not have.
     """
-    unknown = sorted(set(weights) - set(features.values))
-    if unknown or not weights:
-        raise ConfigError(
-            "behaviour.prior_modalities must name modalities of the content",
-            value=unknown or dict(weights),
-            action=f"The content has {', '.join(sorted(features.values))}",
-        )
+    check_prior(features, weights)
     total = np.zeros((len(features.ids), len(features.ids)))
     for name, weight in weights.items():
         values = np.asarray(features.values[name], dtype=np.float64).reshape(len(features.ids), -1)
@@ -80,6 +74,17 @@ def content_kernel(features: Features, weights: Mapping[str, float]) -> NDArray[
         unit = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
         total += weight * (unit @ unit.T)
     return total
+
+
+def check_prior(features: Features, weights: Mapping[str, float]) -> None:
+    """Hold the prior's weights to the content, before anything is asked. Raises ConfigError."""
+    unknown = sorted(set(weights) - set(features.values))
+    if unknown or not weights:
+        raise ConfigError(
+            "behaviour.prior_modalities must name modalities of the content",
+            value=unknown or dict(weights),
+            action=f"The content has {', '.join(sorted(features.values))}",
+        )
 
 
 def _diagonal_from(

@@ -183,6 +183,11 @@ class Ledger:
         self._catch_up()
         return sum(count for spend, count in self._spent.items() if spend.query == query)
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is any release in it."""
+        return len(self._chain) > 1
+
     def has(self, query: str, round: int) -> bool:
         """Whether this round of this query is in the ledger."""
         return any(body["query"] == query and body["round"] == round for body in self._chain.bodies(1))

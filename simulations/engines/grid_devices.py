@@ -68,9 +68,10 @@ def place_devices(study: Study, out: Path, reporter: Reporter) -> tuple[Path, Pa
         StoreError: the directory holds the devices of other data.
     """
     catalogue, stores = out / "catalogue", out / "stores"
-    facts = {"users": len(study.dataset.users), "catalogue": study.features.digest()}
+    users = len(study.dataset.users)
+    facts = {"users": users, "catalogue": study.features.digest(), "study": study.fingerprint()}
     if not (stores / _FACTS).is_file():
-        reporter.stage(f"Writing {facts['users']:,} devices")
+        reporter.stage(f"Writing {users:,} devices")
         if stores.exists():
             _clear(stores)
         save_features(study.features, study.encoders, catalogue)

@@ -41,7 +41,9 @@ def times_a_negative(people: Population, spare: np.ndarray | None = None) -> np.
     Items are told apart by their one feature, which is their place.  ``spare``: an item that a leaking sampler would
     never draw for a user."""
     place = np.arange(ITEMS, dtype=np.float32)[:, None]
-    tables = Tables(Features(tuple(map(str, range(ITEMS))), ("",) * ITEMS, {"text": place}, {"text": np.ones(ITEMS, bool)}))
+    tables = Tables(
+        Features(tuple(map(str, range(ITEMS))), ("",) * ITEMS, {"text": place}, {"text": np.ones(ITEMS, bool)})
+    )
     counted = np.zeros((USERS, ITEMS), np.float32)
     for number in range(1, ROUNDS + 1):
         drawn = pool(0, number, ITEMS, POOL)
