@@ -240,7 +240,7 @@ def with_protocol(config: Config, engine: Engine) -> Config:
     Engine ``cohort`` sends none: it computes the sum that secure aggregation would open, without masks (``none``).
 
     Raises:
-        ConfigError: ``secagg+`` is asked of engine ``cohort``.
+        ConfigError: ``secagg+`` is asked of engine ``cohort``, or of sampled cohorts that are too small for it.
     """
     protocol = config.secure_aggregation.protocol
     if protocol == "auto":
@@ -250,6 +250,13 @@ def with_protocol(config: Config, engine: Engine) -> Config:
             "engine 'cohort' sends no messages that could be masked",
             value=protocol,
             action="Set run.engine=grid, or leave secure_aggregation.protocol out: the sum is the same",
+        )
+    least, asked = config.secure_aggregation.minimum_cohort, config.training.cohort
+    if protocol == "secagg+" and config.training.sampling != "full" and 0 < asked < least:
+        raise ConfigError(
+            f"no device takes part in cohorts of fewer than {least}",
+            value=asked,
+            action="Raise training.cohort, or set secure_aggregation.minimum_cohort and minimum_survivors lower",
         )
     return config.model_copy(
         update={"secure_aggregation": config.secure_aggregation.model_copy(update={"protocol": protocol})}

@@ -41,9 +41,10 @@ def main(grid: Grid, context: Context) -> None:
     try:
         config = with_protocol(with_preset(from_run_config(str(settings["config"]), _APP)), "flower")
         shelf = load_shelf(_directory(settings, "catalogue"))
+        out = _directory(settings, "out")
         devices = _devices(grid, config, settings, shelf.features.digest())
         # What is printed is what `flwr run --stream` shows.
-        federate(config, shelf, devices, _directory(settings, "out"), print)
+        federate(config, shelf, devices, out, print)
     except FedrecError as error:
         _log.error("the run ended: %s", error)
         raise

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
 
+from fedrec.aggregation.key_text import read_key
 from fedrec.errors import ConfigError, ProtocolError
-from fedrec.secagg.identity import ID_BYTES, SIGNATURE_BYTES, DeviceIdentity
+from fedrec.secagg.identity import SIGNATURE_BYTES, DeviceIdentity
 from fedrec.secagg.roster import Roster
-
-_LARGEST_KEY_FILE: Final = 4096
 
 
 def create_roster_key(path: Path) -> DeviceIdentity:
@@ -37,23 +35,10 @@ def load_roster_key(path: Path) -> DeviceIdentity:
     try:
         if os.name == "posix" and path.stat().st_mode & 0o077:
             raise ConfigError("others may read the roster key", value=path.name, action="Run chmod 600 on it")
-        return DeviceIdentity.from_private_bytes(hex_bytes(path))
     except OSError as error:
         action = "Make one with fedrec roster key"
         raise ConfigError(f"cannot read the roster key: {error.strerror}", value=path.name, action=action) from None
-
-
-def hex_bytes(path: Path) -> bytes:
-    """The 32 bytes that a file holds as 64 hex digits. Raises ConfigError where it does not, and OSError."""
-    with path.open("rb") as file:
-        text = file.read(_LARGEST_KEY_FILE)
-    try:
-        found = bytes.fromhex(text.decode("ascii").strip())
-    except ValueError:
-        found = b""
-    if len(found) != ID_BYTES:
-        raise ConfigError("a key file has 64 hex digits", value=path.name, action="Give the file that fedrec wrote")
-    return found
+    return DeviceIdentity.from_private_bytes(read_key(path))
 
 
 def read_identities(path: Path) -> list[bytes]:

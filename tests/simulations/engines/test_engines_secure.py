@@ -94,9 +94,7 @@ def test_a_run_with_masks_releases_what_the_cohort_releases(federation_study: St
             np.testing.assert_allclose(ours.opened.vector, theirs.opened.vector, rtol=0, atol=atol)
     assert first.model is not None
     assert second.model is not None
-    np.testing.assert_allclose(
-        parameters.flatten(second.model), parameters.flatten(first.model), rtol=0, atol=1e-4
-    )
+    np.testing.assert_allclose(parameters.flatten(second.model), parameters.flatten(first.model), rtol=0, atol=1e-4)
     np.testing.assert_allclose(second.behaviour.popularity, first.behaviour.popularity, rtol=1e-6, atol=ROUNDING)
     assert second.spends == first.spends
 
