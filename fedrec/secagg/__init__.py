@@ -1,4 +1,5 @@
-"""Secure aggregation: how contributions are written as whole numbers so that sums are exact.
+"""Secure aggregation (SecAgg+): the server opens sums, never a device's contribution.
 
-Nothing here knows what a vector means.  `ring` turns bounded real vectors into numbers of a ring and back.
+Pure state machines over bytes and arrays, for a device (`device`) and for the server (`server`), and the pieces they are
+made of; ``docs/secure-aggregation.md`` has the protocol, what it guarantees and what it does not.
 """

@@ -16,8 +16,8 @@ from fedrec.errors import SumError
 from fedrec.secagg.ring import MOST_BITS
 
 _WORD = 64
-# Elements handled at a time: enough to keep numpy's loops long, few enough to stay in the processor's cache.
-_CHUNK = 1 << 17
+# Elements handled at a time: enough to keep numpy's loops long, few enough that temporary arrays are used again.
+_CHUNK = 1 << 15
 
 
 def packed_bytes(n: int, bits: int) -> int:
@@ -38,18 +38,20 @@ def pack(elements: NDArray[Any], bits: int) -> bytes:
         raise SumError("unsigned elements are packed", value=(elements.shape, str(elements.dtype)))
     if elements.size and int(elements.max()) >> bits:
         raise SumError(f"an element does not fit {bits} bits", action="Reduce it modulo 2^bits before")
-    length = packed_bytes(len(elements), bits)
     paired, width = _plan(bits)
     group, words = _group(width)
-    merged_n = (len(elements) + paired - 1) // paired
-    groups = (merged_n + group - 1) // group
-    out = np.zeros((groups, words), dtype="<u8")
-    step = max(1, _CHUNK // (group * paired))
-    for start in range(0, groups, step):
-        part = out[start : start + step]
-        taken = elements[start * group * paired : (start + step) * group * paired]
-        _into_words(_merge(taken, bits, paired, len(part) * group).reshape(-1, group), width, part)
-    return out.tobytes()[:length]
+    taken = group * paired
+    whole, rest = divmod(len(elements), taken)
+    out = np.zeros((whole + (rest > 0), words), dtype="<u8")
+    step = max(1, _CHUNK // taken)
+    for start in range(0, whole, step):
+        end = min(start + step, whole)
+        _into_words(_merge(elements[start * taken : end * taken], bits, paired), width, out[start:end])
+    if rest:
+        last = np.zeros(taken, dtype=elements.dtype)
+        last[:rest] = elements[whole * taken :]
+        _into_words(_merge(last, bits, paired), width, out[whole:])
+    return out.view(np.uint8).reshape(-1)[: packed_bytes(len(elements), bits)].tobytes()
 
 
 def unpack(data: bytes, n: int, bits: int) -> NDArray[Any]:
@@ -90,13 +92,12 @@ def _group(width: int) -> tuple[int, int]:
     return _WORD // common, width // common
 
 
-def _merge(elements: NDArray[Any], bits: int, paired: int, n: int) -> NDArray[np.uint64]:
-    merged = elements.astype(np.uint64)
-    if len(merged) < n * paired:
-        merged = np.concatenate([merged, np.zeros(n * paired - len(merged), dtype=np.uint64)])
-    while paired > 1:
-        merged = merged[0::2] | (merged[1::2] << np.uint64(bits))
-        bits, paired = 2 * bits, paired // 2
+def _merge(elements: NDArray[Any], bits: int, paired: int) -> NDArray[np.uint64]:
+    merged = elements[0::paired].astype(np.uint64)
+    for at in range(1, paired):
+        part = elements[at::paired].astype(np.uint64)
+        part <<= np.uint64(at * bits)
+        merged |= part
     return merged
 
 
@@ -108,13 +109,14 @@ def _separate(merged: NDArray[np.uint64], bits: int, paired: int, out: NDArray[A
 
 def _into_words(numbers: NDArray[np.uint64], width: int, out: NDArray[np.uint64]) -> None:
     # Turned round, so that the numbers of one place in every group lie side by side.
-    columns = np.ascontiguousarray(numbers.T)
+    columns = np.ascontiguousarray(numbers.reshape(len(out), -1).T)
     words = np.zeros((out.shape[1], out.shape[0]), dtype=np.uint64)
     for at, column in enumerate(columns):
         word, shift = divmod(at * width, _WORD)
-        words[word] |= column << np.uint64(shift)
         if shift + width > _WORD:
             words[word + 1] |= column >> np.uint64(_WORD - shift)
+        column <<= np.uint64(shift)
+        words[word] |= column
     out[:] = words.T
 
 

@@ -20,13 +20,15 @@ from fedrec.secagg.ring import Ring
 
 KEY_BYTES = 32
 BLOCK_BYTES = 1 << 17
+_ZEROS = memoryview(bytes(BLOCK_BYTES))
 _KEYS_AT_ONCE = 64
+_WORTH_A_THREAD = 1 << 22  # bytes of key stream: a millisecond's work
 
-Words = NDArray[np.uint32] | NDArray[np.uint64]
+Words = NDArray[np.unsignedinteger[Any]]
 SignedKey = tuple[bytes, int]
 
 
-def word_type(ring: Ring) -> type[np.uint32] | type[np.uint64]:
+def word_type(ring: Ring) -> type[np.unsignedinteger[Any]]:
     """The array type that a ring's masked elements are kept in: uint32 up to 32 bits, uint64 beyond."""
     return np.uint32 if ring.bits <= 32 else np.uint64
 
@@ -38,14 +40,14 @@ def add_masks(total: Words, keys: Sequence[SignedKey], ring: Ring, workers: int 
         total: one-dimensional, contiguous, of `word_type(ring)`; any values, all below 2^bits afterwards.
         keys: 32-byte keys, each with sign +1 or -1.  The one neighbour adds what the other subtracts.
         ring: which ring.
-        workers: threads; a vector of the same size is allocated for each but the first.
+        workers: most threads; a vector of the same size is allocated for each but the first.
 
     Raises:
         SumError: the vector's form, a key or a sign is not as above.
     """
     _check(total, keys, ring)
-    workers = max(1, min(workers, len(keys)))
-    if workers == 1:
+    workers = min(workers, len(keys), len(keys) * total.nbytes // _WORTH_A_THREAD)
+    if workers <= 1:
         _add(total, keys)
     else:
         parts = [total] + [np.zeros_like(total) for _ in range(workers - 1)]
@@ -58,16 +60,15 @@ def add_masks(total: Words, keys: Sequence[SignedKey], ring: Ring, workers: int 
     np.bitwise_and(total, total.dtype.type(ring.modulus - 1), out=total)
 
 
-def _add(total: NDArray[Any], keys: Sequence[SignedKey]) -> None:
-    zeros = memoryview(bytes(BLOCK_BYTES))
-    stream = bytearray(BLOCK_BYTES)
+def _add(total: Words, keys: Sequence[SignedKey]) -> None:
+    stream = bytearray(min(BLOCK_BYTES, max(total.nbytes, total.itemsize)))
     words = np.frombuffer(stream, dtype=total.dtype.newbyteorder("<"))
     for first in range(0, len(keys), _KEYS_AT_ONCE):
         streams = [(_encryptor(key), np.add if sign > 0 else np.subtract) for key, sign in keys[first:][:_KEYS_AT_ONCE]]
         for start in range(0, len(total), len(words)):
             # One block of the total takes every key's mask before the next block's turn: it never leaves the cache.
             part = total[start : start + len(words)]
-            still, fresh = zeros[: part.nbytes], words[: len(part)]
+            still, fresh = _ZEROS[: part.nbytes], words[: len(part)]
             for encryptor, apply in streams:
                 encryptor.update_into(still, stream)
                 apply(part, fresh, out=part)
@@ -77,7 +78,7 @@ def _encryptor(key: bytes) -> CipherContext:
     return Cipher(algorithms.AES256(key), modes.CTR(bytes(16))).encryptor()
 
 
-def _check(total: NDArray[Any], keys: Sequence[SignedKey], ring: Ring) -> None:
+def _check(total: Words, keys: Sequence[SignedKey], ring: Ring) -> None:
     if total.ndim != 1 or total.dtype != word_type(ring) or not total.flags.c_contiguous:
         wanted = f"one dimension of {word_type(ring).__name__}"
         raise SumError(f"masks are added to {wanted}", value=(total.shape, str(total.dtype)))

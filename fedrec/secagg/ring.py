@@ -20,6 +20,7 @@ MOST_BITS = 62
 # A clipped float32 vector may pass its bound by rounding; encode() lets this much through, and for_sum() has room
 # for twice as much, so that its own division cannot eat the room.
 SLACK = 2.0**-17
+_CHUNK = 1 << 14  # elements encoded at a time, so that temporary arrays stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,16 @@ class Ring:
             raise SumError("a contribution holds a number that is not finite", action="Mend the computation of it")
         if limit is not None and not largest <= limit * (1 + SLACK):
             raise SumError("a contribution's element is beyond its bound", action=f"Clip it to {limit:g} before")
-        steps = vector / np.float64(resolution)
-        np.rint(steps, out=steps)
-        if vector.size and not (steps.max() < self.modulus // 2 and steps.min() >= -(self.modulus // 2)):
+        # Rounding keeps order, so the steps' extremes are the extremes' steps.
+        extremes = np.rint(np.array([vector.min(), vector.max()]) / np.float64(resolution)) if vector.size else ()
+        if not all(-(self.modulus // 2) <= step < self.modulus // 2 for step in extremes):
             raise SumError("a contribution's element does not fit the ring", action="Clip it, or widen the ring")
-        return steps.astype(np.int64).view(np.uint64) & self._mask
+        elements = np.empty(len(vector), dtype=np.uint64)
+        for start in range(0, len(vector), _CHUNK):
+            steps = vector[start : start + _CHUNK] / np.float64(resolution)
+            np.rint(steps, out=steps)
+            np.bitwise_and(steps.astype(np.int64).view(np.uint64), self._mask, out=elements[start : start + _CHUNK])
+        return elements
 
     def add(
         self, a: NDArray[np.uint64], b: NDArray[np.uint64], *, out: NDArray[np.uint64] | None = None

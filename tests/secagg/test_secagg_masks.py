@@ -61,8 +61,9 @@ def test_both_neighbours_masks_cancel(bits: int, n: int, signs: list[int], worke
     assert np.array_equal(masked, mine)
 
 
-def test_blocks_and_threads_do_not_show() -> None:
+def test_blocks_and_threads_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several blocks, more keys than are held open at once, any number of threads: the same bytes."""
+    monkeypatch.setattr(masks, "_WORTH_A_THREAD", 1)
     ring = Ring(20)
     n = BLOCK_BYTES // 4 * 2 + 123
     keys = [(a_key(at), 1 if at % 2 else -1) for at in range(67)]

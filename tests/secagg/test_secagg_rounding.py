@@ -148,9 +148,12 @@ def test_rotated_lengths(length: int, padded: int) -> None:
 
 @pytest.mark.parametrize("bad", [np.array([math.nan]), np.array([math.inf]), np.zeros((2, 2)), np.array([1, 2])])
 def test_bad_vectors_are_refused(bad: Any) -> None:
-    for use in (lambda: stochastic_round(bad, 1.0, KEY), lambda: rotate(bad, KEY), lambda: unrotate(bad, KEY, 1)):
-        with pytest.raises(SumError):
-            use()
+    with pytest.raises(SumError):
+        stochastic_round(bad, 1.0, KEY)
+    with pytest.raises(SumError):
+        rotate(bad, KEY)
+    with pytest.raises(SumError):
+        unrotate(bad, KEY, 1)
 
 
 def test_absurd_arguments_are_refused() -> None:

@@ -1,0 +1,42 @@
+"""What the server's side of a round says of itself: where it stands, what it turned down, what it opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.secagg.errors import Reason
+
+
+class Phase(IntEnum):
+    """Which exchange is open."""
+
+    ADVERTISE = 1
+    SHARE = 2
+    MASK = 3
+    UNMASK = 4
+    CLOSED = 5
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A message that was turned down. ``device``: who signed it, or `None` where that is not proved."""
+
+    phase: Phase
+    reason: Reason
+    device: bytes | None
+
+
+@dataclass(frozen=True)
+class OpenedSum:
+    """``total``: uint64 ring elements [length]; whose vectors are in it; and the holders of shares that did not fit.
+
+    ``suspects`` are hints, not proofs: a share may also have been dealt wrongly.
+    """
+
+    total: NDArray[np.uint64]
+    survivors: tuple[bytes, ...]
+    suspects: tuple[bytes, ...]

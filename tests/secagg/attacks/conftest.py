@@ -1,0 +1,1 @@
+"""Makes ``malice`` importable from the tests of this folder."""

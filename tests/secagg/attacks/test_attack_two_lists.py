@@ -1,0 +1,186 @@
+"""A server that tells different devices different things about who survived.
+
+Each test carries the attack through to a device's bare vector with one defence switched off, and shows with the
+defence on that the secrets it needs cannot be opened.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from malice import Ledger, harvest, no_gates, spread
+from pytest import MonkeyPatch
+from secagg_cases import NOBODY, World
+
+from fedrec.secagg import keys
+from fedrec.secagg.errors import Reason, RefusedError
+from fedrec.secagg.floors import Floors
+from fedrec.secagg.masks import add_masks, word_type
+from fedrec.secagg.messages import Inbox, Unmask
+from fedrec.secagg.parameters import Assumptions, Parameters, guarantee, least_sum
+from fedrec.secagg.shamir import combine
+
+DEGREE = 10
+FLOORS = Floors(cohort=20, survivors=15, assumptions=NOBODY)
+
+
+def _masked(count: int, threshold: int) -> Ledger:
+    world = World.of(count, floors=FLOORS, parameters=lambda size: Parameters(DEGREE, threshold))
+    inboxes = world.share(world.advertise())
+    ledger = Ledger(world)
+    ledger.collect(inboxes)
+    return ledger
+
+
+def _half_and_half(ledger: Ledger, target: int) -> dict[int, set[int]]:
+    """Half of the target's neighbours hear that it survived, half that it dropped out."""
+    everybody = set(range(len(ledger.world.devices)))
+    deaf = set(ledger.records.neighbours[target][: DEGREE // 2])
+    return {at: everybody - {target} if at in deaf else everybody for at in everybody}
+
+
+def test_off_a_threshold_of_half_lets_both_secrets_of_a_device_be_opened(monkeypatch: MonkeyPatch) -> None:
+    monkeypatch.setattr(Floors, "check_cohort", lambda self, size, degree, threshold: None)
+    ledger, target = _masked(24, threshold=5), 3
+    own, lost = harvest(ledger, _half_and_half(ledger, target), gates=True)
+    own_seed, seed = combine(own[target], 5), combine(lost[target], 5)
+    private, public = keys.mask_pair(seed)
+    view = ledger.masked[target].view
+    bare = ledger.strip(target, ledger.vector(target), own_seed, {})
+    # The target's own mask key gives all its pairwise masks.
+    ring = ledger.world.agreed.ring
+    total = bare.astype(word_type(ring))
+    signed = [
+        (keys.mask_key(private, public, ledger.records.mask_keys[near], view), -keys.sign(target, near))
+        for near in ledger.records.neighbours[target]
+    ]
+    add_masks(total, signed, ring)
+    np.testing.assert_array_equal(total, ledger.world.vectors[target])
+
+
+def test_on_a_device_refuses_such_a_threshold_and_a_higher_one_opens_at_most_one_secret() -> None:
+    with pytest.raises(RefusedError) as caught:
+        _masked(24, threshold=5)
+    assert caught.value.reason is Reason.WEAK_PARAMETERS
+    ledger, target = _masked(24, threshold=6), 3
+    own, lost = harvest(ledger, _half_and_half(ledger, target), gates=True)
+    assert min(len(own[target]), len(lost[target])) < 6
+    # However the ten neighbours are divided, there are not six on both sides.
+    assert not [split for split in range(DEGREE + 1) if split >= 6 and DEGREE - split >= 6]
+
+
+def _isolate(ledger: Ledger, target: int, threshold: int) -> dict[int, set[int]]:
+    """Every neighbour of the target hears that it survived, as the target did; *its* neighbours hear it did not."""
+    everybody = set(range(len(ledger.world.devices)))
+    near = ledger.records.neighbours
+    around = near[target]
+    wanted = {at: list(near[at]) for at in around}
+    dropped = spread(wanted, threshold, capacity=DEGREE - threshold)
+    return {at: everybody - dropped.get(at, set()) for at in everybody}
+
+
+def test_off_without_gates_a_device_is_cut_off_from_all_its_neighbours(monkeypatch: MonkeyPatch) -> None:
+    """The threshold is above half, every list passes every floor, and still one bare vector comes out."""
+    no_gates(monkeypatch)
+    ledger = _masked(40, threshold=6)
+    target = 11
+    own, lost = harvest(ledger, _isolate(ledger, target, 6), gates=False)
+    seeds = {at: combine(lost[at], 6) for at in ledger.records.neighbours[target]}
+    bare = ledger.strip(target, ledger.vector(target), combine(own[target], 6), seeds)
+    np.testing.assert_array_equal(bare, ledger.world.vectors[target])
+
+
+def test_on_with_gates_the_same_lists_open_nothing_of_the_target() -> None:
+    ledger = _masked(40, threshold=6)
+    target = 11
+    own, lost = harvest(ledger, _isolate(ledger, target, 6), gates=True)
+    assert len(own.get(target, {})) < 6
+    # And no device has both: its own answer readable, and its mask key opened.
+    opened = {at for at, shares in lost.items() if len(shares) >= 6}
+    assert not opened & {at for at, shares in own.items() if len(shares) >= 6}
+
+
+def _two_views(monkeypatch: MonkeyPatch | None) -> bool:
+    """One device masks as if a neighbour had never shared; does that neighbour still give a share of its own mask?"""
+    world = World.of(9)
+    cohorts = world.advertise()
+    inboxes = world.share(cohorts)
+    ledger = Ledger(world)
+    target, left_out = 0, 8
+    if monkeypatch is not None:
+        monkeypatch.setattr(keys, "same", lambda a, b: True)
+    read = Inbox.from_bytes(inboxes[target], 9)
+    slot = ledger.records.neighbours[target].index(left_out)
+    boxes = tuple(box for at, box in enumerate(read.boxes) if at != slot)
+    inboxes[target] = replace(read, sharers=read.sharers - {left_out}, boxes=boxes).to_bytes()
+    ledger.collect({at: message for at, message in inboxes.items() if at != target})
+    world.rounds[target].mask(inboxes[target], world.vectors[target])
+    ledger.masked[target] = ledger.masked[left_out]
+    answer = world.rounds[left_out].unmask(ledger.survivors(left_out, range(9)))
+    theirs = ledger.records.neighbours[left_out].index(target)
+    return theirs in Unmask.from_bytes(answer, 8).slots
+
+
+def test_on_and_off_nobody_vouches_for_a_device_that_masked_under_another_view(monkeypatch: MonkeyPatch) -> None:
+    assert not _two_views(None)
+    assert _two_views(monkeypatch)
+
+
+@pytest.mark.parametrize(("size", "degree", "threshold"), [(9, 4, 3), (12, 4, 3), (13, 6, 4), (14, 6, 5), (8, 7, 4)])
+def test_no_two_sums_can_be_opened_and_each_is_large(size: int, degree: int, threshold: int) -> None:
+    """The claim behind `two_lists` and `least_sum`, for every set of devices there is.
+
+    A set can be opened only if each of its members has at least ``threshold`` others of it as neighbours: those that
+    give the shares of its own mask have open gates, so their mask keys stay closed, so they must be in the sum.
+    """
+    near = _ring(size, degree)
+    sets = np.arange(1, 1 << size, dtype=np.int64)
+    good = np.ones(len(sets), dtype=bool)
+    for at in range(size):
+        count = sum((sets >> other) & 1 for other in near[at])
+        good &= ((sets >> at) & 1 == 0) | (count >= threshold)
+    openable = sets[good]
+    assert len(openable)
+    smallest = min(int(found).bit_count() for found in openable)
+    assert smallest >= least_sum(size, degree, threshold)
+    # Any two of them share a device: no device is in two disjoint sums, and there are none to subtract.
+    assert not any(((openable & small) == 0).any() for small in openable if int(small).bit_count() <= size // 2)
+
+
+@pytest.mark.parametrize(("size", "degree", "threshold", "corrupt"), [(12, 6, 5, 1), (12, 6, 5, 2), (11, 4, 4, 1)])
+def test_the_same_with_colluding_neighbours(size: int, degree: int, threshold: int, corrupt: int) -> None:
+    """Corrupt devices give both kinds of shares; wherever no half neighbourhood has threshold - degree / 2 of them."""
+    near = _ring(size, degree)
+    half, tried = degree // 2, 0
+    for bad in itertools.combinations(range(size), corrupt):
+        windows = [sum((first + step) % size in bad for step in range(half)) for first in range(size)]
+        if max(windows) >= threshold - half:
+            continue
+        tried += 1
+        sets = np.array([found for found in range(1, 1 << size) if not any(found >> at & 1 for at in bad)])
+        good = np.ones(len(sets), dtype=bool)
+        for at in range(size):
+            count = sum((sets >> other) & 1 for other in near[at]) + sum(other in bad for other in near[at])
+            good &= ((sets >> at) & 1 == 0) | (count >= threshold)
+        openable = sets[good]
+        assert not any(((openable & small) == 0).any() for small in openable if int(small).bit_count() <= size // 2)
+        most = max(sum(other in bad for other in near[at]) for at in range(size))
+        assert min(int(found).bit_count() for found in openable) >= least_sum(size, degree, threshold, most)
+    assert tried
+
+
+def _ring(size: int, degree: int) -> list[list[int]]:
+    if degree == size - 1:
+        return [[other for other in range(size) if other != at] for at in range(size)]
+    return [[(at + step) % size for step in range(-degree // 2, degree // 2 + 1) if step] for at in range(size)]
+
+
+def test_what_the_default_parameters_give_against_two_lists() -> None:
+    """No colluding device: nothing can happen at all.  A tenth of them: no promise, it takes more neighbours."""
+    alone = guarantee(1000, 52, 28, Assumptions())
+    assert alone.two_lists == float("inf")
+    assert guarantee(1000, 52, 28, Assumptions(colluding=0.1)).two_lists == 0
+    assert guarantee(1000, 132, 97, Assumptions(colluding=0.1)).two_lists >= 40
