@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check clean
+.PHONY: help setup demo test deploy-check check clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fedrec needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
@@ -23,6 +23,11 @@ demo: $(STAMP) ## generate the shop, train privately, print quality and ten reco
 
 test: $(STAMP) ## run the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+deploy-check: $(STAMP) ## a SuperLink and three SuperNodes with TLS and keys: train with secure aggregation, then rank
+	rm -rf out/deploy-check
+	mkdir -p out/deploy-check
+	$(BIN)/python -m simulations.deploy.check out/deploy-check
 
 check: $(STAMP) ## lint, types and import rules
 	$(BIN)/ruff check .

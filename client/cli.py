@@ -1,5 +1,5 @@
 """The device's commands: ``recommend`` ranks offline from a release and the device's own store; ``personalise`` trains
-the private part of the model, which stays in that store."""
+the private part of the model, which stays in that store; ``device identity`` says who the device is."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ def register(app: typer.Typer) -> None:
     """Add this shell's commands to ``fedrec``."""
     app.command("recommend")(recommend)
     app.command("personalise")(personalise)
+    device = typer.Typer(help="Set a device up.", no_args_is_help=True)
+    device.command("identity")(identity)
+    app.add_typer(device, name="device")
 
 
 def recommend(
@@ -56,3 +59,29 @@ def personalise(
         print_json({"users": users})
     else:
         say(f"{users} private vector{'s' if users != 1 else ''} kept in {store}")
+
+
+def identity(
+    store: Annotated[Path, typer.Option(help="The device's event store.")],
+    roster_key: Annotated[
+        Path | None, typer.Option(help="A file with the public roster key: believe the rosters that it signs.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Print the public identity of the device, for its line in the roster; it is made at the first call.
+
+    The secret part stays in the store. A device is told once whose rosters it believes, and no server can change that.
+    """
+    from client.trust import identity_of, trust_roster_key
+    from fedrec.aggregation.key_text import read_key
+    from fedrec.events.store import EventStore
+
+    key = None if roster_key is None else read_key(roster_key)
+    with EventStore.open(store) as opened, opened.transaction():
+        public = identity_of(opened).public.hex()
+        if key is not None:
+            trust_roster_key(opened, key)
+    if as_json:
+        print_json({"identity": public, "roster_key": None if key is None else key.hex()})
+    else:
+        say(public)

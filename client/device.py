@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from client.agreement import check_agreed, claim
 from client.collect import Collected, Reading, collect
 from client.respond import Respondent
 from fedrec.aggregation.question import Question
 from fedrec.aggregation.wire import Envelope
-from fedrec.config import Config, from_run_config
+from fedrec.config import Config, from_run_config, with_protocol
 from fedrec.content.features import load_features
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.events.store import EventStore
@@ -40,6 +41,15 @@ class Knowledge:
     notes: Reading | None
     photos: Reading | None
 
+    def check_catalogue(self, digest: str) -> None:
+        """Raise ProtocolError where a question is about another catalogue than the device's."""
+        if digest != self.catalogue:
+            raise ProtocolError(
+                "the question is about another catalogue than this device has",
+                value=digest,
+                action="Give the device the run's catalogue",
+            )
+
 
 class Device:
     """One device.
@@ -47,11 +57,13 @@ class Device:
     Args:
         knowledge: of the process.
         store: path of its event store; opened for each question, so that a device that is cut off holds nothing open.
+        roster: a file with the signed roster, for secure aggregation.
     """
 
-    def __init__(self, knowledge: Knowledge, store: Path) -> None:
+    def __init__(self, knowledge: Knowledge, store: Path, roster: Path | None = None) -> None:
         self.knowledge = knowledge
         self.store = store
+        self.roster = roster
 
     def answer(self, asked: Envelope, run: str) -> bytes:
         """The encoded contribution of this device's users to a sum; of a device without any, zeros.
@@ -61,31 +73,42 @@ class Device:
             run: identifies the run; each question of it is answered once.
 
         Raises:
-            ProtocolError: the question is none that this device agreed to, or was answered before.
+            ProtocolError: the question is none that this device agreed to, or was answered before; or the device's
+                settings ask for secure aggregation, and then nothing leaves it unmasked.
             StoreError: the store is missing or damaged.
             SumError: the contribution is not within the agreed bound, which is a defect.
         """
         known, question = self.knowledge, asked.question
-        if asked.catalogue != known.catalogue:
-            raise ProtocolError(
-                "the question is about another catalogue than this device has",
-                value=asked.catalogue,
-                action="Give the device the run's catalogue",
-            )
+        if known.config.secure_aggregation.protocol != "none":
+            raise ProtocolError("this device sends masked contributions only", value=question.query)
+        known.check_catalogue(asked.catalogue)
         check_agreed(known.config, question, len(known.index))
         with EventStore.open(self.store) as store:
             claim(store, run, asked.session, question)
-            collected = collect(store, known.index, notes=known.notes, photos=known.photos)
+            collected = self._collected(store)
+        return question.sum.encode(*self._contribution(question, collected))
+
+    def elements(self, store: EventStore, question: Question) -> NDArray[np.uint64]:
+        """The contribution as ring elements, which must not leave the device unmasked; uint64 [question.sum.length].
+
+        Raises as `answer` does, but does not look at what was agreed or answered: the caller has.
+        """
+        return question.sum.elements(*self._contribution(question, self._collected(store)))
+
+    def _collected(self, store: EventStore) -> Collected:
+        known = self.knowledge
+        collected = collect(store, known.index, notes=known.notes, photos=known.photos)
         if collected.unknown:
             _log.info("%d events are about items that the catalogue does not know", collected.unknown)
-        return self._share(question, collected)
+        return collected
 
-    def _share(self, question: Question, collected: Collected) -> bytes:
+    def _contribution(self, question: Question, collected: Collected) -> tuple[NDArray[np.float64], int]:
+        """The vector, and of how many rows it is."""
         population = collected.population
         if not len(population):
-            return question.sum.encode(np.zeros(question.sum.length))
-        vector = self.knowledge.respondent.answer(question, population)
-        return question.sum.encode(vector, self.knowledge.respondent.rows(question, population))
+            return np.zeros(question.sum.length), 1
+        respondent = self.knowledge.respondent
+        return respondent.answer(question, population), respondent.rows(question, population)
 
 
 def device_of(run_config: Mapping[str, Any], node_config: Mapping[str, Any]) -> Device:
@@ -93,7 +116,8 @@ def device_of(run_config: Mapping[str, Any], node_config: Mapping[str, Any]) -> 
 
     A key of ``node_config``, which is the device's own, goes before the same key of ``run_config``: ``config`` (see
     `from_run_config`), ``catalogue`` (directory made by `save_features`), and either ``store`` (a path) or, in
-    simulations, ``stores`` (a directory) with ``partition-id``.
+    simulations, ``stores`` (a directory) with ``partition-id``.  ``roster``: a file, for secure aggregation; the key
+    that it must be signed with is in the store.
 
     Raises:
         ConfigError: a key is missing. ContentError: the catalogue cannot be read.
@@ -102,7 +126,8 @@ def device_of(run_config: Mapping[str, Any], node_config: Mapping[str, Any]) -> 
     catalogue = str(chosen.get("catalogue", ""))
     if not catalogue:
         raise ConfigError("a device needs to know its catalogue", action="Set catalogue to a directory of features")
-    return Device(_knowledge(str(chosen.get("config", "")), catalogue), _store(chosen))
+    roster = Path(str(chosen["roster"])) if chosen.get("roster") else None
+    return Device(_knowledge(str(chosen.get("config", "")), catalogue), _store(chosen), roster)
 
 
 def _store(chosen: Mapping[str, Any]) -> Path:
@@ -116,7 +141,8 @@ def _store(chosen: Mapping[str, Any]) -> Path:
 # Reading a catalogue takes longer than most answers, and a simulated node is a call in a process that has had others.
 @lru_cache(maxsize=2)
 def _knowledge(config_text: str, catalogue: str) -> Knowledge:
-    config = with_preset(from_run_config(config_text, _APP))
+    # A device is always reached by messages, whatever engine the settings were written for.
+    config = with_protocol(with_preset(from_run_config(config_text, _APP)), "flower")
     features, encoders = load_features(Path(catalogue))
     return Knowledge(
         config=config,

@@ -23,6 +23,7 @@ Fusion = Literal["mean", "weighted", "concat-mlp", "gated", "attention"]
 Loss = Literal["sampled-softmax", "bpr", "bce", "mse"]
 QueryName = Literal["popularity", "cooccurrence", "training", "metrics"]
 GradSample = Literal["auto", "hooks", "ghost", "functional"]
+Protocol = Literal["auto", "none", "secagg+"]
 
 
 class Settings(BaseModel):
@@ -162,10 +163,37 @@ class PrivacySettings(Settings):
 
 
 class SecureAggregationSettings(Settings):
-    """How sums are opened. ``none``: the server sees each contribution, and every output says so."""
+    """How sums are opened. ``none``: the server sees each contribution, and every output says so. ``secagg+``: it sees
+    masked vectors only, and opens sums over many. ``auto``: see `with_protocol`.
 
-    protocol: Literal["none"] = "none"
+    What devices insist on: ``minimum_cohort`` and ``minimum_survivors``; neighbours and threshold that hold to
+    2^-``security`` if ``corrupt``, ``dropout`` and ``colluding`` are the shares of devices that they say;
+    ``rounds_a_day``; ``attempts`` at one round.  ``neighbours`` and ``threshold`` are chosen by the cohort's size where
+    they are 0; whatever is set, devices refuse what does not hold.
+    """
+
+    protocol: Protocol = "auto"
     resolution_bits: int = Field(default=20, ge=8, le=40, description="bits below the row bound")
+    minimum_cohort: int = Field(default=20, ge=2, le=2**20)
+    minimum_survivors: int = Field(default=15, ge=2, le=2**20)
+    neighbours: int = Field(default=0, ge=0, le=2**20)
+    threshold: int = Field(default=0, ge=0, le=2**20)
+    corrupt: float = Field(default=0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    colluding: float = Field(default=0.0, ge=0, lt=1)
+    security: float = Field(default=40.0, gt=0, le=256, description="bits")
+    rounds_a_day: int = Field(default=1000, ge=1)
+    attempts: int = Field(default=3, ge=1, le=255)
+
+    @model_validator(mode="after")
+    def _floors_fit(self) -> SecureAggregationSettings:
+        if self.minimum_survivors > self.minimum_cohort:
+            raise ValueError("secure_aggregation.minimum_survivors is above minimum_cohort")
+        if bool(self.neighbours) != bool(self.threshold) or self.threshold > self.neighbours:
+            raise ValueError("secure_aggregation.neighbours and threshold are set together, the threshold no higher")
+        if self.corrupt + self.dropout >= 1:
+            raise ValueError("secure_aggregation.corrupt and dropout are shares that leave somebody")
+        return self
 
 
 class EvaluationSettings(Settings):
@@ -204,6 +232,35 @@ class Config(Settings):
         if self.privacy.epsilon is not None and self.behaviour.cooccurrence and self.behaviour.normalise != 1:
             raise ValueError("behaviour.normalise must be 1 with privacy.epsilon: else one user moves the sum far")
         return self
+
+
+def with_protocol(config: Config, engine: Engine) -> Config:
+    """Settle ``secure_aggregation.protocol`` where it is ``auto``: ``secagg+`` in every engine that sends messages.
+
+    Engine ``cohort`` sends none: it computes the sum that secure aggregation would open, without masks (``none``).
+
+    Raises:
+        ConfigError: ``secagg+`` is asked of engine ``cohort``, or of sampled cohorts that are too small for it.
+    """
+    protocol = config.secure_aggregation.protocol
+    if protocol == "auto":
+        protocol = "none" if engine == "cohort" else "secagg+"
+    elif protocol == "secagg+" and engine == "cohort":
+        raise ConfigError(
+            "engine 'cohort' sends no messages that could be masked",
+            value=protocol,
+            action="Set run.engine=grid, or leave secure_aggregation.protocol out: the sum is the same",
+        )
+    least, asked = config.secure_aggregation.minimum_cohort, config.training.cohort
+    if protocol == "secagg+" and config.training.sampling != "full" and 0 < asked < least:
+        raise ConfigError(
+            f"no device takes part in cohorts of fewer than {least}",
+            value=asked,
+            action="Raise training.cohort, or set secure_aggregation.minimum_cohort and minimum_survivors lower",
+        )
+    return config.model_copy(
+        update={"secure_aggregation": config.secure_aggregation.model_copy(update={"protocol": protocol})}
+    )
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Config:

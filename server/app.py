@@ -5,7 +5,8 @@ Its run-config keys, all declared in ``pyproject.toml`` with their defaults, sin
 ``config``: settings, see `fedrec.config.from_run_config`.  ``catalogue``: directory of features (`save_features`).
 ``out``: directory of what the run leaves.  ``devices``: wait until so many nodes are there (0 = one).  ``wait``: for so
 many seconds at most.  ``users``: how many users stand behind the nodes (0 = one each).  ``patience``: seconds after
-which a device that was asked counts as silent.
+which a device that was asked counts as silent.  ``roster``: a file that `fedrec roster sign` wrote, needed for secure
+aggregation.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from typing import Any, Final
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from fedrec.config import from_run_config
+from fedrec.config import Config, from_run_config, with_protocol
 from fedrec.errors import ConfigError, FedrecError
 from fedrec.model.presets import with_preset
 from server.federate import federate, load_shelf
 from server.flower_devices import FlowerDevices
+from server.roster_files import read_roster
+from server.secure_devices import SecureDevices
 
 _log = logging.getLogger(__name__)
 _APP: Final = Path(__file__).resolve().parent.parent
@@ -36,20 +39,32 @@ def main(grid: Grid, context: Context) -> None:
     """Conduct one run. A FedrecError ends it, with its text in the run's log."""
     settings = context.run_config
     try:
-        config = with_preset(from_run_config(str(settings["config"]), _APP))
+        config = with_protocol(with_preset(from_run_config(str(settings["config"]), _APP)), "flower")
         shelf = load_shelf(_directory(settings, "catalogue"))
-        devices = FlowerDevices(
-            grid,
-            wait_for(grid, int(settings["devices"]), float(settings["wait"])),
-            catalogue=shelf.features.digest(),
-            users=int(settings["users"]),
-            patience=float(settings["patience"]),
-        )
+        out = _directory(settings, "out")
+        devices = _devices(grid, config, settings, shelf.features.digest())
         # What is printed is what `flwr run --stream` shows.
-        federate(config, shelf, devices, _directory(settings, "out"), print)
+        federate(config, shelf, devices, out, print)
     except FedrecError as error:
         _log.error("the run ended: %s", error)
         raise
+
+
+def _devices(grid: Grid, config: Config, settings: Mapping[str, Any], catalogue: str) -> FlowerDevices:
+    secure = config.secure_aggregation
+    nodes = wait_for(grid, int(settings["devices"]), float(settings["wait"]))
+    users, patience = int(settings["users"]), float(settings["patience"])
+    if secure.protocol == "none":
+        return FlowerDevices(grid, nodes, catalogue=catalogue, users=users, patience=patience)
+    if not settings["roster"]:
+        raise ConfigError(
+            "secure aggregation needs a roster of the devices",
+            action="Make one with fedrec roster sign, and start with --run-config 'roster=\"FILE\"'",
+        )
+    roster = read_roster(Path(str(settings["roster"])))
+    return SecureDevices(
+        grid, nodes, catalogue=catalogue, roster=roster, settings=secure, users=users, patience=patience
+    )
 
 
 def wait_for(grid: Grid, count: int, seconds: float, *, pause: float = 1.0) -> list[int]:

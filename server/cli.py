@@ -1,4 +1,5 @@
-"""The publisher's commands: ``release key`` makes a signing key, ``release verify`` checks a release."""
+"""The publisher's commands: ``release key`` makes a signing key, ``release verify`` checks a release, ``roster`` lists
+devices."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import typer
 
 from fedrec.console import print_json, say
 from fedrec.errors import ReleaseError
+from server import roster_commands
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -19,6 +21,7 @@ def register(app: typer.Typer) -> None:
     release.command("key")(key)
     release.command("verify")(verify)
     app.add_typer(release, name="release")
+    roster_commands.register(app)
 
 
 def key(

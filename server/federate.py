@@ -23,7 +23,7 @@ from fedrec.release.bundle import write_release
 from fedrec.release.keys import create_key, load_key
 from server.plan import delta_of
 from server.publish import contents_of
-from server.run import Devices, Outcome, Run, Step
+from server.run import Devices, Outcome, Run, Step, bytes_up_each
 from server.state import ServerState
 
 EVENTS, RECORD, RELEASE = "events.jsonl", "server.json", "model"
@@ -117,7 +117,7 @@ def _line(step: Step, tally: Mapping[str, int]) -> dict[str, Any]:
         "asked": step.cohort,
         "devices": step.opened.devices,
         "left_out": {reason: count for reason, count in tally.items() if count and reason != "sum"},
-        "bytes_up_per_device": step.question.sum.bytes_up,
+        "bytes_up_per_device": bytes_up_each(step.question, step.opened),
         "epsilon_spent": step.epsilon_spent,
     }
 

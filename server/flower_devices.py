@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import islice
-from typing import Final
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.app import Message
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from fedrec.aggregation.private_sum import PrivateSum
 from fedrec.aggregation.question import Question
-from fedrec.aggregation.wire import ACTION, ARRAYS, FIELDS, REFUSED, Envelope, Part, read_share
+from fedrec.aggregation.wire import ACTION, REFUSED, Envelope, read_share
 from fedrec.errors import ConfigError, ProtocolError, SumError
+from server.post import Post, read, write
 from server.run import Opened
 
 _log = logging.getLogger(__name__)
-_RAW: Final = "fedrec.raw"
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 3.0
 
 
 class FlowerDevices:
@@ -57,11 +53,10 @@ class FlowerDevices:
         if not nodes or 0 < users < len(nodes):
             raise ConfigError("a run needs nodes, and a user for each at least", value=(len(nodes), users))
         self.grid = grid
+        self.post = Post(grid, patience, window)
         self.nodes = sorted(nodes)
         self.catalogue = catalogue
         self.session = secrets.token_hex(16)
-        self.patience = patience
-        self.window = window
         self.tally: Counter[str] = Counter()
         self._users = users or len(self.nodes)
 
@@ -85,7 +80,7 @@ class FlowerDevices:
         """
         self.tally = Counter()
         total: NDArray[np.uint64] | None = None
-        for reply in self._replies(question, cohort):
+        for reply in self.post.replies(self._questions(question, cohort)):
             outcome, total = _taken(reply, question.sum, total)
             self.tally[outcome] += 1
         survivors = self.tally["sum"]
@@ -101,36 +96,22 @@ class FlowerDevices:
             )
         return Opened(question.sum.open(total), survivors, question.sum.bytes_up * survivors)
 
-    def _replies(self, question: Question, cohort: Sequence[int]) -> Iterator[Message]:
-        """One reply at most to each question, as they come in."""
-        questions = self._questions(question, cohort)
-        waiting: dict[str, float] = {}
-        pause = _SHORTEST_PAUSE
-        while True:
-            fresh = list(islice(questions, self.window - len(waiting)))
-            if fresh:
-                until = time.monotonic() + self.patience
-                waiting |= {name: until for name in self.grid.push_messages(fresh) if name}
-            elif not waiting:
-                return
-            pause = min(2 * pause, _LONGEST_PAUSE)
-            for reply in self.grid.pull_messages(list(waiting)):
-                if waiting.pop(reply.metadata.reply_to_message_id, None) is not None:
-                    pause = _SHORTEST_PAUSE
-                    yield reply
-            now = time.monotonic()
-            waiting = {name: until for name, until in waiting.items() if until > now}
-            if waiting and pause > _SHORTEST_PAUSE:
-                time.sleep(pause)
-
     def _questions(self, question: Question, cohort: Sequence[int]) -> Iterator[Message]:
         """The same content for every device of the cohort."""
         asked = Envelope(question, self.session, self.catalogue)
-        arrays = {name: Array(part.dtype, part.shape, _RAW, part.data) for name, part in asked.parts().items()}
-        content = RecordDict({FIELDS: ConfigRecord({**asked.fields()}), ARRAYS: ArrayRecord(arrays)})
-        group = f"{question.query} {question.round}"
+        content = write(asked.fields(), asked.parts())
         for place in cohort:
-            yield Message(content, self.nodes[place], f"query.{ACTION}", ttl=self.patience, group_id=group)
+            yield self.post.message(content, self.nodes[place], ACTION, group_of(question))
+
+
+def group_of(question: Question) -> str:
+    """What messages about a question are filed under."""
+    return f"{question.query} {question.round}"
+
+
+def no_answer(reply: Message) -> str:
+    """What a reply without content is counted as."""
+    return "refused" if reply.has_error() and reply.error.code == REFUSED[0] else "failed"
 
 
 def _taken(
@@ -138,17 +119,9 @@ def _taken(
 ) -> tuple[str, NDArray[np.uint64] | None]:
     """Add a reply's share to the running total, or say why it is left out."""
     if not reply.has_content():
-        return ("refused" if reply.has_error() and reply.error.code == REFUSED[0] else "failed"), total
+        return no_answer(reply), total
     try:
-        return "sum", agreed.add(total, _share(reply.content, agreed))
+        return "sum", agreed.add(total, read_share(*read(reply.content), agreed))
     except (ProtocolError, SumError) as error:
         _log.warning("a malformed answer is left out: %s", error)
         return "malformed", total
-
-
-def _share(content: RecordDict, agreed: PrivateSum) -> bytes:
-    fields, arrays = content.get(FIELDS), content.get(ARRAYS)
-    if set(content) != {FIELDS, ARRAYS} or not isinstance(fields, ConfigRecord) or not isinstance(arrays, ArrayRecord):
-        raise ProtocolError("an answer's records are not the agreed ones")
-    parts = {name: Part(array.dtype, tuple(array.shape), array.data) for name, array in arrays.items()}
-    return read_share(fields, parts, agreed)

@@ -39,11 +39,16 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Opened:
-    """An opened private sum, before noise. ``devices``: survivors. ``bytes_up``: contributions' size in all."""
+    """An opened private sum, before noise. ``devices``: survivors. ``bytes_up``: what they sent for it, in all."""
 
     vector: NDArray[np.float64]
     devices: int
     bytes_up: int
+
+
+def bytes_up_each(question: Question, opened: Opened) -> int:
+    """What one device sent for a sum, in bytes; of a sum over nobody, what its contribution alone would take."""
+    return -(-opened.bytes_up // opened.devices) if opened.devices else question.sum.bytes_up
 
 
 class Devices(Protocol):

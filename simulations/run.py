@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import torch
 
-from fedrec.config import Config
+from fedrec.config import Config, with_protocol
 from fedrec.console import Reporter, jsonable
 from fedrec.content.registry import encoder_to_bytes
 from fedrec.errors import ConfigError
@@ -26,7 +26,7 @@ from fedrec.release.keys import SigningKey, create_key, load_key
 from fedrec.training.learner import Update
 from server.plan import delta_of
 from server.publish import contents_of
-from server.run import Devices, Outcome, Run, Step
+from server.run import Devices, Outcome, Run, Step, bytes_up_each
 from server.state import ServerState
 from simulations.engines.cohort import CohortDevices
 from simulations.measure import baselines_of, newcomers_of, quality_of, scorer_of
@@ -58,6 +58,7 @@ def simulate(config: Config, data: Path, out: Path, *, reporter: Reporter) -> di
     started = time.perf_counter()
     config = with_preset(config)
     check_engine(config)
+    config = with_protocol(config, config.run.engine)
     config = config.model_copy(update={"run": config.run.model_copy(update={"reproducible": True})})
     if config.speed.threads:
         torch.set_num_threads(config.speed.threads)
@@ -133,7 +134,7 @@ class Diary:
             "seconds": round(step.seconds, 4),
             "devices": opened.devices,
             "asked": step.cohort,
-            "bytes_up_per_device": question.sum.bytes_up,
+            "bytes_up_per_device": bytes_up_each(question, opened),
             "epsilon_spent": step.epsilon_spent,
             "loss": update.loss / update.rows if update and update.rows else None,
             "clipped": update.clipped / update.rows if update and update.rows else None,
@@ -204,6 +205,7 @@ def _facts(config: Config, study: Study, outcome: Outcome, diary: Diary, privacy
         "privacy": dict(privacy),
         "secure_aggregation": {
             "protocol": config.secure_aggregation.protocol,
+            "note": _note(config),
             "cohort": asked[-1]["asked"] if asked else None,
             "survivors": asked[-1]["devices"] if asked else None,
             "bytes_up_per_device_round": asked[-1]["bytes_up_per_device"] if asked else None,
@@ -213,6 +215,12 @@ def _facts(config: Config, study: Study, outcome: Outcome, diary: Diary, privacy
         "stopped": outcome.stopped,
         "cost": None,
     }
+
+
+def _note(config: Config) -> str | None:
+    if config.run.engine == "cohort":
+        return "engine cohort computes the sum that secure aggregation would open, without messages or masks"
+    return None
 
 
 def _modalities(config: Config, study: Study) -> list[str]:

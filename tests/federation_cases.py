@@ -34,6 +34,7 @@ SETTINGS: Mapping[str, Any] = {
         "epsilon": EPSILON,
         "shares": {"popularity": 0.1, "cooccurrence": 0.4, "training": 0.4, "metrics": 0.1},
     },
+    "secure_aggregation": {"protocol": "none"},
     "evaluation": {"private_metrics": True},
     "speed": {"threads": 1},
 }

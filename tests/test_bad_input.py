@@ -37,7 +37,9 @@ def data(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 def simulate(data: Path, *settings: str, out: str = "out") -> tuple[str | Path, ...]:
-    words = [word for setting in settings for word in ("--set", setting)]
+    # So few devices that none of them would take part with the floors that are set by default.
+    few = ("secure_aggregation.minimum_cohort=3", "secure_aggregation.minimum_survivors=3")
+    words = [word for setting in (*few, *settings) for word in ("--set", setting)]
     return ("simulate", data.parent / "run.toml", "--data", data, "--out", data.parent / out, *words)
 
 

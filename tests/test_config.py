@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedrec.config import Config, Settings, from_run_config, from_tree, load
+from fedrec.config import Config, Engine, Settings, from_run_config, from_tree, load, with_protocol
 from fedrec.errors import ConfigError
 
 
@@ -241,3 +241,36 @@ def test_whatever_is_accepted_comes_back_the_same(tree: dict[str, Any]) -> None:
     for name, section in tree.items():
         written = config.model_dump()[name]
         assert all(written[key] == value for key, value in section.items() if not isinstance(value, list | dict))
+
+
+@pytest.mark.parametrize(("engine", "protocol"), [("cohort", "none"), ("grid", "secagg+"), ("flower", "secagg+")])
+def test_sums_are_masked_wherever_messages_are_sent(engine: Engine, protocol: str) -> None:
+    config = from_tree({})
+    assert config.secure_aggregation.protocol == "auto"
+    settled = with_protocol(config, engine)
+    assert settled.secure_aggregation.protocol == protocol
+    assert with_protocol(settled, engine) == settled
+
+
+def test_secure_aggregation_that_cannot_be_is_refused() -> None:
+    secure = from_tree({"secure_aggregation": {"protocol": "secagg+"}})
+    with pytest.raises(ConfigError, match="cohort"):
+        with_protocol(secure, "cohort")
+    sampled = from_tree({"training": {"sampling": "poisson", "cohort": 6}})
+    with pytest.raises(ConfigError, match="fewer than 20"):
+        with_protocol(sampled, "grid")
+    assert with_protocol(sampled, "cohort").secure_aggregation.protocol == "none"
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"minimum_cohort": 5, "minimum_survivors": 6},
+        {"neighbours": 10},
+        {"neighbours": 10, "threshold": 11},
+        {"corrupt": 0.5, "dropout": 0.5},
+    ],
+)
+def test_floors_that_contradict_each_other_are_refused(tree: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        from_tree({"secure_aggregation": tree})

@@ -79,8 +79,12 @@ class PrivateSum:
         Raises:
             SumError: wrong length, a value that is not finite, more rows than agreed, or a norm beyond the bound.
         """
+        return self.ring.pack(self.elements(vector, rows))
+
+    def elements(self, vector: NDArray[np.float64], rows: int = 1) -> NDArray[np.uint64]:
+        """A contribution of ``rows`` rows as ring elements, which masks are added to. Raises SumError as `encode`."""
         self._check(vector, rows)
-        return self.ring.pack(self.ring.encode(vector, self.resolution))
+        return self.ring.encode(vector, self.resolution)
 
     def add(self, total: NDArray[np.uint64] | None, share: bytes) -> NDArray[np.uint64]:
         """Add an encoded contribution to a running total (None = nothing yet). Raises SumError on a malformed one."""

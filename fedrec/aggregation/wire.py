@@ -7,6 +7,7 @@ bytes with a type out of a short list, so reading one parses nothing and allocat
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,6 +79,15 @@ class Envelope:
         """The arrays, in a fixed order."""
         return {name: Part.of(array) for name, array in sorted(self.question.arrays.items())}
 
+    def digest(self) -> bytes:
+        """SHA-256 (32 bytes) of all that is asked, fields and arrays: what a secure sum is bound to."""
+        digest = hashlib.sha256(b"fedrec question")
+        for name, text in sorted(self.fields().items()):
+            _absorb(digest, name.encode(), text.encode("utf-8", "surrogatepass"))
+        for name, part in self.parts().items():
+            _absorb(digest, name.encode(), part.dtype.encode(), repr(part.shape).encode(), part.data)
+        return digest.digest()
+
     @classmethod
     def read(cls, fields: Mapping[str, Any], parts: Mapping[str, Part]) -> Envelope:
         """The inverse, strict. Raises ProtocolError for anything that `fields` and `parts` would not have written."""
@@ -89,6 +99,11 @@ class Envelope:
         except SumError as error:
             raise ProtocolError(f"a question's sum makes no sense: {error.what}", value=error.value) from None
         return cls(question, fields["session"], fields["catalogue"])
+
+
+def _absorb(digest: hashlib._Hash, *pieces: bytes) -> None:
+    for piece in pieces:
+        digest.update(len(piece).to_bytes(8, "little") + piece)
 
 
 def answer_fields() -> dict[str, str | int]:

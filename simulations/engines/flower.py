@@ -44,9 +44,9 @@ def run_flower(
         ProtocolError: the SuperLink does not come up, or the run does not end in time.
     """
     simulation = f"num-supernodes={devices} client-resources-num-cpus=1 init-args-num-cpus={cpus}"
-    chosen = " ".join(f"{key}={_toml(value)}" for key, value in run_config.items())
+    chosen = " ".join(f"{key}={toml_value(value)}" for key, value in run_config.items())
     with superlink(home) as environment:
-        command = [_command("flwr"), "run", str(app), _LINK, "--stream"]
+        command = [command_of("flwr"), "run", str(app), _LINK, "--stream"]
         try:
             done = subprocess.run(
                 [*command, "--run-config", chosen, "--federation-config", simulation],
@@ -71,11 +71,11 @@ def superlink(home: Path) -> Iterator[dict[str, str]]:
         ConfigError: Flower's commands are not installed. ProtocolError: it does not come up.
     """
     home.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = free_port()
     link = f'address = "127.0.0.1:{port}"\ninsecure = true\n'
     (home / "config.toml").write_text(f'[superlink]\ndefault = "{_LINK}"\n\n[superlink.{_LINK}]\n{link}')
-    environment = _environment(home)
-    command = [_command("flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess"]
+    environment = environment_of(home)
+    command = [command_of("flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess"]
     with (home / "superlink.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port), "--disable-runtime-dependency-installation"],
@@ -88,10 +88,11 @@ def superlink(home: Path) -> Iterator[dict[str, str]]:
         _await_start(process, port, home)
         yield environment
     finally:
-        _stop(process, home)
+        stop_all(process, home)
 
 
-def _environment(home: Path) -> dict[str, str]:
+def environment_of(home: Path) -> dict[str, str]:
+    """The environment in which Flower keeps all it writes in ``home``, and loads nothing from anywhere."""
     ours = {
         "FLWR_HOME": str(home),
         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
@@ -114,7 +115,7 @@ def _await_start(process: subprocess.Popen[bytes], port: int, home: Path) -> Non
     raise ProtocolError("Flower's SuperLink did not come up", action=f"Look into {home / 'superlink.log'}")
 
 
-def _stop(process: subprocess.Popen[bytes], home: Path) -> None:
+def stop_all(process: subprocess.Popen[bytes], home: Path) -> None:
     """Ask the SuperLink to end, which ends what it started; whatever is left with our home is ended by its id."""
     process.terminate()
     try:
@@ -141,7 +142,8 @@ def processes_of(home: Path) -> list[int]:
     return [number for number in found if number != os.getpid()]
 
 
-def _command(name: str) -> str:
+def command_of(name: str) -> str:
+    """Path of one of Flower's commands. Raises ConfigError where it is not installed."""
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
@@ -149,7 +151,8 @@ def _command(name: str) -> str:
     return found
 
 
-def _toml(value: str | int | float) -> str:
+def toml_value(value: str | int | float) -> str:
+    """A value as the command line takes it. Raises ConfigError for a text that cannot be quoted."""
     if not isinstance(value, str):
         return str(value)
     quote = next((mark for mark in "'\"" if mark not in value), None)
@@ -158,7 +161,8 @@ def _toml(value: str | int | float) -> str:
     return f"{quote}{value}{quote}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on just now."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

@@ -12,20 +12,24 @@ from typing import Final
 from flwr.app import Context, RecordDict
 
 from client.app import app
-from fedrec.config import Config
+from fedrec.aggregation.secure_wire import PROTOCOL
+from fedrec.config import Config, with_protocol
 from fedrec.console import Reporter
 from fedrec.content.features import save_features
 from fedrec.errors import StoreError
 from fedrec.events.stores import write_stores
 from server.flower_devices import FlowerDevices
+from server.roster_files import read_roster
+from server.secure_devices import SecureDevices
+from simulations.engines.enlist import ROSTER, enlist
 from simulations.engines.grid import InProcessGrid, Spy
 from simulations.study import Study
 
 _FACTS: Final = "devices.json"
 
 
-class GridDevices(FlowerDevices):
-    """Devices behind a grid, as a simulation wants them."""
+class _Opaque:
+    """What a simulation asks of its devices beyond what a server may."""
 
     @property
     def last_update(self) -> None:
@@ -33,14 +37,22 @@ class GridDevices(FlowerDevices):
         return None
 
 
+class GridDevices(_Opaque, FlowerDevices):
+    """Devices behind a grid, as a simulation wants them."""
+
+
+class SecureGridDevices(_Opaque, SecureDevices):
+    """The same, masked."""
+
+
 @contextmanager
 def grid_devices(
     config: Config, study: Study, out: Path, reporter: Reporter, *, spy: Spy | None = None
-) -> Iterator[GridDevices]:
+) -> Iterator[GridDevices | SecureGridDevices]:
     """The devices of a study, one a user, in the order of its users.
 
     Args:
-        config: the settings, which every device accepts.
+        config: the settings, which every device accepts; ``auto`` means secure aggregation here.
         study: the data.
         out: where ``catalogue`` and ``stores`` go. Those of an earlier call for the same data are used again.
         reporter: is told how many stores are written.
@@ -48,9 +60,14 @@ def grid_devices(
 
     Raises:
         StoreError: the directory holds the devices of other data.
+        ConfigError: secure aggregation is asked of too few devices.
     """
+    config = with_protocol(config, "grid")
+    secure = config.secure_aggregation.protocol == PROTOCOL
     catalogue, stores = place_devices(study, out, reporter)
     run_config = {"config": config.model_dump_json(), "catalogue": str(catalogue), "stores": str(stores)}
+    if secure:
+        run_config["roster"] = str(enlist(stores))
     run = secrets.randbits(63)
     count = len(study.dataset.users)
     contexts = {
@@ -58,7 +75,12 @@ def grid_devices(
         for place in range(count)
     }
     with InProcessGrid(app, contexts, run_id=run, spy=spy) as grid:
-        yield GridDevices(grid, grid.get_node_ids(), catalogue=study.features.digest())
+        nodes, digest = grid.get_node_ids(), study.features.digest()
+        if secure:
+            roster = read_roster(stores / ROSTER)
+            yield SecureGridDevices(grid, nodes, catalogue=digest, roster=roster, settings=config.secure_aggregation)
+        else:
+            yield GridDevices(grid, nodes, catalogue=digest)
 
 
 def place_devices(study: Study, out: Path, reporter: Reporter) -> tuple[Path, Path]:

@@ -31,10 +31,10 @@ def test_a_superlink_ends_with_its_context(tmp_path: Path, monkeypatch: pytest.M
     [("plain", "'plain'"), ('{"a": 1}', "'{\"a\": 1}'"), ("it's", '"it\'s"'), (3, "3"), (0.5, "0.5")],
 )
 def test_a_value_for_the_run_config_is_quoted(value: str | float, written: str) -> None:
-    assert flower._toml(value) == written
+    assert flower.toml_value(value) == written
 
 
 @pytest.mark.parametrize("value", ['it\'s "both"', "two\nlines", "it's a \\"])
 def test_a_value_that_cannot_be_quoted_is_refused(value: str) -> None:
     with pytest.raises(ConfigError):
-        flower._toml(value)
+        flower.toml_value(value)
