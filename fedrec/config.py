@@ -1,8 +1,4 @@
-"""Settings of a run: frozen, validated where they are born, the same fields from TOML, ``--set`` and Flower.
-
-Privacy knobs (`PrivacySettings`, `SecureAggregationSettings`) stand apart from quality knobs and from speed knobs
-(`SpeedSettings`): changing a speed knob never changes a result beyond rounding, nor any claim.
-"""
+"""A run's config: all sections together, the same fields from TOML, ``--set`` and Flower."""
 
 from __future__ import annotations
 
@@ -10,208 +6,61 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from fedrec.errors import ConfigError
+from fedrec.settings import (
+    BehaviourSettings,
+    ContentSettings,
+    Engine,
+    EvaluationSettings,
+    Fusion,
+    GradSample,
+    ImageSettings,
+    Loss,
+    ModelSettings,
+    PrivacySettings,
+    Protocol,
+    QueryName,
+    RunSettings,
+    Sampling,
+    SecureAggregationSettings,
+    Settings,
+    SpeedSettings,
+    TextSettings,
+    TrainingSettings,
+    Unit,
+)
 
-Engine = Literal["cohort", "grid", "flower"]
-Unit = Literal["user", "example"]
-Sampling = Literal["full", "poisson", "fixed"]
-Fusion = Literal["mean", "weighted", "concat-mlp", "gated", "attention"]
-Loss = Literal["sampled-softmax", "bpr", "bce", "mse"]
-QueryName = Literal["popularity", "cooccurrence", "training", "metrics"]
-GradSample = Literal["auto", "hooks", "ghost", "functional"]
-Protocol = Literal["auto", "none", "secagg+"]
-
-
-class Settings(BaseModel):
-    """Frozen; an unknown key is an error, so a typing slip never silently changes a run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class RunSettings(Settings):
-    """Which run this is. ``seed`` fixes everything but secrets. ``reproducible``: noise and sampling are derived from
-    the seed too, so that a run can be repeated; for simulations only, since it protects from nobody who knows the seed.
-    """
-
-    name: str = "run"
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    engine: Engine = "cohort"
-    reproducible: bool = False
-
-
-class TextSettings(Settings):
-    """How text becomes features. ``lsa``: trained tokenizer, TF-IDF, truncated SVD. ``minilm``: frozen
-    all-MiniLM-L6-v2 (extra ``pretrained``). ``tokens``: token ids for an encoder trained from scratch."""
-
-    encoder: Literal["lsa", "minilm", "tokens"] = "lsa"
-    dimension: int = Field(default=64, ge=2, le=1024)
-    vocabulary: int = Field(default=4096, ge=64, le=65536)
-    length: int = Field(default=48, ge=4, le=512, description="tokens kept of a text, for encoder 'tokens'")
-
-
-class ImageSettings(Settings):
-    """How a picture becomes features. ``statistics``: colour and edge statistics. ``pixels``: a small RGB array for
-    an encoder trained from scratch. Others are frozen backbones."""
-
-    encoder: Literal["statistics", "pixels", "efficientnet-lite0", "resnet18", "mobilenet-v3-small"] = "statistics"
-    dimension: int = Field(default=48, ge=2, le=2048)
-    size: int = Field(default=64, ge=16, le=512, description="side in pixels after resizing")
-
-
-class ContentSettings(Settings):
-    """Which modalities of an item are used, and how each is encoded."""
-
-    modalities: tuple[Literal["text", "image", "attributes"], ...] = ("text", "image", "attributes")
-    text: TextSettings = TextSettings()
-    image: ImageSettings = ImageSettings()
-
-    @model_validator(mode="after")
-    def _distinct(self) -> ContentSettings:
-        if len(set(self.modalities)) != len(self.modalities):
-            raise ValueError("content.modalities names a modality twice")
-        return self
-
-
-class ModelSettings(Settings):
-    """The shared two-tower model. ``adapter`` adds a private vector per user that never leaves the device."""
-
-    preset: str = "fedrec"
-    tower: bool = Field(default=True, description="train the content tower at all")
-    dimension: int = Field(default=32, ge=2, le=512)
-    fusion: Fusion = "weighted"
-    text_encoder: Literal["head", "gru", "textcnn"] = "head"
-    image_encoder: Literal["head", "cnn"] = "head"
-    history: int = Field(default=64, ge=1, le=1024, description="events of a user that the user tower reads")
-    notes: bool = False
-    photos: bool = False
-    adapter: bool = False
-    warm_start: float | None = Field(
-        default=0.5,
-        ge=0,
-        le=1,
-        description="evenness of the heads fitted to public content before training; null = random",
-    )
-
-
-class BehaviourSettings(Settings):
-    """What collaboration adds through one-shot private sums: item popularity and item co-occurrence.
-
-    ``items``: the most popular items that take part in co-occurrence (0 = all). ``ridge``: EASE's lambda.
-    ``prior``: weight of the content kernel added to the co-occurrence before it is solved; ``prior_modalities``: the
-    weight of each modality in that kernel. ``weight``: share of the behaviour score in the final score, 0 to 1.
-    ``popularity_weight``: weight of log popularity, added to the final score.
-    """
-
-    popularity: bool = True
-    cooccurrence: bool = True
-    items: int = Field(default=0, ge=0)
-    rank: int = Field(default=0, ge=0, description="largest rank kept (0 = no limit)")
-    ridge: float = Field(default=10.0, gt=0)
-    normalise: float = Field(default=1.0, ge=0, le=1, description="each user adds x x^T / |x|^normalise")
-    prior: float = Field(default=0.0, ge=0)
-    prior_modalities: dict[str, float] = Field(default_factory=dict)
-    weight: float = Field(default=0.5, ge=0, le=1)
-    popularity_weight: float = Field(default=0.0, ge=0)
-
-
-class TrainingSettings(Settings):
-    """Rounds of model updates. ``cohort`` is the (expected) number of devices a round; 0 = all of them."""
-
-    rounds: int = Field(default=20, ge=0)
-    cohort: int = Field(default=0, ge=0)
-    sampling: Sampling = "full"
-    positives: int = Field(default=8, ge=1, le=512)
-    negatives: int = Field(default=128, ge=1, le=4096, description="size of the pool that every device gets")
-    loss: Loss = "sampled-softmax"
-    temperature: float = Field(default=0.1, gt=0)
-    optimiser: Literal["sgd", "momentum", "adam"] = "adam"
-    learning_rate: float = Field(default=0.01, gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    examples: int = Field(default=16, ge=1, le=1024, description="rows a user's events are split into, unit 'example'")
-    personal_steps: int = Field(default=0, ge=0, description="on-device steps on the private parameters")
-
-
-def _default_shares() -> dict[QueryName, float]:
-    return {"popularity": 0.1, "cooccurrence": 0.5, "training": 0.35, "metrics": 0.05}
-
-
-class PrivacySettings(Settings):
-    """What is promised, to whom, and how the budget is split.
-
-    ``epsilon`` null means a run without noise, which claims nothing. ``delta`` null means N^-1.1, N the number of
-    privacy units. ``clip``: L2 bound of one row's model update. ``shares``: what part of the budget, as a part of
-    1/z^2 of a full-participation Gaussian, goes to each kind of query; they are normalised to sum 1.
-    """
-
-    unit: Unit = "user"
-    epsilon: float | None = Field(default=None, gt=0, le=100)
-    delta: float | None = Field(default=None, gt=0, lt=0.1)
-    clip: float = Field(default=1.0, gt=0)
-    noise_place: Literal["server"] = "server"
-    shares: dict[QueryName, float] = Field(default_factory=_default_shares)
-
-    @model_validator(mode="after")
-    def _shares_are_positive(self) -> PrivacySettings:
-        bad = {name: share for name, share in self.shares.items() if not share > 0}
-        if bad or not self.shares:
-            raise ValueError(f"privacy.shares must name at least one query, each with a share above 0, got {bad}")
-        return self
-
-
-class SecureAggregationSettings(Settings):
-    """How sums are opened. ``none``: the server sees each contribution, and every output says so. ``secagg+``: it sees
-    masked vectors only, and opens sums over many. ``auto``: see `with_protocol`.
-
-    What devices insist on: ``minimum_cohort`` and ``minimum_survivors``; neighbours and threshold that hold to
-    2^-``security`` if ``corrupt``, ``dropout`` and ``colluding`` are the shares of devices that they say;
-    ``rounds_a_day``; ``attempts`` at one round.  ``neighbours`` and ``threshold`` are chosen by the cohort's size where
-    they are 0; whatever is set, devices refuse what does not hold.
-    """
-
-    protocol: Protocol = "auto"
-    resolution_bits: int = Field(default=20, ge=8, le=40, description="bits below the row bound")
-    minimum_cohort: int = Field(default=20, ge=2, le=2**20)
-    minimum_survivors: int = Field(default=15, ge=2, le=2**20)
-    neighbours: int = Field(default=0, ge=0, le=2**20)
-    threshold: int = Field(default=0, ge=0, le=2**20)
-    corrupt: float = Field(default=0.1, ge=0, lt=1)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    colluding: float = Field(default=0.0, ge=0, lt=1)
-    security: float = Field(default=40.0, gt=0, le=256, description="bits")
-    rounds_a_day: int = Field(default=1000, ge=1)
-    attempts: int = Field(default=3, ge=1, le=255)
-
-    @model_validator(mode="after")
-    def _floors_fit(self) -> SecureAggregationSettings:
-        if self.minimum_survivors > self.minimum_cohort:
-            raise ValueError("secure_aggregation.minimum_survivors is above minimum_cohort")
-        if bool(self.neighbours) != bool(self.threshold) or self.threshold > self.neighbours:
-            raise ValueError("secure_aggregation.neighbours and threshold are set together, the threshold no higher")
-        if self.corrupt + self.dropout >= 1:
-            raise ValueError("secure_aggregation.corrupt and dropout are shares that leave somebody")
-        return self
-
-
-class EvaluationSettings(Settings):
-    """What is measured. ``every``: a quality point each so many rounds (0 = only at the end). ``split``: ``test``, or
-    ``valid`` while tuning, which scores the validation item and never looks at the test item."""
-
-    every: int = Field(default=5, ge=0)
-    split: Literal["test", "valid"] = "test"
-    users: int = Field(default=0, ge=0, description="at most so many users, the first ones (0 = all)")
-    private_metrics: bool = Field(default=False, description="also ask devices for metrics, as a private sum")
-
-
-class SpeedSettings(Settings):
-    """Knobs that change time and memory, never a result beyond rounding."""
-
-    batch_rows: int = Field(default=64, ge=1, description="so many rows' gradients stay in cache")
-    threads: int = Field(default=0, ge=0, description="torch threads (0 = as torch likes)")
-    grad_sample: GradSample = "auto"
+__all__ = [
+    "BehaviourSettings",
+    "Config",
+    "ContentSettings",
+    "Engine",
+    "EvaluationSettings",
+    "Fusion",
+    "GradSample",
+    "ImageSettings",
+    "Loss",
+    "ModelSettings",
+    "PrivacySettings",
+    "Protocol",
+    "QueryName",
+    "RunSettings",
+    "Sampling",
+    "SecureAggregationSettings",
+    "Settings",
+    "SpeedSettings",
+    "TextSettings",
+    "TrainingSettings",
+    "Unit",
+    "from_run_config",
+    "from_tree",
+    "load",
+    "with_protocol",
+]
 
 
 class Config(Settings):
@@ -345,5 +194,6 @@ def _sentence(error: dict[str, Any]) -> str:
 
 
 def _help_on(tree: Mapping[str, Any]) -> str:
-    unknown = [key for key in tree if key not in Config.model_fields]
-    return f"Sections are {', '.join(Config.model_fields)}" if unknown else "See the field's bounds in fedrec/config.py"
+    if any(key not in Config.model_fields for key in tree):
+        return f"Sections are {', '.join(Config.model_fields)}"
+    return "See the field's bounds in fedrec/settings.py"
