@@ -173,7 +173,8 @@ def _finish(
     run["baselines"] = baselines
     reporter.stage("Writing the release")
     encoders = {name: encoder_to_bytes(encoder) for name, encoder in study.encoders.items()}
-    contents = contents_of(config, study.features, encoders, outcome, privacy, quality=run["quality"], data=run["data"])
+    quality, data = _publishable(config, run, outcome)
+    contents = contents_of(config, study.features, encoders, outcome, privacy, quality=quality, data=data)
     write_release(out / "model", contents, key=_signing_key(out / "release.key"), replace=True)
     run["cost"] = {
         "rounds": config.training.rounds if config.model.tower else 0,
@@ -186,6 +187,20 @@ def _finish(
     people = showcase(study, scorer_of(config, study, outcome.model, outcome.behaviour))
     build_report(out, run, diary.records, people, baselines)
     return run
+
+
+def _publishable(
+    config: Config, run: Mapping[str, Any], outcome: Outcome
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Quality and facts of the data for the model card, which is part of the release.
+
+    What the simulator measured comes from data that no ledger row covers.  So a private release says only what the
+    devices were asked for and paid for, and what everybody knows.
+    """
+    if config.privacy.epsilon is None:
+        return run["quality"], run["data"]
+    asked = {} if outcome.metrics is None else {"private metrics query": dict(outcome.metrics)}
+    return asked, {name: run["data"][name] for name in ("name", "users", "items")}
 
 
 def _facts(config: Config, study: Study, outcome: Outcome, diary: Diary, privacy: Mapping[str, Any]) -> dict[str, Any]:

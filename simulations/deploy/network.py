@@ -12,7 +12,7 @@ from typing import Final
 
 from fedrec.errors import ProtocolError
 from simulations.deploy.credentials import write_certificates, write_node_key
-from simulations.engines.flower import command_of, environment_of, free_port, stop_all, toml_value
+from simulations.engines.flower import command_of, environment_of, free_port, run_command, stop_all, toml_value
 
 _LINK: Final = "fedrec"
 _START_SECONDS: Final = 60.0
@@ -28,19 +28,7 @@ class Network:
 
     def flwr(self, *words: str, seconds: float) -> str:
         """One of Flower's commands; returns what it prints. Raises ProtocolError where it fails or takes too long."""
-        try:
-            done = subprocess.run(
-                [command_of("flwr"), *words],
-                env={**self.environment},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                text=True,
-                timeout=seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise ProtocolError(f"flwr {words[0]} did not end in time", value=f"{seconds:g} s") from None
+        done = run_command([command_of("flwr"), *words], self.environment, seconds=seconds)
         if done.returncode:
             raise ProtocolError(f"flwr {words[0]} failed: {done.stdout[-2000:]}", action=f"Look into {self.home}")
         return done.stdout

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -47,20 +47,33 @@ def run_flower(
     chosen = " ".join(f"{key}={toml_value(value)}" for key, value in run_config.items())
     with superlink(home) as environment:
         command = [command_of("flwr"), "run", str(app), _LINK, "--stream"]
-        try:
-            done = subprocess.run(
-                [*command, "--run-config", chosen, "--federation-config", simulation],
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                text=True,
-                timeout=seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise ProtocolError("the run did not end in time", value=f"{seconds:g} s") from None
-    return done.stdout
+        return run_command(
+            [*command, "--run-config", chosen, "--federation-config", simulation], environment, seconds=seconds
+        ).stdout
+
+
+def run_command(
+    command: Sequence[str], environment: Mapping[str, str], *, seconds: float
+) -> subprocess.CompletedProcess[str]:
+    """Run one of Flower's commands to its end; what it prints, errors too, is in ``stdout``.
+
+    Raises:
+        ProtocolError: it takes longer than ``seconds``.
+    """
+    try:
+        return subprocess.run(
+            command,
+            env={**environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        action = "Allow it more time, or look into what it printed"
+        raise ProtocolError("Flower's command did not end in time", value=f"{seconds:g} s", action=action) from None
 
 
 @contextmanager

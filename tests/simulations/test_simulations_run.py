@@ -71,6 +71,18 @@ def test_one_seed_gives_one_release_and_another_seed_another(finished: Path, sho
     assert released(tmp_path / "other") != released(finished)
 
 
+def test_a_private_release_says_nothing_that_the_ledger_does_not_cover(
+    finished: Path, shop: Path, tmp_path: Path
+) -> None:
+    measured = json.loads((finished / "run.json").read_text())
+    card = (finished / "model" / "MODEL_CARD.md").read_text()
+    assert "not measured" in card
+    assert "loo" not in card
+    assert f"{measured['data']['interactions']}" not in card.replace(",", "")
+    run(tmp_path / "open", shop, config(privacy={"epsilon": None}))
+    assert "loo" in (tmp_path / "open" / "model" / "MODEL_CARD.md").read_text()
+
+
 def test_other_data_or_settings_do_not_go_on_in_a_runs_directory(finished: Path, shop: Path, tmp_path: Path) -> None:
     out = copied(finished, tmp_path)
     changed = Path(shutil.copytree(shop, tmp_path / "changed"))
