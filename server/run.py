@@ -14,11 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec import randomness
 from fedrec.aggregation import cooccurrence, metrics_query, model_update, popularity
 from fedrec.aggregation.behaviour import Behaviour
 from fedrec.aggregation.optimisers import Optimiser
-from fedrec.aggregation.question import Query, Question
+from fedrec.aggregation.question import Question
 from fedrec.aggregation.solve import check_prior, solve
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
@@ -29,7 +28,7 @@ from fedrec.model.recommender import Recommender
 from fedrec.model.warm_start import fit_heads
 from fedrec.privacy.accountant import Spend
 from fedrec.privacy.ledger import Ledger
-from fedrec.privacy.mechanism import GaussianMechanism
+from server.noise import ServerNoise
 from server.plan import rows_of, spends_of
 from server.sampling import Sampler
 from server.state import ServerState
@@ -126,6 +125,7 @@ class Run:
         self.rows = rows_of(config, devices.users)
         self.sampler = Sampler(config, devices.size)
         self.spends = {spend.query: spend for spend in spends_of(config, devices.users)}
+        self.noise = ServerNoise(config, self.spends)
         self.behaviour = Behaviour.empty(len(features.ids))
         self.model = _first_model(config, features)
         self.stopped: str | None = None
@@ -235,22 +235,10 @@ class Run:
         opened = Opened(np.zeros(0), 0, 0)
         if noisy is None or not self.ledger.has(question.query, question.round):
             opened = self.devices.ask(question, cohort)
-            noisy = opened.vector + self._noise(question)
+            noisy = opened.vector + self.noise.of(question)
             self.state.save_pending(name, noisy)
             self._charge(question, devices=len(cohort))
         return _Paid(noisy, question, time.perf_counter() - started, opened, len(cohort))
-
-    def _noise(self, question: Question) -> NDArray[np.float64]:
-        spend = self.spends.get(question.query)
-        if spend is None:
-            return np.zeros(question.sum.length)
-        mechanism = GaussianMechanism(spend.noise_multiplier, question.sum.sensitivity, question.sum.resolution)
-        return mechanism.noise(self._key(question.query, question.round), question.sum.length)
-
-    def _key(self, query: Query, number: int) -> bytes:
-        if self.config.run.reproducible:
-            return randomness.key(self.config.run.seed, "noise", query, number)
-        return randomness.fresh_key()
 
     def _charge(self, question: Question, *, devices: int) -> None:
         agreed = question.sum

@@ -1,0 +1,11 @@
+"""``fedrec privacy``: one command a module of this folder, each with a function ``command``."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to ``fedrec``."""
+    group = typer.Typer(help="Plan, state, verify and attack what a run promises.", no_args_is_help=True)
+    app.add_typer(group, name="privacy")
