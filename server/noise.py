@@ -17,7 +17,7 @@ from fedrec.privacy.mechanism import GaussianMechanism
 class ServerNoise:
     """Fresh Gaussian noise for every sum, as large as the query's spend says; none for a query without a spend."""
 
-    def __init__(self, config: Config, spends: Mapping[str, Spend]) -> None:
+    def __init__(self, config: Config, spends: Mapping[Query, Spend]) -> None:
         self.config, self.spends = config, spends
 
     def of(self, question: Question) -> NDArray[np.float64]:
