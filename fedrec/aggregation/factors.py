@@ -1,0 +1,94 @@
+"""Queries ``directions`` and ``factors``: what items have in common, by private power iteration from public content.
+
+Every user tells where its history lies among r public directions of the catalogue, and adds the outer product of the
+history and that position: one step of power iteration on the users' co-occurrence, whose exact form is Gram times
+directions (Hardt and Price 2014, "The Noisy Power Method", section 2).  Before, what all users share is taken out: the
+popular direction would fill most of each user's bound and says nothing that `popularity` has not said.  The first
+directions are those of the content kernel, so the public catalogue says where to look and no budget is spent on
+finding out.  Each ``directions`` round turns them towards what users do; ``factors`` is the last, with the least noise.
+
+A user's part is x' y'^T with x' (over items) and y' (over directions) of length 1, so its L2 norm is 1 whatever the
+user's history; r directions take r numbers an item instead of one for each other item, and the noise has r columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+BOUND = 1.0
+# Eigenvalues below this part of the largest are noise: dividing by them would blow it up.
+_LEAST_EIGENVALUE = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """What devices project on. ``centre``: [items], length 1, the popular direction that is taken out first.
+    ``vectors``: [items, r], orthogonal columns, each as long as its say in a user's position."""
+
+    centre: Floats
+    vectors: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What one round found. ``factors``: [items, k] with factors factors^T an estimate, up to scale, of the centred
+    co-occurrence."""
+
+    factors: Floats
+
+
+def first(mass: Floats, popularity: Floats, content: Floats, rank: int, whitening: float) -> Directions:
+    """The directions before anybody was asked: the strongest of the content kernel D^1/2 S D^1/2.
+
+    Args:
+        mass: [items], above 0, the diagonal D.
+        popularity: [items], zero or above, not all zero.
+        content: [items, w] with S = content content^T.
+        rank: r, at most as many as the kernel has.
+        whitening: 0 to 1; the say of a direction is its eigenvalue to the power of minus this.
+    """
+    centre = centre_of(popularity)
+    kernel = np.sqrt(mass)[:, None] * content
+    return _directions(centre, kernel - np.outer(centre, centre @ kernel), rank, whitening)
+
+
+def following(centre: Floats, found: Found, rank: int, whitening: float) -> Directions:
+    """The directions of the next round: the strongest of what the last one found."""
+    return _directions(centre, found.factors, rank, whitening)
+
+
+def read(opened: Floats, asked: Directions, mass: Floats, sigma: float) -> Found:
+    """Denoise an opened sum [items * r] and complete it to factors; uses public facts and the noisy sum only.
+
+    In the sum's principal axes an item's entry is taken as normal with a variance in proportion to its mass, and
+    shrunk to its posterior mean given noise of ``sigma``: rare items, whose entries are noise, go to zero and keep what
+    content says.  Then Nystroem's method completes A = G U to G = A (U^T A)^-1 A^T.
+    """
+    noisy = opened.reshape(asked.vectors.shape)
+    _, _, axes = np.linalg.svd(noisy, full_matrices=False)
+    turned = noisy @ axes.T
+    weight = (mass / mass.mean())[:, None]
+    signal = np.maximum(((turned**2 - sigma**2) * weight).sum(axis=0) / (weight**2).sum(), 1e-9)
+    shrunk = (turned * (signal * weight / (signal * weight + sigma**2))) @ axes
+    inner = asked.vectors.T @ shrunk
+    values, vectors = np.linalg.eigh((inner + inner.T) / 2)
+    kept = values > _LEAST_EIGENVALUE * values.max(initial=0.0)
+    return Found(shrunk @ (vectors[:, kept] / np.sqrt(values[kept])))
+
+
+def centre_of(popularity: Floats) -> Floats:
+    """The popular direction, of length 1; all zeros where nothing is popular."""
+    norm = float(np.linalg.norm(popularity))
+    return popularity / norm if norm > 0 else np.zeros_like(popularity)
+
+
+def _directions(centre: Floats, spanning: Floats, rank: int, whitening: float) -> Directions:
+    left, singular, _ = np.linalg.svd(spanning, full_matrices=False)
+    kept = singular[:rank] > 1e-9 * singular[0] if len(singular) else np.zeros(0, bool)
+    values = singular[: len(kept)][kept] ** 2
+    say = (values / values[0]) ** -whitening if len(values) else values
+    return Directions(centre, left[:, : len(kept)][:, kept] * say)
