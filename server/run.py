@@ -28,6 +28,7 @@ from fedrec.model.recommender import Recommender
 from fedrec.model.warm_start import fit_heads
 from fedrec.privacy.accountant import Spend
 from fedrec.privacy.ledger import Ledger
+from server.cohort_floor import check_sampled_cohorts
 from server.given_up import GIVEN_UP, GivenUpError
 from server.noise import ServerNoise
 from server.plan import rows_of, spends_of
@@ -141,6 +142,7 @@ class Run:
     ) -> None:
         self.config, self.features, self.devices = config, features, devices
         self.ledger, self.state, self.observe = ledger, state, observe
+        check_sampled_cohorts(config, devices.size)
         self.rows = rows_of(config, devices.users)
         self.sampler = Sampler(config, devices.size)
         self.spends = {spend.query: spend for spend in spends_of(config, devices.users)}
