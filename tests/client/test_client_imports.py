@@ -23,7 +23,8 @@ from fedrec.aggregation.wire import Envelope
 config, catalogue, store, roster = sys.argv[1:]
 device = device_of({"config": config, "catalogue": catalogue}, {"store": store, "roster": roster})
 question = popularity.ask(len(device.knowledge.index), 24, 20)
-print(len(SecureDevice(device).advertise("run", Invitation(Envelope(question, "s" * 32, device.knowledge.catalogue), 0))))
+asked = Envelope(question, "s" * 32, device.knowledge.catalogue)
+print(len(SecureDevice(device).advertise("run", Invitation(asked, 0))))
 print(*sorted(HEAVY & set(sys.modules)))
 """
 
