@@ -30,10 +30,13 @@ class Reader:
 
     def take(self, length: int) -> bytes:
         """The next ``length`` bytes."""
-        if length < 0 or self._at + length > len(self._data):
-            raise malformed(f"{self._what} is cut off", f"{len(self._data)} bytes")
-        self._at += length
+        self._pass(length)
         return self._data[self._at - length : self._at]
+
+    def part(self, length: int) -> memoryview:
+        """The same without a copy."""
+        self._pass(length)
+        return memoryview(self._data)[self._at - length : self._at]
 
     def number(self, width: int) -> int:
         """A big-endian whole number of ``width`` bytes."""
@@ -52,6 +55,11 @@ class Reader:
         """What `write_bitmap` wrote, as the set of its members (see `read_bitmap`)."""
         size = self.number(4)
         return read_bitmap(self.take((size + 7) // 8), size, self._what)
+
+    def _pass(self, length: int) -> None:
+        if length < 0 or self._at + length > len(self._data):
+            raise malformed(f"{self._what} is cut off", f"{len(self._data)} bytes")
+        self._at += length
 
     def end(self) -> None:
         """Nothing may follow."""

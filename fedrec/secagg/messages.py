@@ -19,6 +19,7 @@ from fedrec.secagg.identity import SIGNATURE_BYTES, DeviceIdentity, verify
 from fedrec.secagg.merkle import HASH_BYTES
 from fedrec.secagg.shamir import SHARE_BYTES
 
+Bytes = bytes | memoryview
 KEY_BYTES = 32
 RECEIPT_BYTES = 16
 # Shares of a device's three secrets for one neighbour: its mask key's seed, its own mask's seed, its gate's.
@@ -34,21 +35,31 @@ class Signed:
     device: int
     signature: bytes
 
+    def parts(self) -> tuple[Bytes, ...]:
+        """All but the signature, in pieces."""
+        raise NotImplementedError
+
     def body(self) -> bytes:
         """All but the signature."""
-        raise NotImplementedError
+        return b"".join(self.parts())
 
     def to_bytes(self) -> bytes:
         """The message as it travels."""
-        return self.body() + self.signature
+        return b"".join((*self.parts(), self.signature))
 
     def signed(self, identity: DeviceIdentity) -> Self:
         """The same message with this device's signature."""
-        return replace(self, signature=identity.sign(self.label, hashlib.sha256(self.body()).digest()))
+        return replace(self, signature=identity.sign(self.label, self._digest()))
 
     def check(self, public: bytes) -> None:
         """That the signature is the named device's. Raises RefusedError(BAD_SIGNATURE)."""
-        verify(public, self.label, hashlib.sha256(self.body()).digest(), self.signature)
+        verify(public, self.label, self._digest(), self.signature)
+
+    def _digest(self) -> bytes:
+        digest = hashlib.sha256()
+        for part in self.parts():
+            digest.update(part)
+        return digest.digest()
 
 
 @dataclass(frozen=True)
@@ -61,8 +72,8 @@ class Advertise(Signed):
     mask_key: bytes
     box_key: bytes
 
-    def body(self) -> bytes:
-        return header(self.kind) + self.agreed + number(self.device, 4) + self.mask_key + self.box_key
+    def parts(self) -> tuple[Bytes, ...]:
+        return header(self.kind), self.agreed, number(self.device, 4), self.mask_key, self.box_key
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Advertise:
@@ -135,9 +146,9 @@ class Shares(Signed):
     gate_commitment: bytes
     boxes: tuple[bytes, ...]
 
-    def body(self) -> bytes:
+    def parts(self) -> tuple[Bytes, ...]:
         fields = (self.context, number(self.device, 4), self.self_commitment, self.gate_commitment)
-        return b"".join((header(self.kind), *fields, number(len(self.boxes), 4), *self.boxes))
+        return header(self.kind), *fields, number(len(self.boxes), 4), *self.boxes
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Shares:
@@ -192,11 +203,11 @@ class Masked(Signed):
     label = b"masked"
     view: bytes
     receipts: tuple[bytes, ...]
-    packed: bytes
+    packed: Bytes
 
-    def body(self) -> bytes:
+    def parts(self) -> tuple[Bytes, ...]:
         fields = (self.view, number(self.device, 4), number(len(self.receipts), 4), *self.receipts)
-        return b"".join((header(self.kind), *fields, prefixed(self.packed, 4)))
+        return header(self.kind), *fields, number(len(self.packed), 4), self.packed
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Masked:
@@ -205,7 +216,7 @@ class Masked(Signed):
         reader.header(cls.kind)
         view, device = reader.take(DIGEST_BYTES), reader.number(4)
         receipts = reader.items(RECEIPT_BYTES, reader.number(4))
-        packed, signature = reader.prefixed(4), reader.take(SIGNATURE_BYTES)
+        packed, signature = reader.part(reader.number(4)), reader.take(SIGNATURE_BYTES)
         reader.end()
         return cls(device, signature, view, receipts, packed)
 
@@ -255,10 +266,9 @@ class Unmask(Signed):
     gates: tuple[bytes, ...]
     sealed: bytes
 
-    def body(self) -> bytes:
+    def parts(self) -> tuple[Bytes, ...]:
         fields = (self.view, number(self.device, 4), codec.write_bitmap(self.slots, self.degree))
-        gates = (number(len(self.gates), 4), *self.gates)
-        return b"".join((header(self.kind), *fields, *gates, prefixed(self.sealed, 4)))
+        return header(self.kind), *fields, number(len(self.gates), 4), *self.gates, prefixed(self.sealed, 4)
 
     @classmethod
     def from_bytes(cls, data: bytes, degree: int) -> Unmask:
