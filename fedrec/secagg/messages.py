@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar, Self
 
 from fedrec.secagg import codec
@@ -95,6 +96,11 @@ class Peer:
     signature: bytes
     path: tuple[bytes, ...]
 
+    @cached_property
+    def encoded(self) -> bytes:
+        """Its part of a cohort's bytes: made once, for all devices that it is a neighbour of."""
+        return b"".join((self.mask_key, self.box_key, self.signature, _path(self.path)))
+
 
 @dataclass(frozen=True)
 class Cohort:
@@ -109,13 +115,11 @@ class Cohort:
     path: tuple[bytes, ...]
     peers: tuple[Peer, ...]
 
-    def to_bytes(self) -> bytes:
-        """The message as it travels."""
-        parts = [header(self.kind), self.agreed, codec.write_bitmap(self.members, self.places), self.root]
+    def to_bytes(self, bitmap: bytes = b"") -> bytes:
+        """The message as it travels. ``bitmap``: of the members, if it is at hand (`codec.write_bitmap`)."""
+        parts = [header(self.kind), self.agreed, bitmap or codec.write_bitmap(self.members, self.places), self.root]
         parts += [number(self.threshold, 4), _path(self.path), number(len(self.peers), 4)]
-        for peer in self.peers:
-            parts += [peer.mask_key, peer.box_key, peer.signature, _path(peer.path)]
-        return b"".join(parts)
+        return b"".join((*parts, *(peer.encoded for peer in self.peers)))
 
     @classmethod
     def from_bytes(cls, data: bytes, places: int) -> Cohort:
@@ -173,9 +177,9 @@ class Inbox:
     sharers: frozenset[int]
     boxes: tuple[bytes, ...]
 
-    def to_bytes(self) -> bytes:
-        """The message as it travels."""
-        sharers = codec.write_bitmap(self.sharers, self.size)
+    def to_bytes(self, bitmap: bytes = b"") -> bytes:
+        """The message as it travels. ``bitmap``: of the sharers, if it is at hand (`codec.write_bitmap`)."""
+        sharers = bitmap or codec.write_bitmap(self.sharers, self.size)
         return b"".join((header(self.kind), self.context, sharers, number(len(self.boxes), 4), *self.boxes))
 
     @classmethod
@@ -231,9 +235,9 @@ class Survivors:
     survivors: frozenset[int]
     receipts: tuple[bytes, ...]
 
-    def to_bytes(self) -> bytes:
-        """The message as it travels."""
-        survivors = codec.write_bitmap(self.survivors, self.size)
+    def to_bytes(self, bitmap: bytes = b"") -> bytes:
+        """The message as it travels. ``bitmap``: of the survivors, if it is at hand (`codec.write_bitmap`)."""
+        survivors = bitmap or codec.write_bitmap(self.survivors, self.size)
         return b"".join((header(self.kind), self.view, survivors, number(len(self.receipts), 4), *self.receipts))
 
     @classmethod
