@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fedrec.errors import ProtocolError, SumError
 from fedrec.secagg import keys
+from fedrec.secagg.agreement import PrivateKey
 from fedrec.secagg.boxes import open_box, seal
 from fedrec.secagg.context import Agreed, view_context
 from fedrec.secagg.device_state import Held, Secrets, pack_state, unpack_state
@@ -30,6 +31,7 @@ from fedrec.secagg.neighbourhood import Neighbourhood, check_list, read_cohort
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.shamir import SHARE_BYTES, split
 
+MOST_WORKERS = min(2, os.cpu_count() or 1)
 _UNSIGNED = bytes(SIGNATURE_BYTES)
 
 
@@ -62,7 +64,7 @@ class DeviceRound:
         diary: what it has answered; changed by `mask` and `unmask`: store it before their message leaves.
         now: seconds since 1970 by the device's own clock.
         randomness: gives that many secret bytes; os.urandom but in tests.
-        workers: threads for masks.
+        workers: most threads for masks and signatures.
 
     Every method raises RefusedError (a ProtocolError with a ``reason``) for what the device will not answer, and then
     the round stands as before.  One `DeviceRound` answers each exchange once.
@@ -78,7 +80,7 @@ class DeviceRound:
         *,
         now: int,
         randomness: Callable[[int], bytes] = os.urandom,
-        workers: int = 1,
+        workers: int = MOST_WORKERS,
     ) -> None:
         if roster.digest != agreed.roster:
             raise RefusedError(Reason.OTHER_CONTEXT, "the sum is of another roster than this device's")
@@ -87,7 +89,7 @@ class DeviceRound:
         self._place = roster.place(identity.public)
         self._stage = Stage.FRESH
         self._secrets: Secrets | None = None
-        self._made: tuple[tuple[keys.PrivateKey, bytes], tuple[keys.PrivateKey, bytes]] | None = None
+        self._made: tuple[tuple[PrivateKey, bytes], tuple[PrivateKey, bytes]] | None = None
         self._advert: Advertise | None = None
         self._cohort = b""
         self._near: Neighbourhood | None = None
@@ -240,7 +242,7 @@ class DeviceRound:
             self._advert = advert.signed(self._identity)
         return self._advert
 
-    def _pairs(self) -> tuple[tuple[keys.PrivateKey, bytes], tuple[keys.PrivateKey, bytes]]:
+    def _pairs(self) -> tuple[tuple[PrivateKey, bytes], tuple[PrivateKey, bytes]]:
         """For masks and for boxes."""
         if self._made is None:
             secrets = self._known()
@@ -248,7 +250,7 @@ class DeviceRound:
         return self._made
 
     def _enter(self, cohort: bytes) -> None:
-        near = read_cohort(cohort, self._own_advert(), self._agreed, self._roster, self._floors)
+        near = read_cohort(cohort, self._own_advert(), self._agreed, self._roster, self._floors, self._workers)
         private, public = self._pairs()[1]
         try:
             self._box_keys = [keys.box_key(private, public, advert.box_key, near.context) for advert in near.adverts]

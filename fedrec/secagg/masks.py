@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ BLOCK_BYTES = 1 << 17
 _ZEROS = memoryview(bytes(BLOCK_BYTES))
 _KEYS_AT_ONCE = 64
 _WORTH_A_THREAD = 1 << 22  # bytes of key stream: a millisecond's work
+_CUT = 1 << 12  # elements: ranges of a vector begin at multiples of it
 
 Words = NDArray[np.unsignedinteger[Any]]
 SignedKey = tuple[bytes, int]
@@ -81,19 +83,19 @@ def mask_packed(elements: NDArray[np.uint64], keys: Sequence[SignedKey], ring: R
         raise SumError("an element does not fit the agreed ring", value=int(elements.max()))
     _check_keys(keys)
     out = np.empty(bits.packed_bytes(len(elements), ring.bits), dtype=np.uint8)
-    # A block is a multiple of 8 elements: it begins on a byte whatever the width, and on a block of the cipher.
-    block = BLOCK_BYTES // np.dtype(word_type(ring)).itemsize
-    blocks = -(-len(elements) // block)
-    workers = max(1, min(workers, blocks, len(keys) * len(elements) * 4 // _WORTH_A_THREAD))
-    cuts = [blocks * at // workers * block for at in range(workers)] + [len(elements)]
-    ranges = list(zip(cuts, cuts[1:], strict=False))
+    # A multiple of 8 elements begins on a byte whatever their width, and on a block of the cipher.
+    pieces = -(-len(elements) // _CUT)
+    workers = max(1, min(workers, pieces, len(keys) * len(elements) * 4 // _WORTH_A_THREAD))
+    cuts = [pieces * at // workers * _CUT for at in range(workers)] + [len(elements)]
+    ranges = list(pairwise(cuts))
     if workers == 1:
         _mask_range(elements, keys, ring, out, *ranges[0])
-    else:
-        with ThreadPoolExecutor(workers) as pool:
-            jobs = [pool.submit(_mask_range, elements, keys, ring, out, *one) for one in ranges]
-        for job in jobs:
-            job.result()
+        return out.data
+    with ThreadPoolExecutor(workers - 1) as pool:
+        jobs = [pool.submit(_mask_range, elements, keys, ring, out, *one) for one in ranges[1:]]
+        _mask_range(elements, keys, ring, out, *ranges[0])
+    for job in jobs:
+        job.result()
     return out.data
 
 
