@@ -1,0 +1,1 @@
+"""What the claims are tested with: attacks on them, and the empirical epsilon."""

@@ -1,0 +1,148 @@
+"""Poisoning for exposure, over every query that ranking rests on: popularity, co-occurrence and training."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.audit.attacks.exposure import exposed
+from fedrec.config import Config
+from fedrec.console import Reporter
+from fedrec.privacy.ledger import Budget, Ledger
+from fedrec.ranking.score import Scorer
+from server.plan import delta_of
+from server.run import Devices, Outcome, Run
+from server.state import ServerState
+from simulations.attacks.poisoned import LIST, Attacker, PoisonedDevices, Reach
+from simulations.attacks.result import AttackResult, Defence
+from simulations.engines.cohort import CohortDevices
+from simulations.measure import scorer_of
+from simulations.study import Study
+
+MALICIOUS = 0.01
+TARGETS = 3
+# The target is one of the least used items: below this quantile of the number of users.
+_UNPOPULAR = 0.3
+_RESAMPLES = 2000
+_EPSILONS: dict[Defence, float | None] = {"plain": None, "secagg": None, "user-dp-8": 8.0, "user-dp-1": 1.0}
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """1% malicious devices push an unpopular item into as many top-10 lists as they can.
+
+    ``bounded``: they keep to the bound that devices clip to, as where the code on a device is attested, or a server
+    that sees single contributions refuses larger ones.  Otherwise they send whatever the ring takes.  Plain federated
+    averaging has no bound to keep to: there both send numbers of any size.
+    """
+
+    name: str
+    bounded: bool
+    paper: str = (
+        "Rong, He and Chen 2022, Poisoning Deep Learning Based Recommender Model in Federated Learning Scenarios"
+    )
+
+    def run(self, study: Study, config: Config, defence: Defence, *, seed: int, reporter: Reporter) -> AttackResult:
+        """See `Attack`. The figure: share of honest users who have not seen the target and have it in their list."""
+        started = time.perf_counter()
+        settings = defended(config, defence, seed)
+        count = math.ceil(MALICIOUS * len(study.population))
+        counts = np.bincount(study.population.items, minlength=len(study.features.ids)).astype(np.float64)
+        reach = self._reach(defence)
+        found, calm = [], []
+        targets = unpopular(counts, study, TARGETS, seed)
+        quiet = outcome_of(settings, study, CohortDevices(settings, study.features, study.population))
+        for number, target in enumerate(targets):
+            reporter.progress(number, len(targets), f"{self.name} against {defence}")
+            attacker = Attacker(count, int(target), reach, counts, seed)
+            honest = CohortDevices(settings, study.features, study.population)
+            outcome = outcome_of(settings, study, PoisonedDevices(settings, study.features, honest, attacker))
+            found.append(listed(settings, study, outcome, int(target)))
+            calm.append(listed(settings, study, quiet, int(target)))
+        low, high = interval(found, seed)
+        return AttackResult(
+            self.name,
+            defence,
+            f"exposure@{LIST}",
+            float(np.mean([one.mean() for one in found])),
+            low,
+            high,
+            float(np.mean([one.mean() for one in calm])),
+            len(targets),
+            time.perf_counter() - started,
+            f"{count} of {count + len(study.population)} devices are malicious; {_WORDS[reach]}; the chance is the "
+            "targets' exposure without an attack",
+        )
+
+    def _reach(self, defence: Defence) -> Reach:
+        if defence == "plain":
+            return "floats"
+        return "bound" if self.bounded else "ring"
+
+
+_WORDS: dict[Reach, str] = {
+    "bound": "each keeps to the bound that honest devices clip to",
+    "ring": "they send any elements of the ring, and the server holds the opened sum to rows x bound",
+    "floats": "they send numbers of any size",
+}
+
+
+def defended(config: Config, defence: Defence, seed: int) -> Config:
+    """The config behind a defence; noise and sampling from the seed, so that the figure can be repeated."""
+    return config.model_copy(
+        update={
+            "run": config.run.model_copy(update={"seed": seed, "reproducible": True}),
+            "privacy": config.privacy.model_copy(update={"unit": "user", "epsilon": _EPSILONS[defence]}),
+            "evaluation": config.evaluation.model_copy(update={"private_metrics": False}),
+        }
+    )
+
+
+def unpopular(counts: NDArray[np.float64], study: Study, wanted: int, seed: int) -> NDArray[np.int64]:
+    """Places of items that few users chose and whose content is known, drawn from the seed."""
+    features = study.features
+    known = np.logical_or.reduce([features.present[name] for name in features.modalities] or [counts >= 0])
+    pool = np.flatnonzero(known & (counts <= np.quantile(counts[known], _UNPOPULAR)))
+    return np.random.default_rng(seed).choice(pool, size=min(wanted, len(pool)), replace=False)
+
+
+def outcome_of(config: Config, study: Study, devices: Devices) -> Outcome:
+    """A whole run of the server's own code over these devices; nothing of it is kept."""
+    budget = None
+    if config.privacy.epsilon is not None:
+        budget = Budget(config.privacy.epsilon, delta_of(config, devices.users), config.privacy.unit)
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Ledger.open(Path(directory) / "ledger.sqlite", budget) as ledger,
+        ServerState(None, "attack") as state,
+    ):
+        return Run(config, study.features, devices, ledger, state, lambda step: None).conduct()
+
+
+def listed(config: Config, study: Study, outcome: Outcome, target: int) -> NDArray[np.bool_]:
+    """For each honest user who has not seen the target: is it in the list that the device makes?"""
+    scorer: Scorer = scorer_of(config, study, outcome.model, outcome.behaviour)
+    parts = [
+        exposed(scores, target, study.known.histories.take(users), LIST) for users, scores in scorer.blocks(study.known)
+    ]
+    return np.concatenate(parts)
+
+
+def interval(found: list[NDArray[np.bool_]], seed: int) -> tuple[float, float]:
+    """95% interval of the mean exposure: targets are drawn again, and for each its users."""
+    draw = np.random.default_rng(seed)
+    means, sizes = np.array([one.mean() for one in found]), np.array([len(one) for one in found])
+    chosen = draw.integers(len(found), size=(_RESAMPLES, len(found)))
+    again = draw.binomial(sizes[chosen], means[chosen]) / sizes[chosen]
+    low, high = np.quantile(again.mean(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+ATTACK = Exposure("exposure", bounded=True)
+ATTACKS = (ATTACK, Exposure("exposure-unbounded", bounded=False))
