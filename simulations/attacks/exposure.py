@@ -29,6 +29,9 @@ MALICIOUS = 0.01
 TARGETS = 3
 # The target is one of the least used items: below this quantile of the number of users.
 _UNPOPULAR = 0.3
+# How evenly the target is coupled with popular and unpopular items; of the powers of popularity tried, 0 to 1, the one
+# that reached most users from within the bound.
+SPREAD = 0.25
 _RESAMPLES = 2000
 _EPSILONS: dict[Defence, float | None] = {"plain": None, "secagg": None, "user-dp-8": 8.0, "user-dp-1": 1.0}
 
@@ -60,7 +63,7 @@ class Exposure:
         quiet = outcome_of(settings, study, CohortDevices(settings, study.features, study.population))
         for number, target in enumerate(targets):
             reporter.progress(number, len(targets), f"{self.name} against {defence}")
-            attacker = Attacker(count, int(target), reach, counts, seed)
+            attacker = Attacker(count, int(target), reach, counts**SPREAD, seed)
             honest = CohortDevices(settings, study.features, study.population)
             outcome = outcome_of(settings, study, PoisonedDevices(settings, study.features, honest, attacker))
             found.append(listed(settings, study, outcome, int(target)))
@@ -98,6 +101,8 @@ def defended(config: Config, defence: Defence, seed: int) -> Config:
     return config.model_copy(
         update={
             "run": config.run.model_copy(update={"seed": seed, "reproducible": True}),
+            # Below 1 a user's part has no small bound to keep to.
+            "behaviour": config.behaviour.model_copy(update={"normalise": 1.0}),
             "privacy": config.privacy.model_copy(update={"unit": "user", "epsilon": _EPSILONS[defence]}),
             "evaluation": config.evaluation.model_copy(update={"private_metrics": False}),
         }
