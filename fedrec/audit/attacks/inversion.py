@@ -1,68 +1,45 @@
-"""Gradient matching: change the unknown input of a simulated device until its update is the one that was seen.
+"""Gradient inversion of what a user wrote and photographed: features of a note and a photo out of one plain update.
 
-Zhu et al. 2019, "Deep Leakage from Gradients", with the cosine distance of Geiping et al. 2020, "Inverting Gradients",
-section 3, which a clipped update leaves unchanged.
+Zhu et al. 2019, "Deep Leakage from Gradients": the dummy input is the supposed user of `membership_updates`, with one
+note and one photo whose features are unknown as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from fedrec.errors import ModelError
-
-Unknown = Mapping[str, Tensor]
+from fedrec.audit.attacks.membership_updates import SupposedUser, infer
 
 
-@dataclass(frozen=True, eq=False)
-class Matched:
-    """The input found, by name, and the cosine of its simulated update with the one seen."""
-
-    found: dict[str, Tensor]
-    cosine: float
-
-
-def match(
-    simulate: Callable[[Unknown], Tensor],
+def invert_content(
+    supposed: SupposedUser,
     observed: NDArray[np.floating],
-    start: Unknown,
+    typical: Mapping[str, NDArray[np.floating]],
     *,
-    steps: int,
-    rate: float | Mapping[str, float],
-) -> Matched:
-    """Follow the gradient of 1 - cos(simulated, observed) from ``start`` by Adam with a falling rate.
+    steps: int = 300,
+    rate: float = 0.03,
+) -> dict[str, NDArray[np.float64]]:
+    """The features of the user's own content that explain the update ``observed`` [P] best.
 
     Args:
-        simulate: the update [P] of a device with that input; differentiable in it, through the update's own gradient.
-        observed: [P], what the adversary saw.
-        start: where each unknown begins.
-        steps: how many, at least 1.
-        rate: Adam's first rate, for all or by name; falls to a tenth by the last step.
+        supposed: with the modalities to invert in ``own``.
+        observed: what the adversary saw.
+        typical: modality to the feature [width] that the search begins at; the catalogue's mean, say.
+
+    Returns:
+        Modality to the feature found, [width], of length 1: a head sees directions only.
 
     Raises:
-        ModelError: ``observed`` is not finite, or all zero: there is nothing to match.
+        ModelError: an update of another model, one that is not finite, or all zero.
     """
-    target = torch.from_numpy(np.asarray(observed, np.float64)).to(torch.float32)
-    length = target.norm()
-    if not bool(torch.isfinite(length)) or float(length) == 0.0:
-        raise ModelError("an update to invert must be finite and not zero", value=float(length))
-    target = target / length
-    unknown = {name: value.clone().requires_grad_() for name, value in start.items()}
-    rates = {name: rate if isinstance(rate, float | int) else rate[name] for name in unknown}
-    adam = torch.optim.Adam([{"params": [value], "lr": rates[name]} for name, value in unknown.items()])
-    falling = torch.optim.lr_scheduler.ExponentialLR(adam, 0.1 ** (1 / steps))
-    cosine = 0.0
-    for _ in range(steps):
-        adam.zero_grad()
-        simulated = simulate(unknown)
-        near = torch.dot(simulated, target) / simulated.norm().clamp(min=1e-12)
-        (1 - near).backward()  # type: ignore[no-untyped-call]
-        adam.step()
-        falling.step()
-        cosine = float(near.detach())
-    return Matched({name: value.detach() for name, value in unknown.items()}, cosine)
+    start = {}
+    for name in supposed.own:
+        begin = np.asarray(typical[name], np.float64)
+        start[name] = torch.from_numpy(begin / max(float(np.linalg.norm(begin)), 1e-9)).float()
+    found = infer(supposed, observed, start, steps=steps, rate=rate).found
+    vectors = {name: found[name].double().numpy() for name in supposed.own}
+    return {name: vector / max(float(np.linalg.norm(vector)), 1e-9) for name, vector in vectors.items()}
