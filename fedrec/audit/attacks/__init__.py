@@ -1,1 +1,1 @@
-"""Attacks on what devices send and on what is released, as pure functions of arrays and models."""
+"""What an adversary makes of what it sees: the algorithms of published attacks, over arrays and models, without I/O."""
