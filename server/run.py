@@ -246,7 +246,8 @@ class Run:
 
         This holds all malicious devices together to what the whole cohort may say, not each of them to its own bound.
         """
-        if self.config.privacy.noise_place != "server":
+        place: str = self.config.privacy.noise_place
+        if place != "server":
             return
         rows = question.sum.rows
         if self.devices.users == self.devices.size:

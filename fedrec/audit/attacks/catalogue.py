@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 
 def fingerprinted(features: Features, items: NDArray[np.int64], modality: str) -> Features:
-    """The catalogue with a feature of their own for ``items``: the unit vectors of ``modality``, which no other item has.
+    """The catalogue with a feature of their own for ``items``: unit vectors of ``modality``, which no other item has.
 
     Everything else is left as it is, so that devices still have something to learn.
 
