@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -167,7 +168,7 @@ def _answers(
     modality = _widest(study.features, config)
     catalogue = len(study.features.ids)
     pools = [model_update.pool(config.run.seed, number, catalogue, config.training.negatives) for number in rounds]
-    items = _asked(study, np.concatenate(pools), study.features.widths[modality], draw)
+    items = _asked(study, pools, study.features.widths[modality], draw)
     features = fingerprinted(study.features, items, modality)
     model = build_model(config, features)
     values, rows = parameters.flatten(model), rows_of(config, len(study.population))
@@ -179,6 +180,8 @@ def _answers(
         alone = study.population.select(users[place : place + 1])
         for number, question in enumerate(questions):
             sent[number, place] = columns(model, respondent.answer(question, alone), modality, len(items))
+    for number, pool in enumerate(pools):
+        sent[number, :, np.isin(items, pool)] = 0.0  # a negative of the round is in everybody's update
     holds = np.stack([np.isin(items, study.population.history(int(user))) for user in users])
     return questions[0], sent, holds
 
@@ -214,13 +217,13 @@ def _widest(features: Features, config: Config) -> str:
     return max(found, key=lambda name: features.widths[name])
 
 
-def _asked(study: Study, pool: NDArray[np.int32], most: int, draw: np.random.Generator) -> NDArray[np.int64]:
-    """Items to ask about: outside of the rounds' pools of negatives, which are in everybody's update."""
+def _asked(study: Study, pools: Sequence[NDArray[np.int32]], most: int, draw: np.random.Generator) -> NDArray[np.int64]:
+    """Items to ask about: those that are the least often in the rounds' pools of negatives, and not in all."""
     share = np.bincount(study.population.items, minlength=len(study.features.ids)) / len(study.population)
-    fitting = (share >= _COMMON[0]) & (share <= _COMMON[1])
-    fitting[pool] = False
-    places = np.flatnonzero(fitting)
-    return np.sort(draw.permutation(places)[:most]).astype(np.int64)
+    pooled = np.bincount(np.concatenate(pools), minlength=len(share))
+    fitting = (share >= _COMMON[0]) & (share <= _COMMON[1]) & (pooled < len(pools))
+    places = draw.permutation(np.flatnonzero(fitting))
+    return np.sort(places[np.argsort(pooled[places], kind="stable")][:most]).astype(np.int64)
 
 
 ATTACK = Raifle()

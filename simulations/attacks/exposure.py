@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.aggregation.question import Question
 from fedrec.audit.attacks.exposure import exposed
 from fedrec.config import Config
 from fedrec.console import Reporter
 from fedrec.privacy.ledger import Budget, Ledger
 from fedrec.ranking.score import Scorer
 from server.plan import delta_of
-from server.run import Devices, Outcome, Run
+from server.run import Devices, Opened, Outcome, Run
 from server.state import ServerState
 from simulations.attacks.poisoned import LIST, Attacker, PoisonedDevices, Reach
 from simulations.attacks.result import AttackResult, Defence
@@ -65,7 +66,8 @@ class Exposure:
             reporter.progress(number, len(targets), f"{self.name} against {defence}")
             attacker = Attacker(count, int(target), reach, counts**SPREAD, seed)
             honest = CohortDevices(settings, study.features, study.population)
-            outcome = outcome_of(settings, study, PoisonedDevices(settings, study.features, honest, attacker))
+            devices = PoisonedDevices(settings, study.features, honest, attacker)
+            outcome = outcome_of(settings, study, devices, trusting=reach == "floats")
             found.append(listed(settings, study, outcome, int(target)))
             calm.append(listed(settings, study, quiet, int(target)))
         low, high = interval(found, seed)
@@ -117,8 +119,18 @@ def unpopular(counts: NDArray[np.float64], study: Study, wanted: int, seed: int)
     return np.random.default_rng(seed).choice(pool, size=min(wanted, len(pool)), replace=False)
 
 
-def outcome_of(config: Config, study: Study, devices: Devices) -> Outcome:
-    """A whole run of the server's own code over these devices; nothing of it is kept."""
+class _Trusting(Run):
+    """The server of plain federated averaging: it takes any numbers."""
+
+    def _check_sum(self, question: Question, opened: Opened, asked: int) -> None:
+        """Looks at nothing."""
+
+
+def outcome_of(config: Config, study: Study, devices: Devices, *, trusting: bool = False) -> Outcome:
+    """A whole run of the server's own code over these devices; nothing of it is kept.
+
+    ``trusting``: the server does not hold opened sums to what honest devices can give.
+    """
     budget = None
     if config.privacy.epsilon is not None:
         budget = Budget(config.privacy.epsilon, delta_of(config, devices.users), config.privacy.unit)
@@ -127,7 +139,8 @@ def outcome_of(config: Config, study: Study, devices: Devices) -> Outcome:
         Ledger.open(Path(directory) / "ledger.sqlite", budget) as ledger,
         ServerState(None, "attack") as state,
     ):
-        return Run(config, study.features, devices, ledger, state, lambda step: None).conduct()
+        server = _Trusting if trusting else Run
+        return server(config, study.features, devices, ledger, state, lambda step: None).conduct()
 
 
 def listed(config: Config, study: Study, outcome: Outcome, target: int) -> NDArray[np.bool_]:
