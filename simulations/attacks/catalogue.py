@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from fedrec.errors import ConfigError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from server.plan import rows_of, spends_of
-from simulations.attacks.exposure import defended
+from simulations.attacks.exposure import bounded
 from simulations.attacks.result import AttackResult, Defence
 from simulations.study import Study
 
@@ -53,7 +53,7 @@ class Raifle:
     def run(self, study: Study, config: Config, defence: Defence, *, seed: int, reporter: Reporter) -> AttackResult:
         """See `Attack`. The figure: AUC over pairs of a victim and an item, as many who have the item as who do not."""
         started = time.perf_counter()
-        world = World.prepare(study, defended(config, defence, seed), seed, reporter)
+        world = World.prepare(study, bounded(config, defence, seed), seed, reporter)
         size = world.cohort(defence)
         having, lacking = world.trials(defence, size, seed)
         value = auc(having, lacking)
@@ -109,8 +109,7 @@ class World:
     def prepare(cls, study: Study, config: Config, seed: int, reporter: Reporter) -> World:
         """Craft the catalogue and let single devices answer. Raises ConfigError where there is nothing to craft."""
         population = len(study.population)
-        hearer: Any = reporter  # part of what the answers are kept under
-        asked, sent, holds = _answers(study, _without_noise(config).model_dump_json(), seed, hearer)
+        asked, sent, holds = _answers(study, _without_noise(config).model_dump_json(), seed, _Hearer(reporter))
         spend = {spend.query: spend for spend in spends_of(config, population)}.get("training")
         return cls(config, asked, population, sent, holds, 0.0 if spend is None else spend.noise_multiplier)
 
@@ -156,10 +155,15 @@ class World:
         return float(matched(columns_, np.broadcast_to(expected, columns_.shape)).sum())
 
 
+@dataclass(frozen=True)
+class _Hearer:
+    """Who is told how far it is: no part of what answers are kept under."""
+
+    reporter: Reporter = field(compare=False)
+
+
 @lru_cache(maxsize=1)
-def _answers(
-    study: Study, config_text: str, seed: int, reporter: Reporter
-) -> tuple[Question, Floats, NDArray[np.bool_]]:
+def _answers(study: Study, config_text: str, seed: int, hearer: _Hearer) -> tuple[Question, Floats, NDArray[np.bool_]]:
     """What devices send does not depend on the defence, and is the slow part: kept for the next one."""
     config = Config.model_validate_json(config_text)
     draw = np.random.default_rng(seed)
@@ -176,7 +180,7 @@ def _answers(
     respondent = Respondent(config, features)
     sent = np.zeros((len(questions), len(users), len(items), config.model.dimension))
     for place in range(len(users)):
-        reporter.progress(place, len(users), "updates under a crafted catalogue")
+        hearer.reporter.progress(place, len(users), "updates under a crafted catalogue")
         alone = study.population.select(users[place : place + 1])
         for number, question in enumerate(questions):
             sent[number, place] = columns(model, respondent.answer(question, alone), modality, len(items))

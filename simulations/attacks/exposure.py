@@ -22,6 +22,7 @@ from server.run import Devices, Opened, Outcome, Run
 from server.state import ServerState
 from simulations.attacks.poisoned import LIST, Attacker, PoisonedDevices, Reach
 from simulations.attacks.result import AttackResult, Defence
+from simulations.attacks.world import defended
 from simulations.engines.cohort import CohortDevices
 from simulations.measure import scorer_of
 from simulations.study import Study
@@ -34,7 +35,6 @@ _UNPOPULAR = 0.3
 # that reached most users from within the bound.
 SPREAD = 0.25
 _RESAMPLES = 2000
-_EPSILONS: dict[Defence, float | None] = {"plain": None, "secagg": None, "user-dp-8": 8.0, "user-dp-1": 1.0}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Exposure:
     def run(self, study: Study, config: Config, defence: Defence, *, seed: int, reporter: Reporter) -> AttackResult:
         """See `Attack`. The figure: share of honest users who have not seen the target and have it in their list."""
         started = time.perf_counter()
-        settings = defended(config, defence, seed)
+        settings = bounded(config, defence, seed)
         count = math.ceil(MALICIOUS * len(study.population))
         counts = np.bincount(study.population.items, minlength=len(study.features.ids)).astype(np.float64)
         reach = self._reach(defence)
@@ -98,14 +98,12 @@ _WORDS: dict[Reach, str] = {
 }
 
 
-def defended(config: Config, defence: Defence, seed: int) -> Config:
-    """The config behind a defence; noise and sampling from the seed, so that the figure can be repeated."""
+def bounded(config: Config, defence: Defence, seed: int) -> Config:
+    """The config behind a defence, with a co-occurrence whose parts have a small bound to keep to."""
+    config = defended(config, defence, seed=seed)
     return config.model_copy(
         update={
-            "run": config.run.model_copy(update={"seed": seed, "reproducible": True}),
-            # Below 1 a user's part has no small bound to keep to.
             "behaviour": config.behaviour.model_copy(update={"normalise": 1.0}),
-            "privacy": config.privacy.model_copy(update={"unit": "user", "epsilon": _EPSILONS[defence]}),
             "evaluation": config.evaluation.model_copy(update={"private_metrics": False}),
         }
     )

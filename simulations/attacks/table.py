@@ -148,7 +148,7 @@ def cell_text(result: AttackResult | None) -> str:
     """A figure with its interval; a dash where there is none."""
     if result is None:
         return DASH
-    return f"{figure(result.value)} [{figure(result.low)}, {figure(result.high)}]"
+    return f"{figure(result.value)} [{figure(result.low, 2)}, {figure(result.high, 2)}]"
 
 
 def _line(cells: Sequence[str]) -> str:

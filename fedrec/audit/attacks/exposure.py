@@ -1,9 +1,11 @@
 """Poisoning for exposure: a few malicious devices push one item into as many lists as they can.
 
 Model updates follow A-hum (Rong, He and Chen 2022, "Poisoning Deep Learning Based Recommender Model in Federated
-Learning Scenarios", section 4): user vectors that nobody told the attacker are drawn at random, then moved to where the
-target scores worst (hard user mining), and what is sent is the gradient that lifts the target for them.  The one-shot
-sums are poisoned to the same end: the whole of the attacker's say goes into the target's own entries.
+Learning Scenarios", section 4): users whom nobody told the attacker about are made up at random, those for whom the
+target scores worst are kept (hard user mining), and what is sent is the gradient that lifts the target for them. Here a
+user is the mean of items and not a vector of its own, so the gradient goes through the user too, and mining chooses
+among users rather than moving them.  The one-shot sums are poisoned to the same end: the whole of the attacker's say
+goes into the target's own entries.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from fedrec.ranking.users import Histories
 from fedrec.training.tables import Tables
 
 Floats = NDArray[np.float64]
-MINING_STEPS, MINING_RATE = 10, 0.3
+# A made-up user has so many events; of so many drawn for each that is kept, the hardest are kept.
+EVENTS, OF_WHICH = 16, 4
 
 
 def exposed(scores: NDArray[np.float32], target: int, seen: Histories, k: int) -> NDArray[np.bool_]:
@@ -42,7 +45,7 @@ def exposed(scores: NDArray[np.float32], target: int, seen: Histories, k: int) -
 def promotion(model: Recommender, features: Features, target: int, *, users: int, k: int, seed: int) -> Floats:
     """The direction of a poisoned model update: a server that descends it lifts the target; norm 1, float64 [P].
 
-    It is the gradient of the mean, over ``users`` mined user vectors, of log(1 + exp((s_k - s_target) / temperature))
+    It is the gradient of the mean, over ``users`` mined users, of log(1 + exp((s_k - s_target) / temperature))
     with s_k the score of the k-th best item.  Only public things are used: the broadcast model and the catalogue.
 
     Raises:
@@ -53,12 +56,9 @@ def promotion(model: Recommender, features: Features, target: int, *, users: int
     places = np.arange(len(features.ids))[None]
     items = model.encode_items(Tables(features).batch(places, np.ones(places.shape, np.bool_)))[0]
     hard = mined(items.detach(), target, users=users, k=k, temperature=model.temperature, seed=seed)
-    gradients = torch.autograd.grad(
-        _gap(hard, items, target, k, model.temperature).mean(),
-        list(shared_parameters(model).values()),
-        allow_unused=True,
-    )
-    shared = shared_parameters(model).values()
+    shared = list(shared_parameters(model).values())
+    loss = _gap(profiles(items, hard), items, target, k, model.temperature).mean()
+    gradients = torch.autograd.grad(loss, shared, allow_unused=True)
     flat = [
         torch.zeros(value.numel()) if part is None else part.reshape(-1)
         for part, value in zip(gradients, shared, strict=True)
@@ -66,15 +66,21 @@ def promotion(model: Recommender, features: Features, target: int, *, users: int
     return scaled(torch.cat(flat).double().numpy(), 1.0)
 
 
+def profiles(items: Tensor, histories: Tensor) -> Tensor:
+    """User vectors [users, dimension] as the user tower makes them of histories [users, events] of places."""
+    return unit(items[histories].mean(dim=1))
+
+
 def mined(items: Tensor, target: int, *, users: int, k: int, temperature: float, seed: int) -> Tensor:
-    """User vectors [users, dimension] of length 1 that rank the target low, from normal starts by gradient ascent."""
+    """Histories [users, `EVENTS`] of made-up users for whom the target is farthest from the list, of many drawn.
+
+    None has the target: those who have it are not who it is pushed to.
+    """
     generator = torch.Generator().manual_seed(seed)
-    found = unit(torch.randn(users, items.shape[1], generator=generator))
-    for _ in range(MINING_STEPS):
-        found.requires_grad_(True)
-        (upward,) = torch.autograd.grad(_gap(found, items, target, k, temperature).sum(), found)
-        found = unit(found.detach() + MINING_RATE * unit(upward))
-    return found
+    drawn = torch.randint(len(items) - 1, (OF_WHICH * users, EVENTS), generator=generator)
+    drawn = drawn + (drawn >= target)
+    gaps = _gap(profiles(items, drawn), items, target, k, temperature)
+    return drawn[gaps.topk(users).indices]
 
 
 def promoted_counts(target: int, length: int) -> Floats:
