@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -24,7 +24,7 @@ from fedrec.errors import ConfigError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from server.plan import rows_of, spends_of
-from simulations.attacks.exposure import bounded
+from simulations.attacks.exposure import Hearer, bounded
 from simulations.attacks.result import AttackResult, Defence
 from simulations.study import Study
 
@@ -109,7 +109,7 @@ class World:
     def prepare(cls, study: Study, config: Config, seed: int, reporter: Reporter) -> World:
         """Craft the catalogue and let single devices answer. Raises ConfigError where there is nothing to craft."""
         population = len(study.population)
-        asked, sent, holds = _answers(study, _without_noise(config).model_dump_json(), seed, _Hearer(reporter))
+        asked, sent, holds = _answers(study, _without_noise(config).model_dump_json(), seed, Hearer(reporter))
         spend = {spend.query: spend for spend in spends_of(config, population)}.get("training")
         return cls(config, asked, population, sent, holds, 0.0 if spend is None else spend.noise_multiplier)
 
@@ -155,15 +155,8 @@ class World:
         return float(matched(columns_, np.broadcast_to(expected, columns_.shape)).sum())
 
 
-@dataclass(frozen=True)
-class _Hearer:
-    """Who is told how far it is: no part of what answers are kept under."""
-
-    reporter: Reporter = field(compare=False)
-
-
 @lru_cache(maxsize=1)
-def _answers(study: Study, config_text: str, seed: int, hearer: _Hearer) -> tuple[Question, Floats, NDArray[np.bool_]]:
+def _answers(study: Study, config_text: str, seed: int, hearer: Hearer) -> tuple[Question, Floats, NDArray[np.bool_]]:
     """What devices send does not depend on the defence, and is the slow part: kept for the next one."""
     config = Config.model_validate_json(config_text)
     draw = np.random.default_rng(seed)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from simulations.engines.cohort import CohortDevices
 from simulations.measure import scorer_of
 from simulations.study import Study
 
+Listed = NDArray[np.bool_]
 MALICIOUS = 0.01
 TARGETS = 3
 # The target is one of the least used items: below this quantile of the number of users.
@@ -55,22 +57,10 @@ class Exposure:
     def run(self, study: Study, config: Config, defence: Defence, *, seed: int, reporter: Reporter) -> AttackResult:
         """See `Attack`. The figure: share of honest users who have not seen the target and have it in their list."""
         started = time.perf_counter()
-        settings = bounded(config, defence, seed)
-        count = math.ceil(MALICIOUS * len(study.population))
-        counts = np.bincount(study.population.items, minlength=len(study.features.ids)).astype(np.float64)
-        reach = self._reach(defence)
-        found, calm = [], []
-        targets = unpopular(counts, study, TARGETS, seed)
-        quiet = outcome_of(settings, study, CohortDevices(settings, study.features, study.population))
-        for number, target in enumerate(targets):
-            reporter.progress(number, len(targets), f"{self.name} against {defence}")
-            attacker = Attacker(count, int(target), reach, counts**SPREAD, seed)
-            honest = CohortDevices(settings, study.features, study.population)
-            devices = PoisonedDevices(settings, study.features, honest, attacker)
-            outcome = outcome_of(settings, study, devices, trusting=reach == "floats")
-            found.append(listed(settings, study, outcome, int(target)))
-            calm.append(listed(settings, study, quiet, int(target)))
-        low, high = interval(found, seed)
+        count, reach = malicious(study), self._reach(defence)
+        settings = bounded(config, defence, seed).model_dump_json()
+        found = _pushed(study, settings, reach, seed, Hearer(reporter))
+        low, high = interval(list(found), seed)
         return AttackResult(
             self.name,
             defence,
@@ -78,8 +68,8 @@ class Exposure:
             float(np.mean([one.mean() for one in found])),
             low,
             high,
-            float(np.mean([one.mean() for one in calm])),
-            len(targets),
+            float(np.mean([one.mean() for one in _calm(study, settings, seed)])),
+            len(found),
             time.perf_counter() - started,
             f"{count} of {count + len(study.population)} devices are malicious; {_WORDS[reach]}; the chance is the "
             "targets' exposure without an attack",
@@ -107,6 +97,49 @@ def bounded(config: Config, defence: Defence, seed: int) -> Config:
             "evaluation": config.evaluation.model_copy(update={"private_metrics": False}),
         }
     )
+
+
+@dataclass(frozen=True)
+class Hearer:
+    """Who is told how far it is: no part of what a figure is kept under."""
+
+    reporter: Reporter = field(compare=False)
+
+
+# Two attacks, and two defences without noise, have runs in common: each is done once.
+@lru_cache(maxsize=16)
+def _pushed(study: Study, config_text: str, reach: Reach, seed: int, hearer: Hearer) -> tuple[Listed, ...]:
+    """For each target: in whose list it is after an attack."""
+    config = Config.model_validate_json(config_text)
+    counts = _counts(study)
+    targets = unpopular(counts, study, TARGETS, seed)
+    found = []
+    for number, target in enumerate(targets):
+        hearer.reporter.progress(number, len(targets), "attacked runs")
+        attacker = Attacker(malicious(study), int(target), reach, counts**SPREAD, seed)
+        honest = CohortDevices(config, study.features, study.population)
+        devices = PoisonedDevices(config, study.features, honest, attacker)
+        outcome = outcome_of(config, study, devices, trusting=reach == "floats")
+        found.append(listed(config, study, outcome, int(target)))
+    return tuple(found)
+
+
+@lru_cache(maxsize=8)
+def _calm(study: Study, config_text: str, seed: int) -> tuple[Listed, ...]:
+    """The same without an attack."""
+    config = Config.model_validate_json(config_text)
+    outcome = outcome_of(config, study, CohortDevices(config, study.features, study.population))
+    targets = unpopular(_counts(study), study, TARGETS, seed)
+    return tuple(listed(config, study, outcome, int(target)) for target in targets)
+
+
+def malicious(study: Study) -> int:
+    """How many devices the attacker adds: 1% of the honest ones, rounded up."""
+    return math.ceil(MALICIOUS * len(study.population))
+
+
+def _counts(study: Study) -> NDArray[np.float64]:
+    return np.bincount(study.population.items, minlength=len(study.features.ids)).astype(np.float64)
 
 
 def unpopular(counts: NDArray[np.float64], study: Study, wanted: int, seed: int) -> NDArray[np.int64]:
@@ -141,7 +174,7 @@ def outcome_of(config: Config, study: Study, devices: Devices, *, trusting: bool
         return server(config, study.features, devices, ledger, state, lambda step: None).conduct()
 
 
-def listed(config: Config, study: Study, outcome: Outcome, target: int) -> NDArray[np.bool_]:
+def listed(config: Config, study: Study, outcome: Outcome, target: int) -> Listed:
     """For each honest user who has not seen the target: is it in the list that the device makes?"""
     scorer: Scorer = scorer_of(config, study, outcome.model, outcome.behaviour)
     parts = [
@@ -150,7 +183,7 @@ def listed(config: Config, study: Study, outcome: Outcome, target: int) -> NDArr
     return np.concatenate(parts)
 
 
-def interval(found: list[NDArray[np.bool_]], seed: int) -> tuple[float, float]:
+def interval(found: list[Listed], seed: int) -> tuple[float, float]:
     """95% interval of the mean exposure: targets are drawn again, and for each its users."""
     draw = np.random.default_rng(seed)
     means, sizes = np.array([one.mean() for one in found]), np.array([len(one) for one in found])
