@@ -29,7 +29,7 @@ class AttributeAttack:
     """A classifier over updates, trained on other users whose attribute the adversary knows.
 
     Behind a sum the adversary is the strongest that the protocol allows: it draws the cohorts, a different tenth of
-    the devices each round, and so knows who is in every sum; it estimates each device's mean update from the sums, and
+    the devices each round, and so knows who is in every sum; sends all the same negatives; estimates each device's mean update from the sums, and
     classifies the estimates.  Whoever follows every released model sees the same sums, without knowing the cohorts.
 
     Args:
@@ -45,9 +45,9 @@ class AttributeAttack:
     labels: Labels
     paper: str = "Melis et al. 2019, Unintended Feature Leakage; Lam et al. 2021, Gradient Disaggregation"
     rounds: int = 200
-    own_rounds: int = 2
+    own_rounds: int = 8
     share: float = 0.1
-    components: int = 64
+    components: int = 128
 
     def run(self, study: Study, config: Config, defence: Defence, *, seed: int, reporter: Reporter) -> AttackResult:
         """The AUC over all users, each scored by a classifier that was fitted without it."""
@@ -56,12 +56,14 @@ class AttributeAttack:
         labels = self.labels(study)
         users = len(study.population)
         if defence == "plain":
-            training = Training(training_only(defended(config, defence, seed=seed)), study, study.population)
+            training = Training(
+                training_only(defended(config, defence, seed=seed)), study, study.population, one_pool=True
+            )
             features = self._updates(training, reporter)
             note = f"sees {self.own_rounds} updates of every device"
         else:
             chosen = self._sampled(training_only(defended(config, defence, seed=seed)), users)
-            training = Training(chosen, study, study.population)
+            training = Training(chosen, study, study.population, one_pool=True)
             features = disaggregate(*self._sums(training, reporter))
             what = "sums" if defence == "secagg" else "noisy sums"
             note = f"sees {self.rounds} {what} over cohorts of {round(self.share * users)} that it knows"

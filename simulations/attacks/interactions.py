@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fedrec.audit.attacks.figures import mean_interval
 from fedrec.audit.attacks.membership_updates import SupposedUser, infer, memberships
@@ -61,11 +63,11 @@ class InteractionsAttack:
         return memberships(infer(supposed_user(training), seen, steps=self.steps))
 
 
-def supposed_user(training: Training, own: tuple[str, ...] = ()) -> SupposedUser:
+def supposed_user(training: Training, own: Mapping[str, Tensor] | None = None) -> SupposedUser:
     """A supposed user of a federation's first round."""
     places = np.arange(len(training.study.features))[None]
     items = training.learner.tables.batch(places, np.ones(places.shape, bool))
-    return SupposedUser(training.model, items, training.question(1).arrays["pool"], own)
+    return SupposedUser(training.model, items, training.question(1).arrays["pool"], own or {})
 
 
 ATTACK = InteractionsAttack()

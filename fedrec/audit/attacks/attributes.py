@@ -33,11 +33,13 @@ def disaggregate(
 
 
 def principal(features: NDArray[np.floating], most: int) -> NDArray[np.float64]:
-    """The leading principal components [rows, up to most], each scaled to variance 1; directions without any go."""
+    """The leading principal components [rows, up to most], each divided by the root of its spread; the first
+    has variance 1.  Directions without any spread go."""
     centred = features - features.mean(0)
     left, spread, _ = np.linalg.svd(centred, full_matrices=False)
     kept = spread > 1e-9 * max(1.0, float(np.abs(features).max(initial=0.0))) * len(features) ** 0.5
-    return np.asarray(left[:, kept][:, :most] * len(features) ** 0.5)
+    scale = np.sqrt(len(features) * spread[kept] / spread.max(initial=1e-300))
+    return np.asarray((left[:, kept] * scale)[:, :most])
 
 
 def cross_validated(

@@ -31,7 +31,7 @@ def standardised(
     mean = (signals * out).sum(0) / out.sum(0)
     apart = (signals - mean) * out
     spread = np.sqrt((apart**2).sum((0, 1)) / np.maximum(out.sum((0, 1)) - out.shape[1], 1))
-    return (signals - mean) / np.maximum(spread, 1e-12)
+    return np.asarray((signals - mean) / np.maximum(spread, 1e-12))
 
 
 def lira(signals: NDArray[np.float64], members: NDArray[np.bool_]) -> NDArray[np.float64]:
