@@ -1,1 +1,1 @@
-"""What the claims are tested with: attacks on them, and the empirical epsilon."""
+"""What the claims are tested with: attacks on them, canaries, and lower bounds on epsilon from guessing which were in."""

@@ -60,11 +60,14 @@ class Training:
         config: as `defended` and `training_only` made it.
         study: whose federation.
         population: the devices' users; the study's own unless an attack plants something.
+        one_pool: the server sends the first round's negatives in every round, so that rounds differ by what devices
+            draw for themselves only.
     """
 
     config: Config
     study: Study
     population: Population
+    one_pool: bool = False
     learner: Learner = field(init=False)
     model: Recommender = field(init=False)
     values: NDArray[np.float32] = field(init=False)
@@ -98,5 +101,5 @@ class Training:
         return self._sum(asked, question) + self.noise.of(question)
 
     def _sum(self, asked: Population, question: Question) -> NDArray[np.float64]:
-        pool = question.arrays["pool"]
+        pool = (self.question(1) if self.one_pool else question).arrays["pool"]
         return self.learner.update(asked, self.values, pool, question.round).gradient

@@ -64,7 +64,7 @@ def match(
         simulated = simulate(unknown)
         near = torch.dot(simulated, target) / simulated.norm().clamp(min=1e-12)
         cost = 1 - near if penalty is None else 1 - near + penalty(unknown)
-        cost.backward()  # type: ignore[no-untyped-call]
+        cost.backward()
         adam.step()
         falling.step()
         cosine = float(near.detach())

@@ -13,7 +13,7 @@ sparse combination of known content features.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,14 +39,15 @@ class SupposedUser:
         model: at the parameters that the server sent; without hooks.
         items: the whole catalogue as one row.
         pool: the places of the round's negatives.
-        own: modalities of the user's own content: "text" for a note, "image" for a photo.
+        own: what the user may have written or photographed, by modality ("text": notes, "image": photos): features
+            [candidates, width], of which a sparse combination is looked for.
         sparsity: what a unit of weight costs, in units of cosine.
     """
 
     model: Recommender
     items: ItemBatch
     pool: NDArray[np.int32]
-    own: Sequence[str] = ()
+    own: Mapping[str, Tensor] = field(default_factory=dict)
     sparsity: float = 0.003
     _places: Tensor = field(init=False)
 
@@ -87,7 +88,7 @@ class SupposedUser:
             "negatives": torch.full((len(self.pool),), 0.1),
             "pull": torch.from_numpy(pull).float(),
             "user": torch.from_numpy(left[:, 1]).float(),
-            **{f"{name} weight": torch.full((1,), 0.5) for name in self.own},
+            **{name: torch.full((len(values),), 0.03) for name, values in self.own.items()},
             **({"own pull": torch.from_numpy(pull).float()} if self.own else {}),
         }
 
@@ -98,18 +99,19 @@ class SupposedUser:
         upstream = upstream.index_add(0, self._places, (unknown["negatives"] ** 2).unsqueeze(1) * user)
         moved = (self.model.encode_items(self.items)[0] * upstream).sum()
         for name in self.own:
-            weight, along = unknown[f"{name} weight"].square().sum(), unknown["own pull"] / unknown["own pull"].norm()
-            moved = moved + weight * self._own(name, unknown[name]).dot(along)
+            along = unknown["own pull"] / unknown["own pull"].norm()
+            moved = moved + (unknown[name] ** 2).dot(self._own(name) @ along)
         pieces = torch.autograd.grad(moved, self._parameters(), create_graph=True)
         return torch.cat([piece.flatten() for piece in pieces])
 
     def cost(self, unknown: Unknown) -> Tensor:
         """The price of weights: few interactions explain a row."""
-        return self.sparsity * (unknown["history"].square().sum() + unknown["positives"].square().sum())
+        weights = [unknown[name].square().sum() for name in ("history", "positives", *self.own)]
+        return self.sparsity * torch.stack(weights).sum()
 
-    def _own(self, name: str, values: Tensor) -> Tensor:
-        there = torch.ones((1, 1), dtype=torch.bool)
-        return self.model.encode_items(ItemBatch({name: values.reshape(1, 1, -1)}, {name: there}, there))[0, 0]
+    def _own(self, name: str) -> Tensor:
+        there = torch.ones((1, len(self.own[name])), dtype=torch.bool)
+        return self.model.encode_items(ItemBatch({name: self.own[name].unsqueeze(0)}, {name: there}, there))[0]
 
     def _names(self) -> list[str]:
         return [name for name in shared_parameters(self.model) if name.startswith(("encoders.", "fusion."))]
@@ -134,7 +136,6 @@ class SupposedUser:
 def infer(
     supposed: SupposedUser,
     observed: NDArray[np.floating],
-    start: Unknown | None = None,
     *,
     steps: int = 250,
     rate: float = 0.03,
@@ -147,7 +148,7 @@ def infer(
         ModelError: an update of another model, one that is not finite, or all zero.
     """
     target = supposed.read(observed)
-    first = {**supposed.start(observed), **(start or {})}
+    first = supposed.start(observed)
     rates = {name: rate / 2 if name in ("user", "pull", "own pull") else rate for name in first}
 
     def search(begin: Unknown, count: int) -> Matched:
