@@ -1,1 +1,1 @@
-"""What the claims are tested with: attacks on them, canaries, and lower bounds on epsilon from guessing which were in."""
+"""What the claims are tested with: attacks, canaries, and lower bounds on epsilon from guessing which were in."""
