@@ -256,6 +256,7 @@ class Run:
         opened = Opened(np.zeros(0), 0, 0)
         if noisy is None or not self.ledger.has(question.query, question.round):
             opened = self._asked(question, cohort, started)
+            self._check_sum(question, opened, len(cohort))
             noisy = opened.vector + self.noise.of(question)
             self.state.save_pending(name, noisy)
             self._charge(question, devices=len(cohort))
@@ -268,6 +269,19 @@ class Run:
             nothing = Opened(np.zeros(0), 0, 0, error.aborted, GIVEN_UP)
             self._show(_Paid(nothing.vector, question, time.perf_counter() - started, nothing, len(cohort)))
             raise
+
+    def _check_sum(self, question: Question, opened: Opened, asked: int) -> None:
+        """Stop at a sum that no honest cohort can give; noise from devices in it would hide the difference.
+
+        This holds all malicious devices together to what the whole cohort may say, not each of them to its own bound.
+        """
+        place: str = self.config.privacy.noise_place
+        if place != "server":
+            return
+        rows = question.sum.rows
+        if self.devices.users == self.devices.size:
+            rows = rows * asked // self.devices.size
+        question.sum.check_sum(opened.vector, rows)
 
     def _charge(self, question: Question, *, devices: int) -> None:
         agreed = question.sum
