@@ -28,6 +28,7 @@ from fedrec.model.recommender import Recommender
 from fedrec.model.warm_start import fit_heads
 from fedrec.privacy.accountant import Spend
 from fedrec.privacy.ledger import Ledger
+from server.keys import RunKeys
 from server.noise import ServerNoise
 from server.plan import rows_of, spends_of
 from server.sampling import Sampler
@@ -123,9 +124,10 @@ class Run:
         self.config, self.features, self.devices = config, features, devices
         self.ledger, self.state, self.observe = ledger, state, observe
         self.rows = rows_of(config, devices.users)
-        self.sampler = Sampler(config, devices.size)
-        self.spends = {spend.query: spend for spend in spends_of(config, devices.users)}
-        self.noise = ServerNoise(config, self.spends)
+        keys = RunKeys(config, state)
+        self.sampler = Sampler(config, devices.size, keys.of("cohorts"))
+        self.spends = {spend.query: spend for spend in spends_of(config, devices.users, devices.size)}
+        self.noise = ServerNoise(config, self.spends, keys)
         self.behaviour = Behaviour.empty(len(features.ids))
         self.model = _first_model(config, features)
         self.stopped: str | None = None
@@ -202,6 +204,7 @@ class Run:
             parameters.unflatten(self.model, values)
             self._show(paid)
         parameters.unflatten(self.model, values)
+        self.state.forget_secret()
 
     def _metrics(self) -> Mapping[str, float | None] | None:
         if not self.config.evaluation.private_metrics:
@@ -233,7 +236,15 @@ class Run:
         name = f"{question.query}/{question.round}"
         noisy = self.state.load_pending(name)
         opened = Opened(np.zeros(0), 0, 0)
-        if noisy is None or not self.ledger.has(question.query, question.round):
+        paid = self.ledger.has(question.query, question.round)
+        if noisy is None or not paid:
+            if paid and self.noise.correlated(question.query):
+                # Another sum under the same noise: their difference would show what the noise hides.
+                raise PrivacyError(
+                    "the ledger has a round that the server's state lacks, and its noise would be used twice",
+                    value=name,
+                    action="Put the run's own server.sqlite back, or begin again in another directory",
+                )
             opened = self.devices.ask(question, cohort)
             noisy = opened.vector + self.noise.of(question)
             self.state.save_pending(name, noisy)
