@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fedrec.config import Config
 from fedrec.errors import ConfigError
-from fedrec.privacy.accountant import Query, Sampling, Spend
+from fedrec.privacy.accountant import Query, Sampling, Spend, turns_apart
 from fedrec.privacy.banded import best_bands
 from fedrec.privacy.calibrate import delta_for, plan
 
@@ -75,7 +75,7 @@ def separation_of(config: Config, devices: int) -> int:
     """Rounds from one turn of a device to its next: with cyclic sampling as many as there are groups, else 1."""
     if config.training.sampling != "cyclic" or config.training.cohort == 0:
         return 1
-    return -(-devices // config.training.cohort)
+    return turns_apart(devices, config.training.cohort)
 
 
 def bands_of(config: Config, spend: Spend) -> int:

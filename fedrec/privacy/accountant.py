@@ -124,6 +124,16 @@ def equivalent_noise(spends: Iterable[Spend]) -> float:
     return 1 / math.sqrt(total) if total else math.inf
 
 
+def turns_apart(population: int, cohort: int) -> int:
+    """Rounds from one turn of a device to its next, where ``population`` are dealt into groups of at most ``cohort``.
+
+    Cyclic sampling's separation: as many as there are groups.  Raises PrivacyError if either is below 1.
+    """
+    if population < 1 or cohort < 1:
+        raise PrivacyError("dealing needs a population and a cohort of at least 1", value=(population, cohort))
+    return -(-population // cohort)
+
+
 def gaussian_delta(noise_multiplier: float, epsilon: float) -> float:
     """Delta of one full-participation Gaussian release: Balle and Wang (2018), theorem 8, with mu = 1/z."""
     mu = 1 / noise_multiplier

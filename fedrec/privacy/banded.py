@@ -20,7 +20,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,11 +133,6 @@ def covariance(encoded: Matrix) -> Matrix:
     """Covariance over rounds of one element's noise, for a noise multiplier of 1: (C^T C)^-1."""
     inverse = solve_triangular(encoded, np.eye(len(encoded)), lower=True)
     return np.asarray(inverse @ inverse.T)
-
-
-def turns_apart(turns: list[int], separation: int) -> bool:
-    """Whether the rounds of one row's turns, ascending, lie at least ``separation`` apart."""
-    return all(later - earlier >= separation for earlier, later in pairwise(turns))
 
 
 def _decoder(encoded: Matrix) -> Matrix:
