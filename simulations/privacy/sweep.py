@@ -15,14 +15,10 @@ def command(
     epsilon: Annotated[
         str, typer.Option(help="Target epsilons, with commas between; inf = a run without noise.")
     ] = "0.5,1,2,4,8,inf",
-    seeds: Annotated[
-        int, typer.Option(min=1, max=100, help="How often each is repeated, each time with another seed.")
-    ] = 3,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Runs of each, every one with its own seed.")] = 3,
     variant: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE[ KEY=VALUE]", help="A curve of its own with these settings changed; repeatable."
-        ),
+        typer.Option(metavar="KEY=VALUE[ KEY=VALUE]", help="A curve with these settings changed; repeatable."),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of all runs.")
