@@ -254,6 +254,8 @@ class Run:
     def _charge(self, question: Question, *, devices: int) -> None:
         agreed = question.sum
         detail = {"sum": agreed.name, "length": agreed.length, "bound": agreed.bound, "asked": devices}
+        if self.noise.correlated(question.query) and self.noise.banded is not None:
+            detail["bands"] = self.noise.banded.bands
         spend = self.spends.get(question.query)
         if spend is None:
             self.ledger.record(question.query, round=question.round, detail=detail)

@@ -179,6 +179,7 @@ def _finish(
         delta=delta_of(config, len(study.population)),
         protocol=config.secure_aggregation.protocol,
         noise_place=config.privacy.noise_place,
+        noise=config.privacy.noise,
     )
     run = _facts(config, study, outcome, diary, privacy)
     newcomers = newcomers_of(config, study, outcome.model, outcome.behaviour)

@@ -19,6 +19,7 @@ from fedrec.errors import PrivacyError
 from fedrec.model import parameters
 from fedrec.privacy import banded
 from fedrec.privacy.accountant import Spend
+from fedrec.privacy.ledger import Ledger
 from server.banded_noise import BandedNoise
 from server.keys import RunKeys
 from server.noise import ServerNoise
@@ -85,6 +86,10 @@ def _conduct(study: Study, out: Path, config: Config, stop_at: int | None = None
     devices = CohortDevices(config, study.features, study.population)
     outcome = cases.conduct(config, study, devices, out, observe)
     assert outcome.model is not None
+    with Ledger.open(out / "ledger.sqlite", None) as ledger:
+        rows = [entry for entry in ledger.entries() if entry.query == "training"]
+    assert len(rows) == ROUNDS
+    assert all(("bands" in row.detail) is (config.privacy.noise == "banded") for row in rows)
     assert [s.separation for s in outcome.spends if s.query == "training"] == [3]
     return parameters.flatten(outcome.model)
 

@@ -74,6 +74,12 @@ def test_advice_is_computed_for_what_was_asked() -> None:
     assert advice["larger_epsilon"] > 3.0
 
 
+def test_a_group_of_rows_is_told_its_own_epsilon() -> None:
+    found = plan("--epsilon", "3", "--sampling", "cyclic", "--group", "2")
+    half = Spend("training", found["noise_multiplier"] / 2, found["participations"])
+    assert found["group"] == {"size": 2, "epsilon_released": pytest.approx(epsilon([half], found["delta"]), rel=1e-6)}
+
+
 def test_people_get_tables() -> None:
     result = RUNNER.invoke(build(), ["privacy", "plan", *SIZE, "--epsilon", "1", "--sampling", "cyclic"])
     assert result.exit_code == 0

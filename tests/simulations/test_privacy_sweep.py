@@ -87,6 +87,7 @@ def test_runs_of_other_settings_are_not_taken_for_these(place: Path) -> None:
     assert isinstance(result.exception, ConfigError) or result.exit_code == ConfigError.exit_code
 
 
+@pytest.mark.slow
 def test_variants_are_curves_and_processes_give_the_same(place: Path) -> None:
     variants = ["--variant", "training.learning_rate=0.01", "--variant", "training.learning_rate=0.3 model.dimension=6"]
     options = ["--epsilon", "4", "--seeds", "1", *variants]
