@@ -26,8 +26,8 @@ def privacy_statement(
     ``epsilon_server``: what the server itself could learn; it knows who took part when, so without amplification, and
     only where noise is in a sum before the server sees it; null, with ``epsilon_server_reason``, where it is
     unbounded.  ``noise_multiplier``, ``sampling``: of training where there was training, else of the query with the
-    least noise (``noise_multiplier_of``); ``queries`` has all.  ``noise``: of training's rounds.  Without spends nothing
-    is claimed: epsilons are null.
+    least noise (``noise_multiplier_of``); ``queries`` has all.  ``noise``: of training's rounds.  Without spends
+    nothing is claimed: epsilons are null.
 
     Raises:
         PrivacyError: delta is not in (0, 1).

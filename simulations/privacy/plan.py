@@ -53,7 +53,7 @@ def command(
     clip: Annotated[float, typer.Option(min=1e-9, help="L2 bound of one user's update.")] = 1.0,
     coherence: Annotated[
         float, typer.Option(min=1e-6, max=1.0, help="Length of the mean clipped update over the clip: an assumption.")
-    ] = 0.1,
+    ] = 0.3,
     ratio: Annotated[
         float, typer.Option(min=1e-6, help="The signal to noise of a whole run that advice aims at.")
     ] = 1.0,

@@ -61,7 +61,7 @@ def test_distributed_noise_has_a_bound_towards_the_server() -> None:
 
 
 def test_advice_is_computed_for_what_was_asked() -> None:
-    small, large = (plan("--epsilon", "3", "--sampling", "cyclic", "--parameters", p) for p in ("100", "50000"))
+    small, large = (plan("--epsilon", "3", "--sampling", "cyclic", "--parameters", p) for p in ("100", "500000"))
     assert small["advice"]["reached"]
     assert small["advice"]["more_devices"] is None
     advice = large["advice"]
