@@ -144,13 +144,13 @@ def _all_runs(
 ) -> Iterator[tuple[Job, dict[str, Any]]]:
     if not jobs:
         return
-    for content in {job.config.content.model_dump_json(): job.config for job in jobs}.values():
-        prepare(settled(content), data, reporter)  # once, so that all processes find it in the cache
     if workers == 1:
         study: dict[str, Study] = {}
         for job in jobs:
             yield job, _run(job, data, study)
         return
+    for content in {job.config.content.model_dump_json(): job.config for job in jobs}.values():
+        prepare(settled(content), data, reporter)  # once, so that all processes find it in the cache
     # Started anew rather than forked: torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
