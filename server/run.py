@@ -30,6 +30,7 @@ from fedrec.privacy.accountant import Spend
 from fedrec.privacy.ledger import Ledger
 from server.cohort_floor import check_sampled_cohorts
 from server.given_up import GIVEN_UP, GivenUpError
+from server.keys import RunKeys
 from server.noise import ServerNoise
 from server.plan import rows_of, spends_of
 from server.sampling import Sampler
@@ -144,9 +145,10 @@ class Run:
         self.ledger, self.state, self.observe = ledger, state, observe
         check_sampled_cohorts(config, devices.size)
         self.rows = rows_of(config, devices.users)
-        self.sampler = Sampler(config, devices.size)
-        self.spends = {spend.query: spend for spend in spends_of(config, devices.users)}
-        self.noise = ServerNoise(config, self.spends)
+        keys = RunKeys(config, state)
+        self.sampler = Sampler(config, devices.size, keys.of("cohorts"))
+        self.spends = {spend.query: spend for spend in spends_of(config, devices.users, devices.size)}
+        self.noise = ServerNoise(config, self.spends, keys)
         self.behaviour = Behaviour.empty(len(features.ids))
         self.model = _first_model(config, features)
         self.stopped: str | None = None
@@ -223,6 +225,7 @@ class Run:
             parameters.unflatten(self.model, values)
             self._show(paid)
         parameters.unflatten(self.model, values)
+        self.state.forget_secret()
 
     def _metrics(self) -> Mapping[str, float | None] | None:
         if not self.config.evaluation.private_metrics:
@@ -254,7 +257,15 @@ class Run:
         name = f"{question.query}/{question.round}"
         noisy = self.state.load_pending(name)
         opened = Opened(np.zeros(0), 0, 0)
-        if noisy is None or not self.ledger.has(question.query, question.round):
+        paid = self.ledger.has(question.query, question.round)
+        if noisy is None or not paid:
+            if paid and self.noise.correlated(question.query):
+                # Another sum under the same noise: their difference would show what the noise hides.
+                raise PrivacyError(
+                    "the ledger has a round that the server's state lacks, and its noise would be used twice",
+                    value=name,
+                    action="Put the run's own server.sqlite back, or begin again in another directory",
+                )
             opened = self._asked(question, cohort, started)
             self._check_sum(question, opened, len(cohort))
             noisy = opened.vector + self.noise.of(question)
@@ -286,6 +297,8 @@ class Run:
     def _charge(self, question: Question, *, devices: int) -> None:
         agreed = question.sum
         detail = {"sum": agreed.name, "length": agreed.length, "bound": agreed.bound, "asked": devices}
+        if self.noise.correlated(question.query) and self.noise.banded is not None:
+            detail["bands"] = self.noise.banded.bands
         spend = self.spends.get(question.query)
         if spend is None:
             self.ledger.record(question.query, round=question.round, detail=detail)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from simulations.privacy import attack
+from simulations.privacy import attack, plan, sweep
 
 
 def register(app: typer.Typer) -> None:
     """Add the group to ``fedrec``."""
     group = typer.Typer(help="Plan, state, verify and attack what a run promises.", no_args_is_help=True)
     group.command("attack")(attack.command)
+    group.command("plan")(plan.command)
+    group.command("sweep")(sweep.command)
     app.add_typer(group, name="privacy")
