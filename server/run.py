@@ -6,10 +6,12 @@ Every opened sum goes through `Run._opened`: noise is added and the ledger's row
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,67 +31,13 @@ from fedrec.model.warm_start import fit_heads
 from fedrec.privacy.accountant import Spend
 from fedrec.privacy.ledger import Ledger
 from server.noise import ServerNoise
+from server.participation import Participation
 from server.plan import rows_of, spends_of
 from server.sampling import Sampler
-from server.state import ServerState
+from server.state import Pending, ServerState
+from server.steps import Devices, Observer, Opened, Outcome, Step, bytes_up_each
 
-Arrays = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Opened:
-    """An opened private sum, before noise. ``devices``: survivors. ``bytes_up``: what they sent for it, in all."""
-
-    vector: NDArray[np.float64]
-    devices: int
-    bytes_up: int
-
-
-def bytes_up_each(question: Question, opened: Opened) -> int:
-    """What one device sent for a sum, in bytes; of a sum over nobody, what its contribution alone would take."""
-    return -(-opened.bytes_up // opened.devices) if opened.devices else question.sum.bytes_up
-
-
-class Devices(Protocol):
-    """How a run reaches its devices."""
-
-    @property
-    def users(self) -> int:
-        """How many users the roster stands for."""
-
-    @property
-    def size(self) -> int:
-        """How many devices there are."""
-
-    def ask(self, question: Question, cohort: Sequence[int]) -> Opened:
-        """Put a question to the devices at these places and open the sum over those who answer."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """What an observer is shown after each opened sum. ``model`` and ``behaviour`` are what is known so far."""
-
-    question: Question
-    seconds: float
-    opened: Opened
-    cohort: int
-    epsilon_spent: float | None
-    model: Recommender | None
-    behaviour: Behaviour
-
-
-Observer = Callable[[Step], None]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run leaves. ``stopped``: why it ended before its last round, or None."""
-
-    model: Recommender | None
-    behaviour: Behaviour
-    spends: tuple[Spend, ...]
-    metrics: Mapping[str, float | None] | None
-    stopped: str | None = None
+__all__ = ["Devices", "Observer", "Opened", "Outcome", "Run", "Step", "bytes_up_each"]
 
 
 @dataclass(frozen=True)
@@ -124,7 +72,10 @@ class Run:
         self.ledger, self.state, self.observe = ledger, state, observe
         self.rows = rows_of(config, devices.users)
         self.sampler = Sampler(config, devices.size)
-        self.spends = {spend.query: spend for spend in spends_of(config, devices.users)}
+        self.accounting_seconds = 0.0
+        with self._accounting():
+            self.spends = {spend.query: spend for spend in spends_of(config, devices.users)}
+        self.participation = Participation(self.sampler, state.secret("cohorts"), state.load_turns())
         self.noise = ServerNoise(config, self.spends)
         self.behaviour = Behaviour.empty(len(features.ids))
         self.model = _first_model(config, features)
@@ -148,12 +99,48 @@ class Run:
             metrics = self._metrics()
         except BudgetExceededError as error:
             self.stopped = str(error)
-        return Outcome(self.model, self.behaviour, tuple(self.ledger.spends()), metrics, self.stopped)
+        with self._accounting():
+            spends = tuple(self.ledger.spends())
+            kept = {"head": self.ledger.head, "rows": len(self.ledger), "users": self.devices.users}
+        return Outcome(self.model, self.behaviour, spends, metrics, self.stopped, kept, self.accounting_seconds)
+
+    @contextmanager
+    def _accounting(self) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.accounting_seconds += time.perf_counter() - started
 
     def _authorise(self) -> None:
-        if self.spends:
-            left = {spend: spend.rounds - self.ledger.charged(spend.query) for spend in self.spends.values()}
-            self.ledger.authorise(replace(spend, rounds=rounds) for spend, rounds in left.items() if rounds > 0)
+        """Hold the whole plan to the budget once.
+
+        Where something else was spent from the ledger, rounds are charged one by one until the budget ends: the run
+        then stops there, with a release that is within it.
+        """
+        if not self.spends:
+            return
+        left = {spend: spend.rounds - self.ledger.charged(spend.query) for spend in self.spends.values()}
+        plan = [replace(spend, rounds=rounds) for spend, rounds in left.items() if rounds > 0]
+        with self._accounting():
+            try:
+                self.ledger.authorise(plan)
+            except BudgetExceededError:
+                if not self.ledger.begun:
+                    raise
+                self._authorise_first(plan)
+
+    def _authorise_first(self, plan: Sequence[Spend]) -> None:
+        """Authorise as many rounds of the plan, in the order of the run, as the budget still bears."""
+        least, most = 0, sum(spend.rounds for spend in plan)  # `least` fit, `most` do not
+        while most - least > 1:
+            middle = (least + most) // 2
+            try:
+                self.ledger.authorise(first_rounds(plan, middle))
+                least = middle
+            except BudgetExceededError:
+                most = middle
+        self.ledger.authorise(first_rounds(plan, least))
 
     def _popularity(self) -> None:
         if not self.config.behaviour.popularity:
@@ -198,9 +185,9 @@ class Run:
             paid = self._opened(question, self.sampler.cohort(number))
             gradient = model_update.mean_gradient(paid.noisy, self.rows * self.sampler.share)
             values = optimiser.step(values, gradient)
-            self.state.save_training(number, values, optimiser)
             parameters.unflatten(self.model, values)
             self._show(paid)
+            self.state.save_training(number, values, optimiser)
         parameters.unflatten(self.model, values)
 
     def _metrics(self) -> Mapping[str, float | None] | None:
@@ -219,8 +206,8 @@ class Run:
         if kept is not None:
             return kept
         paid = self._opened(question, range(self.devices.size))
-        self.state.save_answer(question.query, paid.noisy)
         self._show(paid)
+        self.state.save_answer(question.query, paid.noisy)
         return paid.noisy
 
     def _opened(self, question: Question, cohort: Sequence[int]) -> _Paid:
@@ -231,33 +218,55 @@ class Run:
         """
         started = time.perf_counter()
         name = f"{question.query}/{question.round}"
-        noisy = self.state.load_pending(name)
-        opened = Opened(np.zeros(0), 0, 0)
-        if noisy is None or not self.ledger.has(question.query, question.round):
+        pending = self.state.load_pending(name)
+        if pending is None or not self.ledger.has(question.query, question.round, digest_of(pending.noisy)):
             opened = self.devices.ask(question, cohort)
+            facts = self.participation.facts(question, cohort, opened.devices)
+            turns = self.participation.took(question, cohort)
             noisy = opened.vector + self.noise.of(question)
-            self.state.save_pending(name, noisy)
-            self._charge(question, devices=len(cohort))
-        return _Paid(noisy, question, time.perf_counter() - started, opened, len(cohort))
+            pending = Pending(noisy, len(cohort), opened.devices, opened.bytes_up, turns)
+            self.state.save_pending(name, pending)
+            with self._accounting():
+                self._charge(question, facts, noisy)
+        opened = Opened(np.zeros(0), pending.devices, pending.bytes_up)
+        return _Paid(pending.noisy, question, time.perf_counter() - started, opened, pending.asked)
 
-    def _charge(self, question: Question, *, devices: int) -> None:
-        agreed = question.sum
-        detail = {"sum": agreed.name, "length": agreed.length, "bound": agreed.bound, "asked": devices}
-        spend = self.spends.get(question.query)
+    def _charge(self, question: Question, facts: Mapping[str, Any], noisy: NDArray[np.float64]) -> None:
+        agreed, spend = question.sum, self.spends.get(question.query)
+        detail = {"sum": agreed.name, "length": agreed.length, "bound": agreed.bound, **facts}
         if spend is None:
             self.ledger.record(question.query, round=question.round, detail=detail)
-        else:
-            self.ledger.charge(replace(spend, rounds=1), round=question.round, detail=detail)
+            return
+        # A round whose sum was lost after it was charged is charged again, and says so.
+        detail["repeat"] = self.ledger.count(question.query, question.round)
+        detail["released"] = digest_of(noisy)
+        self.ledger.charge(replace(spend, rounds=1), round=question.round, detail=detail)
 
     def _spent(self, question: Question) -> float | None:
         """Epsilon so far; None where nothing is claimed. Composing sampled rounds takes seconds, so it is left out."""
         spend = self.spends.get(question.query)
-        return None if spend is None or spend.amplified else self.ledger.spent()
+        with self._accounting():
+            return None if spend is None or spend.amplified else self.ledger.spent()
 
     def _show(self, paid: _Paid) -> None:
         spent = self._spent(paid.question)
         step = Step(paid.question, paid.seconds, paid.opened, paid.asked, spent, self.model, self.behaviour)
         self.observe(step)
+
+
+def first_rounds(plan: Sequence[Spend], count: int) -> list[Spend]:
+    """The first ``count`` rounds of a plan."""
+    kept = []
+    for spend in plan:
+        rounds = min(spend.rounds, count)
+        count -= rounds
+        kept += [replace(spend, rounds=rounds)] if rounds else []
+    return kept
+
+
+def digest_of(noisy: NDArray[np.float64]) -> str:
+    """SHA-256 in hex of a noisy sum: ties what is used to its row."""
+    return hashlib.sha256(noisy.astype("<f8").tobytes()).hexdigest()
 
 
 def _first_model(config: Config, features: Features) -> Recommender | None:

@@ -7,17 +7,35 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
+from fedrec import randomness
 from fedrec.aggregation.optimisers import Optimiser
 from fedrec.errors import StoreError
 
-_SCHEMA = 1
+_SCHEMA = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Pending:
+    """A noisy sum that may not be charged yet, and how it was come by.
+
+    ``asked``, ``devices``: how many were asked, and survived.  ``bytes_up``: what they sent, in all.  ``turns``: see
+    `server.participation`.
+    """
+
+    noisy: NDArray[np.float64]
+    asked: int = 0
+    devices: int = 0
+    bytes_up: int = 0
+    turns: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
 
 class ServerState:
@@ -57,7 +75,9 @@ class ServerState:
     @property
     def begun(self) -> bool:
         """Whether anything was kept yet, but for a sum that is not charged."""
-        found = self._connection.execute("SELECT 1 FROM state WHERE name NOT IN ('run', 'pending') LIMIT 1")
+        found = self._connection.execute(
+            "SELECT 1 FROM state WHERE name NOT IN ('run', 'pending') AND name NOT LIKE 'secret/%' LIMIT 1"
+        )
         return found.fetchone() is not None
 
     def save_answer(self, query: str, noisy: NDArray[np.float64]) -> None:
@@ -69,15 +89,37 @@ class ServerState:
         kept = self._get(f"answer/{query}")
         return None if kept is None else np.asarray(load(kept)["noisy"])
 
-    def save_pending(self, name: str, noisy: NDArray[np.float64]) -> None:
+    def save_pending(self, name: str, pending: Pending) -> None:
         """Keep the noisy sum that is about to be charged, in place of the last one."""
-        self._put("pending", save({name: noisy}))
+        arrays: dict[str, NDArray[Any]] = {
+            f"noisy/{name}": pending.noisy,
+            "counts": np.array([pending.asked, pending.devices, pending.bytes_up], np.int64),
+            "turns": pending.turns,
+        }
+        self._put("pending", save(arrays))
 
-    def load_pending(self, name: str) -> NDArray[np.float64] | None:
+    def load_pending(self, name: str) -> Pending | None:
         """The noisy sum of this name if it was the last one to be kept, else None."""
         kept = self._get("pending")
         found = {} if kept is None else load(kept)
-        return np.asarray(found[name]) if name in found else None
+        if f"noisy/{name}" not in found:
+            return None
+        asked, devices, bytes_up = (int(count) for count in found["counts"])
+        return Pending(np.asarray(found[f"noisy/{name}"]), asked, devices, bytes_up, found["turns"])
+
+    def load_turns(self) -> NDArray[np.int32] | None:
+        """The turns that were kept last, or None."""
+        kept = self._get("pending")
+        turns = None if kept is None else load(kept)["turns"]
+        return turns if turns is not None and len(turns) else None
+
+    def secret(self, name: str) -> bytes:
+        """A key of 32 bytes for this run and purpose, from the operating system; the same after a restart."""
+        kept = self._get(f"secret/{name}")
+        if kept is None:
+            kept = randomness.fresh_key()
+            self._put(f"secret/{name}", kept)
+        return kept
 
     def save_training(self, number: int, values: NDArray[np.float64], optimiser: Optimiser) -> None:
         """Keep parameters and optimiser after round ``number``, in one transaction."""

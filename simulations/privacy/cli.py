@@ -7,5 +7,8 @@ import typer
 
 def register(app: typer.Typer) -> None:
     """Add the group to ``fedrec``."""
+    from simulations.privacy import verify
+
     group = typer.Typer(help="Plan, state, verify and attack what a run promises.", no_args_is_help=True)
+    group.command("verify")(verify.command)
     app.add_typer(group, name="privacy")
