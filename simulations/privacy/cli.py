@@ -7,8 +7,9 @@ import typer
 
 def register(app: typer.Typer) -> None:
     """Add the group to ``fedrec``."""
-    from simulations.privacy import verify
+    from simulations.privacy import statement, verify
 
     group = typer.Typer(help="Plan, state, verify and attack what a run promises.", no_args_is_help=True)
+    group.command("statement")(statement.command)
     group.command("verify")(verify.command)
     app.add_typer(group, name="privacy")

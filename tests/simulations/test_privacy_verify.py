@@ -17,10 +17,12 @@ from typer.testing import CliRunner
 from fedrec.cli import build
 from fedrec.config import Config, from_tree
 from fedrec.console import SilentReporter
-from fedrec.errors import DataError
+from fedrec.errors import BudgetExceededError, DataError
 from fedrec.privacy.accountant import Spend
+from fedrec.privacy.calibrate import delta_for
 from fedrec.privacy.chain import Chain
-from fedrec.privacy.ledger import Ledger
+from fedrec.privacy.ledger import Budget, Ledger
+from fedrec.release.bundle import read_release
 from simulations.privacy.examine import examine
 from simulations.privacy.verify import MEANING
 from simulations.run import simulate
@@ -262,3 +264,55 @@ def test_rows_hold_what_took_part_and_name_nobody(run: Path) -> None:
     assert len({detail["cohort"] for detail in details}) == len(details)
     assert [entry.detail["asked"] for entry in entries if entry.query != "training"] == [24, 24]
     assert all(asdict(entry.spend or Spend("metrics", 1.0))["rounds"] == 1 for entry in entries)
+
+
+def test_the_statement_of_a_run_is_a_page_a_file_or_a_document(run: Path, tmp_path: Path) -> None:
+    runner, app = CliRunner(), build()
+    page = runner.invoke(app, ["privacy", "statement", str(run)])
+    assert page.exit_code == 0
+    assert page.stdout.startswith("# Privacy statement: run")
+    file = tmp_path / "statement.md"
+    assert runner.invoke(app, ["privacy", "statement", str(run), "--out", str(file)]).exit_code == 0
+    assert file.read_text().strip() == page.stdout.strip()
+    facts = json.loads(runner.invoke(app, ["privacy", "statement", str(run), "--json"]).stdout)
+    record = json.loads((run / "run.json").read_text())
+    assert facts["epsilon_released"] == record["privacy"]["epsilon_released"]
+    assert (facts["verified"], facts["population"]) == (True, 24)
+    change_record(run, lambda record: record["privacy"].update(epsilon_released=0.5))
+    assert "does not hold" in runner.invoke(app, ["privacy", "statement", str(run)]).stdout
+
+
+def test_the_time_for_accounting_is_in_the_record(run: Path) -> None:
+    cost = json.loads((run / "run.json").read_text())["cost"]
+    assert 0 < cost["accounting_seconds"] < cost["seconds"]
+    assert cost["accounting_share"] == pytest.approx(cost["accounting_seconds"] / cost["seconds"], rel=0.1)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_budget_that_ends_in_mid_run_leaves_a_release_within_it(as_json: bool, shop: Path, tmp_path: Path) -> None:
+    """Something else draws on the ledger: the run goes as far as what is left bears."""
+    out, file = tmp_path / "run", tmp_path / "run.toml"
+    file.write_text(
+        "[model]\ndimension = 4\n[training]\nrounds = 6\nnegatives = 20\n[privacy]\nepsilon = 8.0\n"
+        "[behaviour]\ncooccurrence = false\npopularity = false\n[evaluation]\nevery = 0\n"
+    )
+    out.mkdir()
+    with Ledger.open(out / "ledger.sqlite", Budget(8.0, delta_for(24), "user")) as ledger:
+        ledger.charge(Spend("metrics", 0.9), round=0)
+    flags = ["--json"] if as_json else []
+    ended = CliRunner().invoke(build(), ["simulate", str(file), "--data", str(shop), "--out", str(out), *flags])
+    assert ended.exit_code == BudgetExceededError.exit_code
+    record = json.loads((out / "run.json").read_text())
+    rounds = [query["rounds"] for query in record["privacy"]["queries"] if query["query"] == "training"]
+    assert 0 < rounds[0] < 6
+    assert "budget" in record["stopped"]
+    assert 0 < record["privacy"]["epsilon_released"] <= 8.0
+    promised = read_release(out / "model").contents.privacy["epsilon_released"]
+    assert promised == record["privacy"]["epsilon_released"]
+    assert "The run ended early" in (out / "model" / "MODEL_CARD.md").read_text()
+    if as_json:
+        assert json.loads(ended.stdout)["stopped"] == record["stopped"]
+    else:
+        assert "within the budget" in ended.output
+    # What else drew on the ledger is no part of this run's plan, and is named; all that is claimed holds.
+    assert not failed(out) & {"ledger", "head", "budget", "epsilon", "release"}
