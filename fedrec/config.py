@@ -82,6 +82,16 @@ class Config(Settings):
             raise ValueError("behaviour.normalise must be 1 with privacy.epsilon: else one user moves the sum far")
         return self
 
+    @model_validator(mode="after")
+    def _banded_noise_has_turns(self) -> Config:
+        if self.privacy.noise == "banded" and (self.training.sampling != "cyclic" or self.training.cohort == 0):
+            raise ValueError("privacy.noise=banded needs training.sampling=cyclic and a training.cohort above 0")
+        if self.privacy.noise == "banded" and self.privacy.noise_place != "server":
+            raise ValueError("privacy.noise=banded needs privacy.noise_place=server: devices cannot correlate noise")
+        if self.privacy.bands and self.privacy.noise != "banded":
+            raise ValueError("privacy.bands is for privacy.noise=banded")
+        return self
+
 
 def with_protocol(config: Config, engine: Engine) -> Config:
     """Settle ``secure_aggregation.protocol`` where it is ``auto``: ``secagg+`` in every engine that sends messages.

@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Engine = Literal["cohort", "grid", "flower"]
 Unit = Literal["user", "example"]
-Sampling = Literal["full", "poisson", "fixed"]
+Sampling = Literal["full", "poisson", "fixed", "cyclic"]
 Fusion = Literal["mean", "weighted", "concat-mlp", "gated", "attention"]
 Loss = Literal["sampled-softmax", "bpr", "bce", "mse"]
-QueryName = Literal["popularity", "cooccurrence", "training", "metrics"]
+QueryName = Literal["popularity", "cooccurrence", "training", "metrics", "clip-rate"]
 GradSample = Literal["auto", "hooks", "ghost", "functional"]
 Protocol = Literal["auto", "none", "secagg+"]
 
@@ -113,7 +113,11 @@ class BehaviourSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """Rounds of model updates. ``cohort`` is the (expected) number of devices a round; 0 = all of them."""
+    """Rounds of model updates. ``cohort`` is the (expected) number of devices a round; 0 = all of them.
+
+    ``sampling``: ``full``; ``poisson``, each device with equal chance, anew each round; ``fixed``, so many drawn anew;
+    ``cyclic``, all devices dealt once into groups of at most ``cohort`` that take turns.
+    """
 
     rounds: int = Field(default=20, ge=0)
     cohort: int = Field(default=0, ge=0)
@@ -138,13 +142,17 @@ class PrivacySettings(Settings):
 
     ``epsilon`` null means a run without noise, which claims nothing. ``delta`` null means N^-1.1, N the number of
     privacy units. ``clip``: L2 bound of one row's model update. ``shares``: what part of the budget, as a part of
-    1/z^2 of a full-participation Gaussian, goes to each kind of query; they are normalised to sum 1.
+    1/z^2 of a full-participation Gaussian, goes to each kind of query; they are normalised to sum 1. ``noise``: of
+    training, ``independent`` each round, or ``banded``: correlated over ``bands`` rounds so that it cancels in the
+    sums of updates (0 = the best number), which needs sampling cyclic and the server to add the noise.
     """
 
     unit: Unit = "user"
     epsilon: float | None = Field(default=None, gt=0, le=100)
     delta: float | None = Field(default=None, gt=0, lt=0.1)
     clip: float = Field(default=1.0, gt=0)
+    noise: Literal["independent", "banded"] = "independent"
+    bands: int = Field(default=0, ge=0, le=4096)
     noise_place: Literal["server"] = "server"
     shares: dict[QueryName, float] = Field(default_factory=_default_shares)
 

@@ -1,4 +1,8 @@
-"""What makes an opened sum private: the noise that the server adds to it before anything is made of it."""
+"""What makes an opened sum private: the noise that the server adds to it before anything is made of it.
+
+Independent noise is drawn from a key of its own at every call.  Banded noise, which training may have, is drawn from
+the run's keys, so that it goes on where a run was cut off.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec import randomness
-from fedrec.aggregation.question import Query, Question
+from fedrec.aggregation.question import Question
 from fedrec.config import Config
-from fedrec.privacy.accountant import Spend
+from fedrec.privacy.accountant import Query, Spend
 from fedrec.privacy.mechanism import GaussianMechanism
+from server.banded_noise import BandedNoise
+from server.keys import RunKeys
+from server.plan import bands_of
 
 
 class ServerNoise:
-    """Fresh Gaussian noise for every sum, as large as the query's spend says; none for a query without a spend."""
+    """Gaussian noise for every sum, as large as the query's spend says; none for a query without a spend."""
 
-    def __init__(self, config: Config, spends: Mapping[Query, Spend]) -> None:
+    def __init__(self, config: Config, spends: Mapping[Query, Spend], keys: RunKeys) -> None:
         self.config, self.spends = config, spends
+        self.banded = self._banded(keys)
 
     def of(self, question: Question) -> NDArray[np.float64]:
         """The noise of one opened sum; float64 [question.sum.length], in whole steps of its grid."""
@@ -26,7 +34,20 @@ class ServerNoise:
         if spend is None:
             return np.zeros(question.sum.length)
         mechanism = GaussianMechanism(spend.noise_multiplier, question.sum.sensitivity, question.sum.resolution)
+        if self.correlated(question.query) and self.banded is not None:
+            return mechanism.on_grid(self.banded.of(question.round, question.sum.length))
         return mechanism.noise(self._key(question.query, question.round), question.sum.length)
+
+    def correlated(self, query: Query) -> bool:
+        """Whether this query's rounds share noise: then no round of it may be opened and shown twice."""
+        return query == "training" and self.banded is not None
+
+    def _banded(self, keys: RunKeys) -> BandedNoise | None:
+        spend = self.spends.get("training")
+        if spend is None or self.config.privacy.noise != "banded":
+            return None
+        bands = bands_of(self.config, spend)
+        return BandedNoise(spend.rounds, bands, lambda number: keys.of("noise", "training", number))
 
     def _key(self, query: Query, number: int) -> bytes:
         if self.config.run.reproducible:

@@ -30,6 +30,7 @@ from fedrec.model.recommender import Recommender
 from fedrec.model.warm_start import fit_heads
 from fedrec.privacy.accountant import Spend
 from fedrec.privacy.ledger import Ledger
+from server.keys import RunKeys
 from server.noise import ServerNoise
 from server.participation import Participation
 from server.plan import rows_of, spends_of
@@ -71,12 +72,13 @@ class Run:
         self.config, self.features, self.devices = config, features, devices
         self.ledger, self.state, self.observe = ledger, state, observe
         self.rows = rows_of(config, devices.users)
-        self.sampler = Sampler(config, devices.size)
+        keys = RunKeys(config, state)
+        self.sampler = Sampler(config, devices.size, keys.of("cohorts"))
         self.accounting_seconds = 0.0
         with self._accounting():
-            self.spends = {spend.query: spend for spend in spends_of(config, devices.users)}
-        self.participation = Participation(self.sampler, state.secret("cohorts"), state.load_turns())
-        self.noise = ServerNoise(config, self.spends)
+            self.spends = {spend.query: spend for spend in spends_of(config, devices.users, devices.size)}
+        self.participation = Participation(self.sampler, keys.of("cohort digests"), state.load_turns())
+        self.noise = ServerNoise(config, self.spends, keys)
         self.behaviour = Behaviour.empty(len(features.ids))
         self.model = _first_model(config, features)
         self.stopped: str | None = None
@@ -189,6 +191,7 @@ class Run:
             self._show(paid)
             self.state.save_training(number, values, optimiser)
         parameters.unflatten(self.model, values)
+        self.state.forget_secret()
 
     def _metrics(self) -> Mapping[str, float | None] | None:
         if not self.config.evaluation.private_metrics:
@@ -220,6 +223,7 @@ class Run:
         name = f"{question.query}/{question.round}"
         pending = self.state.load_pending(name)
         if pending is None or not self.ledger.has(question.query, question.round, digest_of(pending.noisy)):
+            self._check_noise_is_unused(question)
             opened = self.devices.ask(question, cohort)
             facts = self.participation.facts(question, cohort, opened.devices)
             turns = self.participation.took(question, cohort)
@@ -231,6 +235,15 @@ class Run:
         opened = Opened(np.zeros(0), pending.devices, pending.bytes_up)
         return _Paid(pending.noisy, question, time.perf_counter() - started, opened, pending.asked)
 
+    def _check_noise_is_unused(self, question: Question) -> None:
+        if self.noise.correlated(question.query) and self.ledger.has(question.query, question.round):
+            # Another sum under the same noise: their difference would show what the noise hides.
+            raise PrivacyError(
+                "the ledger has a round that the server's state lacks, and its noise would be used twice",
+                value=f"{question.query}/{question.round}",
+                action="Put the run's own server.sqlite back, or begin again in another directory",
+            )
+
     def _charge(self, question: Question, facts: Mapping[str, Any], noisy: NDArray[np.float64]) -> None:
         agreed, spend = question.sum, self.spends.get(question.query)
         detail = {"sum": agreed.name, "length": agreed.length, "bound": agreed.bound, **facts}
@@ -239,6 +252,12 @@ class Run:
             return
         # A round whose sum was lost after it was charged is charged again, and says so.
         detail["repeat"] = self.ledger.count(question.query, question.round)
+        if detail["repeat"] and spend.separation > 1:
+            # Turns are accounted by the rounds between them; one more in the same round was not foreseen.
+            raise BudgetExceededError(
+                "a round was charged and its sum lost; asked again, a device would have a turn too many",
+                value=f"{question.query}/{question.round}",
+            )
         detail["released"] = digest_of(noisy)
         self.ledger.charge(replace(spend, rounds=1), round=question.round, detail=detail)
 

@@ -1,11 +1,13 @@
 """What a server must not forget, so that a run goes on: noisy answers, parameters and the optimiser, in one file.
 
 Sums are written here with their noise only. A pending one may be used only once the ledger has its row.
+The run's secret key is here while training lasts (see `server.keys`), so the file is its owner's alone.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,9 +48,12 @@ class ServerState:
     """
 
     def __init__(self, path: Path | None, run: str) -> None:
+        if path is not None and not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._connection = sqlite3.connect(":memory:" if path is None else path, isolation_level=None)
         try:
             self._connection.execute("PRAGMA synchronous=FULL")
+            self._connection.execute("PRAGMA secure_delete=ON")
             self._connection.execute("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL)")
             kept = self._get("run")
         except sqlite3.DatabaseError as error:
@@ -74,11 +79,21 @@ class ServerState:
 
     @property
     def begun(self) -> bool:
-        """Whether anything was kept yet, but for a sum that is not charged."""
-        found = self._connection.execute(
-            "SELECT 1 FROM state WHERE name NOT IN ('run', 'pending') AND name NOT LIKE 'secret/%' LIMIT 1"
-        )
+        """Whether anything was kept yet, but for the secret and a sum that is not charged."""
+        found = self._connection.execute("SELECT 1 FROM state WHERE name NOT IN ('run', 'secret', 'pending') LIMIT 1")
         return found.fetchone() is not None
+
+    def secret(self) -> bytes:
+        """The run's secret key, 32 bytes; drawn and kept, durably, when first asked for."""
+        kept = self._get("secret")
+        if kept is None:
+            kept = randomness.fresh_key()
+            self._put("secret", kept)
+        return kept
+
+    def forget_secret(self) -> None:
+        """Overwrite the secret, once nothing more is derived from it."""
+        self._connection.execute("DELETE FROM state WHERE name = 'secret'")
 
     def save_answer(self, query: str, noisy: NDArray[np.float64]) -> None:
         """Keep the noisy answer to a query that is asked once."""
@@ -112,14 +127,6 @@ class ServerState:
         kept = self._get("pending")
         turns = None if kept is None else load(kept)["turns"]
         return turns if turns is not None and len(turns) else None
-
-    def secret(self, name: str) -> bytes:
-        """A key of 32 bytes for this run and purpose, from the operating system; the same after a restart."""
-        kept = self._get(f"secret/{name}")
-        if kept is None:
-            kept = randomness.fresh_key()
-            self._put(f"secret/{name}", kept)
-        return kept
 
     def save_training(self, number: int, values: NDArray[np.float64], optimiser: Optimiser) -> None:
         """Keep parameters and optimiser after round ``number``, in one transaction."""

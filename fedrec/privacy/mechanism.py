@@ -69,8 +69,15 @@ class GaussianMechanism:
         Raises:
             PrivacyError: the key is not 32 bytes, or the length is negative.
         """
-        noise = randomness.gaussian(key, length)
-        noise *= self.standard_deviation / self.resolution
+        return self.on_grid(randomness.gaussian(key, length))
+
+    def on_grid(self, standard: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Noise that was drawn for a standard deviation of 1, made as large as needed and rounded to whole steps.
+
+        float64 of the same shape.  Of noise that is correlated over rounds, each round's is rounded by itself, after it
+        was correlated: again what rounding the noisy sum would give, hence post-processing of it.
+        """
+        noise = standard * (self.standard_deviation / self.resolution)
         np.rint(noise, out=noise)
         noise *= self.resolution
         return noise

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fedrec.privacy.accountant import Spend
-from fedrec.privacy.meaning import advantage, exact_advantage, group_epsilon, odds_ratio
+from fedrec.privacy.conversions import group_epsilon
+from fedrec.privacy.meaning import advantage, exact_advantage, odds_ratio
 
 GROUPS: Final = (2, 5)
 NOT_COVERED: Final = (

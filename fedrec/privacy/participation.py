@@ -78,7 +78,9 @@ def _facts(entry: Entry) -> Iterator[str]:
     if entry.spend is None:
         return
     sampling = "full" if entry.spend.probability == 1 else entry.spend.sampling
-    if (detail["sampling"], detail["probability"]) != (sampling, entry.spend.probability):
+    # What is accounted as of a fixed size claims nothing for the draw, so that any draw will do.
+    kinds = ("fixed", "poisson") if sampling == "fixed" else (sampling,)
+    if detail["sampling"] not in kinds or detail["probability"] != entry.spend.probability:
         done = f"{detail['sampling']} at {detail['probability']:g}"
         yield f"{name}: accounted as {sampling} at {entry.spend.probability:g}, but it was {done}"
 
@@ -89,7 +91,7 @@ def _sampled(spend: Spend, rows: Sequence[Entry]) -> Iterator[str]:
     elif spend.sampling == "poisson":
         yield from _poisson(spend, rows)
     elif spend.sampling == "fixed":
-        if len({row.detail["asked"] for row in rows}) > 1:
+        if len({row.detail["asked"] for row in rows if row.detail["sampling"] == "fixed"}) > 1:
             yield f"{spend.query}: cohorts of a fixed size have different sizes"
     else:
         yield from _cyclic(spend, rows)
@@ -124,7 +126,7 @@ def _poisson(spend: Spend, rows: Sequence[Entry]) -> Iterator[str]:
 
 
 def _cyclic(spend: Spend, rows: Sequence[Entry]) -> Iterator[str]:
-    separation = separation_of(spend)
+    separation = spend.separation
     for row in rows:
         gap = row.detail.get("gap")
         if gap is None and row.round > separation:
@@ -138,11 +140,6 @@ def _cyclic(spend: Spend, rows: Sequence[Entry]) -> Iterator[str]:
     accounted = -(-len(rows) // separation)
     if turns > accounted:
         yield f"{spend.query}: a cohort had {turns} turns, accounted were {accounted}"
-
-
-def separation_of(spend: Spend) -> int:
-    """The fewest rounds that lie between two turns of a row, as accounted; 1 where nothing is accounted."""
-    return int(getattr(spend, "separation", 1))
 
 
 def _tail(count: int, trials: int, probability: float) -> float:

@@ -90,6 +90,8 @@ def _query(spend: Spend) -> dict[str, Any]:
         "noise_multiplier": spend.noise_multiplier,
         "sampling": spend.sampling,
         "probability": spend.probability,
+        "separation": spend.separation,
+        "participations": spend.participations,
         "amplification_claimed": spend.amplified,
     }
 
@@ -104,8 +106,8 @@ def _unbounded(protocol: str, *, noisy: bool) -> str:
 
 def _adjacency(spends: Sequence[Spend], unit: str) -> str:
     row = "one user, with all that the user did" if unit == "user" else "one interaction"
-    if any(spend.sampling == "fixed" for spend in spends):
-        # Taking a row out of a fixed-size draw would put another one in: twice the bound. So the draw must stand.
+    if any(spend.sampling in ("fixed", "cyclic") for spend in spends):
+        # Taking a row out of a fixed-size draw or a deal would move others: twice the bound. So the draw must stand.
         return f"the contribution of {row}, is replaced by nothing; who is asked when stays as it is"
     return f"{row}, is added or taken away"
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import Spend, epsilon
 from fedrec.privacy.ledger import Budget, Entry, Ledger
-from fedrec.privacy.participation import check_participation, check_rounds, separation_of
+from fedrec.privacy.participation import check_participation, check_rounds
 
 # Composing the same rows again gives the same figure but for the last digits of a transform.
 _SAME: Final = 1e-6
@@ -137,7 +137,7 @@ def _noise(entries: Sequence[Entry], said: Said) -> Iterator[str]:
 def _alike(spend: Spend, plan: Spend) -> bool:
     return (
         math.isclose(spend.noise_multiplier, plan.noise_multiplier, rel_tol=_SAME)
-        and (spend.sampling, separation_of(spend)) == (plan.sampling, separation_of(plan))
+        and (spend.sampling, spend.separation) == (plan.sampling, plan.separation)
         and math.isclose(spend.probability, plan.probability, rel_tol=_SAME)
     )
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from simulations.privacy import plan, statement, verify
+
 
 def register(app: typer.Typer) -> None:
     """Add the group to ``fedrec``."""
-    from simulations.privacy import statement, verify
-
     group = typer.Typer(help="Plan, state, verify and attack what a run promises.", no_args_is_help=True)
+    group.command("plan")(plan.command)
     group.command("statement")(statement.command)
     group.command("verify")(verify.command)
     app.add_typer(group, name="privacy")

@@ -39,7 +39,8 @@ def examine(run: Path) -> list[Check]:
             problems.append("the model card does not name this ledger's head")
     except FedrecError as error:
         problems.append(str(error))
-    said = Said(budget, spends_of(config, users), claims, read_lines(run), record.get("stopped") is None)
+    plan = spends_of(config, users, int(record["data"].get("devices", users)))
+    said = Said(budget, plan, claims, read_lines(run), record.get("stopped") is None)
     return [*verify_run(run / LEDGER, said), Check("release", tuple(problems))]
 
 

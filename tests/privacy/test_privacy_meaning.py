@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import Spend, epsilon
-from fedrec.privacy.meaning import advantage, exact_advantage, group_epsilon, odds_ratio
+from fedrec.privacy.meaning import advantage, exact_advantage, odds_ratio
 from fedrec.privacy.page import facts_of, page_of
 from fedrec.privacy.statement import privacy_statement
 
@@ -33,24 +32,6 @@ def test_the_exact_advantage_is_never_above_the_bound(noise: float, rounds: int)
     exact = exact_advantage(spends)
     assert exact is not None
     assert exact <= advantage(epsilon(spends, DELTA), DELTA) + 1e-9
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.floats(2, 50), st.integers(1, 20))
-def test_a_group_of_a_gaussian_costs_what_less_noise_would(noise: float, rounds: int) -> None:
-    spends = [Spend("training", noise, rounds)]
-    one, two, five = (group_epsilon(spends, DELTA, size) for size in (1, 2, 5))
-    assert one == epsilon(spends, DELTA)
-    assert two == pytest.approx(epsilon([Spend("training", noise / 2, rounds)], DELTA))
-    assert 2 * one <= two < five
-
-
-def test_a_group_of_sampled_rounds_costs_more_than_as_many_units() -> None:
-    spends = [Spend("training", 1.2, 20, "poisson", 0.05)]
-    one, two, five = (group_epsilon(spends, DELTA, size) for size in (1, 2, 5))
-    assert 2 * one < two < five
-    with pytest.raises(PrivacyError):
-        group_epsilon(spends, DELTA, 0)
 
 
 def page(spends: list[Spend], **named: object) -> str:

@@ -97,3 +97,24 @@ def test_a_device_knows_when_it_is_drawn_too_often() -> None:
     assert not draws_implausible(5, 100, 0.01)
     assert draws_implausible(15, 100, 0.01)
     assert not draws_implausible(100, 100, 1.0)
+
+
+def test_cyclic_means_turns_as_far_apart_as_accounted() -> None:
+    spend = Spend("training", 1.0, 1, "cyclic", 0.25, 4)
+
+    def turns(gaps: Sequence[int | None], cohorts: str) -> list[Entry]:
+        made = rows(spend, [250] * len(gaps))
+        return [
+            Entry(row.query, row.round, spend, {**row.detail, "gap": gap, "cohort": cohort}, row.number)
+            for row, gap, cohort in zip(made, gaps, cohorts, strict=True)
+        ]
+
+    assert check_participation(turns([None] * 4 + [4, 4], "abcdab")) == []
+    assert "asked again after 3 rounds" in check_participation(turns([None] * 4 + [4, 3], "abcdaz"))[0]
+    assert "does not say how long ago" in check_participation(turns([None] * 6, "abcdab"))[0]
+    assert "a cohort had 3 turns" in check_participation(turns([None] * 4 + [4, 4], "abadaz"))[0]
+
+
+def test_what_claims_nothing_for_the_draw_may_be_drawn_anyhow() -> None:
+    assert check_participation(rows(FIXED, [90, 110], sampling="poisson")) == []
+    assert check_participation(rows(FIXED, [1000, 1000], sampling="full"))
