@@ -7,10 +7,12 @@ leave out, a round beyond the last) finds no device that answers.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
+from client.costs import DEVICES, USERS, population_of
 from fedrec.aggregation import cooccurrence, metrics_query, model_update, popularity
 from fedrec.aggregation.behaviour import ARRAYS
 from fedrec.aggregation.question import Question
@@ -36,6 +38,10 @@ def check_agreed(config: Config, question: Question, items: int) -> None:
     if question.round not in rounds:
         raise ProtocolError(f"{question.query} is not asked in this round", value=question.round)
     expected = _expected(config, question, items)
+    # How many there are is the server's to say: a device can only see to it that it is a count.
+    population_of(question)
+    said = {name: question.settings[name] for name in (USERS, DEVICES) if name in question.settings}
+    expected = replace(expected, settings={**expected.settings, **said})
     if question.header() != expected.header() or set(question.arrays) != set(expected.arrays):
         raise ProtocolError("a question differs from what this device's settings lead to", value=question.query)
     # Parameters are the server's to say; which items are negatives is not.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from client.agreement import check_agreed, claim
 from client.collect import Collected, Reading, collect
+from client.costs import charge
 from client.respond import Respondent
 from fedrec.aggregation.question import Question
 from fedrec.aggregation.wire import Envelope
@@ -73,6 +74,7 @@ class Device:
             run: identifies the run; each question of it is answered once.
 
         Raises:
+            BudgetExceededError: the device has given enough.
             ProtocolError: the question is none that this device agreed to, or was answered before; or the device's
                 settings ask for secure aggregation, and then nothing leaves it unmasked.
             StoreError: the store is missing or damaged.
@@ -84,9 +86,17 @@ class Device:
         known.check_catalogue(asked.catalogue)
         check_agreed(known.config, question, len(known.index))
         with EventStore.open(self.store) as store:
-            claim(store, run, asked.session, question)
+            with store.transaction():
+                claim(store, run, asked.session, question)
+                charge(store, known.config, known.catalogue, question, run)
+            self.settle(store)
             collected = self._collected(store)
         return question.sum.encode(*self._contribution(question, collected))
+
+    def settle(self, store: EventStore) -> None:
+        """Have what was taken down on the disk before anything leaves; simulated devices survive no power cut."""
+        if not self.knowledge.config.run.reproducible:
+            store.sync()
 
     def elements(self, store: EventStore, question: Question) -> NDArray[np.uint64]:
         """The contribution as ring elements, which must not leave the device unmasked; uint64 [question.sum.length].

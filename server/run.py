@@ -221,6 +221,8 @@ class Run:
         """
         started = time.perf_counter()
         name = f"{question.query}/{question.round}"
+        said = {"users": self.devices.users, "devices": self.devices.size}
+        question = replace(question, settings={**question.settings, **said})
         pending = self.state.load_pending(name)
         if pending is None or not self.ledger.has(question.query, question.round, digest_of(pending.noisy)):
             self._check_noise_is_unused(question)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from fedrec.config import Config, from_tree
 from fedrec.errors import DataError, FedrecError
+from fedrec.events.store import EventStore
+from fedrec.privacy.device_ledger import DeviceLedger
 from fedrec.privacy.ledger import Budget
 from fedrec.privacy.verify import Check, Said, verify_run
 from fedrec.release.bundle import read_release
@@ -41,7 +45,24 @@ def examine(run: Path) -> list[Check]:
         problems.append(str(error))
     plan = spends_of(config, users, int(record["data"].get("devices", users)))
     said = Said(budget, plan, claims, read_lines(run), record.get("stopped") is None)
-    return [*verify_run(run / LEDGER, said), Check("release", tuple(problems))]
+    devices = tuple(_devices(run / "stores", said.lines))
+    return [*verify_run(run / LEDGER, said), Check("release", tuple(problems)), Check("devices", devices)]
+
+
+def _devices(stores: Path, lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Hold the ledgers of simulated devices to what the server says was opened; silent where there are none."""
+    counted: Counter[tuple[str, int]] = Counter()
+    paths = sorted(stores.glob("*.sqlite"))
+    for path in paths:
+        try:
+            with EventStore.open(path, check=False) as store:
+                counted.update({(row.query, row.round) for row in DeviceLedger(store).rows()})
+        except FedrecError as error:
+            yield f"{path.name}: {error}"
+    for line in lines if paths else ():
+        known = counted[line["query"], line["round"]]
+        if known < line["devices"]:
+            yield f"{line['query']}, round {line['round']}: {line['devices']} devices in the sum, {known} know of it"
 
 
 def read_record(run: Path) -> tuple[dict[str, Any], str]:

@@ -21,6 +21,7 @@ MEANING: Final = {
     "noise": "the noise is what settings and budget give",
     "sums": "each opened sum has its row, each row its sum",
     "release": "the release is whole, and its card speaks of this ledger",
+    "devices": "the devices' own ledgers are whole, and know of every sum (where they are at hand)",
 }
 
 
