@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from client.costs import DEVICES, USERS, population_of
-from fedrec.aggregation import cooccurrence, metrics_query, model_update, popularity
+from fedrec.aggregation import clip_rate, cooccurrence, metrics_query, model_update, popularity
 from fedrec.aggregation.behaviour import ARRAYS
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
@@ -95,7 +95,8 @@ def _expected(config: Config, question: Question, items: int) -> Question:
     if question.query == "popularity":
         return popularity.ask(items, rows, bits)
     if question.query == "training":
-        return model_update.ask(config, question.round, _vector(question, "parameters"), items, rows)
+        clip = clip_rate.agreed_clip(question.settings.get(clip_rate.CLIP), question.round, config.privacy)
+        return model_update.ask(config, question.round, _vector(question, "parameters"), items, rows, clip)
     if question.query == "metrics":
         scored_with = {name: array for name, array in question.arrays.items() if name in ("parameters", *ARRAYS)}
         return metrics_query.ask(question.round, scored_with, rows, bits)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation import cooccurrence, metrics_query, model_update, popularity
+from fedrec.aggregation import clip_rate, cooccurrence, metrics_query, model_update, popularity
 from fedrec.aggregation.behaviour import Behaviour
 from fedrec.aggregation.optimisers import Optimiser
 from fedrec.aggregation.question import Question
@@ -179,17 +179,19 @@ class Run:
         settings = self.config.training
         optimiser = Optimiser(settings.optimiser, settings.learning_rate, settings.momentum)
         values = parameters.flatten(self.model).astype(np.float64)
-        done, values, optimiser = self.state.load_training(values, optimiser)
+        privacy, expected = self.config.privacy, self.rows * self.sampler.share
+        done, values, optimiser, clip = self.state.load_training(values, optimiser, privacy.clip)
         for number in range(done + 1, settings.rounds + 1):
             question = model_update.ask(
-                self.config, number, values.astype(np.float32), len(self.features.ids), self.rows
+                self.config, number, values.astype(np.float32), len(self.features.ids), self.rows, clip
             )
             paid = self._opened(question, self.sampler.cohort(number))
-            gradient = model_update.mean_gradient(paid.noisy, self.rows * self.sampler.share)
-            values = optimiser.step(values, gradient)
+            values = optimiser.step(values, model_update.mean_gradient(paid.noisy[: len(values)], expected))
+            if privacy.adaptive_clip is not None:
+                clip = clip_rate.next_clip(clip, float(paid.noisy[-1]), expected, privacy.adaptive_clip)
             parameters.unflatten(self.model, values)
             self._show(paid)
-            self.state.save_training(number, values, optimiser)
+            self.state.save_training(number, values, optimiser, clip)
         parameters.unflatten(self.model, values)
         self.state.forget_secret()
 

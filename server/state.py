@@ -128,18 +128,18 @@ class ServerState:
         turns = None if kept is None else load(kept)["turns"]
         return turns if turns is not None and len(turns) else None
 
-    def save_training(self, number: int, values: NDArray[np.float64], optimiser: Optimiser) -> None:
-        """Keep parameters and optimiser after round ``number``, in one transaction."""
-        arrays = {"values": values, "at": np.array([number, optimiser.steps], np.int64)}
+    def save_training(self, number: int, values: NDArray[np.float64], optimiser: Optimiser, clip: float) -> None:
+        """Keep parameters, optimiser and the next round's clip after round ``number``, in one transaction."""
+        arrays = {"values": values, "at": np.array([number, optimiser.steps], np.int64), "clip": np.array([clip])}
         self._put("training", save(arrays | {f"moment/{name}": value for name, value in optimiser.moments.items()}))
 
     def load_training(
-        self, values: NDArray[np.float64], optimiser: Optimiser
-    ) -> tuple[int, NDArray[np.float64], Optimiser]:
-        """The last finished round with its parameters and optimiser; (0, as given) at the start of a run."""
+        self, values: NDArray[np.float64], optimiser: Optimiser, clip: float
+    ) -> tuple[int, NDArray[np.float64], Optimiser, float]:
+        """The last finished round with what `save_training` kept; (0, as given) at the start of a run."""
         kept = self._get("training")
         if kept is None:
-            return 0, values, optimiser
+            return 0, values, optimiser, clip
         arrays = load(kept)
         if arrays["values"].shape != values.shape:
             raise StoreError("the server's state holds parameters of another model", value=arrays["values"].shape)
@@ -147,7 +147,7 @@ class ServerState:
         optimiser.moments = {
             name.removeprefix("moment/"): value for name, value in arrays.items() if name.startswith("moment/")
         }
-        return number, arrays["values"], optimiser
+        return number, arrays["values"], optimiser, float(arrays["clip"][0])
 
     def _put(self, name: str, value: bytes) -> None:
         self._connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, value))

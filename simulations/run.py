@@ -138,6 +138,7 @@ class Diary:
             "epsilon_spent": step.epsilon_spent,
             "loss": update.loss / update.rows if update and update.rows else None,
             "clipped": update.clipped / update.rows if update and update.rows else None,
+            "clip": question.settings.get("clip"),
             "quality": self._quality(step),
         }
         self.lines.add(jsonable(record))

@@ -53,8 +53,8 @@ class Said:
 
 def verify_run(path: Path, said: Said) -> list[Check]:
     """All checks of the ledger at ``path``, in the order in which they build on each other."""
-    if not path.is_file():
-        return [Check("ledger", (f"{path.name} is missing",))]
+    if not path.is_file() or not path.stat().st_size:
+        return [Check("ledger", (f"{path.name} is missing or empty",))]
     try:
         with Ledger.open(path) as ledger:
             ledger.check_file()
