@@ -55,8 +55,7 @@ def test_it_costs_the_budget_and_not_more(federation_study: Study, tmp_path: Pat
     devices = CohortDevices(config, federation_study.features, federation_study.population)
     outcome = cases.conduct(config, federation_study, devices, tmp_path)
     assert outcome.stopped is None
-    spent = json.loads(json.dumps([spend.rounds for spend in outcome.spends if spend.query == "training"]))
-    assert spent == [12]
+    assert [spend.rounds for spend in outcome.spends if spend.query == "training"] == [12]
     total = epsilon(outcome.spends, delta_of(config, cases.USERS))
     assert cases.EPSILON * 0.998 < total <= cases.EPSILON
 
