@@ -130,6 +130,7 @@ def _record(config: Config, features: Features, devices: Devices, outcome: Outco
         delta=delta,
         protocol=config.secure_aggregation.protocol,
         noise_place=config.privacy.noise_place,
+        noise=config.privacy.noise,
     )
     return {
         "schema": 1,

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from fedrec.privacy.run_plan import bands_of, delta_of, rounds_of, rows_of, separation_of, share_of, spends_of
+from fedrec.privacy.run_plan import (
+    bands_of,
+    delta_of,
+    first_rounds,
+    rounds_of,
+    rows_of,
+    separation_of,
+    share_of,
+    spends_of,
+)
 
-__all__ = ["bands_of", "delta_of", "rounds_of", "rows_of", "separation_of", "share_of", "spends_of"]
+__all__ = ["bands_of", "delta_of", "first_rounds", "rounds_of", "rows_of", "separation_of", "share_of", "spends_of"]

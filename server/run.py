@@ -33,7 +33,7 @@ from fedrec.privacy.ledger import Ledger
 from server.keys import RunKeys
 from server.noise import ServerNoise
 from server.participation import Participation
-from server.plan import rows_of, spends_of
+from server.plan import first_rounds, rows_of, spends_of
 from server.sampling import Sampler
 from server.state import Pending, ServerState
 from server.steps import Devices, Observer, Opened, Outcome, Step, bytes_up_each
@@ -251,6 +251,8 @@ class Run:
     def _charge(self, question: Question, facts: Mapping[str, Any], noisy: NDArray[np.float64]) -> None:
         agreed, spend = question.sum, self.spends.get(question.query)
         detail = {"sum": agreed.name, "length": agreed.length, "bound": agreed.bound, **facts}
+        if self.noise.correlated(question.query) and self.noise.banded is not None:
+            detail["bands"] = self.noise.banded.bands
         if spend is None:
             self.ledger.record(question.query, round=question.round, detail=detail)
             return
@@ -275,16 +277,6 @@ class Run:
         spent = self._spent(paid.question)
         step = Step(paid.question, paid.seconds, paid.opened, paid.asked, spent, self.model, self.behaviour)
         self.observe(step)
-
-
-def first_rounds(plan: Sequence[Spend], count: int) -> list[Spend]:
-    """The first ``count`` rounds of a plan."""
-    kept = []
-    for spend in plan:
-        rounds = min(spend.rounds, count)
-        count -= rounds
-        kept += [replace(spend, rounds=rounds)] if rounds else []
-    return kept
 
 
 def digest_of(noisy: NDArray[np.float64]) -> str:

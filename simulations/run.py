@@ -44,11 +44,27 @@ class SimulatedDevices(Devices, Protocol):
         """Loss and clipped rows of the last training round, where the engine can know them."""
 
 
-def simulate(config: Config, data: Path, out: Path, *, reporter: Reporter) -> dict[str, Any]:
+def settled(config: Config) -> Config:
+    """The settings that a simulation really runs with: the preset's beneath, a protocol, and repeatable noise.
+
+    Raises:
+        ConfigError: they do not fit each other, or the engine does not run in this process.
+    """
+    config = with_preset(config)
+    check_engine(config)
+    config = with_protocol(config, config.run.engine)
+    return config.model_copy(update={"run": config.run.model_copy(update={"reproducible": True})})
+
+
+def simulate(
+    config: Config, data: Path, out: Path, *, reporter: Reporter, study: Study | None = None
+) -> dict[str, Any]:
     """Run a whole federation and write ``run.json``, ``events.jsonl``, ``model/``, ``report.html``, ``ledger.sqlite``.
 
     A run that was cut off goes on where it stopped when called again with the same arguments.  Noise and sampling are
     derived from the seed: a simulation can be repeated, and protects nobody.
+
+    ``study``: what `prepare` makes of the data, where it is at hand.
 
     Returns:
         The content of ``run.json``.
@@ -57,14 +73,11 @@ def simulate(config: Config, data: Path, out: Path, *, reporter: Reporter) -> di
         FedrecError: bad settings or data, or a budget that cannot be met.
     """
     started = time.perf_counter()
-    config = with_preset(config)
-    check_engine(config)
-    config = with_protocol(config, config.run.engine)
-    config = config.model_copy(update={"run": config.run.model_copy(update={"reproducible": True})})
+    config = settled(config)
     if config.speed.threads:
         torch.set_num_threads(config.speed.threads)
     out.mkdir(parents=True, exist_ok=True)
-    study = prepare(config, data, reporter)
+    study = prepare(config, data, reporter) if study is None else study
     budget = None
     if config.privacy.epsilon is not None:
         budget = Budget(config.privacy.epsilon, delta_of(config, len(study.population)), config.privacy.unit)
@@ -166,6 +179,7 @@ def _finish(
         delta=delta_of(config, len(study.population)),
         protocol=config.secure_aggregation.protocol,
         noise_place=config.privacy.noise_place,
+        noise=config.privacy.noise,
     )
     accounting = outcome.accounting_seconds + time.perf_counter() - stating
     run = _facts(config, study, outcome, diary, privacy)

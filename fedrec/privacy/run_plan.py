@@ -5,6 +5,9 @@ Server and devices reckon it each for themselves, from the same settings.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from fedrec.config import Config
 from fedrec.errors import ConfigError
 from fedrec.privacy.accountant import Query, Sampling, Spend, turns_apart
@@ -63,6 +66,16 @@ def spends_of(config: Config, users: int, devices: int | None = None) -> list[Sp
     separation: dict[Query, int] = {"training": separation_of(config, devices)}
     shares = {query: privacy.shares[query] for query in rounds}
     return plan(privacy.epsilon, delta_of(config, users), shares, rounds, sampling, separation)
+
+
+def first_rounds(plan: Sequence[Spend], count: int) -> list[Spend]:
+    """The first ``count`` rounds of a plan."""
+    kept = []
+    for spend in plan:
+        rounds = min(spend.rounds, count)
+        count -= rounds
+        kept += [replace(spend, rounds=rounds)] if rounds else []
+    return kept
 
 
 def share_of(config: Config, devices: int) -> float:

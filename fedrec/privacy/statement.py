@@ -18,6 +18,7 @@ def privacy_statement(
     delta: float,
     protocol: str = "none",
     noise_place: NoisePlace = "server",
+    noise: Literal["independent", "banded"] = "independent",
 ) -> dict[str, Any]:
     """The ``privacy`` keys of run.json, JSON-able, from all that was really charged (`Ledger.spends`).
 
@@ -25,7 +26,8 @@ def privacy_statement(
     ``epsilon_server``: what the server itself could learn; it knows who took part when, so without amplification, and
     only where noise is in a sum before the server sees it; null, with ``epsilon_server_reason``, where it is
     unbounded.  ``noise_multiplier``, ``sampling``: of training where there was training, else of the query with the
-    least noise (``noise_multiplier_of``); ``queries`` has all.  Without spends nothing is claimed: epsilons are null.
+    least noise (``noise_multiplier_of``); ``queries`` has all.  ``noise``: of training's rounds.  Without spends
+    nothing is claimed: epsilons are null.
 
     Raises:
         PrivacyError: delta is not in (0, 1).
@@ -41,7 +43,7 @@ def privacy_statement(
         "epsilon_server_reason": None if bounded else _unbounded(protocol, noisy=bool(spends)),
         "epsilon_without_amplification": claim["epsilon_without_amplification"],
         "accountant": claim["accountant"],
-        "mechanism": claim["mechanism"],
+        "mechanism": claim["mechanism"] and claim["mechanism"] + _correlation(spends, noise),
         "sampling": claim["sampling"],
         "noise_multiplier": claim["noise_multiplier"],
         "noise_multiplier_of": claim["noise_multiplier_of"],
@@ -68,6 +70,11 @@ def _claim(spends: Sequence[Spend], delta: float) -> dict[str, Any]:
         "noise_multiplier_of": shown.query,
         "noise_multiplier_equivalent": equivalent_noise(spends),
     }
+
+
+def _correlation(spends: Sequence[Spend], noise: str) -> str:
+    trained = any(spend.query == "training" for spend in spends)
+    return ", training's noise correlated over rounds (banded)" if noise == "banded" and trained else ""
 
 
 def _no_claim() -> dict[str, Any]:

@@ -53,10 +53,14 @@ def command(
     clip: Annotated[float, typer.Option(min=1e-9, help="L2 bound of one user's update.")] = 1.0,
     coherence: Annotated[
         float, typer.Option(min=1e-6, max=1.0, help="Length of the mean clipped update over the clip: an assumption.")
-    ] = 0.1,
+    ] = 0.3,
     ratio: Annotated[
         float, typer.Option(min=1e-6, help="The signal to noise of a whole run that advice aims at.")
     ] = 1.0,
+    group: Annotated[
+        int,
+        typer.Option(min=1, help="Also say what it means for so many rows together, such as a household."),
+    ] = 1,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document instead of words and tables.")
     ] = False,
@@ -82,7 +86,7 @@ def command(
         coherence=coherence,
         lost=min(dropout + colluding, 0.99) if noise_place is PlaceOption.distributed else 0.0,
     )
-    found = report(make_plan(setting), ratio)
+    found = report(make_plan(setting), ratio, group)
     if as_json:
         print_json(found)
     else:

@@ -6,6 +6,7 @@ from typing import Any
 
 from fedrec.console import figure, say, show_table
 from fedrec.privacy.accountant import epsilon_without_amplification
+from fedrec.privacy.conversions import group_epsilon
 from fedrec.privacy.crosscheck import pld_epsilon, rdp_epsilon
 from fedrec.privacy.planner import (
     Planned,
@@ -19,8 +20,11 @@ from simulations.privacy.prv import ERROR, prv_epsilon
 UNBOUNDED = "unbounded: the server sees every sum before it adds the noise"
 
 
-def report(planned: Planned, ratio: float) -> dict[str, Any]:
-    """The plan, JSON-able: its noise, its epsilons by each accountant, its signal to noise, and advice."""
+def report(planned: Planned, ratio: float, group: int = 1) -> dict[str, Any]:
+    """The plan, JSON-able: its noise, its epsilons by each accountant, its signal to noise, and advice.
+
+    ``group``: the number of rows together whose epsilon is told, at the same delta.
+    """
     setting, spend = planned.setting, planned.spend
     return {
         "population": setting.population,
@@ -41,6 +45,7 @@ def report(planned: Planned, ratio: float) -> dict[str, Any]:
         "epsilon_server": planned.epsilon_server,
         "epsilon_server_reason": UNBOUNDED if planned.epsilon_server is None else None,
         "epsilon_without_amplification": epsilon_without_amplification([spend], planned.delta),
+        "group": {"size": group, "epsilon_released": group_epsilon([spend], planned.delta, group)},
         "accountants": {
             "pld": pld_epsilon([spend], planned.delta),
             "prv": prv_epsilon([spend], planned.delta, about=planned.epsilon_released),
@@ -106,6 +111,8 @@ def show(found: dict[str, Any]) -> None:
         ("signal over noise, a round", figure(signal["a_round"], 4)),
         ("signal over noise, whole run", figure(signal["whole_run"], 3)),
     ]
+    if found["group"]["size"] > 1:
+        rows.append((f"epsilon, {found['group']['size']} rows together", figure(found["group"]["epsilon_released"])))
     show_table(f"sampling {found['sampling']}, {found['cohort']:,} of {found['population']:,} devices", ("", ""), rows)
     say(f"Assumed: the mean update is {signal['coherence_assumed']:g} of the clip long (--coherence).")
     others = [

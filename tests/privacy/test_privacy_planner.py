@@ -20,7 +20,7 @@ from fedrec.privacy.planner import (
 )
 
 DELTA = delta_for(6040)
-KNOWN = Setting(6040, 100, 200, 3.0, parameters=20_000)
+KNOWN = Setting(6040, 100, 200, 3.0, parameters=200_000)
 CYCLIC = replace(KNOWN, sampling="cyclic")
 
 
@@ -77,9 +77,9 @@ def test_the_server_has_a_bound_only_where_devices_add_the_noise() -> None:
 
 def test_signal_to_noise_by_hand() -> None:
     found = make_plan(CYCLIC)
-    noise_norm = found.spend.noise_multiplier * 20_000**0.5 / 100
-    assert found.per_round == pytest.approx(0.1 / noise_norm)
-    assert found.over_run == pytest.approx(0.1 * 200**0.5 / noise_norm)
+    noise_norm = found.spend.noise_multiplier * 200_000**0.5 / 100
+    assert found.per_round == pytest.approx(0.3 / noise_norm)
+    assert found.over_run == pytest.approx(0.3 * 200**0.5 / noise_norm)
 
 
 def test_advice_holds_when_it_is_followed() -> None:
