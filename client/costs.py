@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import asdict
 from functools import lru_cache
+from typing import Any
 
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
 from fedrec.errors import ProtocolError
 from fedrec.events.store import EventStore
 from fedrec.privacy.accountant import Spend
-from fedrec.privacy.device_ledger import Agreement, DeviceLedger
+from fedrec.privacy.device_ledger import BUDGET, Agreement, DeviceLedger
 from fedrec.privacy.run_plan import delta_of, spends_of
 
 USERS, DEVICES = "users", "devices"
@@ -45,6 +48,25 @@ def charge(store: EventStore, config: Config, catalogue: str, question: Question
     plan, delta = _plan(config.model_dump_json(), *population_of(question))
     agreement = Agreement(key, plan, delta)
     DeviceLedger(store).charge(agreement, run=run, query=question.query, round=question.round)
+
+
+def set_budget(store: EventStore, epsilon: float) -> None:
+    """Limit what the device gives over all runs; 0 = no limit but that of each run's settings."""
+    store.set_setting(BUDGET, json.dumps(epsilon or None))
+
+
+def ledger_facts(store: EventStore) -> dict[str, Any]:
+    """The device's ledger, checked, as JSON: its rows, the epsilon of all (null without noise), and the budget.
+
+    Raises:
+        PrivacyError: the ledger is damaged.
+    """
+    ledger = DeviceLedger(store)
+    return {
+        "epsilon": ledger.spent(),
+        "budget": json.loads(store.get_setting(BUDGET) or "null"),
+        "rows": [asdict(row) for row in ledger.rows()],
+    }
 
 
 # Planning for sampled rounds takes seconds, and every round of a run has the same plan.

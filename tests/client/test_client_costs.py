@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 import federation_cases as cases
 import pytest
+from typer.testing import CliRunner
 
 from fedrec.aggregation.wire import Envelope
+from fedrec.cli import build
 from fedrec.config import Config
 from fedrec.console import open_reporter
 from fedrec.errors import BudgetExceededError, ProtocolError
@@ -122,3 +125,18 @@ def test_every_device_of_a_run_knows_all_its_sums(protocol: str, federation_stud
                 ("metrics", 4),
             ]
             assert ledger.spent() == pytest.approx(epsilon(outcome.spends, delta_of(config, cases.USERS)))
+
+
+def test_the_owner_sets_a_budget_and_reads_the_ledger(federation_study: Study, catalogue: Path, store: Path) -> None:
+    runner, app = CliRunner(), build()
+    cases.device(CONFIG, catalogue, store).answer(asked(federation_study), "run")
+    said = runner.invoke(app, ["device", "ledger", "--store", str(store), "--budget", "0.01", "--json"])
+    facts = json.loads(said.stdout)
+    assert facts["budget"] == 0.01
+    assert facts["epsilon"] == pytest.approx(epsilon([popularity_of(CONFIG)], delta_of(CONFIG, cases.USERS)))
+    assert [row["query"] for row in facts["rows"]] == ["popularity"]
+    with pytest.raises(BudgetExceededError, match="own budget"):
+        cases.device(CONFIG, catalogue, store).answer(asked(federation_study, "second"), "run")
+    words = runner.invoke(app, ["device", "ledger", "--store", str(store), "--budget", "0"])
+    assert "epsilon in all" in words.output
+    cases.device(CONFIG, catalogue, store).answer(asked(federation_study, "second"), "run")

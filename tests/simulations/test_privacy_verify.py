@@ -70,9 +70,11 @@ def test_an_honest_run_holds_in_every_point(run: Path) -> None:
     assert not [check for check in checks if not check.passed]
 
 
-@pytest.mark.parametrize("training", [{"sampling": "full"}, {"sampling": "fixed", "cohort": 9}])
+@pytest.mark.parametrize(
+    "training", [{"sampling": "full"}, {"sampling": "fixed", "cohort": 9}, {"sampling": "cyclic", "cohort": 12}]
+)
 def test_other_samplings_hold_too(training: dict[str, Any], shop: Path, tmp_path: Path) -> None:
-    settings = config(training={"rounds": 3, "negatives": 20, **training})
+    settings = config(training={"rounds": 3, "negatives": 20} | training)
     simulate(settings, shop, tmp_path, reporter=SilentReporter())
     assert not failed(tmp_path)
 
