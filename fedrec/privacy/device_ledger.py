@@ -56,7 +56,8 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Row:
-    """One contribution. ``spend``: of this round, None without noise.  ``rounds``: how many the agreement plans."""
+    """One contribution. ``spend``: of this round, None without noise.  ``rounds``: how many the agreement
+    plans, 0 where there is no noise to plan."""
 
     agreement: str
     run: str
@@ -102,7 +103,7 @@ class DeviceLedger:
         rows = self.rows()
         planned = next((spend for spend in agreement.plan if spend.query == query), None)
         one = None if planned is None else replace(planned, rounds=1)
-        rounds = 1 if planned is None else planned.rounds
+        rounds = 0 if planned is None else planned.rounds
         row = Row(agreement.key, run, query, round, one, rounds, agreement.delta, int(time.time()))
         _check_agreement([known for known in rows if known.agreement == agreement.key], row)
         self._check_lifetime(rows, row)
@@ -154,11 +155,11 @@ def _check_agreement(rows: Sequence[Row], row: Row) -> None:
     again = any((known.query, known.round) == (row.query, row.round) for known in rows)
     if again and repeats >= REPEATS:
         raise BudgetExceededError("questions of these settings were repeated too often", value=repeats, action=_ENOUGH)
+    if row.spend is None:
+        return
     drawn = {known.round for known in rows if known.query == row.query} - {row.round}
     if len(drawn) + 1 > row.rounds:
         raise BudgetExceededError(f"{row.query} was answered as often as agreed", value=len(drawn), action=_ENOUGH)
-    if row.spend is None:
-        return
     if row.spend.amplified and draws_implausible(len(drawn) + 1, row.rounds, row.spend.probability):
         value = f"{len(drawn) + 1} of {row.rounds} rounds at {row.spend.probability:.3g}"
         raise BudgetExceededError("this device is drawn more often than agreed", value=value)
