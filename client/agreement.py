@@ -7,11 +7,13 @@ leave out, a round beyond the last) finds no device that answers.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
-from fedrec.aggregation import cooccurrence, metrics_query, model_update, popularity
+from client.costs import DEVICES, USERS, population_of
+from fedrec.aggregation import clip_rate, cooccurrence, metrics_query, model_update, popularity
 from fedrec.aggregation.behaviour import ARRAYS
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
@@ -36,6 +38,10 @@ def check_agreed(config: Config, question: Question, items: int) -> None:
     if question.round not in rounds:
         raise ProtocolError(f"{question.query} is not asked in this round", value=question.round)
     expected = _expected(config, question, items)
+    # How many there are is the server's to say: a device can only see to it that it is a count.
+    population_of(question)
+    said = {name: question.settings[name] for name in (USERS, DEVICES) if name in question.settings}
+    expected = replace(expected, settings={**expected.settings, **said})
     if question.header() != expected.header() or set(question.arrays) != set(expected.arrays):
         raise ProtocolError("a question differs from what this device's settings lead to", value=question.query)
     # Parameters are the server's to say; which items are negatives is not.
@@ -89,7 +95,8 @@ def _expected(config: Config, question: Question, items: int) -> Question:
     if question.query == "popularity":
         return popularity.ask(items, rows, bits)
     if question.query == "training":
-        return model_update.ask(config, question.round, _vector(question, "parameters"), items, rows)
+        clip = clip_rate.agreed_clip(question.settings.get(clip_rate.CLIP), question.round, config.privacy)
+        return model_update.ask(config, question.round, _vector(question, "parameters"), items, rows, clip)
     if question.query == "metrics":
         scored_with = {name: array for name, array in question.arrays.items() if name in ("parameters", *ARRAYS)}
         return metrics_query.ask(question.round, scored_with, rows, bits)

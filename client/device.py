@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.agreement import check_agreed, claim
+from client.costs import charge
 from fedrec.aggregation.question import Question
 from fedrec.aggregation.wire import Envelope
 from fedrec.config import Config, from_run_config, with_protocol
@@ -115,6 +116,7 @@ class Device:
             run: identifies the run; each question of it is answered once.
 
         Raises:
+            BudgetExceededError: the device has given enough.
             ProtocolError: the question is none that this device agreed to, or was answered before; or the device's
                 settings ask for secure aggregation, and then nothing leaves it unmasked.
             StoreError: the store is missing or damaged.
@@ -126,7 +128,9 @@ class Device:
         known.check_catalogue(asked.catalogue)
         check_agreed(known.config, question, len(known.index))
         with EventStore.open(self.store) as store:
-            claim(store, run, asked.session, question)
+            with store.transaction(durable=True):
+                claim(store, run, asked.session, question)
+                charge(store, known.config, known.catalogue, question, run)
             collected = self._collected(store)
         return question.sum.encode(*self._contribution(question, collected))
 

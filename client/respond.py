@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.aggregation import clip_rate
 from fedrec.aggregation.behaviour import ARRAYS, Behaviour
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
@@ -80,7 +81,9 @@ class Respondent:
         )
 
     def _training(self, question: Question, population: Population) -> NDArray[np.float64]:
-        if question.sum.bound != self.config.privacy.clip:
+        adaptive = self.config.privacy.adaptive_clip
+        clip = clip_rate.agreed_clip(question.settings.get(clip_rate.CLIP), question.round, self.config.privacy)
+        if question.sum.bound != clip_rate.joint_bound(clip, adaptive):
             raise ProtocolError(
                 "a model update is asked with another bound than this device agreed to", value=question.sum.bound
             )
@@ -93,8 +96,11 @@ class Respondent:
 
             self._learner = Learner(self.config, self.features)
         values = _array(question.arrays, "parameters").astype(np.float32)
-        self.last_update = self._learner.update(population, values, pool, question.round)
-        return self.last_update.gradient
+        update = self._learner.update(population, values, pool, question.round, clip)
+        self.last_update = update
+        if adaptive is None:
+            return update.gradient
+        return np.append(update.gradient, clip_rate.bits(update.rows - update.clipped, update.clipped, clip, adaptive))
 
     def _metrics(self, question: Question, population: Population) -> NDArray[np.float64]:
         scorer = self._scorer_for(question.arrays)

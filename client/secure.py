@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from client.agreement import check_agreed
+from client.costs import charge
 from client.device import Device
 from client.pending import Pending, begin, keep, load_diary, load_pending, save_diary
 from client.trust import identity_of, roster_of
@@ -30,8 +31,8 @@ class SecureDevice:
         device: whose data it is.
         clock: seconds since 1970.
 
-    All methods take the run's name, and raise ProtocolError for what the device will not answer, StoreError where its
-    store fails, ConfigError where it lacks a roster.
+    All methods take the run's name, and raise ProtocolError for what the device will not answer, BudgetExceededError
+    where it has given enough, StoreError where its store fails, ConfigError where it lacks a roster.
     """
 
     def __init__(self, device: Device, clock: Clock = time.time) -> None:
@@ -63,7 +64,9 @@ class SecureDevice:
         """Exchange 3: the contribution, masked. From here on this sum counts as answered."""
 
         def masked(current: DeviceRound, store: EventStore, pending: Pending) -> bytes:
-            return current.mask(inbox, self.device.elements(store, pending.invitation.envelope.question))
+            known, question = self.device.knowledge, pending.invitation.envelope.question
+            charge(store, known.config, known.catalogue, question, run)
+            return current.mask(inbox, self.device.elements(store, question))
 
         return self._step(run, masked)
 

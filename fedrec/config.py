@@ -12,6 +12,7 @@ from pydantic import ValidationError, model_validator
 
 from fedrec.errors import ConfigError
 from fedrec.settings import (
+    AdaptiveClipSettings,
     BehaviourSettings,
     ContentSettings,
     Engine,
@@ -35,6 +36,7 @@ from fedrec.settings import (
 )
 
 __all__ = [
+    "AdaptiveClipSettings",
     "BehaviourSettings",
     "Config",
     "ContentSettings",

@@ -137,6 +137,17 @@ def _default_shares() -> dict[QueryName, float]:
     return {"popularity": 0.1, "cooccurrence": 0.5, "training": 0.35, "metrics": 0.05}
 
 
+class AdaptiveClipSettings(Settings):
+    """How the clip follows a quantile of the rows' norms, see `fedrec.aggregation.clip_rate`; it starts at
+    ``privacy.clip``. ``share``: the part of the squared bound of training that is given to finding it."""
+
+    quantile: float = Field(default=0.5, gt=0, lt=1)
+    learning_rate: float = Field(default=0.2, gt=0, le=1)
+    share: float = Field(default=0.02, gt=0, le=0.5)
+    least: float = Field(default=1e-3, gt=0)
+    most: float = Field(default=1e3, gt=0)
+
+
 class PrivacySettings(Settings):
     """What is promised, to whom, and how the budget is split.
 
@@ -145,6 +156,7 @@ class PrivacySettings(Settings):
     1/z^2 of a full-participation Gaussian, goes to each kind of query; they are normalised to sum 1. ``noise``: of
     training, ``independent`` each round, or ``banded``: correlated over ``bands`` rounds so that it cancels in the
     sums of updates (0 = the best number), which needs sampling cyclic and the server to add the noise.
+    ``adaptive_clip``: null keeps the clip as it is.
     """
 
     unit: Unit = "user"
@@ -155,6 +167,16 @@ class PrivacySettings(Settings):
     bands: int = Field(default=0, ge=0, le=4096)
     noise_place: Literal["server"] = "server"
     shares: dict[QueryName, float] = Field(default_factory=_default_shares)
+    adaptive_clip: AdaptiveClipSettings | None = None
+
+    @model_validator(mode="after")
+    def _clip_can_adapt(self) -> PrivacySettings:
+        adaptive = self.adaptive_clip
+        if adaptive is not None and not adaptive.least <= self.clip <= adaptive.most:
+            raise ValueError("privacy.clip, where it starts, is not within adaptive_clip.least and most")
+        if adaptive is not None and self.noise == "banded":
+            raise ValueError("privacy.adaptive_clip changes the noise's scale, so banded noise would not cancel")
+        return self
 
     @model_validator(mode="after")
     def _shares_are_positive(self) -> PrivacySettings:

@@ -23,6 +23,7 @@ from fedrec.privacy.ledger import Budget, Ledger
 from fedrec.privacy.statement import privacy_statement
 from fedrec.release.bundle import write_release
 from fedrec.release.keys import create_key, load_key
+from server.lines import RoundLines
 from server.plan import delta_of
 from server.publish import contents_of
 from server.run import Devices, Outcome, Run, Step, bytes_up_each
@@ -92,23 +93,23 @@ def federate(
     delta = delta_of(config, devices.users)
     budget = None if config.privacy.epsilon is None else Budget(config.privacy.epsilon, delta, config.privacy.unit)
 
-    def observe(step: Step) -> None:
-        line = json.dumps(_line(step, devices.tally))
-        with (out / EVENTS).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-        note(line)
-
     run = {"config": config.model_dump(mode="json"), "catalogue": shelf.features.digest(), "users": devices.users}
     with (
         Ledger.open(out / "ledger.sqlite", budget) as ledger,
         ServerState(out / "server.sqlite", json.dumps({**run, "devices": devices.size}, sort_keys=True)) as state,
     ):
+        lines = RoundLines(out / EVENTS, goes_on=state.begun)
+
+        def observe(step: Step) -> None:
+            if not lines.has(step.question.query, step.question.round):
+                lines.add(_line(step, devices.tally))
+                note(json.dumps(lines.records[-1]))
+
         outcome = Run(config, shelf.features, devices, ledger, state, observe).conduct()
     record = _record(config, shelf.features, devices, outcome, delta)
     _release(config, shelf, outcome, record, out)
-    lines = (out / EVENTS).read_text(encoding="utf-8").splitlines() if (out / EVENTS).exists() else []
-    record["rounds"] = [json.loads(line) for line in lines]
-    record["secure_aggregation"]["aborted"] = aborts_of(config, record["rounds"])
+    record["rounds"] = lines.records
+    record["secure_aggregation"]["aborted"] = aborts_of(config, lines.records)
     (out / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return record
 
@@ -151,11 +152,12 @@ def _record(config: Config, features: Features, devices: Devices, outcome: Outco
         "schema": 1,
         "config": config.model_dump(mode="json"),
         "data": {"name": config.run.name, "users": devices.users, "items": len(features), "devices": devices.size},
-        "privacy": privacy,
+        "privacy": {**privacy, "ledger": dict(outcome.ledger)},
         "spends": [asdict(spend) for spend in outcome.spends],
         "secure_aggregation": {"protocol": config.secure_aggregation.protocol},
         "metrics_query": None if outcome.metrics is None else dict(outcome.metrics),
         "stopped": outcome.stopped,
+        "cost": {"accounting_seconds": round(outcome.accounting_seconds, 4)},
     }
 
 

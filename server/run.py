@@ -6,15 +6,17 @@ Every opened sum goes through `Run._opened`: noise is added and the ledger's row
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation import cooccurrence, metrics_query, model_update, popularity
+from fedrec.aggregation import clip_rate, cooccurrence, metrics_query, model_update, popularity
 from fedrec.aggregation.behaviour import Behaviour
 from fedrec.aggregation.optimisers import Optimiser
 from fedrec.aggregation.question import Question
@@ -32,85 +34,13 @@ from server.cohort_floor import check_sampled_cohorts
 from server.given_up import GIVEN_UP, GivenUpError
 from server.keys import RunKeys
 from server.noise import ServerNoise
-from server.plan import rows_of, spends_of
+from server.participation import Participation
+from server.plan import first_rounds, rows_of, spends_of
 from server.sampling import Sampler
-from server.state import ServerState
+from server.state import Pending, ServerState
+from server.steps import Devices, Observer, Opened, Outcome, Step, bytes_up_each
 
-Arrays = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Opened:
-    """An opened private sum, before noise. ``devices``: survivors. ``bytes_up``: what they sent for it, in all.
-
-    ``aborted``: attempts before it that gave no sum, by reason.  ``reason``: why the sum is over nobody, if it had to
-    be, or `server.given_up.GIVEN_UP`.
-    """
-
-    vector: NDArray[np.float64]
-    devices: int
-    bytes_up: int
-    aborted: Mapping[str, int] = field(default_factory=dict)
-    reason: str | None = None
-
-
-def bytes_up_each(question: Question, opened: Opened) -> int:
-    """What one device sent for a sum, in bytes; of a sum over nobody, what its contribution alone would take.
-
-    Of one that was given up: 0, since nobody counts what was sent in vain.
-    """
-    if opened.reason == GIVEN_UP:
-        return 0
-    return -(-opened.bytes_up // opened.devices) if opened.devices else question.sum.bytes_up
-
-
-class Devices(Protocol):
-    """How a run reaches its devices."""
-
-    @property
-    def users(self) -> int:
-        """How many users the roster stands for."""
-
-    @property
-    def size(self) -> int:
-        """How many devices there are."""
-
-    def ask(self, question: Question, cohort: Sequence[int]) -> Opened:
-        """Put a question to the devices at these places and open the sum over those who answer.
-
-        Raises:
-            GivenUpError: every attempt at it failed.
-        """
-
-
-@dataclass(frozen=True)
-class Step:
-    """What an observer is shown after each opened sum, and of one that was given up.
-
-    ``model`` and ``behaviour`` are what is known so far.
-    """
-
-    question: Question
-    seconds: float
-    opened: Opened
-    cohort: int
-    epsilon_spent: float | None
-    model: Recommender | None
-    behaviour: Behaviour
-
-
-Observer = Callable[[Step], None]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run leaves. ``stopped``: why it ended before its last round, or None."""
-
-    model: Recommender | None
-    behaviour: Behaviour
-    spends: tuple[Spend, ...]
-    metrics: Mapping[str, float | None] | None
-    stopped: str | None = None
+__all__ = ["Devices", "Observer", "Opened", "Outcome", "Run", "Step", "bytes_up_each"]
 
 
 @dataclass(frozen=True)
@@ -147,7 +77,10 @@ class Run:
         self.rows = rows_of(config, devices.users)
         keys = RunKeys(config, state)
         self.sampler = Sampler(config, devices.size, keys.of("cohorts"))
-        self.spends = {spend.query: spend for spend in spends_of(config, devices.users, devices.size)}
+        self.accounting_seconds = 0.0
+        with self._accounting():
+            self.spends = {spend.query: spend for spend in spends_of(config, devices.users, devices.size)}
+        self.participation = Participation(self.sampler, keys.of("cohort digests"), state.load_turns())
         self.noise = ServerNoise(config, self.spends, keys)
         self.behaviour = Behaviour.empty(len(features.ids))
         self.model = _first_model(config, features)
@@ -171,12 +104,48 @@ class Run:
             metrics = self._metrics()
         except BudgetExceededError as error:
             self.stopped = str(error)
-        return Outcome(self.model, self.behaviour, tuple(self.ledger.spends()), metrics, self.stopped)
+        with self._accounting():
+            spends = tuple(self.ledger.spends())
+            kept = {"head": self.ledger.head, "rows": len(self.ledger), "users": self.devices.users}
+        return Outcome(self.model, self.behaviour, spends, metrics, self.stopped, kept, self.accounting_seconds)
+
+    @contextmanager
+    def _accounting(self) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.accounting_seconds += time.perf_counter() - started
 
     def _authorise(self) -> None:
-        if self.spends:
-            left = {spend: spend.rounds - self.ledger.charged(spend.query) for spend in self.spends.values()}
-            self.ledger.authorise(replace(spend, rounds=rounds) for spend, rounds in left.items() if rounds > 0)
+        """Hold the whole plan to the budget once.
+
+        Where something else was spent from the ledger, rounds are charged one by one until the budget ends: the run
+        then stops there, with a release that is within it.
+        """
+        if not self.spends:
+            return
+        left = {spend: spend.rounds - self.ledger.charged(spend.query) for spend in self.spends.values()}
+        plan = [replace(spend, rounds=rounds) for spend, rounds in left.items() if rounds > 0]
+        with self._accounting():
+            try:
+                self.ledger.authorise(plan)
+            except BudgetExceededError:
+                if not self.ledger.begun:
+                    raise
+                self._authorise_first(plan)
+
+    def _authorise_first(self, plan: Sequence[Spend]) -> None:
+        """Authorise as many rounds of the plan, in the order of the run, as the budget still bears."""
+        least, most = 0, sum(spend.rounds for spend in plan)  # `least` fit, `most` do not
+        while most - least > 1:
+            middle = (least + most) // 2
+            try:
+                self.ledger.authorise(first_rounds(plan, middle))
+                least = middle
+            except BudgetExceededError:
+                most = middle
+        self.ledger.authorise(first_rounds(plan, least))
 
     def _popularity(self) -> None:
         if not self.config.behaviour.popularity:
@@ -213,17 +182,19 @@ class Run:
         settings = self.config.training
         optimiser = Optimiser(settings.optimiser, settings.learning_rate, settings.momentum)
         values = parameters.flatten(self.model).astype(np.float64)
-        done, values, optimiser = self.state.load_training(values, optimiser)
+        privacy, expected = self.config.privacy, self.rows * self.sampler.share
+        done, values, optimiser, clip = self.state.load_training(values, optimiser, privacy.clip)
         for number in range(done + 1, settings.rounds + 1):
             question = model_update.ask(
-                self.config, number, values.astype(np.float32), len(self.features.ids), self.rows
+                self.config, number, values.astype(np.float32), len(self.features.ids), self.rows, clip
             )
             paid = self._opened(question, self.sampler.cohort(number))
-            gradient = model_update.mean_gradient(paid.noisy, self.rows * self.sampler.share)
-            values = optimiser.step(values, gradient)
-            self.state.save_training(number, values, optimiser)
+            values = optimiser.step(values, model_update.mean_gradient(paid.noisy[: len(values)], expected))
+            if privacy.adaptive_clip is not None:
+                clip = clip_rate.next_clip(clip, float(paid.noisy[-1]), expected, privacy.adaptive_clip)
             parameters.unflatten(self.model, values)
             self._show(paid)
+            self.state.save_training(number, values, optimiser, clip)
         parameters.unflatten(self.model, values)
         self.state.forget_secret()
 
@@ -243,8 +214,8 @@ class Run:
         if kept is not None:
             return kept
         paid = self._opened(question, range(self.devices.size))
-        self.state.save_answer(question.query, paid.noisy)
         self._show(paid)
+        self.state.save_answer(question.query, paid.noisy)
         return paid.noisy
 
     def _opened(self, question: Question, cohort: Sequence[int]) -> _Paid:
@@ -255,23 +226,23 @@ class Run:
         """
         started = time.perf_counter()
         name = f"{question.query}/{question.round}"
-        noisy = self.state.load_pending(name)
-        opened = Opened(np.zeros(0), 0, 0)
-        paid = self.ledger.has(question.query, question.round)
-        if noisy is None or not paid:
-            if paid and self.noise.correlated(question.query):
-                # Another sum under the same noise: their difference would show what the noise hides.
-                raise PrivacyError(
-                    "the ledger has a round that the server's state lacks, and its noise would be used twice",
-                    value=name,
-                    action="Put the run's own server.sqlite back, or begin again in another directory",
-                )
+        said = {"users": self.devices.users, "devices": self.devices.size}
+        question = replace(question, settings={**question.settings, **said})
+        pending = self.state.load_pending(name)
+        opened = None
+        if pending is None or not self.ledger.has(question.query, question.round, digest_of(pending.noisy)):
+            self._check_noise_is_unused(question)
             opened = self._asked(question, cohort, started)
             self._check_sum(question, opened, len(cohort))
+            facts = self.participation.facts(question, cohort, opened.devices)
+            turns = self.participation.took(question, cohort)
             noisy = opened.vector + self.noise.of(question)
-            self.state.save_pending(name, noisy)
-            self._charge(question, devices=len(cohort))
-        return _Paid(noisy, question, time.perf_counter() - started, opened, len(cohort))
+            pending = Pending(noisy, len(cohort), opened.devices, opened.bytes_up, turns)
+            self.state.save_pending(name, pending)
+            with self._accounting():
+                self._charge(question, facts, noisy)
+        seen = Opened(np.zeros(0), pending.devices, pending.bytes_up) if opened is None else opened
+        return _Paid(pending.noisy, question, time.perf_counter() - started, seen, pending.asked)
 
     def _asked(self, question: Question, cohort: Sequence[int], started: float) -> Opened:
         try:
@@ -294,26 +265,49 @@ class Run:
             rows = rows * asked // self.devices.size
         question.sum.check_sum(opened.vector, rows)
 
-    def _charge(self, question: Question, *, devices: int) -> None:
-        agreed = question.sum
-        detail = {"sum": agreed.name, "length": agreed.length, "bound": agreed.bound, "asked": devices}
+    def _check_noise_is_unused(self, question: Question) -> None:
+        if self.noise.correlated(question.query) and self.ledger.has(question.query, question.round):
+            # Another sum under the same noise: their difference would show what the noise hides.
+            raise PrivacyError(
+                "the ledger has a round that the server's state lacks, and its noise would be used twice",
+                value=f"{question.query}/{question.round}",
+                action="Put the run's own server.sqlite back, or begin again in another directory",
+            )
+
+    def _charge(self, question: Question, facts: Mapping[str, Any], noisy: NDArray[np.float64]) -> None:
+        agreed, spend = question.sum, self.spends.get(question.query)
+        detail = {"sum": agreed.name, "length": agreed.length, "bound": agreed.bound, **facts}
         if self.noise.correlated(question.query) and self.noise.banded is not None:
             detail["bands"] = self.noise.banded.bands
-        spend = self.spends.get(question.query)
         if spend is None:
             self.ledger.record(question.query, round=question.round, detail=detail)
-        else:
-            self.ledger.charge(replace(spend, rounds=1), round=question.round, detail=detail)
+            return
+        # A round whose sum was lost after it was charged is charged again, and says so.
+        detail["repeat"] = self.ledger.count(question.query, question.round)
+        if detail["repeat"] and spend.separation > 1:
+            # Turns are accounted by the rounds between them; one more in the same round was not foreseen.
+            raise BudgetExceededError(
+                "a round was charged and its sum lost; asked again, a device would have a turn too many",
+                value=f"{question.query}/{question.round}",
+            )
+        detail["released"] = digest_of(noisy)
+        self.ledger.charge(replace(spend, rounds=1), round=question.round, detail=detail)
 
     def _spent(self, question: Question) -> float | None:
         """Epsilon so far; None where nothing is claimed. Composing sampled rounds takes seconds, so it is left out."""
         spend = self.spends.get(question.query)
-        return None if spend is None or spend.amplified else self.ledger.spent()
+        with self._accounting():
+            return None if spend is None or spend.amplified else self.ledger.spent()
 
     def _show(self, paid: _Paid) -> None:
         spent = self._spent(paid.question)
         step = Step(paid.question, paid.seconds, paid.opened, paid.asked, spent, self.model, self.behaviour)
         self.observe(step)
+
+
+def digest_of(noisy: NDArray[np.float64]) -> str:
+    """SHA-256 in hex of a noisy sum: ties what is used to its row."""
+    return hashlib.sha256(noisy.astype("<f8").tobytes()).hexdigest()
 
 
 def _first_model(config: Config, features: Features) -> Recommender | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from fedrec.console import figure, open_reporter, print_json, say, show_table, size
+from fedrec.errors import BudgetExceededError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of words and tables.")]
 Users = Annotated[int, typer.Option(min=20, max=999_999, help="How many users the shop has.")]
@@ -56,7 +58,11 @@ def simulate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a whole federation in this process, and write its model and report. CONFIG is a TOML file of settings."""
+    """Run a whole federation in this process, and write its model and report. CONFIG is a TOML file of settings.
+
+    Where the privacy budget ends before the last round, the run stops there, writes a release that is within the
+    budget, and leaves with 7.
+    """
     from fedrec.config import load
 
     loaded = load(config, settings or [])
@@ -70,6 +76,8 @@ def simulate(
         from simulations.summary import show_run
 
         show_run(run, out)
+    if run["stopped"] is not None:
+        _leave_stopped(run, as_json=as_json)
 
 
 def demo(
@@ -90,6 +98,17 @@ def demo(
     show_run(result["run"], out)
     show_recommendations(result["user"], result["history"], result["recommendations"])
     say(f"Report: {result['report']}", style="bold")
+
+
+def _leave_stopped(run: Mapping[str, Any], *, as_json: bool) -> None:
+    """Leave with the exit code of a budget that ended; in JSON the document itself says why."""
+    if as_json:
+        raise typer.Exit(BudgetExceededError.exit_code)
+    raise BudgetExceededError(
+        "the privacy budget ended before the run did; its release is within the budget",
+        value=f"epsilon {run['privacy']['epsilon_released']:.4g} of {run['config']['privacy']['epsilon']:g}",
+        action="Use the release as it is, or begin again in another directory with fewer rounds or a larger epsilon",
+    )
 
 
 def data_inspect(

@@ -7,7 +7,7 @@ import resource
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ from fedrec.release.keys import SigningKey, create_key, load_key
 from fedrec.training.learner import Update
 from server.federate import aborts_of
 from server.given_up import GIVEN_UP
+from server.lines import RoundLines
 from server.plan import delta_of
 from server.publish import contents_of
 from server.run import Devices, Outcome, Run, Step, bytes_up_each
@@ -79,7 +80,6 @@ def simulate(
         torch.set_num_threads(config.speed.threads)
     out.mkdir(parents=True, exist_ok=True)
     study = prepare(config, data, reporter) if study is None else study
-    diary = Diary(config, study, out / "events.jsonl", reporter)
     budget = None
     if config.privacy.epsilon is not None:
         budget = Budget(config.privacy.epsilon, delta_of(config, len(study.population)), config.privacy.unit)
@@ -88,9 +88,8 @@ def simulate(
         ServerState(out / "server.sqlite", config.model_dump_json() + study.fingerprint()) as state,
         engine_of(config, study, out, reporter) as devices,
     ):
-        diary.devices = devices
-        if state.begun:
-            diary.read_back()
+        lines = RoundLines(out / "events.jsonl", goes_on=state.begun)
+        diary = Diary(config, study, lines, reporter, devices)
         reporter.stage(f"Asking {devices.size:,} devices")
         outcome = Run(config, study.features, devices, ledger, state, diary.note).conduct()
     return _finish(config, study, outcome, diary, out, started, reporter)
@@ -124,21 +123,22 @@ class Diary:
 
     config: Config
     study: Study
-    path: Path
+    lines: RoundLines
     reporter: Reporter
     devices: SimulatedDevices | None = None
-    records: list[dict[str, Any]] = field(default_factory=list)
     rows: int = 0
     asking_seconds: float = 0.0
 
-    def read_back(self) -> None:
-        """Take up the lines of a run that was cut off, or had ended."""
-        if self.path.exists():
-            self.records = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """All lines so far, also those of a run that was cut off."""
+        return self.lines.records
 
     def note(self, step: Step) -> None:
-        """Take down one step."""
+        """Take down one step, once."""
         question, opened = step.question, step.opened
+        if self.lines.has(question.query, question.round):
+            return
         training = question.query == "training"
         update = self.devices.last_update if training and self.devices is not None else None
         self.rows += update.rows if update else 0
@@ -155,11 +155,10 @@ class Diary:
             "epsilon_spent": step.epsilon_spent,
             "loss": update.loss / update.rows if update and update.rows else None,
             "clipped": update.clipped / update.rows if update and update.rows else None,
+            "clip": question.settings.get("clip"),
             "quality": self._quality(step),
         }
-        self.records.append(record)
-        with self.path.open("a" if len(self.records) > 1 else "w", encoding="utf-8") as file:
-            file.write(json.dumps(jsonable(record)) + "\n")
+        self.lines.add(jsonable(record))
         total = self.config.training.rounds
         self.reporter.progress(question.round if training else 0, total, "rounds")
         self.reporter.round(record)
@@ -177,6 +176,7 @@ def _finish(
     reporter.stage("Measuring")
     evaluation = quality_of(config, study, outcome.model, outcome.behaviour)
     baselines = baselines_of(study)
+    stating = time.perf_counter()
     privacy = privacy_statement(
         outcome.spends,
         unit=config.privacy.unit,
@@ -185,6 +185,7 @@ def _finish(
         noise_place=config.privacy.noise_place,
         noise=config.privacy.noise,
     )
+    accounting = outcome.accounting_seconds + time.perf_counter() - stating
     run = _facts(config, study, outcome, diary, privacy)
     newcomers = newcomers_of(config, study, outcome.model, outcome.behaviour)
     run["quality"] = dict(evaluation.as_dict()) | {"loo-99neg-newcomers": newcomers}
@@ -192,13 +193,16 @@ def _finish(
     reporter.stage("Writing the release")
     encoders = {name: encoder_to_bytes(encoder) for name, encoder in study.encoders.items()}
     quality, data = _publishable(config, run, outcome)
-    contents = contents_of(config, study.features, encoders, outcome, privacy, quality=quality, data=data)
+    contents = contents_of(config, study.features, encoders, outcome, run["privacy"], quality=quality, data=data)
     write_release(out / "model", contents, key=_signing_key(out / "release.key"), replace=True)
+    seconds = time.perf_counter() - started
     run["cost"] = {
         "rounds": config.training.rounds if config.model.tower else 0,
-        "seconds": round(time.perf_counter() - started, 3),
+        "seconds": round(seconds, 3),
         "training_seconds": round(diary.asking_seconds, 3),
         "rows_per_second": diary.rows / diary.asking_seconds if diary.asking_seconds and diary.rows else None,
+        "accounting_seconds": round(accounting, 4),
+        "accounting_share": round(accounting / seconds, 6),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     }
     (out / "run.json").write_text(json.dumps(jsonable(run), indent=2) + "\n", encoding="utf-8")
@@ -236,7 +240,7 @@ def _facts(config: Config, study: Study, outcome: Outcome, diary: Diary, privacy
             "parameters_private": config.model.dimension if config.model.adapter else 0,
         },
         "quality": None,
-        "privacy": dict(privacy),
+        "privacy": {**privacy, "ledger": dict(outcome.ledger)},
         "secure_aggregation": {
             "protocol": config.secure_aggregation.protocol,
             "note": _note(config),

@@ -51,9 +51,14 @@ class Learner:
         )
 
     def update(
-        self, population: Population, values: NDArray[np.float32], pool: NDArray[np.int32], round_number: int
+        self,
+        population: Population,
+        values: NDArray[np.float32],
+        pool: NDArray[np.int32],
+        round_number: int,
+        clip: float | None = None,
     ) -> Update:
-        """One round: for every row its clipped gradient at ``values`` [P], summed.
+        """One round: for every row its gradient at ``values`` [P], clipped to ``clip`` (or the settings'), summed.
 
         A population without events gives the zero vector, as long as any other.
 
@@ -62,6 +67,8 @@ class Learner:
         """
         parameters.unflatten(self.model, values)
         settings = self.config
+        clip = settings.privacy.clip if clip is None else clip
+        self.gradients.bound = clip
         groups = settings.training.examples if settings.privacy.unit == "example" else 1
         shape = RowShape(
             settings.training.positives, settings.model.history, settings.model.notes, settings.model.photos
@@ -84,5 +91,5 @@ class Learner:
             total += gradient
             rows_seen += rows.rows
             loss += batch_loss
-            clipped += int((norms > settings.privacy.clip).sum())
+            clipped += int((norms > clip).sum())
         return Update(total, rows_seen, loss, clipped)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from simulations.privacy import attack, plan, sweep
+from simulations.privacy import attack, plan, statement, sweep, verify
 
 
 def register(app: typer.Typer) -> None:
@@ -12,5 +12,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Plan, state, verify and attack what a run promises.", no_args_is_help=True)
     group.command("attack")(attack.command)
     group.command("plan")(plan.command)
+    group.command("statement")(statement.command)
     group.command("sweep")(sweep.command)
+    group.command("verify")(verify.command)
     app.add_typer(group, name="privacy")
