@@ -167,7 +167,10 @@ class SecureAggregationSettings(Settings):
     """
 
     protocol: Protocol = "auto"
-    resolution_bits: int = Field(default=20, ge=8, le=40, description="bits below the row bound")
+    resolution_bits: int | None = Field(
+        default=None, ge=8, le=40, description="bits below what one row adds to an element; null = as few as are enough"
+    )
+    rotate: bool = Field(default=True, description="rotate model updates, so that fewer bits an element are enough")
     minimum_cohort: int = Field(default=20, ge=2, le=2**20)
     minimum_survivors: int = Field(default=15, ge=2, le=2**20)
     neighbours: int = Field(default=0, ge=0, le=2**20)

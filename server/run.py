@@ -38,7 +38,10 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Opened:
-    """An opened private sum, before noise. ``devices``: survivors. ``bytes_up``: what they sent for it, in all."""
+    """An opened private sum, before noise and as `PrivateSum.open` gives it: on its grid, rotated where it is.
+
+    ``devices``: survivors.  ``bytes_up``: what they sent for it, in all.
+    """
 
     vector: NDArray[np.float64]
     devices: int
@@ -193,7 +196,7 @@ class Run:
         done, values, optimiser = self.state.load_training(values, optimiser)
         for number in range(done + 1, settings.rounds + 1):
             question = model_update.ask(
-                self.config, number, values.astype(np.float32), len(self.features.ids), self.rows
+                self.config, number, values.astype(np.float32), len(self.features.ids), self._rows_in_a_sum
             )
             paid = self._opened(question, self.sampler.cohort(number))
             gradient = model_update.mean_gradient(paid.noisy, self.rows * self.sampler.share)
@@ -202,6 +205,12 @@ class Run:
             parameters.unflatten(self.model, values)
             self._show(paid)
         parameters.unflatten(self.model, values)
+
+    @property
+    def _rows_in_a_sum(self) -> int:
+        """Most rows in one training sum. Where devices hold several users, a few of them may hold nearly all."""
+        one_each = self.devices.users == self.devices.size
+        return self.rows // self.devices.size * self.sampler.most if one_each else self.rows
 
     def _metrics(self) -> Mapping[str, float | None] | None:
         if not self.config.evaluation.private_metrics:
@@ -235,7 +244,7 @@ class Run:
         opened = Opened(np.zeros(0), 0, 0)
         if noisy is None or not self.ledger.has(question.query, question.round):
             opened = self.devices.ask(question, cohort)
-            noisy = opened.vector + self.noise.of(question)
+            noisy = question.sum.read(opened.vector + self.noise.of(question))
             self.state.save_pending(name, noisy)
             self._charge(question, devices=len(cohort))
         return _Paid(noisy, question, time.perf_counter() - started, opened, len(cohort))

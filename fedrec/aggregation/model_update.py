@@ -17,17 +17,38 @@ def ask(config: Config, round_number: int, parameters: NDArray[np.float32], cata
     The pool is drawn from the whole catalogue.  What a user has in training is left out on the device; nothing else
     is, the held-out items of an evaluation least of all (FIELD of recommendation: such a leak gives HR@10 = 1).
     """
-    bits = config.secure_aggregation.resolution_bits
-    agreed = PrivateSum.of("training", len(parameters), config.privacy.clip, rows, resolution_bits=bits)
     return Question(
         "training",
         round_number,
-        agreed,
+        _sum(config, len(parameters), rows),
         arrays={
             "parameters": parameters,
             "pool": pool(config.run.seed, round_number, catalogue, config.training.negatives),
         },
     )
+
+
+def _sum(config: Config, length: int, rows: int) -> PrivateSum:
+    settings, clip = config.secure_aggregation, config.privacy.clip
+    if not settings.rotate:
+        return PrivateSum.of("training", length, clip, rows, resolution_bits=settings.resolution_bits)
+    return PrivateSum.rotated(
+        "training",
+        length,
+        clip,
+        rows,
+        # One rotation for the whole run: noise that is correlated over rounds stays so in the model's own coordinates.
+        seed=key(config.run.seed, "rotation", "training"),
+        expected=_expected_rows(config, rows),
+        resolution_bits=settings.resolution_bits,
+    )
+
+
+def _expected_rows(config: Config, rows: int) -> int:
+    """Rows that are expected in one sum: of sampled cohorts, those of a cohort with one user a device."""
+    if config.training.sampling == "full" or config.training.cohort == 0:
+        return rows
+    return min(rows, config.training.cohort * (config.training.examples if config.privacy.unit == "example" else 1))
 
 
 def pool(seed: int, round_number: int, catalogue: int, size: int) -> NDArray[np.int32]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast, get_args
 
 from numpy.typing import NDArray
@@ -37,18 +37,11 @@ class Question:
 
     def header(self) -> str:
         """Everything but the arrays, as canonical JSON text."""
-        agreed = self.sum
         fields = {
             "format": FORMAT,
             "query": self.query,
             "round": self.round,
-            "sum": {
-                "name": agreed.name,
-                "length": agreed.length,
-                "bound": agreed.bound,
-                "resolution": agreed.resolution,
-                "rows": agreed.rows,
-            },
+            "sum": asdict(self.sum),
             "settings": dict(self.settings),
         }
         return json.dumps(fields, sort_keys=True, separators=(",", ":"))

@@ -99,6 +99,15 @@ class Ring:
             np.bitwise_and(steps.astype(np.int64).view(np.uint64), self._mask, out=elements[start : start + _CHUNK])
         return elements
 
+    def from_steps(self, steps: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Signed whole numbers as elements; uint64 [n]. Raises SumError for one that the ring cannot hold."""
+        half = self.modulus // 2
+        if steps.ndim != 1 or steps.dtype != np.int64:
+            raise SumError("steps must be an int64 vector", value=(steps.shape, str(steps.dtype)))
+        if steps.size and not (-half <= int(steps.min()) and int(steps.max()) < half):
+            raise SumError("a contribution's element does not fit the ring", action="Clip it, or widen the ring")
+        return np.bitwise_and(steps.view(np.uint64), self._mask)
+
     def add(
         self, a: NDArray[np.uint64], b: NDArray[np.uint64], *, out: NDArray[np.uint64] | None = None
     ) -> NDArray[np.uint64]:
@@ -122,7 +131,7 @@ class Ring:
     def decode(self, total: NDArray[np.uint64], resolution: float) -> NDArray[np.float64]:
         """The real numbers that elements stand for: `steps` times the resolution; float64 [n].
 
-        Exact where the resolution is a power of two and the steps are below 2^53 in absolute value.
+        Exact where steps times the resolution's significant bits are below 2^53 in absolute value.
         Raises SumError on an element >= 2^bits.
         """
         return self.steps(total).astype(np.float64) * resolution
