@@ -28,7 +28,7 @@ from fedrec.secagg.rounding import ring_for, rotated_resolution, stochastic_step
 _SLACK: Final = 1e-5
 # The grid of a sum that is not rotated, in binary digits below what a row adds to an element. Most such rows are zero
 # in most elements, and zero is never rounded: with n elements each, N rows are off by sqrt(N n / 6) steps.
-_DIGITS: Final = 14
+_DIGITS: Final = 13
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class PrivateSum:
     def of(
         cls, name: str, length: int, bound: float, rows: int, *, resolution_bits: int | None = None, limit: float = 0.0
     ) -> PrivateSum:
-        """A sum that is not rotated, on a grid ``resolution_bits`` (or 14) binary digits below what a row adds."""
+        """A sum that is not rotated, on a grid ``resolution_bits`` (or 13) binary digits below what a row adds."""
         digits = _DIGITS if resolution_bits is None else resolution_bits
         return cls(name, length, bound, resolution_for(limit or bound, digits), rows, limit)
 
