@@ -139,13 +139,15 @@ class PrivacySettings(Settings):
     ``epsilon`` null means a run without noise, which claims nothing. ``delta`` null means N^-1.1, N the number of
     privacy units. ``clip``: L2 bound of one row's model update. ``shares``: what part of the budget, as a part of
     1/z^2 of a full-participation Gaussian, goes to each kind of query; they are normalised to sum 1.
+    ``noise_place``: ``server``: added to opened sums, by a server that is trusted with them.  ``distributed``: each
+    device adds its share, so that the server opens noisy sums only; see `fedrec.privacy.distributed`.
     """
 
     unit: Unit = "user"
     epsilon: float | None = Field(default=None, gt=0, le=100)
     delta: float | None = Field(default=None, gt=0, lt=0.1)
     clip: float = Field(default=1.0, gt=0)
-    noise_place: Literal["server"] = "server"
+    noise_place: Literal["server", "distributed"] = "server"
     shares: dict[QueryName, float] = Field(default_factory=_default_shares)
 
     @model_validator(mode="after")

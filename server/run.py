@@ -21,7 +21,7 @@ from fedrec.aggregation.question import Question
 from fedrec.aggregation.solve import check_prior, solve
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
-from fedrec.errors import BudgetExceededError, PrivacyError
+from fedrec.errors import BudgetExceededError, PrivacyError, ProtocolError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.recommender import Recommender
@@ -182,10 +182,11 @@ class Run:
             resolution_bits=self.config.secure_aggregation.resolution_bits,
         )
         matrix = cooccurrence.read(self._once(question))
-        spend = self.spends.get("cooccurrence")
-        sigma = spend.noise_multiplier * question.sum.sensitivity if spend else 0.0
+        sigma = self.noise.deviation(question, self.devices.size)
         denoised = cooccurrence.denoise(matrix, sigma)
-        self.behaviour = solve(counts, denoised, items, settings, features=self.features, noisy=spend is not None)
+        self.behaviour = solve(
+            counts, denoised, items, settings, features=self.features, noisy="cooccurrence" in self.spends
+        )
 
     def _training(self) -> None:
         if self.model is None:
@@ -239,11 +240,13 @@ class Run:
         nor draws a second noise for the same sum: what is kept is used as soon as its row is in the ledger.
         """
         started = time.perf_counter()
+        question = self.noise.shared(question, len(cohort))
         name = f"{question.query}/{question.round}"
         noisy = self.state.load_pending(name)
         opened = Opened(np.zeros(0), 0, 0)
         if noisy is None or not self.ledger.has(question.query, question.round):
             opened = self.devices.ask(question, cohort)
+            _check_survivors(question, opened)
             noisy = question.sum.read(opened.vector + self.noise.of(question))
             self.state.save_pending(name, noisy)
             self._charge(question, devices=len(cohort))
@@ -267,6 +270,16 @@ class Run:
         spent = self._spent(paid.question)
         step = Step(paid.question, paid.seconds, paid.opened, paid.asked, spent, self.model, self.behaviour)
         self.observe(step)
+
+
+def _check_survivors(question: Question, opened: Opened) -> None:
+    """Raise ProtocolError where so many are missing that the rest's noise is not what the sum is accounted for."""
+    if 0 < opened.devices < question.sum.survivors:
+        raise ProtocolError(
+            f"the sum for {question.query}, round {question.round}, is over too few for its noise",
+            value=opened.devices,
+            action=f"It needs {question.sum.survivors}; raise secure_aggregation.dropout if more are often gone",
+        )
 
 
 def _first_model(config: Config, features: Features) -> Recommender | None:

@@ -9,7 +9,7 @@ whole steps of the grid; noise in whole steps is added to it before it is turned
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.errors import PrivacyError, SumError
+from fedrec.privacy.discrete import sum_of_shares
+from fedrec.privacy.distributed import ROOM, NoiseShares
 from fedrec.privacy.mechanism import check_resolution, grid_sensitivity
-from fedrec.randomness import KEY_BYTES, fresh_key
+from fedrec.randomness import KEY_BYTES, fresh_key, keystream
 from fedrec.secagg import bits
 from fedrec.secagg.ring import Ring, resolution_for
 from fedrec.secagg.rotation import rotate, spread_bound, unrotate
-from fedrec.secagg.rounding import ring_for, rotated_resolution, stochastic_steps
+from fedrec.secagg.rounding import noisy_resolution, ring_for, rotated_resolution, short_below, stochastic_steps
 
 # A bound is met if it is met up to float32 rounding of the vector that was clipped.
 _SLACK: Final = 1e-5
@@ -43,6 +45,8 @@ class PrivateSum:
         rows: the most rows that may be in the whole sum; fixes the ring, so that overflow is impossible.
         limit: most that one row adds to an element (after rotation), in absolute value; 0 = as the bound.
         rotation: seed of the rotation, 64 hexadecimal digits, or nothing where parts are not rotated.
+        noise, devices, dropout, colluding: how noise is shared between devices, see `NoiseShares`; all 0 = devices add
+            none.
 
     Raises:
         SumError: a field is out of range.
@@ -55,6 +59,10 @@ class PrivateSum:
     rows: int
     limit: float = 0.0
     rotation: str = ""
+    noise: float = 0.0
+    devices: int = 0
+    dropout: float = 0.0
+    colluding: float = 0.0
 
     def __post_init__(self) -> None:
         if self.length < 1 or self.rows < 1:
@@ -67,8 +75,10 @@ class PrivateSum:
             )
         try:
             check_resolution(self.resolution)
+            if self.shares is not None:
+                self.shares.deviation(self.sensitivity / self.resolution)
         except PrivacyError as error:
-            raise SumError(error.what, value=error.value) from None
+            raise SumError(error.what, value=error.value, action=error.action) from None
         if self.rotation and len(self._seed) != KEY_BYTES:
             raise SumError(f"sum {self.name!r} has a rotation that is no seed", value=self.rotation)
 
@@ -103,6 +113,47 @@ class PrivateSum:
             resolution = resolution_for(limit, resolution_bits)
         return cls(name, length, bound, resolution, rows, limit, seed.hex())
 
+    def noisy(self, shares: NoiseShares, *, fixed_grid: bool = False) -> PrivateSum:
+        """The same sum with noise that devices add; on a grid as coarse as that allows, unless ``fixed_grid``.
+
+        Raises:
+            SumError: a device's share of the noise would be less than 3 steps of a fixed grid.
+        """
+        resolution = self.resolution
+        if not fixed_grid:
+            # A share has four steps at least, in cohorts however large.
+            fourth = shares.noise_multiplier * self.bound / math.sqrt(shares.honest) / 4
+            resolution = min(noisy_resolution(self.bound, self.length), short_below(min(fourth, self.element_bound)))
+        return replace(
+            self,
+            resolution=resolution,
+            noise=shares.noise_multiplier,
+            devices=shares.devices,
+            dropout=shares.dropout,
+            colluding=shares.colluding,
+        )
+
+    @cached_property
+    def shares(self) -> NoiseShares | None:
+        """How the noise is shared, where devices add it. Raises PrivacyError on numbers that make no sense."""
+        if not (self.noise or self.devices):
+            return None
+        return NoiseShares(self.noise, self.devices, self.dropout, self.colluding)
+
+    @property
+    def survivors(self) -> int:
+        """The fewest devices in the sum that its noise is enough for; 0 where devices add none."""
+        return self.shares.survivors if self.shares else 0
+
+    def deviation(self, devices: int) -> float:
+        """Of the noise that ``devices`` devices add to an element, in the sum's own unit."""
+        return math.sqrt(devices) * self._share * self.resolution
+
+    @cached_property
+    def _share(self) -> float:
+        """Parameter of one device's noise, in steps; 0 for none."""
+        return self.shares.deviation(self.sensitivity / self.resolution) if self.shares else 0.0
+
     @property
     def element_bound(self) -> float:
         """Most that one row adds to an element, before rounding."""
@@ -110,8 +161,12 @@ class PrivateSum:
 
     @cached_property
     def ring(self) -> Ring:
-        """The smallest ring in which ``rows`` parts, each within the bounds, cannot overflow."""
-        return ring_for(self.element_bound, self.resolution, self.rows)
+        """The smallest ring in which ``rows`` parts, each within the bounds, cannot overflow.
+
+        With noise, it has room for 13 deviations of all of it, beyond which an element is with probability 2^-125.
+        """
+        noise = math.ceil(ROOM * math.sqrt(self.devices) * self._share)
+        return ring_for(self.element_bound, self.resolution, self.rows, noise)
 
     @cached_property
     def sensitivity(self) -> float:
@@ -123,28 +178,38 @@ class PrivateSum:
         """Size in bytes of one encoded contribution: whole bits an element."""
         return bits.packed_bytes(self.length, self.ring.bits)
 
-    def encode(self, vector: NDArray[np.float64], rows: int = 1, *, key: bytes | None = None) -> bytes:
-        """Write a contribution of ``rows`` rows for the wire; ``key`` as of `elements`.
+    def encode(
+        self, vector: NDArray[np.float64], rows: int = 1, *, key: bytes | None = None, devices: int = 1
+    ) -> bytes:
+        """Write a contribution of ``rows`` rows for the wire; ``key`` and ``devices`` as of `elements`.
 
         Raises:
             SumError: wrong length, a value that is not finite, more rows than agreed, or a norm beyond the bound.
         """
-        return bits.pack(self.elements(vector, rows, key=key), self.ring.bits)
+        return bits.pack(self.elements(vector, rows, key=key, devices=devices), self.ring.bits)
 
-    def elements(self, vector: NDArray[np.float64], rows: int = 1, *, key: bytes | None = None) -> NDArray[np.uint64]:
+    def elements(
+        self, vector: NDArray[np.float64], rows: int = 1, *, key: bytes | None = None, devices: int = 1
+    ) -> NDArray[np.uint64]:
         """A contribution of ``rows`` rows as ring elements, which masks are added to. Raises SumError as `encode`.
 
         Rotated elements are clipped to ``rows`` times the limit.  So the number of rows is taken as fixed: a row that
         a device holds with others is protected as one that is *replaced by nothing*.
 
-        ``key``: 32 bytes that decide the rounding, used for this contribution only; fresh where not given.
+        ``key``: 32 bytes that decide rounding and noise, used for this contribution only; fresh where not given.
+        ``devices``: whose noise is added, together: independent shares add up to one discrete Gaussian, but for a
+        factor within 1e-20 of 1 (`fedrec.privacy.distributed`).
         """
         part = self._checked(vector, rows)
         if self.rotation:
             part = rotate(part, self._seed)
         most = self.element_bound * rows
         np.clip(part, -most, most, out=part)
-        return self.ring.from_steps(stochastic_steps(part, self.resolution, fresh_key() if key is None else key))
+        rounding, noise = _two_keys(fresh_key() if key is None else key)
+        steps = self.ring.from_steps(stochastic_steps(part, self.resolution, rounding))
+        if not self._share:
+            return steps
+        return self.ring.add(steps, self.ring.reduce(sum_of_shares(noise, self._share, devices, self.length)))
 
     def add(self, total: NDArray[np.uint64] | None, share: bytes) -> NDArray[np.uint64]:
         """Add an encoded contribution to a running total (None = nothing yet). Raises SumError on a malformed one."""
@@ -187,3 +252,9 @@ class PrivateSum:
         if not self.rotation and self.limit and float(np.abs(vector).max()) > self.limit * rows * (1 + _SLACK):
             raise SumError(f"contribution to {self.name!r} has an element beyond its limit {self.limit * rows:g}")
         return vector * (bound / norm) if norm > bound else np.array(vector, dtype=np.float64)
+
+
+def _two_keys(key: bytes) -> tuple[bytes, bytes]:
+    """Of the rounding and of the noise."""
+    drawn = keystream(key, 2 * KEY_BYTES)
+    return drawn[:KEY_BYTES], drawn[KEY_BYTES:]

@@ -41,11 +41,12 @@ class Ring:
             raise SumError(f"a ring has 1 to {MOST_BITS} bits", value=self.bits, action="Use a coarser resolution")
 
     @classmethod
-    def for_sum(cls, bound: float, resolution: float, rows: int) -> Ring:
+    def for_sum(cls, bound: float, resolution: float, rows: int, noise: int = 0) -> Ring:
         """The narrowest ring in which a sum over ``rows`` rows cannot overflow.
 
         ``bound``: most that one row adds to one element, in absolute value.  However the rows are spread over
-        contributions, and with every contribution's rounding up by half a step, the sum stays inside.
+        contributions, and with every contribution's rounding up by half a step, the sum stays inside.  ``noise``: steps
+        on top that noise in the contributions may move the sum by.
 
         Raises:
             SumError: a value is not positive and finite, or more than 62 bits would be needed.
@@ -56,7 +57,7 @@ class Ring:
         if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
             raise SumError("a sum's number of rows must be a whole number from 1", value=rows)
         steps = Fraction(bound) * (1 + 2 * Fraction(SLACK)) / Fraction(resolution) + Fraction(1, 2)
-        return cls(math.floor(rows * steps).bit_length() + 1)
+        return cls((math.floor(rows * steps) + noise).bit_length() + 1)
 
     @property
     def modulus(self) -> int:
@@ -106,6 +107,10 @@ class Ring:
             raise SumError("steps must be an int64 vector", value=(steps.shape, str(steps.dtype)))
         if steps.size and not (-half <= int(steps.min()) and int(steps.max()) < half):
             raise SumError("a contribution's element does not fit the ring", action="Clip it, or widen the ring")
+        return np.bitwise_and(steps.view(np.uint64), self._mask)
+
+    def reduce(self, steps: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Signed whole numbers modulo 2^bits, whatever their size; uint64 [n]."""
         return np.bitwise_and(steps.view(np.uint64), self._mask)
 
     def add(

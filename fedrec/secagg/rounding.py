@@ -59,6 +59,18 @@ def stochastic_steps(vector: NDArray[np.floating[Any]], resolution: float, key: 
     return rounded
 
 
+def noisy_resolution(bound: float, length: int) -> float:
+    """The step for a sum whose noise is added on the devices: as coarse as costs at most a percent more noise.
+
+    Noise is in proportion to `grid_sensitivity`.  With c = bound / resolution at least 5 sqrt(length) and 2048, that is
+    at most 1.01 times the bound: length / (8 c^2) <= 0.005, and sqrt(2 ln 2^80) (c + sqrt(length) / 2) / (2 c^2) <=
+    0.003.  Raises SumError where the bound or length is out of range.
+    """
+    if not (math.isfinite(bound) and bound > 0 and length >= 1):
+        raise SumError("a sum needs a positive bound and a length", value=(bound, length))
+    return short_below(bound / max(2048.0, 5 * math.sqrt(length)))
+
+
 def rotated_resolution(bound: float, length: int, rows: int, expected: int) -> float:
     """The step for a rotated sum: `ACCURACY` with the fewest bits, then the finest that these bits hold.
 
@@ -81,9 +93,9 @@ def rotated_resolution(bound: float, length: int, rows: int, expected: int) -> f
     return _finest(limit, rows, ring_for(limit, coarsest, rows).bits)
 
 
-def ring_for(limit: float, resolution: float, rows: int) -> Ring:
-    """The narrowest ring for rows of elements up to ``limit``, stochastically rounded. Raises SumError."""
-    return Ring.for_sum(limit + resolution / 2, resolution, rows)
+def ring_for(limit: float, resolution: float, rows: int, noise: int = 0) -> Ring:
+    """The narrowest ring for rows of elements up to ``limit``, stochastically rounded. Raises as `Ring.for_sum`."""
+    return Ring.for_sum(limit + resolution / 2, resolution, rows, noise)
 
 
 def _finest(limit: float, rows: int, bits: int) -> float:
@@ -98,6 +110,12 @@ def _short_from(least: float) -> float:
     """The smallest step from ``least`` up that has at most eight significant bits."""
     fraction, exponent = math.frexp(least)
     return math.ldexp(math.ceil(fraction * STEP_NUMERATORS) / STEP_NUMERATORS, exponent)
+
+
+def short_below(most: float) -> float:
+    """The largest step up to ``most`` that has at most eight significant bits."""
+    fraction, exponent = math.frexp(most)
+    return math.ldexp(math.floor(fraction * STEP_NUMERATORS) / STEP_NUMERATORS, exponent)
 
 
 def _check_vector(vector: NDArray[np.floating[Any]]) -> None:
