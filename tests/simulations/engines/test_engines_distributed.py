@@ -20,6 +20,8 @@ from fedrec.config import Config, from_tree, with_protocol
 from fedrec.console import open_reporter
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.privacy.statement import privacy_statement
+from fedrec.secagg.errors import RefusedError
+from fedrec.secagg.floors import Floors
 from server.noise import ServerNoise
 from server.plan import spends_of
 from server.run import Opened, Step
@@ -129,12 +131,22 @@ def test_a_device_holds_the_noise_to_its_own_settings(federation_study: Study) -
         replace(agreed, noise=agreed.noise / 20),
         replace(agreed, dropout=0.0),
         replace(agreed, colluding=0.0),
-        replace(agreed, devices=10),
     ):
         with pytest.raises(ProtocolError):
             check_agreed(CONFIG, replace(asked, sum=changed), items)
     with pytest.raises(ProtocolError):
         check_agreed(cases.settings(privacy={"noise_place": "server"}), asked, items)
+
+
+def test_a_device_takes_part_in_no_larger_cohort_than_the_noise_is_shared_by() -> None:
+    """In a larger one, the same share of it that colludes would be more devices."""
+    floors = Floors(cohort=4, survivors=3).for_noise(9, 10)
+    assert (floors.cohort, floors.survivors, floors.largest) == (9, 9, 10)
+    floors.check_cohort(10, 9, 5)
+    for size in (8, 11):
+        with pytest.raises(RefusedError):
+            floors.check_cohort(size, size - 1, 6)
+    assert Floors().for_noise(0, 0) == Floors()
 
 
 def test_what_cannot_be_promised_is_refused() -> None:
