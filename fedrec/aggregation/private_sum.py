@@ -211,9 +211,18 @@ class PrivateSum:
             return steps
         return self.ring.add(steps, self.ring.reduce(sum_of_shares(noise, self._share, devices, self.length)))
 
-    def add(self, total: NDArray[np.uint64] | None, share: bytes) -> NDArray[np.uint64]:
-        """Add an encoded contribution to a running total (None = nothing yet). Raises SumError on a malformed one."""
+    def add(self, total: NDArray[np.uint64] | None, share: bytes, *, rows: int | None = None) -> NDArray[np.uint64]:
+        """Add an encoded contribution to a running total (None = nothing yet).
+
+        ``rows``: the most rows that it may hold; then a device that did not keep to the bound is found out.  Only a
+        server that sees single contributions can do this: masked ones are any elements of the ring.
+
+        Raises:
+            SumError: it is malformed, or beyond the bound of so many rows.
+        """
         part = bits.unpack(share, self.length, self.ring.bits).astype(np.uint64, copy=False)
+        if rows is not None:
+            self.check_sum(self.ring.decode(part, self.resolution), rows)
         return part if total is None else self.ring.add(total, part)
 
     def open(self, total: NDArray[np.uint64] | None) -> NDArray[np.float64]:
@@ -235,6 +244,20 @@ class PrivateSum:
             return bytes.fromhex(self.rotation)
         except (ValueError, TypeError):
             return b""
+
+    def check_sum(self, vector: NDArray[np.float64], rows: int) -> None:
+        """Hold an opened sum, without noise in it, to what ``rows`` rows that keep to the bound can add up to.
+
+        Raises:
+            SumError: its norm is beyond that, so some device broke its bound.
+        """
+        norm, most = float(np.linalg.norm(vector)), rows * self.sensitivity * (1 + _SLACK)
+        if not norm <= most:
+            raise SumError(
+                f"what was opened for {self.name!r} is more than {rows:,} rows within their bound can add up to",
+                value=norm,
+                action="Some device sends more than was agreed: find out which devices to trust, and begin again",
+            )
 
     def _checked(self, vector: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
         """A copy, with a norm and elements that are within the bounds to the last digit."""

@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 
 from fedrec import randomness
 from fedrec.errors import PrivacyError
-from fedrec.privacy.accountant import check_noise_multiplier
 
 _MOST_STEPS = 2.0**40  # of the standard deviation: 13 of them, and the sum itself, then stay below 2^45
 STEP_NUMERATORS = 256  # a grid's step is a whole number below this, times a power of two
@@ -51,6 +50,9 @@ class GaussianMechanism:
     resolution: float
 
     def __post_init__(self) -> None:
+        # Here, because accounting takes a second to import, and devices need the grid of a sum only.
+        from fedrec.privacy.accountant import check_noise_multiplier
+
         check_noise_multiplier(self.noise_multiplier)
         _check_positive("sensitivity", self.sensitivity)
         check_resolution(self.resolution)
