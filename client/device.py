@@ -21,6 +21,7 @@ from fedrec.content.feature_table import Features, load_table
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.events.store import EventStore
 from fedrec.model.presets import with_preset
+from fedrec.randomness import fresh_key, key
 
 if TYPE_CHECKING:
     from client.collect import Collected, Reading
@@ -132,14 +133,15 @@ class Device:
                 claim(store, run, asked.session, question)
                 charge(store, known.config, known.catalogue, question, run)
             collected = self._collected(store)
-        return question.sum.encode(*self._contribution(question, collected))
+        return question.sum.encode(*self._contribution(question, collected), key=self._key(question, collected))
 
     def elements(self, store: EventStore, question: Question) -> NDArray[np.uint64]:
         """The contribution as ring elements, which must not leave the device unmasked; uint64 [question.sum.length].
 
         Raises as `answer` does, but does not look at what was agreed or answered: the caller has.
         """
-        return question.sum.elements(*self._contribution(question, self._collected(store)))
+        collected = self._collected(store)
+        return question.sum.elements(*self._contribution(question, collected), key=self._key(question, collected))
 
     def _collected(self, store: EventStore) -> Collected:
         from client.collect import collect
@@ -149,6 +151,14 @@ class Device:
         if collected.unknown:
             _log.info("%d events are about items that the catalogue does not know", collected.unknown)
         return collected
+
+    def _key(self, question: Question, collected: Collected) -> bytes:
+        """What decides how the contribution is rounded."""
+        run = self.knowledge.config.run
+        if not run.reproducible:
+            return fresh_key()
+        whose = (str(user) for user in collected.population.keys)
+        return key(run.seed, "rounding", question.query, question.round, *whose)
 
     def _contribution(self, question: Question, collected: Collected) -> tuple[NDArray[np.float64], int]:
         """The vector, and of how many rows it is."""

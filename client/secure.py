@@ -86,11 +86,12 @@ class SecureDevice:
 
     def _round(self, store: EventStore, pending: Pending, diary: Diary) -> DeviceRound:
         settings = self.device.knowledge.config.secure_aggregation
+        agreed = pending.invitation.envelope.question.sum
         return DeviceRound(
             identity_of(store),
             roster_of(store, self.device.roster),
             pending.invitation.agreed(pending.run, pending.roster),
-            floors_of(settings),
+            floors_of(settings).for_noise(agreed.survivors, agreed.devices),
             diary,
             now=int(self.clock()),
         )

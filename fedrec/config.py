@@ -94,6 +94,12 @@ class Config(Settings):
             raise ValueError("privacy.bands is for privacy.noise=banded")
         return self
 
+    @model_validator(mode="after")
+    def _shared_noise_has_known_shares(self) -> Config:
+        if self.privacy.noise_place == "distributed" and self.training.sampling == "poisson":
+            raise ValueError("privacy.noise_place 'distributed' needs cohorts of a known size: not sampling 'poisson'")
+        return self
+
 
 def with_protocol(config: Config, engine: Engine) -> Config:
     """Settle ``secure_aggregation.protocol`` where it is ``auto``: ``secagg+`` in every engine that sends messages.
@@ -111,6 +117,12 @@ def with_protocol(config: Config, engine: Engine) -> Config:
             "engine 'cohort' sends no messages that could be masked",
             value=protocol,
             action="Set run.engine=grid, or leave secure_aggregation.protocol out: the sum is the same",
+        )
+    if protocol == "none" and engine != "cohort" and config.privacy.noise_place == "distributed":
+        raise ConfigError(
+            "noise that devices share protects sums, and without secure aggregation the server sees each contribution",
+            value=protocol,
+            action="Leave secure_aggregation.protocol out, or set privacy.noise_place to server",
         )
     least, asked = config.secure_aggregation.minimum_cohort, config.training.cohort
     if protocol == "secagg+" and config.training.sampling != "full" and 0 < asked < least:

@@ -157,6 +157,8 @@ class PrivacySettings(Settings):
     training, ``independent`` each round, or ``banded``: correlated over ``bands`` rounds so that it cancels in the
     sums of updates (0 = the best number), which needs sampling cyclic and the server to add the noise.
     ``adaptive_clip``: null keeps the clip as it is.
+    ``noise_place``: ``server``: added to opened sums, by a server that is trusted with them.  ``distributed``: each
+    device adds its share, so that the server opens noisy sums only; see `fedrec.privacy.distributed`.
     """
 
     unit: Unit = "user"
@@ -165,7 +167,7 @@ class PrivacySettings(Settings):
     clip: float = Field(default=1.0, gt=0)
     noise: Literal["independent", "banded"] = "independent"
     bands: int = Field(default=0, ge=0, le=4096)
-    noise_place: Literal["server"] = "server"
+    noise_place: Literal["server", "distributed"] = "server"
     shares: dict[QueryName, float] = Field(default_factory=_default_shares)
     adaptive_clip: AdaptiveClipSettings | None = None
 
@@ -197,7 +199,10 @@ class SecureAggregationSettings(Settings):
     """
 
     protocol: Protocol = "auto"
-    resolution_bits: int = Field(default=20, ge=8, le=40, description="bits below the row bound")
+    resolution_bits: int | None = Field(
+        default=None, ge=8, le=40, description="bits below what one row adds to an element; null = as few as are enough"
+    )
+    rotate: bool = Field(default=True, description="rotate model updates, so that fewer bits an element are enough")
     minimum_cohort: int = Field(default=20, ge=2, le=2**20)
     minimum_survivors: int = Field(default=15, ge=2, le=2**20)
     neighbours: int = Field(default=0, ge=0, le=2**20)

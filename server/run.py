@@ -23,7 +23,7 @@ from fedrec.aggregation.question import Question
 from fedrec.aggregation.solve import check_prior, solve
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
-from fedrec.errors import BudgetExceededError, PrivacyError
+from fedrec.errors import BudgetExceededError, PrivacyError, ProtocolError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.recommender import Recommender
@@ -171,10 +171,11 @@ class Run:
             resolution_bits=self.config.secure_aggregation.resolution_bits,
         )
         matrix = cooccurrence.read(self._once(question))
-        spend = self.spends.get("cooccurrence")
-        sigma = spend.noise_multiplier * question.sum.sensitivity if spend else 0.0
+        sigma = self.noise.deviation(question, self.devices.size)
         denoised = cooccurrence.denoise(matrix, sigma)
-        self.behaviour = solve(counts, denoised, items, settings, features=self.features, noisy=spend is not None)
+        self.behaviour = solve(
+            counts, denoised, items, settings, features=self.features, noisy="cooccurrence" in self.spends
+        )
 
     def _training(self) -> None:
         if self.model is None:
@@ -186,7 +187,7 @@ class Run:
         done, values, optimiser, clip = self.state.load_training(values, optimiser, privacy.clip)
         for number in range(done + 1, settings.rounds + 1):
             question = model_update.ask(
-                self.config, number, values.astype(np.float32), len(self.features.ids), self.rows, clip
+                self.config, number, values.astype(np.float32), len(self.features.ids), self._rows_in_a_sum, clip
             )
             paid = self._opened(question, self.sampler.cohort(number))
             values = optimiser.step(values, model_update.mean_gradient(paid.noisy[: len(values)], expected))
@@ -197,6 +198,12 @@ class Run:
             self.state.save_training(number, values, optimiser, clip)
         parameters.unflatten(self.model, values)
         self.state.forget_secret()
+
+    @property
+    def _rows_in_a_sum(self) -> int:
+        """Most rows in one training sum. Where devices hold several users, a few of them may hold nearly all."""
+        one_each = self.devices.users == self.devices.size
+        return self.rows // self.devices.size * self.sampler.most if one_each else self.rows
 
     def _metrics(self) -> Mapping[str, float | None] | None:
         if not self.config.evaluation.private_metrics:
@@ -227,16 +234,17 @@ class Run:
         started = time.perf_counter()
         name = f"{question.query}/{question.round}"
         said = {"users": self.devices.users, "devices": self.devices.size}
-        question = replace(question, settings={**question.settings, **said})
+        question = self.noise.shared(replace(question, settings={**question.settings, **said}), len(cohort))
         pending = self.state.load_pending(name)
         opened = None
         if pending is None or not self.ledger.has(question.query, question.round, digest_of(pending.noisy)):
             self._check_noise_is_unused(question)
             opened = self._asked(question, cohort, started)
+            _check_survivors(question, opened)
             self._check_sum(question, opened, len(cohort))
             facts = self.participation.facts(question, cohort, opened.devices)
             turns = self.participation.took(question, cohort)
-            noisy = opened.vector + self.noise.of(question)
+            noisy = question.sum.read(opened.vector + self.noise.of(question))
             pending = Pending(noisy, len(cohort), opened.devices, opened.bytes_up, turns)
             self.state.save_pending(name, pending)
             with self._accounting():
@@ -260,7 +268,7 @@ class Run:
         place: str = self.config.privacy.noise_place
         if place != "server":
             return
-        rows = question.sum.rows
+        rows = self.rows if question.query == "training" else question.sum.rows
         if self.devices.users == self.devices.size:
             rows = rows * asked // self.devices.size
         question.sum.check_sum(opened.vector, rows)
@@ -308,6 +316,16 @@ class Run:
 def digest_of(noisy: NDArray[np.float64]) -> str:
     """SHA-256 in hex of a noisy sum: ties what is used to its row."""
     return hashlib.sha256(noisy.astype("<f8").tobytes()).hexdigest()
+
+
+def _check_survivors(question: Question, opened: Opened) -> None:
+    """Raise ProtocolError where so many are missing that the rest's noise is not what the sum is accounted for."""
+    if 0 < opened.devices < question.sum.survivors:
+        raise ProtocolError(
+            f"the sum for {question.query}, round {question.round}, is over too few for its noise",
+            value=opened.devices,
+            action=f"It needs {question.sum.survivors}; raise secure_aggregation.dropout if more are often gone",
+        )
 
 
 def _first_model(config: Config, features: Features) -> Recommender | None:

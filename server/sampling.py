@@ -9,6 +9,7 @@ that a run that was cut off draws, and deals, as it did before.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +18,8 @@ from fedrec import randomness
 from fedrec.config import Config
 from fedrec.errors import ConfigError
 from server.plan import separation_of, share_of
+
+_NEVER = 64  # bits
 
 
 class Sampler:
@@ -34,18 +37,33 @@ class Sampler:
         self._key = key
         _check_groups(config, devices, self.groups)
 
+    @property
+    def most(self) -> int:
+        """Most devices in one cohort, which sums must have room for.
+
+        A Poisson sample is larger with probability 2^-64 (Bernstein's inequality), and then the rest of it is dropped.
+        """
+        if self.share == 1.0:
+            return self.devices
+        mean = self.share * self.devices
+        if self.kind == "cyclic":
+            return -(-self.devices // self.groups)
+        if self.kind == "poisson":
+            bits = _NEVER * math.log(2)
+            return min(self.devices, math.ceil(mean + bits / 3 + math.sqrt(bits**2 / 9 + 2 * bits * mean)))
+        return max(1, round(mean))
+
     def cohort(self, number: int) -> Sequence[int]:
         """The places of the devices of round ``number``, from 1, ascending; may be empty for a Poisson sample."""
         if self.share == 1.0:
             return range(self.devices)
         drawn = self._drawn(0 if self.kind == "cyclic" else number)
         if self.kind == "poisson":
-            return [int(place) for place in np.flatnonzero(drawn < np.uint64(int(self.share * 2**64)))]
+            return [int(place) for place in np.flatnonzero(drawn < np.uint64(int(self.share * 2**64)))][: self.most]
         order = np.argsort(drawn, kind="stable")
         if self.kind == "cyclic":
             return sorted(int(place) for place in order[(number - 1) % self.groups :: self.groups])
-        size = max(1, round(self.share * self.devices))
-        return sorted(int(place) for place in order[:size])
+        return sorted(int(place) for place in order[: self.most])
 
     def _drawn(self, number: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
         places = np.arange(self.devices, dtype=np.uint64)

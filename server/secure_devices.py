@@ -108,7 +108,8 @@ class SecureDevices(FlowerDevices):
         invitation = Invitation(Envelope(question, secrets.token_hex(16), self.catalogue), attempt)
         agreed = invitation.agreed(str(self.grid.run.run_id), self.roster.digest)
         workers = os.cpu_count() or 1
-        current = ServerRound(agreed, self.roster, self.floors, workers=workers, parameters=self._safe_parameters)
+        floors = self.floors.for_noise(question.sum.survivors, question.sum.devices)
+        current = ServerRound(agreed, self.roster, floors, workers=workers, parameters=self._safe_parameters)
         sitting = Sitting(self.post, current, group_of(question))
         try:
             sitting.invite(invitation, [self.nodes[place] for place in cohort])

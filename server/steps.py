@@ -18,7 +18,9 @@ from server.given_up import GIVEN_UP
 
 @dataclass(frozen=True)
 class Opened:
-    """An opened private sum, before noise. ``devices``: survivors. ``bytes_up``: what they sent for it, in all.
+    """An opened private sum, before noise and as `PrivateSum.open` gives it: on its grid, rotated where it is.
+
+    ``devices``: survivors.  ``bytes_up``: what they sent for it, in all.
 
     ``aborted``: attempts before it that gave no sum, by reason.  ``reason``: why the sum is over nobody, if it had to
     be, or `server.given_up.GIVEN_UP`.

@@ -14,6 +14,7 @@ from fedrec.aggregation.private_sum import PrivateSum
 from fedrec.aggregation.question import Question
 from fedrec.aggregation.wire import REFUSED, answer_fields
 from fedrec.errors import ConfigError, ProtocolError
+from fedrec.secagg import bits
 from server.flower_devices import FlowerDevices
 from simulations.engines.grid import InProcessGrid
 
@@ -109,7 +110,7 @@ def beyond_the_modulus(message: Message) -> Message:
 def beyond_the_bound(message: Message) -> Message:
     """Well-formed, but more than the one user behind a node may say."""
     elements = AGREED.ring.encode(np.eye(LENGTH)[0] * 1.5, AGREED.resolution)
-    return reply_with(message, AGREED.ring.pack(elements))
+    return reply_with(message, bits.pack(elements, AGREED.ring.bits))
 
 
 def another_stype(message: Message) -> Message:
