@@ -22,10 +22,12 @@ from fedrec.errors import ConfigError, ProtocolError
 from fedrec.privacy.statement import privacy_statement
 from fedrec.secagg.errors import RefusedError
 from fedrec.secagg.floors import Floors
+from server.keys import RunKeys
 from server.noise import ServerNoise
 from server.plan import spends_of
 from server.run import Opened, Step
 from server.secure_devices import SecureDevices
+from server.state import ServerState
 from simulations.engines import grid_devices as engine
 from simulations.engines.cohort import CohortDevices
 from simulations.study import Study
@@ -35,7 +37,8 @@ CONFIG = cases.settings(
     privacy={"noise_place": "distributed", "epsilon": 20.0},
     training={"rounds": 1},
 )
-NOISE = ServerNoise(CONFIG, {spend.query: spend for spend in spends_of(CONFIG, cases.USERS)})
+SPENDS = {spend.query: spend for spend in spends_of(CONFIG, cases.USERS)}
+NOISE = ServerNoise(CONFIG, SPENDS, RunKeys(CONFIG, ServerState(None, "shares")))
 
 
 @contextmanager
