@@ -87,11 +87,15 @@ class Respondent:
         pool = _array(question.arrays, "pool").astype(np.int32)
         if not (len(pool) and pool.min() >= 0 and pool.max() < len(self.features.ids)):
             raise ProtocolError("the pool of negatives is not of this catalogue", value=pool.shape)
+        values = _array(question.arrays, "parameters").astype(np.float32)
+        self.last_update = self.learner().update(population, values, pool, question.round)
+        return self.last_update.gradient
+
+    def learner(self) -> Learner:
+        """What clips rows of model updates; built when it is first needed."""
         if self._learner is None:
             self._learner = Learner(self.config, self.features)
-        values = _array(question.arrays, "parameters").astype(np.float32)
-        self.last_update = self._learner.update(population, values, pool, question.round)
-        return self.last_update.gradient
+        return self._learner
 
     def _metrics(self, question: Question, population: Population) -> NDArray[np.float64]:
         scorer = self._scorer_for(question.arrays)

@@ -12,6 +12,7 @@ from pydantic import ValidationError, model_validator
 
 from fedrec.errors import ConfigError
 from fedrec.settings import (
+    AuditSettings,
     BehaviourSettings,
     ContentSettings,
     Engine,
@@ -35,6 +36,7 @@ from fedrec.settings import (
 )
 
 __all__ = [
+    "AuditSettings",
     "BehaviourSettings",
     "Config",
     "ContentSettings",
@@ -74,12 +76,15 @@ class Config(Settings):
     privacy: PrivacySettings = PrivacySettings()
     secure_aggregation: SecureAggregationSettings = SecureAggregationSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    audit: AuditSettings = AuditSettings()
     speed: SpeedSettings = SpeedSettings()
 
     @model_validator(mode="after")
     def _private_parts_are_bounded(self) -> Config:
         if self.privacy.epsilon is not None and self.behaviour.cooccurrence and self.behaviour.normalise != 1:
             raise ValueError("behaviour.normalise must be 1 with privacy.epsilon: else one user moves the sum far")
+        if self.audit.canaries and self.privacy.epsilon is None:
+            raise ValueError("audit.canaries needs privacy.epsilon: a run without noise claims nothing to test")
         return self
 
 

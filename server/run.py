@@ -67,7 +67,10 @@ class Devices(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """What an observer is shown after each opened sum. ``model`` and ``behaviour`` are what is known so far."""
+    """What an observer is shown after each opened sum. ``model`` and ``behaviour`` are what is known so far.
+
+    ``noisy``: the sum with its noise, float64 [question.sum.length]: what the run goes on with, and its ledger covers.
+    """
 
     question: Question
     seconds: float
@@ -76,6 +79,7 @@ class Step:
     epsilon_spent: float | None
     model: Recommender | None
     behaviour: Behaviour
+    noisy: NDArray[np.float64]
 
 
 Observer = Callable[[Step], None]
@@ -256,8 +260,8 @@ class Run:
 
     def _show(self, paid: _Paid) -> None:
         spent = self._spent(paid.question)
-        step = Step(paid.question, paid.seconds, paid.opened, paid.asked, spent, self.model, self.behaviour)
-        self.observe(step)
+        known = (self.model, self.behaviour, paid.noisy)
+        self.observe(Step(paid.question, paid.seconds, paid.opened, paid.asked, spent, *known))
 
 
 def _first_model(config: Config, features: Features) -> Recommender | None:
