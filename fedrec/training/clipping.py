@@ -86,7 +86,7 @@ class ClippedGradients:
         return total.double().numpy(), norms.double().numpy(), loss
 
     def clip(self, samples: Tensor) -> Tensor:
-        """Sum of gradients that are given, [rows, P], each scaled to the bound as `__call__` scales a row's own; [P]."""
+        """Sum of given gradients, [rows, P], each scaled to the bound as `__call__` scales a row's own; [P]."""
         return self._factors(samples.norm(dim=1)) @ samples
 
     def close(self) -> None:

@@ -29,6 +29,15 @@ class Update:
     clipped: int
 
 
+def row_bound(config: Config) -> float:
+    """The L2 bound of one row's gradient, so that one privacy unit moves the sum by at most ``privacy.clip``.
+
+    A user is a row, which is there or not.  An interaction joins the others of its row, and may turn that row's
+    gradient around: with a bound of b it moves the sum by up to 2 b.
+    """
+    return config.privacy.clip / (2 if config.privacy.unit == "example" else 1)
+
+
 class Learner:
     """Computes contributions to model updates; holds the model and the catalogue's tables, no user's data.
 
@@ -47,7 +56,7 @@ class Learner:
         )
         kind = config.training.loss
         self.gradients = ClippedGradients(
-            self.model, lambda logits, rows: loss_per_row(kind, logits, rows), config.privacy.clip, mode
+            self.model, lambda logits, rows: loss_per_row(kind, logits, rows), row_bound(config), mode
         )
 
     def update(
@@ -84,5 +93,5 @@ class Learner:
             total += gradient
             rows_seen += rows.rows
             loss += batch_loss
-            clipped += int((norms > settings.privacy.clip).sum())
+            clipped += int((norms > self.gradients.bound).sum())
         return Update(total, rows_seen, loss, clipped)

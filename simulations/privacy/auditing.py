@@ -58,7 +58,7 @@ def audit(
         seeds: of noise, sampling and coins, one a run.
 
     Returns:
-        ``{"schema", "data", "canaries", "unit", "audits": [one an epsilon], "violated": whether any claim is refuted}``.
+        ``{"schema", "data", "canaries", "unit", "audits": [one an epsilon], "violated": is any claim refuted}``.
 
     Raises:
         ConfigError: there is no claim to test, or a setting does not fit an audit.
@@ -67,8 +67,9 @@ def audit(
     config = with_canaries_set(config, epsilons)
     study = prepare(config, data, reporter)
     found = []
-    for target in epsilons or [config.privacy.epsilon]:
-        reporter.stage(f"Auditing epsilon {target:g}" if target is not None else "Auditing")
+    assert config.privacy.epsilon is not None
+    for target in epsilons or (config.privacy.epsilon,):
+        reporter.stage(f"Auditing epsilon {target:g}")
         audits = []
         for done, seed in enumerate(seeds):
             began = time.perf_counter()
@@ -127,7 +128,7 @@ def with_canaries_set(config: Config, epsilons: Sequence[float]) -> Config:
     return settled
 
 
-def _claiming(config: Config, epsilon: float | None, seed: int) -> Config:
+def _claiming(config: Config, epsilon: float, seed: int) -> Config:
     tree = config.model_dump()
     tree["run"]["seed"] = seed
     tree["privacy"]["epsilon"] = epsilon
