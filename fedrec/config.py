@@ -61,6 +61,7 @@ __all__ = [
     "from_run_config",
     "from_tree",
     "load",
+    "with_overrides",
     "with_protocol",
 ]
 
@@ -133,9 +134,14 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name} is not TOML: {error}", action="Mend the line it names") from None
+    return from_tree(with_overrides(tree, overrides))
+
+
+def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Put ``section.key=value`` overrides into a nested mapping; returns it. Raises ConfigError on a malformed one."""
     for override in overrides:
         _override(tree, override)
-    return from_tree(tree)
+    return tree
 
 
 def from_tree(tree: Mapping[str, Any]) -> Config:

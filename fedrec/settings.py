@@ -137,8 +137,9 @@ class PrivacySettings(Settings):
     """What is promised, to whom, and how the budget is split.
 
     ``epsilon`` null means a run without noise, which claims nothing. ``delta`` null means N^-1.1, N the number of
-    privacy units. ``clip``: most by which one privacy unit moves a sum of model updates, L2. ``shares``: what part of the budget, as a part of
-    1/z^2 of a full-participation Gaussian, goes to each kind of query; they are normalised to sum 1.
+    privacy units. ``clip``: most by which one privacy unit moves a sum of model updates, L2. ``shares``: what part of
+    the budget, as a part of 1/z^2 of a full-participation Gaussian, goes to each kind of query; they are normalised to
+    sum 1.
     """
 
     unit: Unit = "user"

@@ -20,7 +20,6 @@ from fedrec.audit.one_run import Count
 from fedrec.audit.scores import log_likelihood_ratios
 from fedrec.audit.verdict import bounds, count_guesses, estimate, plan_guesses
 from fedrec.config import Config
-from fedrec.console import jsonable
 from fedrec.errors import StoreError
 from fedrec.privacy.accountant import Spend
 from server.plan import spends_of
@@ -122,8 +121,3 @@ class Auditor:
         if scores.shape != self.scores.shape:
             raise StoreError("an audit's scores are of other canaries", value=str(path), action="Begin anew elsewhere")
         self.scores = scores
-
-
-def as_json(evidence: Evidence) -> Any:
-    """`Evidence.facts` as JSON holds it."""
-    return jsonable(evidence.facts())
