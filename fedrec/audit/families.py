@@ -20,7 +20,7 @@ from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import LEAST_NOISE, Spend, delta, epsilon, equivalent_noise, gaussian_noise
 
 # Strengths are powers of 2^(1/steps): fine where a curve has a formula, coarse where losses must be composed.
-_FINE, _COARSE = 128, 4
+_FINE, _COARSE = 128, 16
 _DOUBLINGS = 6
 _CURVE = 64
 _LEAST_DELTA = 1e-9

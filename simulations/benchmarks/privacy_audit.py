@@ -29,6 +29,18 @@ from fedrec.privacy.accountant import Spend, gaussian_noise
 from simulations.privacy.auditing import audit
 from simulations.shop.generate import write_shop
 
+_COLUMNS = (
+    "claim",
+    "runs",
+    "one-run bound: median, highest",
+    "f-DP bound: median, highest",
+    "runs above the claim",
+    "f-DP bound, all runs",
+    "estimate: mean (sd)",
+    "false alarm",
+    "s a run",
+)
+
 
 def study(config: Config, data: Path, epsilons: Sequence[float], seeds: int) -> dict[str, Any]:
     """`audit` with as many seeds for each epsilon, and how likely a claim that is right would be refuted."""
@@ -69,15 +81,15 @@ def markdown(found: Mapping[str, Any], command: str, cores: int) -> str:
     lines = [
         "# Claims and lower bounds on the shop",
         "",
-        f"{data['users']:,} users, {data['items']:,} items, {found['canaries']:,} canary users, each in or out by a fair",
-        f"coin; popularity, co-occurrence and {found['rounds']} rounds of training, delta {first['claim']['delta']:g}.",
-        f"Bounds: both of a run hold together at {first['confidence']:.0%}. Estimate: not a bound. `all runs`: the guesses",
-        "of all seeds as one experiment. False alarm: the chance that one run whose claim is exactly right is refuted,",
-        f"if each canary is the worst case. Measured on {cores} shared cores with one thread. `{command}`",
+        f"{data['users']:,} users, {data['items']:,} items, {found['canaries']:,} canary users, each in or out by a",
+        f"fair coin; popularity, co-occurrence and {found['rounds']} rounds of training;",
+        f"delta {first['claim']['delta']:g}. Both bounds of a run hold together at {first['confidence']:.0%}.",
+        "An estimate is not a bound. `all runs`: the guesses of all seeds as one experiment. False alarm: the chance that one run",
+        "whose claim is exactly right is refuted, if each canary is the worst case. Measured with one thread on",
+        f"{cores} cores shared with other work. `{command}`",
         "",
-        "| claim | runs | one-run bound: median, highest | f-DP bound: median, highest | above the claim | f-DP, all runs "
-        "| estimate: mean (sd) | false alarm | s a run |",
-        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| " + " | ".join(_COLUMNS) + " |",
+        "|" + "---:|" * len(_COLUMNS),
     ]
     return "\n".join([*lines, *(_line(one) for one in found["audits"])]) + "\n"
 
