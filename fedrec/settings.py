@@ -206,7 +206,8 @@ class AuditSettings(Settings):
 
     ``canaries``: so many rows, each in or out by a fair coin, are added to the population; 0 = none.  They take part in
     every sum as the worst row could, so they change the model a little and cost nobody's privacy; of a release that
-    others use, train it without.  No more of them than the catalogue has items hear each other least.  ``confidence``: of the lower bounds on epsilon.
+    others use, train it without.  Canaries that are no more than the catalogue has items disturb each other least.
+    ``confidence``: of the lower bounds on epsilon.
     """
 
     canaries: int = Field(default=0, ge=0, le=20_000)
