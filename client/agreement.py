@@ -53,7 +53,7 @@ def claim(store: EventStore, run: str, session: str, question: Question) -> None
         ProtocolError: it was answered, a later one was, or the run was begun again too often.
         StoreError: it cannot be taken down.
     """
-    with store.transaction():
+    with store.transaction(durable=True):
         runs: dict[str, dict[str, dict[str, int]]] = json.loads(store.get_setting(_SETTING) or "{}")
         sessions = runs.pop(run, {})
         rounds = sessions.setdefault(session, {})

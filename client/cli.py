@@ -77,7 +77,7 @@ def identity(
     from fedrec.events.store import EventStore
 
     key = None if roster_key is None else read_key(roster_key)
-    with EventStore.open(store) as opened, opened.transaction():
+    with EventStore.open(store) as opened, opened.transaction(durable=True):
         public = identity_of(opened).public.hex()
         if key is not None:
             trust_roster_key(opened, key)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,14 @@ from fedrec.aggregation.question import Question
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.errors import ProtocolError
-from fedrec.model import parameters
-from fedrec.model.build import build_model
 from fedrec.ranking.private_metrics import metric_contribution
-from fedrec.ranking.score import Scorer
 from fedrec.ranking.users import Contents, Histories, Known
 from fedrec.training import signals
-from fedrec.training.learner import Learner, Update
 from fedrec.training.population import Pieces, Population, check
+
+if TYPE_CHECKING:
+    from fedrec.ranking.score import Scorer
+    from fedrec.training.learner import Learner, Update
 
 
 class Respondent:
@@ -94,6 +94,9 @@ class Respondent:
     def learner(self) -> Learner:
         """What clips rows of model updates; built when it is first needed."""
         if self._learner is None:
+            # Here, since torch takes seconds to import, and counts are asked for more often than models are trained.
+            from fedrec.training.learner import Learner
+
             self._learner = Learner(self.config, self.features)
         return self._learner
 
@@ -115,6 +118,10 @@ class Respondent:
 
 def make_scorer(config: Config, features: Features, arrays: Mapping[str, NDArray[Any]]) -> Scorer:
     """The scorer for broadcast parameters and behaviour table; a part that ``arrays`` lacks counts nothing."""
+    from fedrec.model import parameters
+    from fedrec.model.build import build_model
+    from fedrec.ranking.score import Scorer
+
     model = None
     if "parameters" in arrays:
         model = build_model(config, features)

@@ -1,7 +1,7 @@
 """A device's part in a secure sum: four messages, between which all that it must remember is in its own store.
 
-Every step is one transaction of the store, which is over before its message leaves: a device that is cut off has either
-not answered or remembers that it has.
+Every step is one transaction of the store, which is on the disk before its message leaves: a device that is cut off, or
+loses power, has either not answered or remembers that it has.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class SecureDevice:
         known, asked = self.device.knowledge, invitation.envelope
         known.check_catalogue(asked.catalogue)
         check_agreed(known.config, asked.question, len(known.index))
-        with EventStore.open(self.device.store) as store, store.transaction():
+        with EventStore.open(self.device.store) as store, store.transaction(durable=True):
             pending = Pending(run, invitation, roster_of(store, self.device.roster).digest, b"")
             current = self._round(store, pending, load_diary(store))
             message = current.advertise()
@@ -72,7 +72,7 @@ class SecureDevice:
         return self._step(run, lambda current, store, pending: current.unmask(survivors), last=True)
 
     def _step(self, run: str, step: _Step, *, last: bool = False) -> bytes:
-        with EventStore.open(self.device.store, check=False) as store, store.transaction():
+        with EventStore.open(self.device.store, check=False) as store, store.transaction(durable=True):
             pending = load_pending(store, run)
             diary = load_diary(store)
             current = self._round(store, pending, diary).restore(pending.state)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
+from fedrec.aggregation.secure_wire import PROTOCOL
 from fedrec.config import Config
 from fedrec.content.feature_table import FEATURES_FILE, Features, features_from_bytes
 from fedrec.errors import ContentError
@@ -73,7 +75,8 @@ def federate(
         config: the settings, which the devices must have accepted.
         shelf: the catalogue.
         devices: whom to ask.
-        out: where ``ledger.sqlite``, ``server.sqlite``, ``events.jsonl`` (a line for each opened sum),
+        out: where ``ledger.sqlite``, ``server.sqlite``, ``events.jsonl`` (a line for each opened sum and
+            for each that was given up),
             ``release.key`` (made where there is none), ``model/`` and ``server.json`` go.
         note: is told each line of ``events.jsonl``.
 
@@ -105,8 +108,19 @@ def federate(
     _release(config, shelf, outcome, record, out)
     lines = (out / EVENTS).read_text(encoding="utf-8").splitlines() if (out / EVENTS).exists() else []
     record["rounds"] = [json.loads(line) for line in lines]
+    record["secure_aggregation"]["aborted"] = aborts_of(config, record["rounds"])
     (out / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return record
+
+
+def aborts_of(config: Config, lines: Iterable[Mapping[str, Any]]) -> dict[str, int] | None:
+    """Attempts that gave no sum, by reason, over all lines of ``events.jsonl``; None where no sums are masked."""
+    if config.secure_aggregation.protocol != PROTOCOL:
+        return None
+    total: Counter[str] = Counter()
+    for line in lines:
+        total.update(line.get("aborted") or {})
+    return dict(total)
 
 
 def _line(step: Step, tally: Mapping[str, int]) -> dict[str, Any]:
@@ -117,6 +131,8 @@ def _line(step: Step, tally: Mapping[str, int]) -> dict[str, Any]:
         "asked": step.cohort,
         "devices": step.opened.devices,
         "left_out": {reason: count for reason, count in tally.items() if count and reason != "sum"},
+        "aborted": dict(step.opened.aborted),
+        "reason": step.opened.reason,
         "bytes_up_per_device": bytes_up_each(step.question, step.opened),
         "epsilon_spent": step.epsilon_spent,
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +28,8 @@ from fedrec.model.recommender import Recommender
 from fedrec.model.warm_start import fit_heads
 from fedrec.privacy.accountant import Spend
 from fedrec.privacy.ledger import Ledger
+from server.cohort_floor import check_sampled_cohorts
+from server.given_up import GIVEN_UP, GivenUpError
 from server.noise import ServerNoise
 from server.plan import rows_of, spends_of
 from server.sampling import Sampler
@@ -38,15 +40,26 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Opened:
-    """An opened private sum, before noise. ``devices``: survivors. ``bytes_up``: what they sent for it, in all."""
+    """An opened private sum, before noise. ``devices``: survivors. ``bytes_up``: what they sent for it, in all.
+
+    ``aborted``: attempts before it that gave no sum, by reason.  ``reason``: why the sum is over nobody, if it had to
+    be, or `server.given_up.GIVEN_UP`.
+    """
 
     vector: NDArray[np.float64]
     devices: int
     bytes_up: int
+    aborted: Mapping[str, int] = field(default_factory=dict)
+    reason: str | None = None
 
 
 def bytes_up_each(question: Question, opened: Opened) -> int:
-    """What one device sent for a sum, in bytes; of a sum over nobody, what its contribution alone would take."""
+    """What one device sent for a sum, in bytes; of a sum over nobody, what its contribution alone would take.
+
+    Of one that was given up: 0, since nobody counts what was sent in vain.
+    """
+    if opened.reason == GIVEN_UP:
+        return 0
     return -(-opened.bytes_up // opened.devices) if opened.devices else question.sum.bytes_up
 
 
@@ -62,14 +75,19 @@ class Devices(Protocol):
         """How many devices there are."""
 
     def ask(self, question: Question, cohort: Sequence[int]) -> Opened:
-        """Put a question to the devices at these places and open the sum over those who answer."""
+        """Put a question to the devices at these places and open the sum over those who answer.
+
+        Raises:
+            GivenUpError: every attempt at it failed.
+        """
 
 
 @dataclass(frozen=True)
 class Step:
-    """What an observer is shown after each opened sum. ``model`` and ``behaviour`` are what is known so far.
+    """What an observer is shown after each opened sum, and of one that was given up.
 
-    ``noisy``: the sum with its noise, float64 [question.sum.length]: what the run goes on with, and its ledger covers.
+    ``model`` and ``behaviour`` are what is known so far.  ``noisy``: the sum with its noise, float64
+    [question.sum.length], which the run goes on with and its ledger covers; empty where it was given up.
     """
 
     question: Question
@@ -126,6 +144,7 @@ class Run:
     ) -> None:
         self.config, self.features, self.devices = config, features, devices
         self.ledger, self.state, self.observe = ledger, state, observe
+        check_sampled_cohorts(config, devices.size)
         self.rows = rows_of(config, devices.users)
         self.sampler = Sampler(config, devices.size)
         self.spends = {spend.query: spend for spend in spends_of(config, devices.users)}
@@ -238,11 +257,33 @@ class Run:
         noisy = self.state.load_pending(name)
         opened = Opened(np.zeros(0), 0, 0)
         if noisy is None or not self.ledger.has(question.query, question.round):
-            opened = self.devices.ask(question, cohort)
+            opened = self._asked(question, cohort, started)
+            self._check_sum(question, opened, len(cohort))
             noisy = opened.vector + self.noise.of(question)
             self.state.save_pending(name, noisy)
             self._charge(question, devices=len(cohort))
         return _Paid(noisy, question, time.perf_counter() - started, opened, len(cohort))
+
+    def _asked(self, question: Question, cohort: Sequence[int], started: float) -> Opened:
+        try:
+            return self.devices.ask(question, cohort)
+        except GivenUpError as error:
+            nothing = Opened(np.zeros(0), 0, 0, error.aborted, GIVEN_UP)
+            self._show(_Paid(nothing.vector, question, time.perf_counter() - started, nothing, len(cohort)))
+            raise
+
+    def _check_sum(self, question: Question, opened: Opened, asked: int) -> None:
+        """Stop at a sum that no honest cohort can give; noise from devices in it would hide the difference.
+
+        This holds all malicious devices together to what the whole cohort may say, not each of them to its own bound.
+        """
+        place: str = self.config.privacy.noise_place
+        if place != "server":
+            return
+        rows = question.sum.rows
+        if self.devices.users == self.devices.size:
+            rows = rows * asked // self.devices.size
+        question.sum.check_sum(opened.vector, rows)
 
     def _charge(self, question: Question, *, devices: int) -> None:
         agreed = question.sum

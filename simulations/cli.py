@@ -38,6 +38,7 @@ def register(app: typer.Typer) -> None:
     data.command("inspect")(data_inspect)
     data.command("shop")(data_shop)
     data.command("stores")(data_stores)
+    data.command("catalogue")(data_catalogue)
     bench.command("train")(bench_train)
     bench.command("secagg")(bench_secagg)
     app.add_typer(data, name="data")
@@ -147,6 +148,31 @@ def data_stores(
         print_json({"stores": len(stores), "bytes": taken, "directory": out})
     else:
         say(f"{len(stores):,} event stores, {size(taken)}, in {out}")
+
+
+def data_catalogue(
+    directory: Annotated[Path, typer.Argument()],
+    config: Annotated[Path, typer.Option(help="The TOML file of the run's settings.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where the features and their encoders go.")],
+    as_json: AsJson = False,
+) -> None:
+    """Encode the items of DIRECTORY (a data set) as the catalogue that a server and its devices share.
+
+    Reads what is public only: encoders learn from the items, never from what users did.
+    """
+    from fedrec.config import load
+    from fedrec.content.features import save_features
+    from fedrec.model.presets import with_preset
+    from simulations.study import prepare
+
+    with open_reporter(silent=as_json) as reporter:
+        study = prepare(with_preset(load(config)), directory, reporter)
+    save_features(study.features, study.encoders, out)
+    facts = {"directory": out, "items": len(study.features), "digest": study.features.digest()}
+    if as_json:
+        print_json(facts)
+    else:
+        say(f"{facts['items']:,} items, digest {facts['digest']}, in {out}")
 
 
 def bench_train(

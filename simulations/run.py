@@ -24,6 +24,8 @@ from fedrec.privacy.statement import privacy_statement
 from fedrec.release.bundle import write_release
 from fedrec.release.keys import SigningKey, create_key, load_key
 from fedrec.training.learner import Update
+from server.federate import aborts_of
+from server.given_up import GIVEN_UP
 from server.plan import delta_of
 from server.publish import contents_of
 from server.run import Devices, Observer, Outcome, Run, Step, bytes_up_each
@@ -159,6 +161,8 @@ class Diary:
             "devices": opened.devices,
             "asked": step.cohort,
             "bytes_up_per_device": bytes_up_each(question, opened),
+            "aborted": dict(opened.aborted),
+            "reason": opened.reason,
             "epsilon_spent": step.epsilon_spent,
             "loss": update.loss / update.rows if update and update.rows else None,
             "clipped": update.clipped / update.rows if update and update.rows else None,
@@ -173,7 +177,7 @@ class Diary:
 
     def _quality(self, step: Step) -> dict[str, Any] | None:
         every, number = self.config.evaluation.every, step.question.round
-        if not every or step.question.query != "training" or number % every:
+        if not every or step.question.query != "training" or number % every or step.opened.reason == GIVEN_UP:
             return None
         return dict(quality_of(self.config, self.study, step.model, step.behaviour).as_dict())
 
@@ -236,7 +240,8 @@ def _publishable(
 
 def _facts(config: Config, study: Study, outcome: Outcome, diary: Diary, privacy: Mapping[str, Any]) -> dict[str, Any]:
     shared = 0 if outcome.model is None else parameters.count(outcome.model)
-    asked = [record for record in diary.records if record["query"] == "training"] or diary.records
+    opened = [record for record in diary.records if record.get("reason") != GIVEN_UP]
+    asked = [record for record in opened if record["query"] == "training"] or opened
     return {
         "schema": 1,
         "config": config.model_dump(mode="json"),
@@ -256,6 +261,7 @@ def _facts(config: Config, study: Study, outcome: Outcome, diary: Diary, privacy
             "survivors": asked[-1]["devices"] if asked else None,
             "bytes_up_per_device_round": asked[-1]["bytes_up_per_device"] if asked else None,
             "bytes_up_per_device_total": sum(record["bytes_up_per_device"] for record in diary.records),
+            "aborted": aborts_of(config, diary.records),
         },
         "metrics_query": outcome.metrics,
         "stopped": outcome.stopped,

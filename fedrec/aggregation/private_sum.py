@@ -86,9 +86,18 @@ class PrivateSum:
         self._check(vector, rows)
         return self.ring.encode(vector, self.resolution)
 
-    def add(self, total: NDArray[np.uint64] | None, share: bytes) -> NDArray[np.uint64]:
-        """Add an encoded contribution to a running total (None = nothing yet). Raises SumError on a malformed one."""
+    def add(self, total: NDArray[np.uint64] | None, share: bytes, *, rows: int | None = None) -> NDArray[np.uint64]:
+        """Add an encoded contribution to a running total (None = nothing yet).
+
+        ``rows``: the most rows that it may hold; then a device that did not keep to the bound is found out.  Only a
+        server that sees single contributions can do this: masked ones are any elements of the ring.
+
+        Raises:
+            SumError: it is malformed, or beyond the bound of so many rows.
+        """
         part = self.ring.unpack(share, self.length)
+        if rows is not None:
+            self.check_sum(self.ring.decode(part, self.resolution), rows)
         return part if total is None else self.ring.add(total, part)
 
     def open(self, total: NDArray[np.uint64] | None) -> NDArray[np.float64]:
@@ -96,6 +105,20 @@ class PrivateSum:
         if total is None:
             return np.zeros(self.length)
         return self.ring.decode(total, self.resolution)
+
+    def check_sum(self, vector: NDArray[np.float64], rows: int) -> None:
+        """Hold an opened sum, without noise in it, to what ``rows`` rows that keep to the bound can add up to.
+
+        Raises:
+            SumError: its norm is beyond that, so some device broke its bound.
+        """
+        norm, most = float(np.linalg.norm(vector)), rows * self.sensitivity * (1 + _SLACK)
+        if not norm <= most:
+            raise SumError(
+                f"what was opened for {self.name!r} is more than {rows:,} rows within their bound can add up to",
+                value=norm,
+                action="Some device sends more than was agreed: find out which devices to trust, and begin again",
+            )
 
     def _check(self, vector: NDArray[np.float64], rows: int) -> None:
         if vector.shape != (self.length,):

@@ -1,1 +1,1 @@
-"""What claims are tested with: canaries, and lower bounds on epsilon from guessing which of them were in."""
+"""What the claims are tested with: attacks, canaries, and lower bounds on epsilon from guessing which were in."""

@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 
 from fedrec import randomness
 from fedrec.errors import PrivacyError
-from fedrec.privacy.accountant import check_noise_multiplier
 
 _MOST_STEPS = 2.0**48  # of the standard deviation: 13 of them and the sum itself then stay well below 2^53
 
@@ -48,6 +47,9 @@ class GaussianMechanism:
     resolution: float
 
     def __post_init__(self) -> None:
+        # Here, because accounting takes a second to import, and devices need the grid of a sum only.
+        from fedrec.privacy.accountant import check_noise_multiplier
+
         check_noise_multiplier(self.noise_multiplier)
         _check_positive("sensitivity", self.sensitivity)
         _check_resolution(self.resolution)

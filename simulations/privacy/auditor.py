@@ -79,7 +79,7 @@ class Auditor:
         sight = self.devices.respondent.sights.get((question.query, question.round))
         spend = self.spends.get(question.query)
         parts = self._expected(question)
-        if sight is None or spend is None or parts is None:
+        if sight is None or spend is None or parts is None or step.opened.devices == 0:
             return
         self.scores += log_likelihood_ratios(
             parts,

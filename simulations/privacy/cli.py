@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from simulations.privacy import audit
+from simulations.privacy import attack, audit
 
 
 def register(app: typer.Typer) -> None:
     """Add the group to ``fedrec``."""
     group = typer.Typer(help="Plan, state, verify and attack what a run promises.", no_args_is_help=True)
     group.command("audit")(audit.command)
+    group.command("attack")(attack.command)
     app.add_typer(group, name="privacy")

@@ -106,3 +106,29 @@ def test_a_damaged_question_is_an_error_that_can_be_read(data: st.DataObject) ->
 def test_what_is_no_question_is_refused(header: str) -> None:
     with pytest.raises(ProtocolError, match="cannot be read"):
         Question.from_parts(header, {})
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 20), st.integers(0, 2**32 - 1))
+def test_what_honest_rows_add_up_to_always_passes_and_a_little_more_never_does(
+    length: int, rows: int, seed: int
+) -> None:
+    agreed = a_sum(length, rows=40)
+    direction = on_the_sphere(np.random.default_rng(seed), length, 1.0)
+    # The worst case: all rows point the same way, each rounded on its own.
+    share = agreed.encode(direction * agreed.bound)
+    total = None
+    for _ in range(rows):
+        total = agreed.add(total, share, rows=1)
+    agreed.check_sum(agreed.open(total), rows)
+    with pytest.raises(SumError):
+        agreed.check_sum(direction * rows * agreed.sensitivity * 1.001, rows)
+
+
+def test_a_share_beyond_the_bound_of_its_rows_is_found_where_it_can_be_seen() -> None:
+    agreed = a_sum(length=4)
+    share = agreed.ring.pack(agreed.ring.encode(np.array([2 * agreed.bound, 0, 0, 0]), agreed.resolution))
+    agreed.add(None, share, rows=2)
+    agreed.add(None, share)
+    with pytest.raises(SumError):
+        agreed.add(None, share, rows=1)
