@@ -90,17 +90,21 @@ class Respondent:
         pool = _array(question.arrays, "pool").astype(np.int32)
         if not (len(pool) and pool.min() >= 0 and pool.max() < len(self.features.ids)):
             raise ProtocolError("the pool of negatives is not of this catalogue", value=pool.shape)
+        values = _array(question.arrays, "parameters").astype(np.float32)
+        update = self.learner().update(population, values, pool, question.round, clip)
+        self.last_update = update
+        if adaptive is None:
+            return update.gradient
+        return np.append(update.gradient, clip_rate.bits(update.rows - update.clipped, update.clipped, clip, adaptive))
+
+    def learner(self) -> Learner:
+        """What clips rows of model updates; built when it is first needed."""
         if self._learner is None:
             # Here, since torch takes seconds to import, and counts are asked for more often than models are trained.
             from fedrec.training.learner import Learner
 
             self._learner = Learner(self.config, self.features)
-        values = _array(question.arrays, "parameters").astype(np.float32)
-        update = self._learner.update(population, values, pool, question.round, clip)
-        self.last_update = update
-        if adaptive is None:
-            return update.gradient
-        return np.append(update.gradient, clip_rate.bits(update.rows - update.clipped, update.clipped, clip, adaptive))
+        return self._learner
 
     def _metrics(self, question: Question, population: Population) -> NDArray[np.float64]:
         scorer = self._scorer_for(question.arrays)

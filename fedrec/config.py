@@ -13,6 +13,7 @@ from pydantic import ValidationError, model_validator
 from fedrec.errors import ConfigError
 from fedrec.settings import (
     AdaptiveClipSettings,
+    AuditSettings,
     BehaviourSettings,
     ContentSettings,
     Engine,
@@ -37,6 +38,7 @@ from fedrec.settings import (
 
 __all__ = [
     "AdaptiveClipSettings",
+    "AuditSettings",
     "BehaviourSettings",
     "Config",
     "ContentSettings",
@@ -61,6 +63,7 @@ __all__ = [
     "from_run_config",
     "from_tree",
     "load",
+    "with_overrides",
     "with_protocol",
 ]
 
@@ -76,12 +79,17 @@ class Config(Settings):
     privacy: PrivacySettings = PrivacySettings()
     secure_aggregation: SecureAggregationSettings = SecureAggregationSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    audit: AuditSettings = AuditSettings()
     speed: SpeedSettings = SpeedSettings()
 
     @model_validator(mode="after")
     def _private_parts_are_bounded(self) -> Config:
         if self.privacy.epsilon is not None and self.behaviour.cooccurrence and self.behaviour.normalise != 1:
             raise ValueError("behaviour.normalise must be 1 with privacy.epsilon: else one user moves the sum far")
+        if self.audit.canaries and self.privacy.epsilon is None:
+            raise ValueError("audit.canaries needs privacy.epsilon: a run without noise claims nothing to test")
+        if self.audit.canaries and self.privacy.adaptive_clip is not None:
+            raise ValueError("audit.canaries and privacy.adaptive_clip do not go together: canaries have no bit to say")
         return self
 
     @model_validator(mode="after")
@@ -152,9 +160,14 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name} is not TOML: {error}", action="Mend the line it names") from None
+    return from_tree(with_overrides(tree, overrides))
+
+
+def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Put ``section.key=value`` overrides into a nested mapping; returns it. Raises ConfigError on a malformed one."""
     for override in overrides:
         _override(tree, override)
-    return from_tree(tree)
+    return tree
 
 
 def from_tree(tree: Mapping[str, Any]) -> Config:

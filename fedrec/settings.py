@@ -15,7 +15,7 @@ Unit = Literal["user", "example"]
 Sampling = Literal["full", "poisson", "fixed", "cyclic"]
 Fusion = Literal["mean", "weighted", "concat-mlp", "gated", "attention"]
 Loss = Literal["sampled-softmax", "bpr", "bce", "mse"]
-QueryName = Literal["popularity", "cooccurrence", "training", "metrics", "clip-rate"]
+QueryName = Literal["popularity", "cooccurrence", "training", "metrics"]
 GradSample = Literal["auto", "hooks", "ghost", "functional"]
 Protocol = Literal["auto", "none", "secagg+"]
 
@@ -152,11 +152,11 @@ class PrivacySettings(Settings):
     """What is promised, to whom, and how the budget is split.
 
     ``epsilon`` null means a run without noise, which claims nothing. ``delta`` null means N^-1.1, N the number of
-    privacy units. ``clip``: L2 bound of one row's model update. ``shares``: what part of the budget, as a part of
-    1/z^2 of a full-participation Gaussian, goes to each kind of query; they are normalised to sum 1. ``noise``: of
-    training, ``independent`` each round, or ``banded``: correlated over ``bands`` rounds so that it cancels in the
-    sums of updates (0 = the best number), which needs sampling cyclic and the server to add the noise.
-    ``adaptive_clip``: null keeps the clip as it is.
+    privacy units. ``clip``: most by which one privacy unit moves a sum of model updates, L2; ``adaptive_clip`` lets it
+    follow a quantile. ``shares``: what part of the budget, as a part of 1/z^2 of a full-participation Gaussian, goes
+    to each kind of query; they are normalised to sum 1.
+    ``noise``: of training, ``independent`` each round, or ``banded``: correlated over ``bands`` rounds so that it
+    cancels in the sums of updates (0 = the best number), which needs sampling cyclic and the server to add the noise.
     ``noise_place``: ``server``: added to opened sums, by a server that is trusted with them.  ``distributed``: each
     device adds its share, so that the server opens noisy sums only; see `fedrec.privacy.distributed`.
     """
@@ -176,6 +176,8 @@ class PrivacySettings(Settings):
         adaptive = self.adaptive_clip
         if adaptive is not None and not adaptive.least <= self.clip <= adaptive.most:
             raise ValueError("privacy.clip, where it starts, is not within adaptive_clip.least and most")
+        if adaptive is not None and self.unit == "example":
+            raise ValueError("privacy.adaptive_clip needs unit 'user': an interaction could turn its row's bit around")
         if adaptive is not None and self.noise == "banded":
             raise ValueError("privacy.adaptive_clip changes the noise's scale, so banded noise would not cancel")
         return self
@@ -233,6 +235,25 @@ class EvaluationSettings(Settings):
     split: Literal["test", "valid"] = "test"
     users: int = Field(default=0, ge=0, description="at most so many users, the first ones (0 = all)")
     private_metrics: bool = Field(default=False, description="also ask devices for metrics, as a private sum")
+
+
+class AuditSettings(Settings):
+    """Whether a simulated run tests its own claim (engine ``cohort``, with ``privacy.epsilon``).
+
+    ``canaries``: so many rows, each in or out by a fair coin, are added to the population; 0 = none.  They take part in
+    every sum as the worst row could, so they change the model a little and cost nobody's privacy; of a release that
+    others use, train it without.  Canaries that are no more than the catalogue has items disturb each other least.
+    ``confidence``: of the lower bounds on epsilon.
+    """
+
+    canaries: int = Field(default=0, ge=0, le=20_000)
+    confidence: float = Field(default=0.95, ge=0.5, lt=1)
+
+    @model_validator(mode="after")
+    def _enough(self) -> AuditSettings:
+        if 0 < self.canaries < 16:
+            raise ValueError("audit.canaries below 16 can show nothing; use some hundreds")
+        return self
 
 
 class SpeedSettings(Settings):

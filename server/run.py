@@ -309,8 +309,8 @@ class Run:
 
     def _show(self, paid: _Paid) -> None:
         spent = self._spent(paid.question)
-        step = Step(paid.question, paid.seconds, paid.opened, paid.asked, spent, self.model, self.behaviour)
-        self.observe(step)
+        known = (self.model, self.behaviour, paid.noisy)
+        self.observe(Step(paid.question, paid.seconds, paid.opened, paid.asked, spent, *known))
 
 
 def digest_of(noisy: NDArray[np.float64]) -> str:

@@ -66,7 +66,8 @@ class Devices(Protocol):
 class Step:
     """What an observer is shown after each opened sum, and of one that was given up.
 
-    ``model`` and ``behaviour`` are what is known so far.
+    ``model`` and ``behaviour`` are what is known so far.  ``noisy``: the sum with its noise, float64
+    [question.sum.length], which the run goes on with and its ledger covers; empty where it was given up.
     """
 
     question: Question
@@ -76,6 +77,7 @@ class Step:
     epsilon_spent: float | None
     model: Recommender | None
     behaviour: Behaviour
+    noisy: NDArray[np.float64]
 
 
 Observer = Callable[[Step], None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +29,13 @@ from server.given_up import GIVEN_UP
 from server.lines import RoundLines
 from server.plan import delta_of
 from server.publish import contents_of
-from server.run import Devices, Outcome, Run, Step, bytes_up_each
+from server.run import Devices, Observer, Outcome, Run, Step, bytes_up_each
 from server.state import ServerState
+from simulations.engines.audited import AuditedDevices
 from simulations.engines.cohort import CohortDevices
 from simulations.measure import baselines_of, newcomers_of, quality_of, scorer_of
+from simulations.privacy.auditing import audited_devices, with_delta
+from simulations.privacy.auditor import Auditor
 from simulations.report.build import build_report
 from simulations.showcase import showcase
 from simulations.study import Study, prepare
@@ -80,6 +83,8 @@ def simulate(
         torch.set_num_threads(config.speed.threads)
     out.mkdir(parents=True, exist_ok=True)
     study = prepare(config, data, reporter) if study is None else study
+    if config.audit.canaries:
+        config = with_delta(config, delta_of(config, len(study.population)))
     budget = None
     if config.privacy.epsilon is not None:
         budget = Budget(config.privacy.epsilon, delta_of(config, len(study.population)), config.privacy.unit)
@@ -90,15 +95,30 @@ def simulate(
     ):
         lines = RoundLines(out / "events.jsonl", goes_on=state.begun)
         diary = Diary(config, study, lines, reporter, devices)
+        auditor = Auditor(config, devices, out / "audit.json") if isinstance(devices, AuditedDevices) else None
         reporter.stage(f"Asking {devices.size:,} devices")
-        outcome = Run(config, study.features, devices, ledger, state, diary.note).conduct()
-    return _finish(config, study, outcome, diary, out, started, reporter)
+        observers = [diary.note] if auditor is None else [auditor.note, diary.note]
+        outcome = Run(config, study.features, devices, ledger, state, _all_of(observers)).conduct()
+    audit = None
+    if auditor is not None and outcome.spends:
+        audit = auditor.evidence(outcome.spends, delta_of(config, devices.users)).facts()
+    return _finish(config, study, outcome, diary, out, started, reporter, audit)
+
+
+def _all_of(observers: Sequence[Observer]) -> Observer:
+    def observe(step: Step) -> None:
+        for observer in observers:
+            observer(step)
+
+    return observe
 
 
 @contextmanager
 def engine_of(config: Config, study: Study, out: Path, reporter: Reporter) -> Iterator[SimulatedDevices]:
-    """The devices of the engine that the config names."""
-    if config.run.engine == "cohort":
+    """The devices of the engine that the config names, with canaries among them if it asks for an audit."""
+    if config.audit.canaries:
+        yield audited_devices(config, study)
+    elif config.run.engine == "cohort":
         yield CohortDevices(config, study.features, study.population)
     else:
         from simulations.engines.grid_devices import grid_devices
@@ -108,7 +128,11 @@ def engine_of(config: Config, study: Study, out: Path, reporter: Reporter) -> It
 
 
 def check_engine(config: Config) -> None:
-    """Raise ConfigError for an engine that does not run in this process."""
+    """Raise ConfigError for an engine that does not run in this process, or not with what is asked of it."""
+    if config.audit.canaries and config.run.engine != "cohort":
+        raise ConfigError(
+            "canaries live in engine 'cohort' only", value=config.run.engine, action="Set run.engine=cohort to audit"
+        )
     if config.run.engine == "flower":
         raise ConfigError(
             "engine 'flower' is started with `flwr run .`",
@@ -171,7 +195,14 @@ class Diary:
 
 
 def _finish(
-    config: Config, study: Study, outcome: Outcome, diary: Diary, out: Path, started: float, reporter: Reporter
+    config: Config,
+    study: Study,
+    outcome: Outcome,
+    diary: Diary,
+    out: Path,
+    started: float,
+    reporter: Reporter,
+    audit: dict[str, Any] | None,
 ) -> dict[str, Any]:
     reporter.stage("Measuring")
     evaluation = quality_of(config, study, outcome.model, outcome.behaviour)
@@ -189,7 +220,7 @@ def _finish(
     run = _facts(config, study, outcome, diary, privacy)
     newcomers = newcomers_of(config, study, outcome.model, outcome.behaviour)
     run["quality"] = dict(evaluation.as_dict()) | {"loo-99neg-newcomers": newcomers}
-    run["baselines"] = baselines
+    run["baselines"], run["audit"] = baselines, audit
     reporter.stage("Writing the release")
     encoders = {name: encoder_to_bytes(encoder) for name, encoder in study.encoders.items()}
     quality, data = _publishable(config, run, outcome)
