@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +41,7 @@ def config() -> Config:
     return from_tree(
         {
             "run": {"name": "attacked", "seed": 3},
-            "content": {"text": {"dimension": 32, "vocabulary": 512}, "image": {"dimension": 16}},
+            "content": {"text": {"dimension": 32, "vocabulary": 512}, "image": {"dimension": 48}},
             "model": {"dimension": 16},
             "behaviour": {"normalise": 0.5, "weight": 0.8},
             "training": {"rounds": 4, "negatives": 32, "learning_rate": 0.02},
