@@ -28,9 +28,10 @@ Labels = Callable[[Study], NDArray[np.bool_]]
 class AttributeAttack:
     """A classifier over updates, trained on other users whose attribute the adversary knows.
 
-    Behind a sum the adversary is the strongest that the protocol allows: it draws the cohorts, a different tenth of
-    the devices each round, and so knows who is in every sum; sends all the same negatives; estimates each device's mean update from the sums, and
-    classifies the estimates.  Whoever follows every released model sees the same sums, without knowing the cohorts.
+    Behind a sum the adversary is the strongest that the protocol allows: it draws the cohorts, other devices each
+    round, and so knows who is in every sum; it sends the same negatives each time; it estimates each device's mean
+    update from the sums, and classifies the estimates.  Whoever follows every released model sees the same sums,
+    without knowing the cohorts.
 
     Args:
         name, paper: as `result.Attack` says.

@@ -63,4 +63,5 @@ def wilson(successes: int, trials: int) -> Interval:
     rate, square = successes / trials, _Z**2
     centre = (rate + square / (2 * trials)) / (1 + square / trials)
     half = _Z / (1 + square / trials) * math.sqrt(rate * (1 - rate) / trials + square / (4 * trials**2))
-    return Interval(rate, max(0.0, centre - half), min(1.0, centre + half))
+    # At rates of 0 and 1 an end is the rate itself, which rounding must not move past it.
+    return Interval(rate, max(0.0, min(rate, centre - half)), min(1.0, max(rate, centre + half)))

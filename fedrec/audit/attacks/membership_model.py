@@ -65,8 +65,8 @@ def rmia(logs: NDArray[np.float64], members: NDArray[np.bool_]) -> NDArray[np.fl
 
     Args:
         logs: [models, users], the log-probability of a user's data under each model.
-        members: [models, users]; the users who are no members of the target stand in for the population z, except the
-            one that is scored.
+        members: [models, users]; the users who are no members of the target stand in for the population z (nobody
+            beats oneself, so it does no harm that the one who is scored may be among them).
 
     Returns:
         [models, users] in [0, 1], higher = rather a member.
@@ -77,6 +77,5 @@ def rmia(logs: NDArray[np.float64], members: NDArray[np.bool_]) -> NDArray[np.fl
         others = np.arange(models) != target
         ratio = logs[target] - np.logaddexp.reduce(logs[others], 0)
         against = np.sort(ratio[~members[target]])
-        below = np.searchsorted(against, ratio, "left").astype(np.float64)
-        scores[target] = below / max(1, len(against) - 1)
+        scores[target] = np.searchsorted(against, ratio, "left") / max(1, len(against))
     return scores
