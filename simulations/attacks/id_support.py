@@ -14,8 +14,10 @@ from fedrec.audit.attacks.figures import mean_interval
 from fedrec.audit.attacks.support import id_update, support, support_scores
 from fedrec.config import Config
 from fedrec.console import Reporter
+from server.keys import RunKeys
 from server.noise import ServerNoise
 from server.plan import spends_of
+from server.state import ServerState
 from simulations.attacks.result import AttackResult, Defence
 from simulations.attacks.victims import choose, paired_by_popularity
 from simulations.attacks.world import Training, defended, training_only
@@ -85,7 +87,11 @@ def _noise(config: Config, shape: tuple[int, ...], users: int) -> NDArray[np.flo
     length, bits = int(np.prod(shape)), config.secure_aggregation.resolution_bits
     agreed = PrivateSum.of("training", length, config.privacy.clip, users, resolution_bits=bits)
     spends = {spend.query: spend for spend in spends_of(config, users)}
-    return ServerNoise(config, spends).of(Question("training", 1, agreed)).reshape(shape)
+    return (
+        ServerNoise(config, spends, RunKeys(config, ServerState(None, "attack")))
+        .of(Question("training", 1, agreed))
+        .reshape(shape)
+    )
 
 
 def _rows(study: Study, seen: dict[int, NDArray[np.float64]]) -> str:

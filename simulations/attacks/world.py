@@ -17,8 +17,10 @@ from fedrec.model.recommender import Recommender
 from fedrec.model.warm_start import fit_heads
 from fedrec.training.learner import Learner
 from fedrec.training.population import Population
+from server.keys import RunKeys
 from server.noise import ServerNoise
 from server.plan import rows_of, spends_of
+from server.state import ServerState
 from simulations.attacks.result import Defence
 from simulations.study import Study
 
@@ -78,12 +80,13 @@ class Training:
         model = build_model(self.config, features)
         if self.config.model.warm_start is not None:
             fit_heads(model, features.values, features.present, evenness=self.config.model.warm_start)
-        spends = spends_of(self.config, len(self.population))
+        spends = {spend.query: spend for spend in spends_of(self.config, len(self.population))}
+        noise = ServerNoise(self.config, spends, RunKeys(self.config, ServerState(None, "attack")))
         # Apart from the learner's, whose hooks for gradients a row would be in the way of an adversary's own.
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "learner", Learner(self.config, features))
         object.__setattr__(self, "values", parameters.flatten(model))
-        object.__setattr__(self, "noise", ServerNoise(self.config, {spend.query: spend for spend in spends}))
+        object.__setattr__(self, "noise", noise)
 
     def question(self, number: int) -> Question:
         """What the server asks in that round."""
