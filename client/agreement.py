@@ -7,21 +7,27 @@ leave out, a round beyond the last) finds no device that answers.
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
-from fedrec.aggregation import cooccurrence, metrics_query, model_update, popularity
+from client.costs import DEVICES, USERS, population_of
+from fedrec.aggregation import clip_rate, cooccurrence, metrics_query, model_update, popularity
 from fedrec.aggregation.behaviour import ARRAYS
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
 from fedrec.errors import ProtocolError
 from fedrec.events.store import EventStore
+from fedrec.privacy.accountant import gaussian_noise
+from fedrec.privacy.calibrate import delta_for
 
 _SETTING: Final = "answered"
 # A server that was cut off asks under a new session. So often, and no more, it may begin one run again.
 _SESSIONS: Final = 32
 _RUNS_KEPT: Final = 256
+_ROUNDING: Final = 1e-6
 
 
 def check_agreed(config: Config, question: Question, items: int) -> None:
@@ -35,7 +41,11 @@ def check_agreed(config: Config, question: Question, items: int) -> None:
     rounds = _rounds(config, question)
     if question.round not in rounds:
         raise ProtocolError(f"{question.query} is not asked in this round", value=question.round)
-    expected = _expected(config, question, items)
+    expected = _with_noise(config, question, _expected(config, question, items))
+    # How many there are is the server's to say: a device can only see to it that it is a count.
+    population_of(question)
+    said = {name: question.settings[name] for name in (USERS, DEVICES) if name in question.settings}
+    expected = replace(expected, settings={**expected.settings, **said})
     if question.header() != expected.header() or set(question.arrays) != set(expected.arrays):
         raise ProtocolError("a question differs from what this device's settings lead to", value=question.query)
     # Parameters are the server's to say; which items are negatives is not.
@@ -53,7 +63,7 @@ def claim(store: EventStore, run: str, session: str, question: Question) -> None
         ProtocolError: it was answered, a later one was, or the run was begun again too often.
         StoreError: it cannot be taken down.
     """
-    with store.transaction():
+    with store.transaction(durable=True):
         runs: dict[str, dict[str, dict[str, int]]] = json.loads(store.get_setting(_SETTING) or "{}")
         sessions = runs.pop(run, {})
         rounds = sessions.setdefault(session, {})
@@ -89,7 +99,8 @@ def _expected(config: Config, question: Question, items: int) -> Question:
     if question.query == "popularity":
         return popularity.ask(items, rows, bits)
     if question.query == "training":
-        return model_update.ask(config, question.round, _vector(question, "parameters"), items, rows)
+        clip = clip_rate.agreed_clip(question.settings.get(clip_rate.CLIP), question.round, config.privacy)
+        return model_update.ask(config, question.round, _vector(question, "parameters"), items, rows, clip)
     if question.query == "metrics":
         scored_with = {name: array for name, array in question.arrays.items() if name in ("parameters", *ARRAYS)}
         return metrics_query.ask(question.round, scored_with, rows, bits)
@@ -105,6 +116,28 @@ def _expected(config: Config, question: Question, items: int) -> Question:
         noisy=config.privacy.epsilon is not None,
         resolution_bits=bits,
     )
+
+
+def _with_noise(config: Config, question: Question, expected: Question) -> Question:
+    """The expected question, with the noise that devices are asked to add, if it is enough.
+
+    How much is the server's to say, since the budget's parts depend on what all devices are asked; but never less than
+    the whole budget spent on this one query would ask for.  How it is shared follows from this device's settings.
+    """
+    if config.privacy.noise_place != "distributed" or config.privacy.epsilon is None:
+        return expected
+    asked, rounds = question.sum, 1
+    if question.query == "training" and config.training.sampling in ("full", "fixed"):
+        rounds = config.training.rounds
+    delta = config.privacy.delta if config.privacy.delta is not None else delta_for(max(2, asked.devices))
+    least = gaussian_noise(config.privacy.epsilon, delta) * math.sqrt(rounds)
+    if not asked.noise >= least * (1 - _ROUNDING):
+        raise ProtocolError(
+            "the devices' noise is less than this device's privacy budget asks for",
+            value=asked.noise,
+            action=f"It must be at least {least:.4g} times the sensitivity",
+        )
+    return expected.shared(config, asked.noise, asked.devices)
 
 
 def _vector(question: Question, name: str) -> np.ndarray[Any, np.dtype[Any]]:

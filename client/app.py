@@ -26,7 +26,7 @@ from fedrec.aggregation.wire import (
     answer_fields,
     answer_parts,
 )
-from fedrec.errors import ProtocolError
+from fedrec.errors import BudgetExceededError, ProtocolError
 
 _log = logging.getLogger(__name__)
 _RAW: Final = "fedrec.raw"
@@ -84,7 +84,7 @@ def _reply(message: Message, context: Context, answer: _Answer) -> Message:
         fields, parts = answer(device_of(context.run_config, context.node_config), str(context.run_id))
     except Exception as error:
         _log.warning("no answer to a question: %s", error)
-        code, reason = REFUSED if isinstance(error, ProtocolError) else FAILED
+        code, reason = REFUSED if isinstance(error, ProtocolError | BudgetExceededError) else FAILED
         return Message(Error(code, reason), reply_to=message)
     arrays = {name: Array(part.dtype, part.shape, _RAW, part.data) for name, part in parts.items()}
     content = RecordDict({FIELDS: ConfigRecord({**fields}), ARRAYS: ArrayRecord(arrays)})

@@ -1,5 +1,6 @@
 """The device's commands: ``recommend`` ranks offline from a release and the device's own store; ``personalise`` trains
-the private part of the model, which stays in that store; ``device identity`` says who the device is."""
+the private part of the model, which stays in that store; ``device identity`` says who the device is, ``device ledger``
+what it gave."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ def register(app: typer.Typer) -> None:
     app.command("personalise")(personalise)
     device = typer.Typer(help="Set a device up.", no_args_is_help=True)
     device.command("identity")(identity)
+    device.command("ledger")(ledger)
     app.add_typer(device, name="device")
 
 
@@ -77,7 +79,7 @@ def identity(
     from fedrec.events.store import EventStore
 
     key = None if roster_key is None else read_key(roster_key)
-    with EventStore.open(store) as opened, opened.transaction():
+    with EventStore.open(store) as opened, opened.transaction(durable=True):
         public = identity_of(opened).public.hex()
         if key is not None:
             trust_roster_key(opened, key)
@@ -85,3 +87,30 @@ def identity(
         print_json({"identity": public, "roster_key": None if key is None else key.hex()})
     else:
         say(public)
+
+
+def ledger(
+    store: Annotated[Path, typer.Option(help="The device's event store.")],
+    budget: Annotated[
+        float | None,
+        typer.Option(min=0, help="From now on give no more than this epsilon, over all runs; 0 takes the limit away."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Check the device's own ledger, and show what each sum it added to has cost it, and all of them together."""
+    from client.costs import ledger_facts, set_budget
+    from fedrec.events.store import EventStore
+
+    with EventStore.open(store) as opened:
+        if budget is not None:
+            set_budget(opened, budget)
+        facts = ledger_facts(opened)
+    if as_json:
+        print_json(facts)
+        return
+    rows = [
+        (row["run"], row["query"], row["round"], figure((row["spend"] or {}).get("noise_multiplier")))
+        for row in facts["rows"]
+    ]
+    show_table(f"Sums that {store.name} added to", ("run", "query", "round", "noise multiplier"), rows, numbers=(2, 3))
+    say(f"epsilon in all: {figure(facts['epsilon'])}, of {figure(facts['budget'])}", style="bold")

@@ -5,23 +5,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from client.agreement import check_agreed, claim
-from client.collect import Collected, Reading, collect
-from client.respond import Respondent
+from client.costs import charge
 from fedrec.aggregation.question import Question
 from fedrec.aggregation.wire import Envelope
 from fedrec.config import Config, from_run_config, with_protocol
-from fedrec.content.features import load_features
+from fedrec.content.feature_table import Features, load_table
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.events.store import EventStore
 from fedrec.model.presets import with_preset
+from fedrec.randomness import fresh_key, key
+
+if TYPE_CHECKING:
+    from client.collect import Collected, Reading
+    from client.respond import Respondent
 
 _log = logging.getLogger(__name__)
 _APP: Final = Path(__file__).resolve().parent.parent
@@ -31,15 +35,55 @@ _APP: Final = Path(__file__).resolve().parent.parent
 class Knowledge:
     """What is the same for all devices of a process: the settings it accepted, and the catalogue. Nobody's data.
 
-    ``catalogue``: digest of its features.  ``index``: item id -> place.
+    Each part is read when it is first needed, and so is the code for it: Flower starts a process for every message to
+    a device, and of the four in a secure sum only one needs a model.
+
+    Args:
+        config: the settings.
+        directory: the catalogue's, made by `save_features`.
+
+    The properties raise ContentError where the catalogue cannot be read.
     """
 
     config: Config
-    catalogue: str
-    index: Mapping[str, int]
-    respondent: Respondent
-    notes: Reading | None
-    photos: Reading | None
+    directory: Path
+
+    @cached_property
+    def features(self) -> Features:
+        """Of the catalogue's items."""
+        return load_table(self.directory)
+
+    @cached_property
+    def catalogue(self) -> str:
+        """The digest of its features."""
+        return self.features.digest()
+
+    @property
+    def index(self) -> Mapping[str, int]:
+        """Item id -> place."""
+        return self.features.index
+
+    @cached_property
+    def respondent(self) -> Respondent:
+        """What answers questions."""
+        from client.respond import Respondent
+
+        return Respondent(self.config, self.features)
+
+    @cached_property
+    def readings(self) -> tuple[Reading | None, Reading | None]:
+        """What reads notes, and what reads photos; None where the model does not."""
+        notes, photos = self.config.model.notes, self.config.model.photos
+        if not (notes or photos):
+            return None, None
+        from client.collect import Reading
+        from fedrec.content.features import load_features
+
+        encoders = load_features(self.directory)[1]
+        return (
+            Reading.by(encoders.get("text")) if notes else None,
+            Reading.by(encoders.get("image")) if photos else None,
+        )
 
     def check_catalogue(self, digest: str) -> None:
         """Raise ProtocolError where a question is about another catalogue than the device's."""
@@ -73,6 +117,7 @@ class Device:
             run: identifies the run; each question of it is answered once.
 
         Raises:
+            BudgetExceededError: the device has given enough.
             ProtocolError: the question is none that this device agreed to, or was answered before; or the device's
                 settings ask for secure aggregation, and then nothing leaves it unmasked.
             StoreError: the store is missing or damaged.
@@ -84,23 +129,36 @@ class Device:
         known.check_catalogue(asked.catalogue)
         check_agreed(known.config, question, len(known.index))
         with EventStore.open(self.store) as store:
-            claim(store, run, asked.session, question)
+            with store.transaction(durable=True):
+                claim(store, run, asked.session, question)
+                charge(store, known.config, known.catalogue, question, run)
             collected = self._collected(store)
-        return question.sum.encode(*self._contribution(question, collected))
+        return question.sum.encode(*self._contribution(question, collected), key=self._key(question, collected))
 
     def elements(self, store: EventStore, question: Question) -> NDArray[np.uint64]:
         """The contribution as ring elements, which must not leave the device unmasked; uint64 [question.sum.length].
 
         Raises as `answer` does, but does not look at what was agreed or answered: the caller has.
         """
-        return question.sum.elements(*self._contribution(question, self._collected(store)))
+        collected = self._collected(store)
+        return question.sum.elements(*self._contribution(question, collected), key=self._key(question, collected))
 
     def _collected(self, store: EventStore) -> Collected:
-        known = self.knowledge
-        collected = collect(store, known.index, notes=known.notes, photos=known.photos)
+        from client.collect import collect
+
+        notes, photos = self.knowledge.readings
+        collected = collect(store, self.knowledge.index, notes=notes, photos=photos)
         if collected.unknown:
             _log.info("%d events are about items that the catalogue does not know", collected.unknown)
         return collected
+
+    def _key(self, question: Question, collected: Collected) -> bytes:
+        """What decides how the contribution is rounded."""
+        run = self.knowledge.config.run
+        if not run.reproducible:
+            return fresh_key()
+        whose = (str(user) for user in collected.population.keys)
+        return key(run.seed, "rounding", question.query, question.round, *whose)
 
     def _contribution(self, question: Question, collected: Collected) -> tuple[NDArray[np.float64], int]:
         """The vector, and of how many rows it is."""
@@ -120,7 +178,7 @@ def device_of(run_config: Mapping[str, Any], node_config: Mapping[str, Any]) -> 
     that it must be signed with is in the store.
 
     Raises:
-        ConfigError: a key is missing. ContentError: the catalogue cannot be read.
+        ConfigError: a key is missing.
     """
     chosen = {**run_config, **{name: value for name, value in node_config.items() if value != ""}}
     catalogue = str(chosen.get("catalogue", ""))
@@ -143,12 +201,4 @@ def _store(chosen: Mapping[str, Any]) -> Path:
 def _knowledge(config_text: str, catalogue: str) -> Knowledge:
     # A device is always reached by messages, whatever engine the settings were written for.
     config = with_protocol(with_preset(from_run_config(config_text, _APP)), "flower")
-    features, encoders = load_features(Path(catalogue))
-    return Knowledge(
-        config=config,
-        catalogue=features.digest(),
-        index=features.index,
-        respondent=Respondent(config, features),
-        notes=Reading.by(encoders.get("text")) if config.model.notes else None,
-        photos=Reading.by(encoders.get("image")) if config.model.photos else None,
-    )
+    return Knowledge(config, Path(catalogue))

@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.aggregation import clip_rate
 from fedrec.aggregation.behaviour import ARRAYS, Behaviour
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.errors import ProtocolError
-from fedrec.model import parameters
-from fedrec.model.build import build_model
 from fedrec.ranking.private_metrics import metric_contribution
-from fedrec.ranking.score import Scorer
 from fedrec.ranking.users import Contents, Histories, Known
 from fedrec.training import signals
-from fedrec.training.learner import Learner, Update
 from fedrec.training.population import Pieces, Population, check
+
+if TYPE_CHECKING:
+    from fedrec.ranking.score import Scorer
+    from fedrec.training.learner import Learner, Update
 
 
 class Respondent:
@@ -80,18 +81,30 @@ class Respondent:
         )
 
     def _training(self, question: Question, population: Population) -> NDArray[np.float64]:
-        if question.sum.bound != self.config.privacy.clip:
+        adaptive = self.config.privacy.adaptive_clip
+        clip = clip_rate.agreed_clip(question.settings.get(clip_rate.CLIP), question.round, self.config.privacy)
+        if question.sum.bound != clip_rate.joint_bound(clip, adaptive):
             raise ProtocolError(
                 "a model update is asked with another bound than this device agreed to", value=question.sum.bound
             )
         pool = _array(question.arrays, "pool").astype(np.int32)
         if not (len(pool) and pool.min() >= 0 and pool.max() < len(self.features.ids)):
             raise ProtocolError("the pool of negatives is not of this catalogue", value=pool.shape)
-        if self._learner is None:
-            self._learner = Learner(self.config, self.features)
         values = _array(question.arrays, "parameters").astype(np.float32)
-        self.last_update = self._learner.update(population, values, pool, question.round)
-        return self.last_update.gradient
+        update = self.learner().update(population, values, pool, question.round, clip)
+        self.last_update = update
+        if adaptive is None:
+            return update.gradient
+        return np.append(update.gradient, clip_rate.bits(update.rows - update.clipped, update.clipped, clip, adaptive))
+
+    def learner(self) -> Learner:
+        """What clips rows of model updates; built when it is first needed."""
+        if self._learner is None:
+            # Here, since torch takes seconds to import, and counts are asked for more often than models are trained.
+            from fedrec.training.learner import Learner
+
+            self._learner = Learner(self.config, self.features)
+        return self._learner
 
     def _metrics(self, question: Question, population: Population) -> NDArray[np.float64]:
         scorer = self._scorer_for(question.arrays)
@@ -111,6 +124,10 @@ class Respondent:
 
 def make_scorer(config: Config, features: Features, arrays: Mapping[str, NDArray[Any]]) -> Scorer:
     """The scorer for broadcast parameters and behaviour table; a part that ``arrays`` lacks counts nothing."""
+    from fedrec.model import parameters
+    from fedrec.model.build import build_model
+    from fedrec.ranking.score import Scorer
+
     model = None
     if "parameters" in arrays:
         model = build_model(config, features)

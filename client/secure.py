@@ -1,7 +1,7 @@
 """A device's part in a secure sum: four messages, between which all that it must remember is in its own store.
 
-Every step is one transaction of the store, which is over before its message leaves: a device that is cut off has either
-not answered or remembers that it has.
+Every step is one transaction of the store, which is on the disk before its message leaves: a device that is cut off, or
+loses power, has either not answered or remembers that it has.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from client.agreement import check_agreed
+from client.costs import charge
 from client.device import Device
 from client.pending import Pending, begin, keep, load_diary, load_pending, save_diary
 from client.trust import identity_of, roster_of
@@ -30,8 +31,8 @@ class SecureDevice:
         device: whose data it is.
         clock: seconds since 1970.
 
-    All methods take the run's name, and raise ProtocolError for what the device will not answer, StoreError where its
-    store fails, ConfigError where it lacks a roster.
+    All methods take the run's name, and raise ProtocolError for what the device will not answer, BudgetExceededError
+    where it has given enough, StoreError where its store fails, ConfigError where it lacks a roster.
     """
 
     def __init__(self, device: Device, clock: Clock = time.time) -> None:
@@ -48,7 +49,7 @@ class SecureDevice:
         known, asked = self.device.knowledge, invitation.envelope
         known.check_catalogue(asked.catalogue)
         check_agreed(known.config, asked.question, len(known.index))
-        with EventStore.open(self.device.store) as store, store.transaction():
+        with EventStore.open(self.device.store) as store, store.transaction(durable=True):
             pending = Pending(run, invitation, roster_of(store, self.device.roster).digest, b"")
             current = self._round(store, pending, load_diary(store))
             message = current.advertise()
@@ -63,7 +64,9 @@ class SecureDevice:
         """Exchange 3: the contribution, masked. From here on this sum counts as answered."""
 
         def masked(current: DeviceRound, store: EventStore, pending: Pending) -> bytes:
-            return current.mask(inbox, self.device.elements(store, pending.invitation.envelope.question))
+            known, question = self.device.knowledge, pending.invitation.envelope.question
+            charge(store, known.config, known.catalogue, question, run)
+            return current.mask(inbox, self.device.elements(store, question))
 
         return self._step(run, masked)
 
@@ -72,7 +75,7 @@ class SecureDevice:
         return self._step(run, lambda current, store, pending: current.unmask(survivors), last=True)
 
     def _step(self, run: str, step: _Step, *, last: bool = False) -> bytes:
-        with EventStore.open(self.device.store, check=False) as store, store.transaction():
+        with EventStore.open(self.device.store, check=False) as store, store.transaction(durable=True):
             pending = load_pending(store, run)
             diary = load_diary(store)
             current = self._round(store, pending, diary).restore(pending.state)
@@ -83,11 +86,12 @@ class SecureDevice:
 
     def _round(self, store: EventStore, pending: Pending, diary: Diary) -> DeviceRound:
         settings = self.device.knowledge.config.secure_aggregation
+        agreed = pending.invitation.envelope.question.sum
         return DeviceRound(
             identity_of(store),
             roster_of(store, self.device.roster),
             pending.invitation.agreed(pending.run, pending.roster),
-            floors_of(settings),
+            floors_of(settings).for_noise(agreed.survivors, agreed.devices),
             diary,
             now=int(self.clock()),
         )

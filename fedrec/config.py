@@ -12,6 +12,8 @@ from pydantic import ValidationError, model_validator
 
 from fedrec.errors import ConfigError
 from fedrec.settings import (
+    AdaptiveClipSettings,
+    AuditSettings,
     BehaviourSettings,
     ContentSettings,
     Engine,
@@ -35,6 +37,8 @@ from fedrec.settings import (
 )
 
 __all__ = [
+    "AdaptiveClipSettings",
+    "AuditSettings",
     "BehaviourSettings",
     "Config",
     "ContentSettings",
@@ -59,6 +63,7 @@ __all__ = [
     "from_run_config",
     "from_tree",
     "load",
+    "with_overrides",
     "with_protocol",
 ]
 
@@ -74,12 +79,33 @@ class Config(Settings):
     privacy: PrivacySettings = PrivacySettings()
     secure_aggregation: SecureAggregationSettings = SecureAggregationSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    audit: AuditSettings = AuditSettings()
     speed: SpeedSettings = SpeedSettings()
 
     @model_validator(mode="after")
     def _private_parts_are_bounded(self) -> Config:
         if self.privacy.epsilon is not None and self.behaviour.cooccurrence and self.behaviour.normalise != 1:
             raise ValueError("behaviour.normalise must be 1 with privacy.epsilon: else one user moves the sum far")
+        if self.audit.canaries and self.privacy.epsilon is None:
+            raise ValueError("audit.canaries needs privacy.epsilon: a run without noise claims nothing to test")
+        if self.audit.canaries and self.privacy.adaptive_clip is not None:
+            raise ValueError("audit.canaries and privacy.adaptive_clip do not go together: canaries have no bit to say")
+        return self
+
+    @model_validator(mode="after")
+    def _banded_noise_has_turns(self) -> Config:
+        if self.privacy.noise == "banded" and (self.training.sampling != "cyclic" or self.training.cohort == 0):
+            raise ValueError("privacy.noise=banded needs training.sampling=cyclic and a training.cohort above 0")
+        if self.privacy.noise == "banded" and self.privacy.noise_place != "server":
+            raise ValueError("privacy.noise=banded needs privacy.noise_place=server: devices cannot correlate noise")
+        if self.privacy.bands and self.privacy.noise != "banded":
+            raise ValueError("privacy.bands is for privacy.noise=banded")
+        return self
+
+    @model_validator(mode="after")
+    def _shared_noise_has_known_shares(self) -> Config:
+        if self.privacy.noise_place == "distributed" and self.training.sampling == "poisson":
+            raise ValueError("privacy.noise_place 'distributed' needs cohorts of a known size: not sampling 'poisson'")
         return self
 
 
@@ -99,6 +125,12 @@ def with_protocol(config: Config, engine: Engine) -> Config:
             "engine 'cohort' sends no messages that could be masked",
             value=protocol,
             action="Set run.engine=grid, or leave secure_aggregation.protocol out: the sum is the same",
+        )
+    if protocol == "none" and engine != "cohort" and config.privacy.noise_place == "distributed":
+        raise ConfigError(
+            "noise that devices share protects sums, and without secure aggregation the server sees each contribution",
+            value=protocol,
+            action="Leave secure_aggregation.protocol out, or set privacy.noise_place to server",
         )
     least, asked = config.secure_aggregation.minimum_cohort, config.training.cohort
     if protocol == "secagg+" and config.training.sampling != "full" and 0 < asked < least:
@@ -128,9 +160,14 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name} is not TOML: {error}", action="Mend the line it names") from None
+    return from_tree(with_overrides(tree, overrides))
+
+
+def with_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Put ``section.key=value`` overrides into a nested mapping; returns it. Raises ConfigError on a malformed one."""
     for override in overrides:
         _override(tree, override)
-    return from_tree(tree)
+    return tree
 
 
 def from_tree(tree: Mapping[str, Any]) -> Config:

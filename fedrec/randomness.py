@@ -22,6 +22,7 @@ from fedrec.errors import PrivacyError
 KEY_BYTES = 32
 _SEED_BYTES = 32
 _SALT = b"fedrec simulation key, version 1"
+_SECRET_SALT = b"fedrec secret key, version 1"
 _CHUNK = 1 << 18  # numbers drawn at a time, so that temporary arrays stay in the processor's cache
 
 
@@ -63,6 +64,16 @@ def encode_labels(*labels: str | int) -> bytes:
 def fresh_key() -> bytes:
     """A new 32-byte key from the operating system's generator: what a deployment uses."""
     return os.urandom(KEY_BYTES)
+
+
+def derived_key(secret: bytes, *labels: str | int) -> bytes:
+    """The 32-byte key of one purpose from a secret key that stands for many; HKDF-SHA256 as in `key`.
+
+    As secret as ``secret`` is.  Raises PrivacyError if that is not 32 bytes, or for a label as `key` does.
+    """
+    _check_key(secret)
+    hkdf = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=_SECRET_SALT, info=encode_labels(*labels))
+    return hkdf.derive(secret)
 
 
 def prf_uint64(key: bytes, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Engine = Literal["cohort", "grid", "flower"]
 Unit = Literal["user", "example"]
-Sampling = Literal["full", "poisson", "fixed"]
+Sampling = Literal["full", "poisson", "fixed", "cyclic"]
 Fusion = Literal["mean", "weighted", "concat-mlp", "gated", "attention"]
 Loss = Literal["sampled-softmax", "bpr", "bce", "mse"]
 QueryName = Literal["popularity", "cooccurrence", "training", "metrics"]
@@ -113,7 +113,11 @@ class BehaviourSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """Rounds of model updates. ``cohort`` is the (expected) number of devices a round; 0 = all of them."""
+    """Rounds of model updates. ``cohort`` is the (expected) number of devices a round; 0 = all of them.
+
+    ``sampling``: ``full``; ``poisson``, each device with equal chance, anew each round; ``fixed``, so many drawn anew;
+    ``cyclic``, all devices dealt once into groups of at most ``cohort`` that take turns.
+    """
 
     rounds: int = Field(default=20, ge=0)
     cohort: int = Field(default=0, ge=0)
@@ -133,20 +137,50 @@ def _default_shares() -> dict[QueryName, float]:
     return {"popularity": 0.1, "cooccurrence": 0.5, "training": 0.35, "metrics": 0.05}
 
 
+class AdaptiveClipSettings(Settings):
+    """How the clip follows a quantile of the rows' norms, see `fedrec.aggregation.clip_rate`; it starts at
+    ``privacy.clip``. ``share``: the part of the squared bound of training that is given to finding it."""
+
+    quantile: float = Field(default=0.5, gt=0, lt=1)
+    learning_rate: float = Field(default=0.2, gt=0, le=1)
+    share: float = Field(default=0.02, gt=0, le=0.5)
+    least: float = Field(default=1e-3, gt=0)
+    most: float = Field(default=1e3, gt=0)
+
+
 class PrivacySettings(Settings):
     """What is promised, to whom, and how the budget is split.
 
     ``epsilon`` null means a run without noise, which claims nothing. ``delta`` null means N^-1.1, N the number of
-    privacy units. ``clip``: L2 bound of one row's model update. ``shares``: what part of the budget, as a part of
-    1/z^2 of a full-participation Gaussian, goes to each kind of query; they are normalised to sum 1.
+    privacy units. ``clip``: most by which one privacy unit moves a sum of model updates, L2; ``adaptive_clip`` lets it
+    follow a quantile. ``shares``: what part of the budget, as a part of 1/z^2 of a full-participation Gaussian, goes
+    to each kind of query; they are normalised to sum 1.
+    ``noise``: of training, ``independent`` each round, or ``banded``: correlated over ``bands`` rounds so that it
+    cancels in the sums of updates (0 = the best number), which needs sampling cyclic and the server to add the noise.
+    ``noise_place``: ``server``: added to opened sums, by a server that is trusted with them.  ``distributed``: each
+    device adds its share, so that the server opens noisy sums only; see `fedrec.privacy.distributed`.
     """
 
     unit: Unit = "user"
     epsilon: float | None = Field(default=None, gt=0, le=100)
     delta: float | None = Field(default=None, gt=0, lt=0.1)
     clip: float = Field(default=1.0, gt=0)
-    noise_place: Literal["server"] = "server"
+    noise: Literal["independent", "banded"] = "independent"
+    bands: int = Field(default=0, ge=0, le=4096)
+    noise_place: Literal["server", "distributed"] = "server"
     shares: dict[QueryName, float] = Field(default_factory=_default_shares)
+    adaptive_clip: AdaptiveClipSettings | None = None
+
+    @model_validator(mode="after")
+    def _clip_can_adapt(self) -> PrivacySettings:
+        adaptive = self.adaptive_clip
+        if adaptive is not None and not adaptive.least <= self.clip <= adaptive.most:
+            raise ValueError("privacy.clip, where it starts, is not within adaptive_clip.least and most")
+        if adaptive is not None and self.unit == "example":
+            raise ValueError("privacy.adaptive_clip needs unit 'user': an interaction could turn its row's bit around")
+        if adaptive is not None and self.noise == "banded":
+            raise ValueError("privacy.adaptive_clip changes the noise's scale, so banded noise would not cancel")
+        return self
 
     @model_validator(mode="after")
     def _shares_are_positive(self) -> PrivacySettings:
@@ -167,7 +201,10 @@ class SecureAggregationSettings(Settings):
     """
 
     protocol: Protocol = "auto"
-    resolution_bits: int = Field(default=20, ge=8, le=40, description="bits below the row bound")
+    resolution_bits: int | None = Field(
+        default=None, ge=8, le=40, description="bits below what one row adds to an element; null = as few as are enough"
+    )
+    rotate: bool = Field(default=True, description="rotate model updates, so that fewer bits an element are enough")
     minimum_cohort: int = Field(default=20, ge=2, le=2**20)
     minimum_survivors: int = Field(default=15, ge=2, le=2**20)
     neighbours: int = Field(default=0, ge=0, le=2**20)
@@ -198,6 +235,25 @@ class EvaluationSettings(Settings):
     split: Literal["test", "valid"] = "test"
     users: int = Field(default=0, ge=0, description="at most so many users, the first ones (0 = all)")
     private_metrics: bool = Field(default=False, description="also ask devices for metrics, as a private sum")
+
+
+class AuditSettings(Settings):
+    """Whether a simulated run tests its own claim (engine ``cohort``, with ``privacy.epsilon``).
+
+    ``canaries``: so many rows, each in or out by a fair coin, are added to the population; 0 = none.  They take part in
+    every sum as the worst row could, so they change the model a little and cost nobody's privacy; of a release that
+    others use, train it without.  Canaries that are no more than the catalogue has items disturb each other least.
+    ``confidence``: of the lower bounds on epsilon.
+    """
+
+    canaries: int = Field(default=0, ge=0, le=20_000)
+    confidence: float = Field(default=0.95, ge=0.5, lt=1)
+
+    @model_validator(mode="after")
+    def _enough(self) -> AuditSettings:
+        if 0 < self.canaries < 16:
+            raise ValueError("audit.canaries below 16 can show nothing; use some hundreds")
+        return self
 
 
 class SpeedSettings(Settings):

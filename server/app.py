@@ -44,7 +44,9 @@ def main(grid: Grid, context: Context) -> None:
         out = _directory(settings, "out")
         devices = _devices(grid, config, settings, shelf.features.digest())
         # What is printed is what `flwr run --stream` shows.
-        federate(config, shelf, devices, out, print)
+        record = federate(config, shelf, devices, out, print)
+        if record["stopped"] is not None:
+            _log.warning("the privacy budget ended before the run; the release is within it: %s", record["stopped"])
     except FedrecError as error:
         _log.error("the run ended: %s", error)
         raise

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
+from fedrec.aggregation.secure_wire import PROTOCOL
 from fedrec.config import Config
 from fedrec.content.feature_table import FEATURES_FILE, Features, features_from_bytes
 from fedrec.errors import ContentError
@@ -21,6 +23,7 @@ from fedrec.privacy.ledger import Budget, Ledger
 from fedrec.privacy.statement import privacy_statement
 from fedrec.release.bundle import write_release
 from fedrec.release.keys import create_key, load_key
+from server.lines import RoundLines
 from server.plan import delta_of
 from server.publish import contents_of
 from server.run import Devices, Outcome, Run, Step, bytes_up_each
@@ -73,7 +76,8 @@ def federate(
         config: the settings, which the devices must have accepted.
         shelf: the catalogue.
         devices: whom to ask.
-        out: where ``ledger.sqlite``, ``server.sqlite``, ``events.jsonl`` (a line for each opened sum),
+        out: where ``ledger.sqlite``, ``server.sqlite``, ``events.jsonl`` (a line for each opened sum and
+            for each that was given up),
             ``release.key`` (made where there is none), ``model/`` and ``server.json`` go.
         note: is told each line of ``events.jsonl``.
 
@@ -89,24 +93,35 @@ def federate(
     delta = delta_of(config, devices.users)
     budget = None if config.privacy.epsilon is None else Budget(config.privacy.epsilon, delta, config.privacy.unit)
 
-    def observe(step: Step) -> None:
-        line = json.dumps(_line(step, devices.tally))
-        with (out / EVENTS).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-        note(line)
-
     run = {"config": config.model_dump(mode="json"), "catalogue": shelf.features.digest(), "users": devices.users}
     with (
         Ledger.open(out / "ledger.sqlite", budget) as ledger,
         ServerState(out / "server.sqlite", json.dumps({**run, "devices": devices.size}, sort_keys=True)) as state,
     ):
+        lines = RoundLines(out / EVENTS, goes_on=state.resumed)
+
+        def observe(step: Step) -> None:
+            if not lines.has(step.question.query, step.question.round):
+                lines.add(_line(step, devices.tally))
+                note(json.dumps(lines.records[-1]))
+
         outcome = Run(config, shelf.features, devices, ledger, state, observe).conduct()
     record = _record(config, shelf.features, devices, outcome, delta)
     _release(config, shelf, outcome, record, out)
-    lines = (out / EVENTS).read_text(encoding="utf-8").splitlines() if (out / EVENTS).exists() else []
-    record["rounds"] = [json.loads(line) for line in lines]
+    record["rounds"] = lines.records
+    record["secure_aggregation"]["aborted"] = aborts_of(config, lines.records)
     (out / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return record
+
+
+def aborts_of(config: Config, lines: Iterable[Mapping[str, Any]]) -> dict[str, int] | None:
+    """Attempts that gave no sum, by reason, over all lines of ``events.jsonl``; None where no sums are masked."""
+    if config.secure_aggregation.protocol != PROTOCOL:
+        return None
+    total: Counter[str] = Counter()
+    for line in lines:
+        total.update(line.get("aborted") or {})
+    return dict(total)
 
 
 def _line(step: Step, tally: Mapping[str, int]) -> dict[str, Any]:
@@ -117,6 +132,8 @@ def _line(step: Step, tally: Mapping[str, int]) -> dict[str, Any]:
         "asked": step.cohort,
         "devices": step.opened.devices,
         "left_out": {reason: count for reason, count in tally.items() if count and reason != "sum"},
+        "aborted": dict(step.opened.aborted),
+        "reason": step.opened.reason,
         "bytes_up_per_device": bytes_up_each(step.question, step.opened),
         "epsilon_spent": step.epsilon_spent,
     }
@@ -129,16 +146,18 @@ def _record(config: Config, features: Features, devices: Devices, outcome: Outco
         delta=delta,
         protocol=config.secure_aggregation.protocol,
         noise_place=config.privacy.noise_place,
+        noise=config.privacy.noise,
     )
     return {
         "schema": 1,
         "config": config.model_dump(mode="json"),
         "data": {"name": config.run.name, "users": devices.users, "items": len(features), "devices": devices.size},
-        "privacy": privacy,
+        "privacy": {**privacy, "ledger": dict(outcome.ledger)},
         "spends": [asdict(spend) for spend in outcome.spends],
         "secure_aggregation": {"protocol": config.secure_aggregation.protocol},
         "metrics_query": None if outcome.metrics is None else dict(outcome.metrics),
         "stopped": outcome.stopped,
+        "cost": {"accounting_seconds": round(outcome.accounting_seconds, 4)},
     }
 
 

@@ -73,15 +73,17 @@ class FlowerDevices:
     def ask(self, question: Question, cohort: Sequence[int]) -> Opened:
         """Put a question to the devices at these places and open the sum over those who answer well.
 
-        A device that is silent, fails, refuses or sends anything but a share of the agreed form is left out.
+        A device that is silent, fails, refuses or sends anything but a share of the agreed form and
+        within the agreed bound is left out.
 
         Raises:
             ProtocolError: every device was asked and none is in the sum.
         """
         self.tally = Counter()
         total: NDArray[np.uint64] | None = None
+        rows = self._rows_each(question, len(cohort))
         for reply in self.post.replies(self._questions(question, cohort)):
-            outcome, total = _taken(reply, question.sum, total)
+            outcome, total = _taken(reply, question.sum, total, rows)
             self.tally[outcome] += 1
         survivors = self.tally["sum"]
         if silent := len(cohort) - self.tally.total():
@@ -95,6 +97,13 @@ class FlowerDevices:
                 action="Look into a device's log; start again with the same output directory, and the run goes on",
             )
         return Opened(question.sum.open(total), survivors, question.sum.bytes_up * survivors)
+
+    def _rows_each(self, question: Question, asked: int) -> int:
+        """The most rows that one device may answer for: where every user has a device, about those of one user.
+
+        A sampled sum has room for the largest cohort that there may be; of a smaller one each may say a little more.
+        """
+        return question.sum.rows // max(1, asked) if self._users == self.size else question.sum.rows
 
     def _questions(self, question: Question, cohort: Sequence[int]) -> Iterator[Message]:
         """The same content for every device of the cohort."""
@@ -115,13 +124,13 @@ def no_answer(reply: Message) -> str:
 
 
 def _taken(
-    reply: Message, agreed: PrivateSum, total: NDArray[np.uint64] | None
+    reply: Message, agreed: PrivateSum, total: NDArray[np.uint64] | None, rows: int
 ) -> tuple[str, NDArray[np.uint64] | None]:
     """Add a reply's share to the running total, or say why it is left out."""
     if not reply.has_content():
         return no_answer(reply), total
     try:
-        return "sum", agreed.add(total, read_share(*read(reply.content), agreed))
+        return "sum", agreed.add(total, read_share(*read(reply.content), agreed), rows=rows)
     except (ProtocolError, SumError) as error:
         _log.warning("a malformed answer is left out: %s", error)
         return "malformed", total

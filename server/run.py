@@ -1,106 +1,38 @@
 """A run as a list of steps: what is asked of the devices, what it may cost, and what is made of the answers.
 
 Nothing here knows how devices are reached: `Devices` is Flower's grid in production and a vectorised pass in a study.
-Every opened sum goes through `Run._opened`: noise is added and the ledger's row is written before anything uses it.
+Every opened sum goes through `PaidSums.of`: noise is added and the ledger's row is written before anything uses it.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation import cooccurrence, metrics_query, model_update, popularity
+from fedrec.aggregation import clip_rate, cooccurrence, metrics_query, model_update, popularity
 from fedrec.aggregation.behaviour import Behaviour
 from fedrec.aggregation.optimisers import Optimiser
 from fedrec.aggregation.question import Question
 from fedrec.aggregation.solve import check_prior, solve
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
-from fedrec.errors import BudgetExceededError, PrivacyError
+from fedrec.errors import BudgetExceededError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.recommender import Recommender
 from fedrec.model.warm_start import fit_heads
-from fedrec.privacy.accountant import Spend
 from fedrec.privacy.ledger import Ledger
-from server.noise import ServerNoise
-from server.plan import rows_of, spends_of
+from server.cohort_floor import check_sampled_cohorts
+from server.keys import RunKeys
+from server.paid_sums import Paid, PaidSums
+from server.plan import rows_of
 from server.sampling import Sampler
 from server.state import ServerState
+from server.steps import Devices, Observer, Opened, Outcome, Step, bytes_up_each
 
-Arrays = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Opened:
-    """An opened private sum, before noise. ``devices``: survivors. ``bytes_up``: what they sent for it, in all."""
-
-    vector: NDArray[np.float64]
-    devices: int
-    bytes_up: int
-
-
-def bytes_up_each(question: Question, opened: Opened) -> int:
-    """What one device sent for a sum, in bytes; of a sum over nobody, what its contribution alone would take."""
-    return -(-opened.bytes_up // opened.devices) if opened.devices else question.sum.bytes_up
-
-
-class Devices(Protocol):
-    """How a run reaches its devices."""
-
-    @property
-    def users(self) -> int:
-        """How many users the roster stands for."""
-
-    @property
-    def size(self) -> int:
-        """How many devices there are."""
-
-    def ask(self, question: Question, cohort: Sequence[int]) -> Opened:
-        """Put a question to the devices at these places and open the sum over those who answer."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """What an observer is shown after each opened sum. ``model`` and ``behaviour`` are what is known so far."""
-
-    question: Question
-    seconds: float
-    opened: Opened
-    cohort: int
-    epsilon_spent: float | None
-    model: Recommender | None
-    behaviour: Behaviour
-
-
-Observer = Callable[[Step], None]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run leaves. ``stopped``: why it ended before its last round, or None."""
-
-    model: Recommender | None
-    behaviour: Behaviour
-    spends: tuple[Spend, ...]
-    metrics: Mapping[str, float | None] | None
-    stopped: str | None = None
-
-
-@dataclass(frozen=True)
-class _Paid:
-    """A noisy sum whose row is in the ledger, and how it was come by."""
-
-    noisy: NDArray[np.float64]
-    question: Question
-    seconds: float
-    opened: Opened
-    asked: int
+__all__ = ["Devices", "Observer", "Opened", "Outcome", "Run", "Step", "bytes_up_each"]
 
 
 class Run:
@@ -122,24 +54,20 @@ class Run:
     ) -> None:
         self.config, self.features, self.devices = config, features, devices
         self.ledger, self.state, self.observe = ledger, state, observe
+        check_sampled_cohorts(config, devices.size)
         self.rows = rows_of(config, devices.users)
-        self.sampler = Sampler(config, devices.size)
-        self.spends = {spend.query: spend for spend in spends_of(config, devices.users)}
-        self.noise = ServerNoise(config, self.spends)
+        keys = RunKeys(config, state)
+        self.sampler = Sampler(config, devices.size, keys.of("cohorts"))
+        self.sums = PaidSums(config, devices, ledger, state, self.sampler, keys, self._show)
         self.behaviour = Behaviour.empty(len(features.ids))
         self.model = _first_model(config, features)
         self.stopped: str | None = None
         if config.behaviour.cooccurrence and config.behaviour.prior > 0:
             check_prior(features, config.behaviour.prior_modalities)
-        if state.begun and not ledger.begun:
-            raise PrivacyError(
-                "the server's state has sums that the ledger lacks",
-                action="Put the run's own ledger.sqlite back, or begin again in another directory",
-            )
 
     def conduct(self) -> Outcome:
         """All steps, in order."""
-        self._authorise()
+        self.sums.authorise()
         metrics = None
         try:
             self._popularity()
@@ -148,12 +76,10 @@ class Run:
             metrics = self._metrics()
         except BudgetExceededError as error:
             self.stopped = str(error)
-        return Outcome(self.model, self.behaviour, tuple(self.ledger.spends()), metrics, self.stopped)
-
-    def _authorise(self) -> None:
-        if self.spends:
-            left = {spend: spend.rounds - self.ledger.charged(spend.query) for spend in self.spends.values()}
-            self.ledger.authorise(replace(spend, rounds=rounds) for spend, rounds in left.items() if rounds > 0)
+        with self.sums.accounting():
+            spends = tuple(self.ledger.spends())
+            kept = {"head": self.ledger.head, "rows": len(self.ledger), "users": self.devices.users}
+        return Outcome(self.model, self.behaviour, spends, metrics, self.stopped, kept, self.sums.accounting_seconds)
 
     def _popularity(self) -> None:
         if not self.config.behaviour.popularity:
@@ -175,14 +101,15 @@ class Run:
             self.devices.users,
             settings,
             unit=self.config.privacy.unit,
-            noisy=bool(self.spends),
+            noisy=bool(self.sums.spends),
             resolution_bits=self.config.secure_aggregation.resolution_bits,
         )
         matrix = cooccurrence.read(self._once(question))
-        spend = self.spends.get("cooccurrence")
-        sigma = spend.noise_multiplier * question.sum.sensitivity if spend else 0.0
+        sigma = self.sums.noise.deviation(question, self.devices.size)
         denoised = cooccurrence.denoise(matrix, sigma)
-        self.behaviour = solve(counts, denoised, items, settings, features=self.features, noisy=spend is not None)
+        self.behaviour = solve(
+            counts, denoised, items, settings, features=self.features, noisy="cooccurrence" in self.sums.spends
+        )
 
     def _training(self) -> None:
         if self.model is None:
@@ -190,18 +117,27 @@ class Run:
         settings = self.config.training
         optimiser = Optimiser(settings.optimiser, settings.learning_rate, settings.momentum)
         values = parameters.flatten(self.model).astype(np.float64)
-        done, values, optimiser = self.state.load_training(values, optimiser)
+        privacy, expected = self.config.privacy, self.rows * self.sampler.share
+        done, values, optimiser, clip = self.state.load_training(values, optimiser, privacy.clip)
         for number in range(done + 1, settings.rounds + 1):
             question = model_update.ask(
-                self.config, number, values.astype(np.float32), len(self.features.ids), self.rows
+                self.config, number, values.astype(np.float32), len(self.features.ids), self._rows_in_a_sum, clip
             )
-            paid = self._opened(question, self.sampler.cohort(number))
-            gradient = model_update.mean_gradient(paid.noisy, self.rows * self.sampler.share)
-            values = optimiser.step(values, gradient)
-            self.state.save_training(number, values, optimiser)
+            paid = self.sums.of(question, self.sampler.cohort(number))
+            values = optimiser.step(values, model_update.mean_gradient(paid.noisy[: len(values)], expected))
+            if privacy.adaptive_clip is not None:
+                clip = clip_rate.next_clip(clip, float(paid.noisy[-1]), expected, privacy.adaptive_clip)
             parameters.unflatten(self.model, values)
             self._show(paid)
+            self.state.save_training(number, values, optimiser, clip)
         parameters.unflatten(self.model, values)
+        self.state.forget_secret()
+
+    @property
+    def _rows_in_a_sum(self) -> int:
+        """Most rows in one training sum. Where devices hold several users, a few of them may hold nearly all."""
+        one_each = self.devices.users == self.devices.size
+        return self.rows // self.devices.size * self.sampler.most if one_each else self.rows
 
     def _metrics(self) -> Mapping[str, float | None] | None:
         if not self.config.evaluation.private_metrics:
@@ -218,46 +154,15 @@ class Run:
         kept = self.state.load_answer(question.query)
         if kept is not None:
             return kept
-        paid = self._opened(question, range(self.devices.size))
-        self.state.save_answer(question.query, paid.noisy)
+        paid = self.sums.of(question, range(self.devices.size))
         self._show(paid)
+        self.state.save_answer(question.query, paid.noisy)
         return paid.noisy
 
-    def _opened(self, question: Question, cohort: Sequence[int]) -> _Paid:
-        """Ask, add noise, keep, write the ledger; only then may anything be made of the sum.
-
-        The noisy sum is kept before it is charged, so that a server killed in between neither loses what was paid for
-        nor draws a second noise for the same sum: what is kept is used as soon as its row is in the ledger.
-        """
-        started = time.perf_counter()
-        name = f"{question.query}/{question.round}"
-        noisy = self.state.load_pending(name)
-        opened = Opened(np.zeros(0), 0, 0)
-        if noisy is None or not self.ledger.has(question.query, question.round):
-            opened = self.devices.ask(question, cohort)
-            noisy = opened.vector + self.noise.of(question)
-            self.state.save_pending(name, noisy)
-            self._charge(question, devices=len(cohort))
-        return _Paid(noisy, question, time.perf_counter() - started, opened, len(cohort))
-
-    def _charge(self, question: Question, *, devices: int) -> None:
-        agreed = question.sum
-        detail = {"sum": agreed.name, "length": agreed.length, "bound": agreed.bound, "asked": devices}
-        spend = self.spends.get(question.query)
-        if spend is None:
-            self.ledger.record(question.query, round=question.round, detail=detail)
-        else:
-            self.ledger.charge(replace(spend, rounds=1), round=question.round, detail=detail)
-
-    def _spent(self, question: Question) -> float | None:
-        """Epsilon so far; None where nothing is claimed. Composing sampled rounds takes seconds, so it is left out."""
-        spend = self.spends.get(question.query)
-        return None if spend is None or spend.amplified else self.ledger.spent()
-
-    def _show(self, paid: _Paid) -> None:
-        spent = self._spent(paid.question)
-        step = Step(paid.question, paid.seconds, paid.opened, paid.asked, spent, self.model, self.behaviour)
-        self.observe(step)
+    def _show(self, paid: Paid) -> None:
+        spent = self.sums.spent(paid.question)
+        known = (self.model, self.behaviour, paid.noisy)
+        self.observe(Step(paid.question, paid.seconds, paid.opened, paid.asked, spent, *known))
 
 
 def _first_model(config: Config, features: Features) -> Recommender | None:

@@ -31,6 +31,7 @@ from fedrec.secagg.parameters import Parameters, choose
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.server import ServerRound
 from server.flower_devices import FlowerDevices, group_of, no_answer
+from server.given_up import GivenUpError
 from server.post import Post, read, write
 from server.run import Opened
 
@@ -46,7 +47,8 @@ class SecureDevices(FlowerDevices):
         grid, nodes, catalogue, users, patience, window: as of `FlowerDevices`; ``patience`` is for one exchange.
 
     ``tally``: as of `FlowerDevices`; a device that is left out counts under the reason the protocol names, or under
-    "silent", "refused", "failed".  ``aborted`` counts the attempts at the last question that gave no sum, by reason.
+    "silent", "refused", "failed".  ``aborted`` counts the attempts at the last question that gave no sum, by reason;
+    it travels with the sum, too.
 
     Raises:
         ConfigError: there are fewer nodes than a device wants in a cohort, or too few to be safe.
@@ -82,20 +84,21 @@ class SecureDevices(FlowerDevices):
         device would take part in is not asked: its sum is over nobody.
 
         Raises:
-            ProtocolError: every attempt was given up; says why.
+            GivenUpError: every attempt was given up; says why.
         """
         self.tally, self.aborted = Counter(), Counter()
         if len(cohort) < self.floors.cohort:
             self.tally[Reason.SMALL_COHORT.value] = len(cohort)
-            return Opened(np.zeros(question.sum.length), 0, 0)
+            return Opened(np.zeros(question.sum.length), 0, 0, reason=Reason.SMALL_COHORT.value)
         for attempt in range(self.settings.attempts):
             try:
                 return self._attempt(question, cohort, attempt)
             except RoundAbortedError as error:
                 self.aborted[error.reason.value] += 1
                 _log.warning("%s, round %d, attempt %d: %s", question.query, question.round, attempt, error)
-        raise ProtocolError(
+        raise GivenUpError(
             f"no sum for {question.query}, round {question.round}: every attempt was given up",
+            self.aborted,
             value={"aborted": dict(self.aborted), "devices": dict(self.tally)},
             action="Look into a device's log; start again with the same output directory, and the run goes on",
         )
@@ -105,7 +108,8 @@ class SecureDevices(FlowerDevices):
         invitation = Invitation(Envelope(question, secrets.token_hex(16), self.catalogue), attempt)
         agreed = invitation.agreed(str(self.grid.run.run_id), self.roster.digest)
         workers = os.cpu_count() or 1
-        current = ServerRound(agreed, self.roster, self.floors, workers=workers, parameters=self._safe_parameters)
+        floors = self.floors.for_noise(question.sum.survivors, question.sum.devices)
+        current = ServerRound(agreed, self.roster, floors, workers=workers, parameters=self._safe_parameters)
         sitting = Sitting(self.post, current, group_of(question))
         try:
             sitting.invite(invitation, [self.nodes[place] for place in cohort])
@@ -118,7 +122,8 @@ class SecureDevices(FlowerDevices):
         self.tally = sitting.tally(opened)
         if len(opened.survivors) < len(cohort):
             _log.warning("%s, round %d: %s", question.query, question.round, dict(self.tally))
-        return Opened(question.sum.open(opened.total), len(opened.survivors), sitting.bytes_up(opened))
+        vector, count = question.sum.open(opened.total), len(opened.survivors)
+        return Opened(vector, count, sitting.bytes_up(opened), dict(self.aborted))
 
     def _parameters(self, size: int) -> Parameters:
         if 0 < self.settings.neighbours < size:

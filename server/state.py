@@ -1,23 +1,43 @@
 """What a server must not forget, so that a run goes on: noisy answers, parameters and the optimiser, in one file.
 
 Sums are written here with their noise only. A pending one may be used only once the ledger has its row.
+The run's secret key is here while training lasts (see `server.keys`), so the file is its owner's alone.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
+from fedrec import randomness
 from fedrec.aggregation.optimisers import Optimiser
 from fedrec.errors import StoreError
 
-_SCHEMA = 1
+_SCHEMA = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Pending:
+    """A noisy sum that may not be charged yet, and how it was come by.
+
+    ``asked``, ``devices``: how many were asked, and survived.  ``bytes_up``: what they sent, in all.  ``turns``: see
+    `server.participation`.
+    """
+
+    noisy: NDArray[np.float64]
+    asked: int = 0
+    devices: int = 0
+    bytes_up: int = 0
+    turns: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
 
 class ServerState:
@@ -28,14 +48,18 @@ class ServerState:
     """
 
     def __init__(self, path: Path | None, run: str) -> None:
+        if path is not None and not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._connection = sqlite3.connect(":memory:" if path is None else path, isolation_level=None)
         try:
             self._connection.execute("PRAGMA synchronous=FULL")
+            self._connection.execute("PRAGMA secure_delete=ON")
             self._connection.execute("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL)")
             kept = self._get("run")
         except sqlite3.DatabaseError as error:
             raise StoreError(f"the server's state cannot be read: {error}", value=str(path)) from None
         wanted = json.dumps({"schema": _SCHEMA, "run": run}).encode()
+        self._resumed = kept is not None
         if kept is None:
             self._put("run", wanted)
         elif kept != wanted:
@@ -55,10 +79,27 @@ class ServerState:
         self._connection.close()
 
     @property
+    def resumed(self) -> bool:
+        """Whether the state was there before, even if nothing was kept in it yet."""
+        return self._resumed
+
+    @property
     def begun(self) -> bool:
-        """Whether anything was kept yet, but for a sum that is not charged."""
-        found = self._connection.execute("SELECT 1 FROM state WHERE name NOT IN ('run', 'pending') LIMIT 1")
+        """Whether anything was kept yet, but for the secret and a sum that is not charged."""
+        found = self._connection.execute("SELECT 1 FROM state WHERE name NOT IN ('run', 'secret', 'pending') LIMIT 1")
         return found.fetchone() is not None
+
+    def secret(self) -> bytes:
+        """The run's secret key, 32 bytes; drawn and kept, durably, when first asked for."""
+        kept = self._get("secret")
+        if kept is None:
+            kept = randomness.fresh_key()
+            self._put("secret", kept)
+        return kept
+
+    def forget_secret(self) -> None:
+        """Overwrite the secret, once nothing more is derived from it."""
+        self._connection.execute("DELETE FROM state WHERE name = 'secret'")
 
     def save_answer(self, query: str, noisy: NDArray[np.float64]) -> None:
         """Keep the noisy answer to a query that is asked once."""
@@ -69,28 +110,42 @@ class ServerState:
         kept = self._get(f"answer/{query}")
         return None if kept is None else np.asarray(load(kept)["noisy"])
 
-    def save_pending(self, name: str, noisy: NDArray[np.float64]) -> None:
+    def save_pending(self, name: str, pending: Pending) -> None:
         """Keep the noisy sum that is about to be charged, in place of the last one."""
-        self._put("pending", save({name: noisy}))
+        arrays: dict[str, NDArray[Any]] = {
+            f"noisy/{name}": pending.noisy,
+            "counts": np.array([pending.asked, pending.devices, pending.bytes_up], np.int64),
+            "turns": pending.turns,
+        }
+        self._put("pending", save(arrays))
 
-    def load_pending(self, name: str) -> NDArray[np.float64] | None:
+    def load_pending(self, name: str) -> Pending | None:
         """The noisy sum of this name if it was the last one to be kept, else None."""
         kept = self._get("pending")
         found = {} if kept is None else load(kept)
-        return np.asarray(found[name]) if name in found else None
+        if f"noisy/{name}" not in found:
+            return None
+        asked, devices, bytes_up = (int(count) for count in found["counts"])
+        return Pending(np.asarray(found[f"noisy/{name}"]), asked, devices, bytes_up, found["turns"])
 
-    def save_training(self, number: int, values: NDArray[np.float64], optimiser: Optimiser) -> None:
-        """Keep parameters and optimiser after round ``number``, in one transaction."""
-        arrays = {"values": values, "at": np.array([number, optimiser.steps], np.int64)}
+    def load_turns(self) -> NDArray[np.int32] | None:
+        """The turns that were kept last, or None."""
+        kept = self._get("pending")
+        turns = None if kept is None else load(kept)["turns"]
+        return turns if turns is not None and len(turns) else None
+
+    def save_training(self, number: int, values: NDArray[np.float64], optimiser: Optimiser, clip: float) -> None:
+        """Keep parameters, optimiser and the next round's clip after round ``number``, in one transaction."""
+        arrays = {"values": values, "at": np.array([number, optimiser.steps], np.int64), "clip": np.array([clip])}
         self._put("training", save(arrays | {f"moment/{name}": value for name, value in optimiser.moments.items()}))
 
     def load_training(
-        self, values: NDArray[np.float64], optimiser: Optimiser
-    ) -> tuple[int, NDArray[np.float64], Optimiser]:
-        """The last finished round with its parameters and optimiser; (0, as given) at the start of a run."""
+        self, values: NDArray[np.float64], optimiser: Optimiser, clip: float
+    ) -> tuple[int, NDArray[np.float64], Optimiser, float]:
+        """The last finished round with what `save_training` kept; (0, as given) at the start of a run."""
         kept = self._get("training")
         if kept is None:
-            return 0, values, optimiser
+            return 0, values, optimiser, clip
         arrays = load(kept)
         if arrays["values"].shape != values.shape:
             raise StoreError("the server's state holds parameters of another model", value=arrays["values"].shape)
@@ -98,7 +153,7 @@ class ServerState:
         optimiser.moments = {
             name.removeprefix("moment/"): value for name, value in arrays.items() if name.startswith("moment/")
         }
-        return number, arrays["values"], optimiser
+        return number, arrays["values"], optimiser, float(arrays["clip"][0])
 
     def _put(self, name: str, value: bytes) -> None:
         self._connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, value))

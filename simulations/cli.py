@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from fedrec.console import figure, open_reporter, print_json, say, show_table, size
+from fedrec.errors import BudgetExceededError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of words and tables.")]
 Users = Annotated[int, typer.Option(min=20, max=999_999, help="How many users the shop has.")]
@@ -38,6 +40,7 @@ def register(app: typer.Typer) -> None:
     data.command("inspect")(data_inspect)
     data.command("shop")(data_shop)
     data.command("stores")(data_stores)
+    data.command("catalogue")(data_catalogue)
     bench.command("train")(bench_train)
     bench.command("secagg")(bench_secagg)
     app.add_typer(data, name="data")
@@ -55,7 +58,11 @@ def simulate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a whole federation in this process, and write its model and report. CONFIG is a TOML file of settings."""
+    """Run a whole federation in this process, and write its model and report. CONFIG is a TOML file of settings.
+
+    Where the privacy budget ends before the last round, the run stops there, writes a release that is within the
+    budget, and leaves with 7.
+    """
     from fedrec.config import load
 
     loaded = load(config, settings or [])
@@ -69,6 +76,8 @@ def simulate(
         from simulations.summary import show_run
 
         show_run(run, out)
+    if run["stopped"] is not None:
+        _leave_stopped(run, as_json=as_json)
 
 
 def demo(
@@ -89,6 +98,17 @@ def demo(
     show_run(result["run"], out)
     show_recommendations(result["user"], result["history"], result["recommendations"])
     say(f"Report: {result['report']}", style="bold")
+
+
+def _leave_stopped(run: Mapping[str, Any], *, as_json: bool) -> None:
+    """Leave with the exit code of a budget that ended; in JSON the document itself says why."""
+    if as_json:
+        raise typer.Exit(BudgetExceededError.exit_code)
+    raise BudgetExceededError(
+        "the privacy budget ended before the run did; its release is within the budget",
+        value=f"epsilon {run['privacy']['epsilon_released']:.4g} of {run['config']['privacy']['epsilon']:g}",
+        action="Use the release as it is, or begin again in another directory with fewer rounds or a larger epsilon",
+    )
 
 
 def data_inspect(
@@ -147,6 +167,31 @@ def data_stores(
         print_json({"stores": len(stores), "bytes": taken, "directory": out})
     else:
         say(f"{len(stores):,} event stores, {size(taken)}, in {out}")
+
+
+def data_catalogue(
+    directory: Annotated[Path, typer.Argument()],
+    config: Annotated[Path, typer.Option(help="The TOML file of the run's settings.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where the features and their encoders go.")],
+    as_json: AsJson = False,
+) -> None:
+    """Encode the items of DIRECTORY (a data set) as the catalogue that a server and its devices share.
+
+    Reads what is public only: encoders learn from the items, never from what users did.
+    """
+    from fedrec.config import load
+    from fedrec.content.features import save_features
+    from fedrec.model.presets import with_preset
+    from simulations.study import prepare
+
+    with open_reporter(silent=as_json) as reporter:
+        study = prepare(with_preset(load(config)), directory, reporter)
+    save_features(study.features, study.encoders, out)
+    facts = {"directory": out, "items": len(study.features), "digest": study.features.digest()}
+    if as_json:
+        print_json(facts)
+    else:
+        say(f"{facts['items']:,} items, digest {facts['digest']}, in {out}")
 
 
 def bench_train(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import resource
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,12 +24,18 @@ from fedrec.privacy.statement import privacy_statement
 from fedrec.release.bundle import write_release
 from fedrec.release.keys import SigningKey, create_key, load_key
 from fedrec.training.learner import Update
+from server.federate import aborts_of
+from server.given_up import GIVEN_UP
+from server.lines import RoundLines
 from server.plan import delta_of
 from server.publish import contents_of
-from server.run import Devices, Outcome, Run, Step, bytes_up_each
+from server.run import Devices, Observer, Outcome, Run, Step, bytes_up_each
 from server.state import ServerState
+from simulations.engines.audited import AuditedDevices
 from simulations.engines.cohort import CohortDevices
 from simulations.measure import baselines_of, newcomers_of, quality_of, scorer_of
+from simulations.privacy.auditing import audited_devices, with_delta
+from simulations.privacy.auditor import Auditor
 from simulations.report.build import build_report
 from simulations.showcase import showcase
 from simulations.study import Study, prepare
@@ -43,11 +49,27 @@ class SimulatedDevices(Devices, Protocol):
         """Loss and clipped rows of the last training round, where the engine can know them."""
 
 
-def simulate(config: Config, data: Path, out: Path, *, reporter: Reporter) -> dict[str, Any]:
+def settled(config: Config) -> Config:
+    """The settings that a simulation really runs with: the preset's beneath, a protocol, and repeatable noise.
+
+    Raises:
+        ConfigError: they do not fit each other, or the engine does not run in this process.
+    """
+    config = with_preset(config)
+    check_engine(config)
+    config = with_protocol(config, config.run.engine)
+    return config.model_copy(update={"run": config.run.model_copy(update={"reproducible": True})})
+
+
+def simulate(
+    config: Config, data: Path, out: Path, *, reporter: Reporter, study: Study | None = None
+) -> dict[str, Any]:
     """Run a whole federation and write ``run.json``, ``events.jsonl``, ``model/``, ``report.html``, ``ledger.sqlite``.
 
     A run that was cut off goes on where it stopped when called again with the same arguments.  Noise and sampling are
     derived from the seed: a simulation can be repeated, and protects nobody.
+
+    ``study``: what `prepare` makes of the data, where it is at hand.
 
     Returns:
         The content of ``run.json``.
@@ -56,15 +78,13 @@ def simulate(config: Config, data: Path, out: Path, *, reporter: Reporter) -> di
         FedrecError: bad settings or data, or a budget that cannot be met.
     """
     started = time.perf_counter()
-    config = with_preset(config)
-    check_engine(config)
-    config = with_protocol(config, config.run.engine)
-    config = config.model_copy(update={"run": config.run.model_copy(update={"reproducible": True})})
+    config = settled(config)
     if config.speed.threads:
         torch.set_num_threads(config.speed.threads)
     out.mkdir(parents=True, exist_ok=True)
-    study = prepare(config, data, reporter)
-    diary = Diary(config, study, out / "events.jsonl", reporter)
+    study = prepare(config, data, reporter) if study is None else study
+    if config.audit.canaries:
+        config = with_delta(config, delta_of(config, len(study.population)))
     budget = None
     if config.privacy.epsilon is not None:
         budget = Budget(config.privacy.epsilon, delta_of(config, len(study.population)), config.privacy.unit)
@@ -73,18 +93,32 @@ def simulate(config: Config, data: Path, out: Path, *, reporter: Reporter) -> di
         ServerState(out / "server.sqlite", config.model_dump_json() + study.fingerprint()) as state,
         engine_of(config, study, out, reporter) as devices,
     ):
-        diary.devices = devices
-        if state.begun:
-            diary.read_back()
+        lines = RoundLines(out / "events.jsonl", goes_on=state.resumed)
+        diary = Diary(config, study, lines, reporter, devices)
+        auditor = Auditor(config, devices, out / "audit.json") if isinstance(devices, AuditedDevices) else None
         reporter.stage(f"Asking {devices.size:,} devices")
-        outcome = Run(config, study.features, devices, ledger, state, diary.note).conduct()
-    return _finish(config, study, outcome, diary, out, started, reporter)
+        observers = [diary.note] if auditor is None else [auditor.note, diary.note]
+        outcome = Run(config, study.features, devices, ledger, state, _all_of(observers)).conduct()
+    audit = None
+    if auditor is not None and outcome.spends:
+        audit = auditor.evidence(outcome.spends, delta_of(config, devices.users)).facts()
+    return _finish(config, study, outcome, diary, out, started, reporter, audit)
+
+
+def _all_of(observers: Sequence[Observer]) -> Observer:
+    def observe(step: Step) -> None:
+        for observer in observers:
+            observer(step)
+
+    return observe
 
 
 @contextmanager
 def engine_of(config: Config, study: Study, out: Path, reporter: Reporter) -> Iterator[SimulatedDevices]:
-    """The devices of the engine that the config names."""
-    if config.run.engine == "cohort":
+    """The devices of the engine that the config names, with canaries among them if it asks for an audit."""
+    if config.audit.canaries:
+        yield audited_devices(config, study)
+    elif config.run.engine == "cohort":
         yield CohortDevices(config, study.features, study.population)
     else:
         from simulations.engines.grid_devices import grid_devices
@@ -94,7 +128,11 @@ def engine_of(config: Config, study: Study, out: Path, reporter: Reporter) -> It
 
 
 def check_engine(config: Config) -> None:
-    """Raise ConfigError for an engine that does not run in this process."""
+    """Raise ConfigError for an engine that does not run in this process, or not with what is asked of it."""
+    if config.audit.canaries and config.run.engine != "cohort":
+        raise ConfigError(
+            "canaries live in engine 'cohort' only", value=config.run.engine, action="Set run.engine=cohort to audit"
+        )
     if config.run.engine == "flower":
         raise ConfigError(
             "engine 'flower' is started with `flwr run .`",
@@ -109,21 +147,22 @@ class Diary:
 
     config: Config
     study: Study
-    path: Path
+    lines: RoundLines
     reporter: Reporter
     devices: SimulatedDevices | None = None
-    records: list[dict[str, Any]] = field(default_factory=list)
     rows: int = 0
     asking_seconds: float = 0.0
 
-    def read_back(self) -> None:
-        """Take up the lines of a run that was cut off, or had ended."""
-        if self.path.exists():
-            self.records = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """All lines so far, also those of a run that was cut off."""
+        return self.lines.records
 
     def note(self, step: Step) -> None:
-        """Take down one step."""
+        """Take down one step, once."""
         question, opened = step.question, step.opened
+        if self.lines.has(question.query, question.round):
+            return
         training = question.query == "training"
         update = self.devices.last_update if training and self.devices is not None else None
         self.rows += update.rows if update else 0
@@ -135,52 +174,66 @@ class Diary:
             "devices": opened.devices,
             "asked": step.cohort,
             "bytes_up_per_device": bytes_up_each(question, opened),
+            "aborted": dict(opened.aborted),
+            "reason": opened.reason,
             "epsilon_spent": step.epsilon_spent,
             "loss": update.loss / update.rows if update and update.rows else None,
             "clipped": update.clipped / update.rows if update and update.rows else None,
+            "clip": question.settings.get("clip"),
             "quality": self._quality(step),
         }
-        self.records.append(record)
-        with self.path.open("a" if len(self.records) > 1 else "w", encoding="utf-8") as file:
-            file.write(json.dumps(jsonable(record)) + "\n")
+        self.lines.add(jsonable(record))
         total = self.config.training.rounds
         self.reporter.progress(question.round if training else 0, total, "rounds")
         self.reporter.round(record)
 
     def _quality(self, step: Step) -> dict[str, Any] | None:
         every, number = self.config.evaluation.every, step.question.round
-        if not every or step.question.query != "training" or number % every:
+        if not every or step.question.query != "training" or number % every or step.opened.reason == GIVEN_UP:
             return None
         return dict(quality_of(self.config, self.study, step.model, step.behaviour).as_dict())
 
 
 def _finish(
-    config: Config, study: Study, outcome: Outcome, diary: Diary, out: Path, started: float, reporter: Reporter
+    config: Config,
+    study: Study,
+    outcome: Outcome,
+    diary: Diary,
+    out: Path,
+    started: float,
+    reporter: Reporter,
+    audit: dict[str, Any] | None,
 ) -> dict[str, Any]:
     reporter.stage("Measuring")
     evaluation = quality_of(config, study, outcome.model, outcome.behaviour)
     baselines = baselines_of(study)
+    stating = time.perf_counter()
     privacy = privacy_statement(
         outcome.spends,
         unit=config.privacy.unit,
         delta=delta_of(config, len(study.population)),
         protocol=config.secure_aggregation.protocol,
         noise_place=config.privacy.noise_place,
+        noise=config.privacy.noise,
     )
+    accounting = outcome.accounting_seconds + time.perf_counter() - stating
     run = _facts(config, study, outcome, diary, privacy)
     newcomers = newcomers_of(config, study, outcome.model, outcome.behaviour)
     run["quality"] = dict(evaluation.as_dict()) | {"loo-99neg-newcomers": newcomers}
-    run["baselines"] = baselines
+    run["baselines"], run["audit"] = baselines, audit
     reporter.stage("Writing the release")
     encoders = {name: encoder_to_bytes(encoder) for name, encoder in study.encoders.items()}
     quality, data = _publishable(config, run, outcome)
-    contents = contents_of(config, study.features, encoders, outcome, privacy, quality=quality, data=data)
+    contents = contents_of(config, study.features, encoders, outcome, run["privacy"], quality=quality, data=data)
     write_release(out / "model", contents, key=_signing_key(out / "release.key"), replace=True)
+    seconds = time.perf_counter() - started
     run["cost"] = {
         "rounds": config.training.rounds if config.model.tower else 0,
-        "seconds": round(time.perf_counter() - started, 3),
+        "seconds": round(seconds, 3),
         "training_seconds": round(diary.asking_seconds, 3),
         "rows_per_second": diary.rows / diary.asking_seconds if diary.asking_seconds and diary.rows else None,
+        "accounting_seconds": round(accounting, 4),
+        "accounting_share": round(accounting / seconds, 6),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     }
     (out / "run.json").write_text(json.dumps(jsonable(run), indent=2) + "\n", encoding="utf-8")
@@ -205,7 +258,8 @@ def _publishable(
 
 def _facts(config: Config, study: Study, outcome: Outcome, diary: Diary, privacy: Mapping[str, Any]) -> dict[str, Any]:
     shared = 0 if outcome.model is None else parameters.count(outcome.model)
-    asked = [record for record in diary.records if record["query"] == "training"] or diary.records
+    opened = [record for record in diary.records if record.get("reason") != GIVEN_UP]
+    asked = [record for record in opened if record["query"] == "training"] or opened
     return {
         "schema": 1,
         "config": config.model_dump(mode="json"),
@@ -217,7 +271,7 @@ def _facts(config: Config, study: Study, outcome: Outcome, diary: Diary, privacy
             "parameters_private": config.model.dimension if config.model.adapter else 0,
         },
         "quality": None,
-        "privacy": dict(privacy),
+        "privacy": {**privacy, "ledger": dict(outcome.ledger)},
         "secure_aggregation": {
             "protocol": config.secure_aggregation.protocol,
             "note": _note(config),
@@ -225,6 +279,7 @@ def _facts(config: Config, study: Study, outcome: Outcome, diary: Diary, privacy
             "survivors": asked[-1]["devices"] if asked else None,
             "bytes_up_per_device_round": asked[-1]["bytes_up_per_device"] if asked else None,
             "bytes_up_per_device_total": sum(record["bytes_up_per_device"] for record in diary.records),
+            "aborted": aborts_of(config, diary.records),
         },
         "metrics_query": outcome.metrics,
         "stopped": outcome.stopped,

@@ -34,7 +34,8 @@ SETTINGS: Mapping[str, Any] = {
         "epsilon": EPSILON,
         "shares": {"popularity": 0.1, "cooccurrence": 0.4, "training": 0.4, "metrics": 0.1},
     },
-    "secure_aggregation": {"protocol": "none"},
+    # A fine grid, so that engines can be held to each other closely; how few bits are enough is tested elsewhere.
+    "secure_aggregation": {"protocol": "none", "resolution_bits": 20, "rotate": False},
     "evaluation": {"private_metrics": True},
     "speed": {"threads": 1},
 }

@@ -68,8 +68,8 @@ def test_every_bad_field_is_named_at_once() -> None:
         ("training.learning_rate", (1e-9,), (0, float("nan"))),
         ("privacy.epsilon", (1e-6, 100, None), (0, -1, 101, float("nan"), float("inf"))),
         ("privacy.delta", (1e-300, 0.09, None), (0, 0.1, 1)),
-        ("privacy.noise_place", ("server",), ("nowhere",)),
-        ("secure_aggregation.resolution_bits", (8, 40), (7, 41)),
+        ("privacy.noise_place", ("server", "distributed"), ("nowhere",)),
+        ("secure_aggregation.resolution_bits", (8, 40, None), (7, 41)),
         ("evaluation.split", ("test", "valid"), ("train",)),
     ],
 )

@@ -156,3 +156,13 @@ def test_streams_of_different_keys_are_uncorrelated() -> None:
     streams = np.stack([randomness.gaussian(randomness.key(0, "stream", i), n) for i in range(6)])
     correlation = np.corrcoef(streams) - np.eye(6)
     assert np.abs(correlation).max() < 5 / np.sqrt(n)
+
+
+def test_keys_derived_from_a_secret_differ_by_label_and_by_secret() -> None:
+    one, other = randomness.key(1, "a"), randomness.key(2, "a")
+    found = {randomness.derived_key(secret, *labels) for secret in (one, other) for labels in ((1,), ("1",), ("1", 2))}
+    assert len(found) == 6
+    assert randomness.derived_key(one, 1) == randomness.derived_key(one, 1)
+    assert randomness.derived_key(randomness.key(0), "x") != randomness.key(0, "x")
+    with pytest.raises(PrivacyError, match="32 bytes"):
+        randomness.derived_key(b"short", 1)

@@ -30,7 +30,13 @@ def taking_part(popularity: NDArray[np.float64], most: int) -> NDArray[np.int64]
 
 
 def ask(
-    items: NDArray[np.int64], rows: int, settings: BehaviourSettings, *, unit: Unit, noisy: bool, resolution_bits: int
+    items: NDArray[np.int64],
+    rows: int,
+    settings: BehaviourSettings,
+    *,
+    unit: Unit,
+    noisy: bool,
+    resolution_bits: int | None,
 ) -> Question:
     """The question, over the items that take part and at most ``rows`` users.
 
@@ -46,7 +52,9 @@ def ask(
     most = (count * (count + 1) / 2) ** 0.5 / count**settings.normalise
     bound = (USER_BOUND if unit == "user" else 1.0) if settings.normalise == 1.0 else max(1.0, most)
     length = count * (count + 1) // 2
-    agreed = PrivateSum.of("cooccurrence", length, bound, rows, resolution_bits=resolution_bits)
+    # However long a row is, its elements are |x|^-a at most.
+    limit = min(bound, 1.0)
+    agreed = PrivateSum.of("cooccurrence", length, bound, rows, resolution_bits=resolution_bits, limit=limit)
     return Question(
         "cooccurrence", 0, agreed, arrays={"items": items}, settings={"normalise": float(settings.normalise)}
     )

@@ -16,9 +16,11 @@ NAMES = ("hr@10", "ndcg@10", "users")
 BOUND = math.sqrt(len(NAMES))
 
 
-def ask(round_number: int, arrays: Mapping[str, NDArray[np.float32]], rows: int, resolution_bits: int) -> Question:
+def ask(
+    round_number: int, arrays: Mapping[str, NDArray[np.float32]], rows: int, resolution_bits: int | None
+) -> Question:
     """The question. ``arrays`` is what devices score with: parameters and, where there is one, the behaviour table."""
-    agreed = PrivateSum.of("metrics", len(NAMES), BOUND, rows, resolution_bits=resolution_bits)
+    agreed = PrivateSum.of("metrics", len(NAMES), BOUND, rows, resolution_bits=resolution_bits, limit=1.0)
     return Question("metrics", round_number, agreed, arrays=dict(arrays))
 
 

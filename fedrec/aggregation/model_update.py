@@ -5,29 +5,63 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.aggregation import clip_rate
 from fedrec.aggregation.private_sum import PrivateSum
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
 from fedrec.randomness import key, prf_uint64
 
 
-def ask(config: Config, round_number: int, parameters: NDArray[np.float32], catalogue: int, rows: int) -> Question:
+def ask(
+    config: Config,
+    round_number: int,
+    parameters: NDArray[np.float32],
+    catalogue: int,
+    rows: int,
+    clip: float | None = None,
+) -> Question:
     """The question of one round: parameters and the round's pool of negatives, the same for every device.
+
+    ``clip``: of this round, where it adapts; then it is asked for, and the sum has one element more.
 
     The pool is drawn from the whole catalogue.  What a user has in training is left out on the device; nothing else
     is, the held-out items of an evaluation least of all (FIELD of recommendation: such a leak gives HR@10 = 1).
     """
-    bits = config.secure_aggregation.resolution_bits
-    agreed = PrivateSum.of("training", len(parameters), config.privacy.clip, rows, resolution_bits=bits)
+    clip = config.privacy.clip if clip is None else clip
+    adaptive = config.privacy.adaptive_clip
     return Question(
         "training",
         round_number,
-        agreed,
+        _sum(config, len(parameters) + (adaptive is not None), clip_rate.joint_bound(clip, adaptive), rows),
         arrays={
             "parameters": parameters,
             "pool": pool(config.run.seed, round_number, catalogue, config.training.negatives),
         },
+        settings={} if adaptive is None else {clip_rate.CLIP: clip},
     )
+
+
+def _sum(config: Config, length: int, bound: float, rows: int) -> PrivateSum:
+    settings = config.secure_aggregation
+    if not settings.rotate:
+        return PrivateSum.of("training", length, bound, rows, resolution_bits=settings.resolution_bits)
+    return PrivateSum.rotated(
+        "training",
+        length,
+        bound,
+        rows,
+        # One rotation for the whole run: noise that is correlated over rounds stays so in the model's own coordinates.
+        seed=key(config.run.seed, "rotation", "training"),
+        expected=_expected_rows(config, rows),
+        resolution_bits=settings.resolution_bits,
+    )
+
+
+def _expected_rows(config: Config, rows: int) -> int:
+    """Rows that are expected in one sum: of sampled cohorts, those of a cohort with one user a device."""
+    if config.training.sampling == "full" or config.training.cohort == 0:
+        return rows
+    return min(rows, config.training.cohort * (config.training.examples if config.privacy.unit == "example" else 1))
 
 
 def pool(seed: int, round_number: int, catalogue: int, size: int) -> NDArray[np.int32]:

@@ -16,7 +16,7 @@ from fedrec.aggregation.question import Question
 BOUND = 1.0
 
 
-def ask(items: int, rows: int, resolution_bits: int) -> Question:
+def ask(items: int, rows: int, resolution_bits: int | None) -> Question:
     """The question, over a catalogue of ``items`` items and at most ``rows`` users."""
     agreed = PrivateSum.of("popularity", items, BOUND, rows, resolution_bits=resolution_bits)
     return Question("popularity", 0, agreed)

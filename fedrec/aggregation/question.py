@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, cast, get_args
 
 from numpy.typing import NDArray
 
 from fedrec.aggregation.private_sum import PrivateSum
+from fedrec.config import Config
 from fedrec.errors import ProtocolError
+from fedrec.privacy.distributed import NoiseShares
 
 Query = Literal["popularity", "cooccurrence", "training", "metrics"]
 FORMAT = 1
@@ -35,20 +37,25 @@ class Question:
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
+    def shared(self, config: Config, noise_multiplier: float, devices: int) -> Question:
+        """The same question to ``devices`` devices that add the noise, a share each; see `PrivateSum.noisy`.
+
+        Who may drop out is as secure aggregation assumes; so is who may collude: with a curious server or a malicious
+        one, whichever are more.
+        """
+        settings = config.secure_aggregation
+        colluding = max(settings.corrupt, settings.colluding)
+        shares = NoiseShares(noise_multiplier, devices, settings.dropout, colluding)
+        fixed = settings.resolution_bits is not None
+        return replace(self, sum=self.sum.noisy(shares, fixed_grid=fixed))
+
     def header(self) -> str:
         """Everything but the arrays, as canonical JSON text."""
-        agreed = self.sum
         fields = {
             "format": FORMAT,
             "query": self.query,
             "round": self.round,
-            "sum": {
-                "name": agreed.name,
-                "length": agreed.length,
-                "bound": agreed.bound,
-                "resolution": agreed.resolution,
-                "rows": agreed.rows,
-            },
+            "sum": asdict(self.sum),
             "settings": dict(self.settings),
         }
         return json.dumps(fields, sort_keys=True, separators=(",", ":"))

@@ -63,15 +63,16 @@ class Invitation:
     def agreed(self, run: str, roster: bytes) -> Agreed:
         """What the sum is bound to. ``run``: names it for ever. ``roster``: `Roster.digest`. Raises SumError."""
         asked = self.envelope.question
-        return Agreed.of(
+        return Agreed(
             run=run,
             round=number_of(asked),
             question=self.envelope.digest(),
             roster=roster,
             length=asked.sum.length,
-            bound=asked.sum.bound,
+            bound=asked.sum.element_bound + asked.sum.resolution / 2,
             resolution=asked.sum.resolution,
             rows=asked.sum.rows,
+            bits=asked.sum.ring.bits,
             attempt=self.attempt,
         )
 

@@ -100,3 +100,18 @@ def features_from_bytes(data: bytes) -> tuple[Features, dict[str, str]]:
     if any(Path(name).name != name for name in hashes):
         raise ContentError(f"{FEATURES_FILE} names an encoder outside of its directory")
     return features, hashes
+
+
+def load_table(directory: Path) -> Features:
+    """The features in a directory made by `save_features`, without the encoders, which take longer to import and read.
+
+    Raises:
+        ContentError: the file is missing or damaged.
+    """
+    try:
+        data = (directory / FEATURES_FILE).read_bytes()
+    except OSError as error:
+        raise ContentError(
+            f"cannot read {FEATURES_FILE}: {error.strerror}", value=str(directory), action="Build the features first"
+        ) from None
+    return features_from_bytes(data)[0]

@@ -31,6 +31,7 @@ class EventStore:
         self.path = path
         self._connection = connection
         self._inside = False
+        self._durable = False
 
     @classmethod
     def create(cls, path: Path, device_name: str = "") -> EventStore:
@@ -61,11 +62,35 @@ class EventStore:
         self.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Make the calls inside one transaction: an exception undoes them all. Transactions nest into the outermost."""
+    def transaction(self, *, durable: bool = False) -> Iterator[None]:
+        """Make the calls inside one transaction: an exception undoes them all. Transactions nest into the outermost.
+
+        ``durable``: it is on the disk when the context ends, whatever happens to the machine then.  Without it a power
+        cut may undo the last transactions, each as a whole, which makes adding many events quick.  The outermost says:
+        a durable one in one that is not is a StoreError.
+        """
         if self._inside:
+            if durable and not self._durable:
+                raise StoreError("a durable transaction cannot be part of one that is not", value=str(self.path))
             yield
             return
+        with self._synced(durable):
+            yield from self._outermost()
+
+    @contextmanager
+    def _synced(self, durable: bool) -> Iterator[None]:
+        """SQLite takes the level over outside of transactions only."""
+        if durable:
+            self._execute("PRAGMA synchronous = FULL")
+        self._durable = durable
+        try:
+            yield
+        finally:
+            self._durable = False
+            if durable:
+                self._execute("PRAGMA synchronous = NORMAL")
+
+    def _outermost(self) -> Iterator[None]:
         self._execute("BEGIN IMMEDIATE")
         self._inside = True
         try:

@@ -7,8 +7,13 @@ formula of Balle and Wang (ICML 2018, theorem 8).  As soon as a Poisson-sampled 
 distributions of dp-accounting are composed (Doroshenko et al., PoPETs 2022): an upper bound, tight to about 0.1 %.
 
 Fixed-size sampling is not Poisson sampling.  No amplification is claimed for it: a device counts as in every round.
+Cyclic sampling (minimum separation) claims no amplification either, but a row is in few rounds and is counted in those
+only.  That holds for independent noise, and just so for banded noise of no more bands than rounds lie between two
+turns of a row (Choquette-Choo et al., NeurIPS 2023, section 4): see `fedrec.privacy.banded`.
 Poisson amplification is per row.  It may be claimed only if each row is drawn independently of all others; where a
 device holds many example-level rows and is drawn as one, the others' presence tells that the row is in.
+
+dp-accounting is imported where it is used: a device that only takes part in a protocol step should not wait for it.
 """
 
 from __future__ import annotations
@@ -19,14 +24,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
-import dp_accounting
-from dp_accounting.pld import PLDAccountant
 from scipy.special import log_ndtr
 
 from fedrec.errors import PrivacyError
 
 Query = Literal["popularity", "cooccurrence", "training", "metrics"]
-Sampling = Literal["full", "poisson", "fixed"]
+Sampling = Literal["full", "poisson", "fixed", "cyclic"]
 LEAST_NOISE, MOST_NOISE = 1e-2, 1e9
 
 
@@ -51,6 +54,7 @@ class Spend:
     rounds: int = 1
     sampling: Sampling = "full"
     probability: float = 1.0
+    separation: int = 1
 
     def __post_init__(self) -> None:
         if self.query not in get_args(Query):
@@ -59,6 +63,12 @@ class Spend:
         if isinstance(self.rounds, bool) or not isinstance(self.rounds, int) or self.rounds < 1:
             raise PrivacyError("a spend's rounds must be a whole number from 1", value=self.rounds)
         check_sampling(self.sampling, self.probability)
+        check_separation(self.sampling, self.separation)
+
+    @property
+    def participations(self) -> int:
+        """The most rounds that one row is counted in: all of them, with cyclic sampling ceil(rounds/separation)."""
+        return -(-self.rounds // self.separation)
 
     @property
     def amplified(self) -> bool:
@@ -98,8 +108,11 @@ def delta(spends: Iterable[Spend], epsilon: float) -> float:
 
 
 def epsilon_without_amplification(spends: Iterable[Spend], delta: float) -> float:
-    """The epsilon towards somebody who knows who took part when, as the server does: sampling counts for nothing."""
-    return epsilon((replace(spend, sampling="full", probability=1.0) for spend in spends), delta)
+    """The epsilon towards somebody who knows who took part when, as the server does.
+
+    That a sample was secret counts for nothing then; that a row had few turns (cyclic sampling) still counts.
+    """
+    return epsilon((_known_to_all(spend) for spend in spends), delta)
 
 
 def equivalent_noise(spends: Iterable[Spend]) -> float:
@@ -107,8 +120,18 @@ def equivalent_noise(spends: Iterable[Spend]) -> float:
 
     Infinite when there are no spends.
     """
-    total = math.fsum(spend.rounds / spend.noise_multiplier**2 for spend in spends)
+    total = math.fsum(spend.participations / spend.noise_multiplier**2 for spend in spends)
     return 1 / math.sqrt(total) if total else math.inf
+
+
+def turns_apart(population: int, cohort: int) -> int:
+    """Rounds from one turn of a device to its next, where ``population`` are dealt into groups of at most ``cohort``.
+
+    Cyclic sampling's separation: as many as there are groups.  Raises PrivacyError if either is below 1.
+    """
+    if population < 1 or cohort < 1:
+        raise PrivacyError("dealing needs a population and a cohort of at least 1", value=(population, cohort))
+    return -(-population // cohort)
 
 
 def gaussian_delta(noise_multiplier: float, epsilon: float) -> float:
@@ -119,8 +142,17 @@ def gaussian_delta(noise_multiplier: float, epsilon: float) -> float:
     return max(0.0, head - tail)
 
 
+def gaussian_epsilon(noise_multiplier: float, delta: float) -> float:
+    """The epsilon, at ``delta``, of one full-participation Gaussian release with any noise above 0; exact."""
+    import dp_accounting
+
+    return float(dp_accounting.get_epsilon_gaussian(noise_multiplier, delta))
+
+
 def gaussian_noise(epsilon: float, delta: float) -> float:
     """The smallest noise multiplier that makes one full-participation Gaussian release (epsilon, delta)-private."""
+    import dp_accounting
+
     return float(dp_accounting.get_sigma_gaussian(epsilon, delta))
 
 
@@ -141,10 +173,24 @@ def check_sampling(sampling: str, probability: float) -> None:
         raise PrivacyError("with full participation the probability is 1", value=probability)
 
 
+def check_separation(sampling: str, separation: int) -> None:
+    """Raises PrivacyError unless the separation is a whole number from 1, and 1 where rows do not take turns."""
+    if isinstance(separation, bool) or not isinstance(separation, int) or separation < 1:
+        raise PrivacyError("a spend's separation must be a whole number from 1", value=separation)
+    if separation > 1 and sampling != "cyclic":
+        raise PrivacyError(
+            f"with sampling {sampling!r} a row may be in every round: its separation is 1", value=separation
+        )
+
+
 def check_delta(delta: float) -> None:
     """Raises PrivacyError unless delta is in (0, 1)."""
     if not 0 < delta < 1:
         raise PrivacyError("a delta must be above 0 and below 1", value=delta, action="Use N^-1.1, N the privacy units")
+
+
+def _known_to_all(spend: Spend) -> Spend:
+    return spend if spend.sampling == "cyclic" else replace(spend, sampling="full", probability=1.0)
 
 
 _Amplified = tuple[tuple[float, float, int], ...]
@@ -160,17 +206,20 @@ def _normalised(spends: Iterable[Spend]) -> tuple[float, _Amplified]:
             place = (z, float(spend.probability))
             amplified[place] = amplified.get(place, 0) + spend.rounds
         else:
-            exact.append(spend.rounds / z**2)
+            exact.append(spend.participations / z**2)
     return math.fsum(exact), tuple(sorted((*place, rounds) for place, rounds in amplified.items()))
 
 
 @lru_cache(maxsize=1024)
 def _gaussian_epsilon(total: float, delta: float) -> float:
-    return float(dp_accounting.get_epsilon_gaussian(1 / math.sqrt(total), delta)) if total else 0.0
+    return gaussian_epsilon(1 / math.sqrt(total), delta) if total else 0.0
 
 
 @lru_cache(maxsize=64)
 def _composed(exact: float, amplified: _Amplified) -> Any:
+    import dp_accounting
+    from dp_accounting.pld import PLDAccountant
+
     accountant = PLDAccountant(value_discretization_interval=_interval(exact, amplified))
     if exact:
         accountant.compose(dp_accounting.GaussianDpEvent(1 / math.sqrt(exact)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from scipy.optimize import brentq
 
@@ -42,14 +43,15 @@ def plan(
     shares: Mapping[Query, float],
     rounds: Mapping[Query, int],
     sampling: Mapping[Query, tuple[Sampling, float]],
+    separation: Mapping[Query, int] | None = None,
 ) -> list[Spend]:
     """The whole run as spends, one for each query that is asked, that together cost at most ``epsilon``.
 
     Each query gets its share of the budget, counted in 1/z^2 of a full-participation Gaussian; shares are normalised
     over the queries with rounds.  A full-participation (or fixed-size) query k of T_k rounds gets
-    z_k = s sqrt(T_k / s_k).  A Poisson-sampled one gets the noise with which its T_k rounds cost what one
-    full-participation release of its share would.  Then all noise is scaled so that the composed epsilon is at most
-    the target and less than 0.1 % below it.
+    z_k = s sqrt(T_k / s_k), a cyclic one the same with the rounds that a row takes part in.  A Poisson-sampled one gets
+    the noise with which its T_k rounds cost what one full-participation release of its share would.  Then all noise is
+    scaled so that the composed epsilon is at most the target and less than 0.1 % below it.
 
     Args:
         epsilon: the target, above 0.
@@ -57,6 +59,7 @@ def plan(
         shares: each above 0; must name every query with rounds.
         rounds: rounds of each query; 0 = not asked; with none asked the plan is empty.
         sampling: kind and probability of each query; full participation where absent.
+        separation: rounds from one turn of a row to its next, of each query; 1 where absent.
 
     Raises:
         PrivacyError: a value is outside its range, a query has no share, or no noise in 0.01 to 1e9 meets it.
@@ -70,10 +73,11 @@ def plan(
     single = gaussian_noise(epsilon, delta)
     spends: list[Spend] = []
     for query, part in parts.items():
-        kind, probability = sampling.get(query, ("full", 1.0))
-        check_noise_multiplier(single / math.sqrt(part))
-        alike = Spend(query, single / math.sqrt(part) * math.sqrt(rounds[query]), rounds[query], kind, probability)
-        spends.append(_amplified_like(alike, single / math.sqrt(part), delta) if alike.amplified else alike)
+        noise = single / math.sqrt(part)
+        check_noise_multiplier(noise)
+        once = Spend(query, noise, rounds[query], *sampling.get(query, ("full", 1.0)), (separation or {}).get(query, 1))
+        alike = _with_noise(once, noise * math.sqrt(once.participations))
+        spends.append(_amplified_like(alike, noise, delta) if alike.amplified else alike)
     return _scaled(spends, epsilon, delta)
 
 
@@ -83,9 +87,10 @@ def plan_noise(
     shares: Mapping[Query, float],
     rounds: Mapping[Query, int],
     sampling: Mapping[Query, tuple[Sampling, float]],
+    separation: Mapping[Query, int] | None = None,
 ) -> dict[Query, float]:
     """The noise multiplier of each query that is asked: `plan`, as a mapping. Raises PrivacyError as it does."""
-    return {spend.query: spend.noise_multiplier for spend in plan(epsilon, delta, shares, rounds, sampling)}
+    return {one.query: one.noise_multiplier for one in plan(epsilon, delta, shares, rounds, sampling, separation)}
 
 
 def _parts(shares: Mapping[Query, float], rounds: Mapping[Query, int]) -> dict[Query, float]:
@@ -149,4 +154,4 @@ def _with_noise(spend: Spend, z: float) -> Spend:
     if not LEAST_NOISE <= z <= MOST_NOISE:
         action = "Choose a smaller epsilon, fewer rounds, or a run without noise"
         raise PrivacyError("the budget asks for noise outside 0.01 to 1e9", value=z, action=action)
-    return Spend(spend.query, z, spend.rounds, spend.sampling, spend.probability)
+    return replace(spend, noise_multiplier=z)

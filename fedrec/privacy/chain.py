@@ -127,6 +127,21 @@ class Chain:
         if head is not None and not seen:
             raise PrivacyError(f"{self._path.name}: rows were cut off the end", value=head, action=_RESTORE)
 
+    def check_file(self) -> None:
+        """Hold the file's own structure, and the triggers that keep rows from being changed, to what was made.
+
+        Raises:
+            PrivacyError: a table, a trigger or the structure of the file was changed.
+        """
+        with self._errors():
+            statements = self._db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+            kept = {bytes(sql).decode() for (sql,) in statements}
+            found = self._db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if kept != {statement.rstrip(";") for statement in _TABLE.strip().split("\n")}:
+            raise PrivacyError(f"{self._path.name}: its tables or triggers were changed", action=_RESTORE)
+        if found != b"ok":
+            raise PrivacyError(f"{self._path.name} is damaged: {found.decode(errors='replace')}", action=_RESTORE)
+
     def _rows(self) -> Iterator[tuple[Any, Any, Any]]:
         yield from self._db.execute("SELECT number, body, hash FROM chain ORDER BY number")
 

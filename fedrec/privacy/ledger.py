@@ -67,6 +67,7 @@ class Ledger:
         self._read = 0
         self._spent: Counter[Spend] = Counter()  # keyed by the spend with rounds=1
         self._authorised: Counter[Spend] = Counter()
+        self._seen: dict[tuple[str, int], list[str | None]] = {}  # what each round's rows say was released
         self._budget = self._header()
         if budget is not None and budget != self._budget:
             action = "Give the same epsilon, delta and unit, or a new path for the ledger"
@@ -145,8 +146,7 @@ class Ledger:
                 together = self._spent + self._authorised + Counter({one: spend.rounds})
                 self._checked(together, f"round {round} of {spend.query}")
             entry = self._append(Entry(spend.query, round, spend, dict(detail or {})))
-        self._read += 1
-        self._count(spend)
+        self._take_in(entry)
         if planned:
             self._authorised[one] -= spend.rounds
         return entry
@@ -163,7 +163,7 @@ class Ledger:
         with self._chain.transaction():
             self._catch_up()
             entry = self._append(Entry(query, round, None, dict(detail or {})))
-        self._read += 1
+        self._take_in(entry)
         return entry
 
     def spent(self) -> float | None:
@@ -188,9 +188,22 @@ class Ledger:
         """Whether there is any release in it."""
         return len(self._chain) > 1
 
-    def has(self, query: str, round: int) -> bool:
-        """Whether this round of this query is in the ledger."""
-        return any(body["query"] == query and body["round"] == round for body in self._chain.bodies(1))
+    def __len__(self) -> int:
+        """How many releases are in it."""
+        return len(self._chain) - 1
+
+    def has(self, query: str, round: int, released: str | None = None) -> bool:
+        """Whether this round of this query is in the ledger.
+
+        ``released``: digest of the noisy sum; a row that says it is of another one does not count.
+        """
+        self._catch_up()
+        return any(released is None or one in (None, released) for one in self._seen.get((query, round), ()))
+
+    def count(self, query: str, round: int) -> int:
+        """How many rows there are of this round of this query."""
+        self._catch_up()
+        return len(self._seen.get((query, round), ()))
 
     def entries(self) -> list[Entry]:
         """All releases, oldest first."""
@@ -199,6 +212,10 @@ class Ledger:
     def verify(self, head: str | None = None) -> None:
         """Recompute the chain; ``head``: a hash it must contain. Raises PrivacyError naming the broken row."""
         self._chain.verify(head)
+
+    def check_file(self) -> None:
+        """Check what holds the rows: tables, triggers, structure. Raises PrivacyError where it was changed."""
+        self._chain.check_file()
 
     def _header(self) -> Budget | None:
         header = self._chain.bodies()[0]
@@ -230,15 +247,18 @@ class Ledger:
         """Take in rows that were there before us or that another process wrote since."""
         bodies = self._chain.bodies(self._read)
         for number, body in enumerate(bodies, start=self._read):
-            self._read += 1
             if body["kind"] == "release":
-                self._count(_entry(number, body).spend)
+                self._take_in(_entry(number, body))
+            else:
+                self._read += 1
         if bodies and self._authorised:
             self._authorised = Counter()  # another process spent: what we authorised may no longer fit
 
-    def _count(self, spend: Spend | None) -> None:
-        if spend is not None:
-            self._spent[replace(spend, rounds=1)] += spend.rounds
+    def _take_in(self, entry: Entry) -> None:
+        self._read += 1
+        self._seen.setdefault((entry.query, entry.round), []).append(entry.detail.get("released"))
+        if entry.spend is not None:
+            self._spent[replace(entry.spend, rounds=1)] += entry.spend.rounds
 
 
 def _entry(number: int, body: Mapping[str, Any]) -> Entry:

@@ -2,9 +2,9 @@
 
 What is guaranteed.  An opened sum is a whole number of steps of a resolution.  Rounding ideal Gaussian noise to whole
 steps and adding it gives exactly what adding the ideal noise and rounding afterwards would give: post-processing, so
-the guarantee of the continuous mechanism stands, at any resolution.  Since the resolution is a power of two and all
-numbers stay below 2^53 steps, the addition is exact, and a noisy sum shows nothing in its last bits, which is where
-floating-point noise has been shown to leak the sum (Mironov, CCS 2012).
+the guarantee of the continuous mechanism stands, at any resolution.  Since the resolution has at most eight significant
+bits and all numbers stay below 2^45 steps, the addition is exact, and a noisy sum shows nothing in its last bits, which
+is where floating-point noise has been shown to leak the sum (Mironov, CCS 2012).
 
 What is not.  The noise is made by inverting the normal distribution in double precision from 128 random bits, not by a
 sampler that is proven exact (Canonne, Kamath and Steinke, NeurIPS 2020).  Step probabilities are off by about one part
@@ -25,9 +25,11 @@ from numpy.typing import NDArray
 
 from fedrec import randomness
 from fedrec.errors import PrivacyError
-from fedrec.privacy.accountant import check_noise_multiplier
 
-_MOST_STEPS = 2.0**48  # of the standard deviation: 13 of them and the sum itself then stay well below 2^53
+_MOST_STEPS = 2.0**40  # of the standard deviation: 13 of them, and the sum itself, then stay below 2^45
+STEP_NUMERATORS = 256  # a grid's step is a whole number below this, times a power of two
+# One row's rounding may move a sum further than `grid_sensitivity` says with this chance (natural logarithm): 2^-80.
+_LOG_CHANCE = 80 * math.log(2)
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,10 @@ class GaussianMechanism:
     Args:
         noise_multiplier: z, 0.01 to 1e9.
         sensitivity: most by which one row can change the opened sum, L2; see `grid_sensitivity`.
-        resolution: the sum's step, a power of two.
+        resolution: the sum's step, a whole number below 256 times a power of two.
 
     Raises:
-        PrivacyError: a value is outside its range, or the noise is more than 2^48 steps.
+        PrivacyError: a value is outside its range, or the noise is more than 2^40 steps.
     """
 
     noise_multiplier: float
@@ -48,9 +50,12 @@ class GaussianMechanism:
     resolution: float
 
     def __post_init__(self) -> None:
+        # Here, because accounting takes a second to import, and devices need the grid of a sum only.
+        from fedrec.privacy.accountant import check_noise_multiplier
+
         check_noise_multiplier(self.noise_multiplier)
         _check_positive("sensitivity", self.sensitivity)
-        _check_resolution(self.resolution)
+        check_resolution(self.resolution)
         if not self.standard_deviation / self.resolution <= _MOST_STEPS:
             steps = self.standard_deviation / self.resolution
             raise PrivacyError("the noise is too many steps", value=f"{steps:g}", action="Use a coarser resolution")
@@ -69,36 +74,57 @@ class GaussianMechanism:
         Raises:
             PrivacyError: the key is not 32 bytes, or the length is negative.
         """
-        noise = randomness.gaussian(key, length)
-        noise *= self.standard_deviation / self.resolution
+        return self.on_grid(randomness.gaussian(key, length))
+
+    def on_grid(self, standard: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Noise that was drawn for a standard deviation of 1, made as large as needed and rounded to whole steps.
+
+        float64 of the same shape.  Of noise that is correlated over rounds, each round's is rounded by itself, after it
+        was correlated: again what rounding the noisy sum would give, hence post-processing of it.
+        """
+        noise = standard * (self.standard_deviation / self.resolution)
         np.rint(noise, out=noise)
         noise *= self.resolution
         return noise
 
 
 def grid_sensitivity(bound: float, resolution: float, length: int) -> float:
-    """Most by which one row changes a sum of ``length`` elements once contributions are rounded; L2.
+    """Most by which one row changes a sum of ``length`` elements, contributions rounded stochastically; L2.
 
-    A row of L2 norm at most ``bound`` changes the real sum by at most that.  It also moves the rounding of the
-    contribution it is part of, by at most one step an element: ``resolution`` times the root of ``length`` more.
+    Rounding x stochastically is taking floor(x + u) with uniform u.  Let a contribution be rounded with the same u with
+    and without a row r (all other contributions being the same).  What the row changes, floor(x + r + u) -
+    floor(x + u), is then r itself, stochastically rounded, whatever x is: so rows that share a contribution (a silo, a
+    simulated cohort) are as well protected as a row that is one.  With c = bound / resolution and d = ``length``, the
+    rounded row has squared norm
+
+        at most  c^2 + d/4 + sqrt(2 ln(1/beta)) (c + sqrt(d)/2)  but with probability beta = 2^-80,  and
+        at most  (c + sqrt(d))^2  always
+
+    (Hoeffding's inequality over the d independent elements, each of which takes one of two values; Kairouz, Liu and
+    Steinke, ICML 2021, proposition 22, without their redrawing).  Divergences are jointly convex, so a mechanism that
+    is (epsilon, delta)-private for that norm is (epsilon, delta + beta)-private.  The beta of each sum is not part of
+    the stated delta: it is below what double precision holds of it.
 
     Raises:
         PrivacyError: the bound or resolution is not positive and finite, or the length is below 1.
     """
     _check_positive("bound", bound)
-    _check_resolution(resolution)
+    check_resolution(resolution)
     if length < 1:
         raise PrivacyError("a sum's length must be at least 1", value=length)
-    return bound + resolution * math.sqrt(length)
+    steps, root = bound / resolution, math.sqrt(length)
+    likely = math.sqrt(steps**2 + length / 4 + math.sqrt(2 * _LOG_CHANCE) * (steps + root / 2))
+    return resolution * min(likely, steps + root)
+
+
+def check_resolution(resolution: float) -> None:
+    """Raise PrivacyError unless it is a whole number below 256 times a power of two, as exact sums need."""
+    _check_positive("resolution", resolution)
+    if not (math.frexp(resolution)[0] * STEP_NUMERATORS).is_integer():
+        what = f"a resolution must be a whole number below {STEP_NUMERATORS} times a power of two"
+        raise PrivacyError(what, value=resolution, action="Take it from resolution_for or rotated_resolution")
 
 
 def _check_positive(name: str, value: float) -> None:
     if not (math.isfinite(value) and value > 0):
         raise PrivacyError(f"a {name} must be positive and finite", value=value)
-
-
-def _check_resolution(resolution: float) -> None:
-    _check_positive("resolution", resolution)
-    if math.frexp(resolution)[0] != 0.5:
-        action = "Take it from fedrec.secagg.ring.resolution_for"
-        raise PrivacyError("a resolution must be a power of two", value=resolution, action=action)

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from fedrec.privacy.accountant import Spend, check_delta, epsilon, epsilon_without_amplification, equivalent_noise
 
-NoisePlace = Literal["server", "device"]
+NoisePlace = Literal["server", "device", "distributed"]
+_SHARED = "discrete Gaussian, a share from each device, on the grid of the sum"
 
 
 def privacy_statement(
@@ -18,21 +19,26 @@ def privacy_statement(
     delta: float,
     protocol: str = "none",
     noise_place: NoisePlace = "server",
+    noise: Literal["independent", "banded"] = "independent",
 ) -> dict[str, Any]:
     """The ``privacy`` keys of run.json, JSON-able, from all that was really charged (`Ledger.spends`).
 
     ``epsilon_released``: for whoever sees the released model and all opened sums, but not which devices were sampled.
     ``epsilon_server``: what the server itself could learn; it knows who took part when, so without amplification, and
-    only where noise is in a sum before the server sees it; null, with ``epsilon_server_reason``, where it is
+    only where noise is in a sum before the server sees it (of distributed noise, what honest survivors add at least,
+    and only with secure aggregation); null, with ``epsilon_server_reason``, where it is
     unbounded.  ``noise_multiplier``, ``sampling``: of training where there was training, else of the query with the
-    least noise (``noise_multiplier_of``); ``queries`` has all.  Without spends nothing is claimed: epsilons are null.
+    least noise (``noise_multiplier_of``); ``queries`` has all.  ``noise``: of training's rounds.  Without spends
+    nothing is claimed: epsilons are null.
 
     Raises:
         PrivacyError: delta is not in (0, 1).
     """
     check_delta(delta)
-    claim = _claim(spends, delta) if spends else _no_claim()
-    bounded = bool(spends) and noise_place == "device"
+    claim = _claim(spends, delta, noise_place) if spends else _no_claim()
+    # Noise that devices share is in the sum before the server sees it only where the server sees nothing but sums.
+    summed = noise_place == "distributed" and protocol != "none"
+    bounded = bool(spends) and (summed or noise_place == "device")
     return {
         "unit": unit,
         "delta": delta,
@@ -41,19 +47,19 @@ def privacy_statement(
         "epsilon_server_reason": None if bounded else _unbounded(protocol, noisy=bool(spends)),
         "epsilon_without_amplification": claim["epsilon_without_amplification"],
         "accountant": claim["accountant"],
-        "mechanism": claim["mechanism"],
+        "mechanism": claim["mechanism"] and claim["mechanism"] + _correlation(spends, noise),
         "sampling": claim["sampling"],
         "noise_multiplier": claim["noise_multiplier"],
         "noise_multiplier_of": claim["noise_multiplier_of"],
         "noise_multiplier_equivalent": claim["noise_multiplier_equivalent"],
         "noise_place": noise_place if spends else None,
-        "adjacency": _adjacency(spends, unit),
+        "adjacency": _adjacency(spends, unit, noise_place),
         "trust": _trust(spends, protocol, noise_place),
         "queries": [_query(spend) for spend in spends],
     }
 
 
-def _claim(spends: Sequence[Spend], delta: float) -> dict[str, Any]:
+def _claim(spends: Sequence[Spend], delta: float, noise_place: NoisePlace) -> dict[str, Any]:
     training = [spend for spend in spends if spend.query == "training"]
     shown = min(training or spends, key=lambda spend: spend.noise_multiplier)
     amplified = any(spend.amplified for spend in spends)
@@ -62,12 +68,17 @@ def _claim(spends: Sequence[Spend], delta: float) -> dict[str, Any]:
         "epsilon_released": epsilon(spends, delta),
         "epsilon_without_amplification": epsilon_without_amplification(spends, delta),
         "accountant": accountant,
-        "mechanism": "Gaussian, on the grid of the sum",
+        "mechanism": _SHARED if noise_place == "distributed" else "Gaussian, on the grid of the sum",
         "sampling": shown.sampling,
         "noise_multiplier": shown.noise_multiplier,
         "noise_multiplier_of": shown.query,
         "noise_multiplier_equivalent": equivalent_noise(spends),
     }
+
+
+def _correlation(spends: Sequence[Spend], noise: str) -> str:
+    trained = any(spend.query == "training" for spend in spends)
+    return ", training's noise correlated over rounds (banded)" if noise == "banded" and trained else ""
 
 
 def _no_claim() -> dict[str, Any]:
@@ -90,6 +101,8 @@ def _query(spend: Spend) -> dict[str, Any]:
         "noise_multiplier": spend.noise_multiplier,
         "sampling": spend.sampling,
         "probability": spend.probability,
+        "separation": spend.separation,
+        "participations": spend.participations,
         "amplification_claimed": spend.amplified,
     }
 
@@ -102,10 +115,12 @@ def _unbounded(protocol: str, *, noisy: bool) -> str:
     return "unbounded: the server sees every sum before it adds the noise"
 
 
-def _adjacency(spends: Sequence[Spend], unit: str) -> str:
+def _adjacency(spends: Sequence[Spend], unit: str, noise_place: NoisePlace) -> str:
     row = "one user, with all that the user did" if unit == "user" else "one interaction"
-    if any(spend.sampling == "fixed" for spend in spends):
-        # Taking a row out of a fixed-size draw would put another one in: twice the bound. So the draw must stand.
+    if noise_place == "distributed":
+        return f"the contribution of {row}, is replaced by nothing; its device still adds noise, and who is asked stays"
+    if any(spend.sampling in ("fixed", "cyclic") for spend in spends):
+        # Taking a row out of a fixed-size draw or a deal would move others: twice the bound. So the draw must stand.
         return f"the contribution of {row}, is replaced by nothing; who is asked when stays as it is"
     return f"{row}, is added or taken away"
 
@@ -117,7 +132,9 @@ def _trust(spends: Sequence[Spend], protocol: str, noise_place: NoisePlace) -> l
         trust = [f"the {protocol} protocol's honest devices and roster, that the server sees sums only"]
     if not spends:
         return [*trust, "everybody who sees the released model: it carries no noise"]
-    if noise_place == "server":
+    if noise_place == "distributed":
+        trust.append("the devices, but for the share that may drop out or collude, to add their part of the noise")
+    elif noise_place == "server":
         trust.append("the server, to add the noise before it uses or shows a sum, and to forget the sum")
     else:
         trust.append("the devices, that those who answer add their part of the noise")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import numpy as np
+
 from fedrec.errors import SumError
 from fedrec.secagg.errors import Reason, RefusedError
 
@@ -30,10 +32,13 @@ class Reader:
 
     def take(self, length: int) -> bytes:
         """The next ``length`` bytes."""
-        if length < 0 or self._at + length > len(self._data):
-            raise malformed(f"{self._what} is cut off", f"{len(self._data)} bytes")
-        self._at += length
+        self._pass(length)
         return self._data[self._at - length : self._at]
+
+    def part(self, length: int) -> memoryview:
+        """The same without a copy."""
+        self._pass(length)
+        return memoryview(self._data)[self._at - length : self._at]
 
     def number(self, width: int) -> int:
         """A big-endian whole number of ``width`` bytes."""
@@ -52,6 +57,11 @@ class Reader:
         """What `write_bitmap` wrote, as the set of its members (see `read_bitmap`)."""
         size = self.number(4)
         return read_bitmap(self.take((size + 7) // 8), size, self._what)
+
+    def _pass(self, length: int) -> None:
+        if length < 0 or self._at + length > len(self._data):
+            raise malformed(f"{self._what} is cut off", f"{len(self._data)} bytes")
+        self._at += length
 
     def end(self) -> None:
         """Nothing may follow."""
@@ -84,10 +94,9 @@ def prefixed(data: bytes, width: int) -> bytes:
 
 def bitmap(members: Collection[int], size: int) -> bytes:
     """Which of ``size`` places are taken: bit ``i % 8`` of byte ``i // 8``, spare bits zero."""
-    bits = bytearray((size + 7) // 8)
-    for place in members:
-        bits[place >> 3] |= 1 << (place & 7)
-    return bytes(bits)
+    marks = np.zeros(size, dtype=np.uint8)
+    marks[np.fromiter(members, dtype=np.int64, count=len(members))] = 1
+    return np.packbits(marks, bitorder="little").tobytes()
 
 
 def write_bitmap(members: Collection[int], size: int) -> bytes:
@@ -99,7 +108,8 @@ def read_bitmap(bits: bytes, size: int, what: str) -> frozenset[int]:
     """The places that `bitmap` marked. Raises RefusedError(MALFORMED) on a wrong length or a spare bit that is set."""
     if len(bits) != (size + 7) // 8 or (size % 8 and bits[-1] >> (size % 8)):
         raise malformed(f"{what} has a malformed bitmap", f"{len(bits)} bytes for {size}")
-    return frozenset(place for place in range(size) if bits[place >> 3] >> (place & 7) & 1)
+    marks = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=size, bitorder="little")
+    return frozenset(np.flatnonzero(marks).tolist())
 
 
 def malformed(what: str, value: object) -> RefusedError:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.errors import ProtocolError, SumError
-from fedrec.secagg import bits, keys
+from fedrec.secagg import keys
+from fedrec.secagg.agreement import PrivateKey
 from fedrec.secagg.boxes import open_box, seal
 from fedrec.secagg.context import Agreed, view_context
 from fedrec.secagg.device_state import Held, Secrets, pack_state, unpack_state
@@ -24,12 +25,13 @@ from fedrec.secagg.diary import Diary
 from fedrec.secagg.errors import Reason, RefusedError
 from fedrec.secagg.floors import Floors
 from fedrec.secagg.identity import SIGNATURE_BYTES, DeviceIdentity
-from fedrec.secagg.masks import add_masks, word_type
+from fedrec.secagg.masks import mask_packed
 from fedrec.secagg.messages import Advertise, Inbox, Masked, Shares, Survivors, Unmask
 from fedrec.secagg.neighbourhood import Neighbourhood, check_list, read_cohort
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.shamir import SHARE_BYTES, split
 
+MOST_WORKERS = min(2, os.cpu_count() or 1)
 _UNSIGNED = bytes(SIGNATURE_BYTES)
 
 
@@ -62,7 +64,7 @@ class DeviceRound:
         diary: what it has answered; changed by `mask` and `unmask`: store it before their message leaves.
         now: seconds since 1970 by the device's own clock.
         randomness: gives that many secret bytes; os.urandom but in tests.
-        workers: threads for masks.
+        workers: most threads for masks and signatures.
 
     Every method raises RefusedError (a ProtocolError with a ``reason``) for what the device will not answer, and then
     the round stands as before.  One `DeviceRound` answers each exchange once.
@@ -78,7 +80,7 @@ class DeviceRound:
         *,
         now: int,
         randomness: Callable[[int], bytes] = os.urandom,
-        workers: int = 1,
+        workers: int = MOST_WORKERS,
     ) -> None:
         if roster.digest != agreed.roster:
             raise RefusedError(Reason.OTHER_CONTEXT, "the sum is of another roster than this device's")
@@ -87,6 +89,7 @@ class DeviceRound:
         self._place = roster.place(identity.public)
         self._stage = Stage.FRESH
         self._secrets: Secrets | None = None
+        self._made: tuple[tuple[PrivateKey, bytes], tuple[PrivateKey, bytes]] | None = None
         self._advert: Advertise | None = None
         self._cohort = b""
         self._near: Neighbourhood | None = None
@@ -153,19 +156,16 @@ class DeviceRound:
         view, held = self._read_inbox(inbox)
         if elements.shape != (agreed.length,) or elements.dtype != np.uint64:
             raise SumError("elements of another form than agreed", value=(elements.shape, str(elements.dtype)))
-        if int(elements.max()) >> agreed.bits:
-            raise SumError("an element does not fit the agreed ring", value=int(elements.max()))
         self._diary.check(agreed, self._floors, self._now)
-        private, public = keys.mask_pair(secrets.mask)
+        private, public = self._pairs()[0]
         slots = near.slots(view.sharers)
         signed = [(keys.own_mask_key(secrets.own, view.context), 1)]
         for slot in slots:
             key = keys.mask_key(private, public, near.adverts[slot].mask_key, view.context)
             signed.append((key, keys.sign(near.place, near.neighbours[slot])))
-        total = elements.astype(word_type(agreed.ring))
-        add_masks(total, signed, agreed.ring, self._workers)
+        packed = mask_packed(elements, signed, agreed.ring, self._workers)
         receipts = tuple(self._receipt(slot, view.context, mine=True) for slot in slots)
-        message = Masked(self._place, _UNSIGNED, view.context, receipts, bits.pack(total, agreed.bits))
+        message = Masked(self._place, _UNSIGNED, view.context, receipts, packed)
         self._diary.masked(agreed, self._now)
         self._view, self._held, self._stage = view, held, Stage.MASKED
         return message.signed(self._identity).to_bytes()
@@ -203,7 +203,7 @@ class DeviceRound:
         sealed = keys.close_gate(secrets.gate, self._identity.public, view.context, opened)
         message = Unmask(self._place, _UNSIGNED, view.context, near.degree, frozenset(slots), gates, sealed)
         self._diary.unmasked(self._agreed)
-        self._stage, self._secrets, self._held, self._box_keys = Stage.UNMASKED, None, {}, []
+        self._stage, self._secrets, self._made, self._held, self._box_keys = Stage.UNMASKED, None, None, {}, []
         return message.signed(self._identity).to_bytes()
 
     def to_state(self) -> bytes:
@@ -237,15 +237,21 @@ class DeviceRound:
 
     def _own_advert(self) -> Advertise:
         if self._advert is None:
-            secrets = self._known()
-            publics = keys.mask_pair(secrets.mask)[1], keys.box_pair(secrets.box)[1]
+            publics = (public for _, public in self._pairs())
             advert = Advertise(self._place, _UNSIGNED, self._agreed.digest, *publics)
             self._advert = advert.signed(self._identity)
         return self._advert
 
+    def _pairs(self) -> tuple[tuple[PrivateKey, bytes], tuple[PrivateKey, bytes]]:
+        """For masks and for boxes."""
+        if self._made is None:
+            secrets = self._known()
+            self._made = keys.mask_pair(secrets.mask), keys.box_pair(secrets.box)
+        return self._made
+
     def _enter(self, cohort: bytes) -> None:
-        near = read_cohort(cohort, self._own_advert(), self._agreed, self._roster, self._floors)
-        private, public = keys.box_pair(self._known().box)
+        near = read_cohort(cohort, self._own_advert(), self._agreed, self._roster, self._floors, self._workers)
+        private, public = self._pairs()[1]
         try:
             self._box_keys = [keys.box_key(private, public, advert.box_key, near.context) for advert in near.adverts]
         except ProtocolError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fedrec.errors import ConfigError
 from fedrec.secagg.errors import Reason, RefusedError
@@ -19,6 +19,7 @@ class Floors:
         assumptions: what neighbours and threshold must guarantee; ``correctness`` is the server's concern only.
         rounds_a_day: the most sums in any 24 hours.
         attempts: how often one round may be asked; an attempt counts once the device has sent its masked vector.
+        largest: the most devices that advertise keys; 0 = any number.
 
     Raises:
         ConfigError: a number is out of range.
@@ -29,12 +30,24 @@ class Floors:
     assumptions: Assumptions = field(default_factory=Assumptions)
     rounds_a_day: int = 1000
     attempts: int = 3
+    largest: int = 0
 
     def __post_init__(self) -> None:
         if not 2 <= self.survivors <= self.cohort:
             raise ConfigError("floors need 2 <= survivors <= cohort", value=(self.survivors, self.cohort))
         if self.rounds_a_day < 1 or self.attempts < 1:
             raise ConfigError("floors need rounds and attempts from 1", value=(self.rounds_a_day, self.attempts))
+
+    def for_noise(self, survivors: int, largest: int) -> Floors:
+        """These floors for a sum whose devices add its noise: no sum of fewer than the noise was shared out for.
+
+        Nor one of a larger cohort: the same share of it would be more devices that may tell their noise.  With zeros,
+        the floors as they are.
+        """
+        if not largest:
+            return self
+        least = max(self.survivors, survivors)
+        return replace(self, survivors=least, cohort=max(self.cohort, least), largest=largest)
 
     def check_cohort(self, size: int, degree: int, threshold: int) -> None:
         """Refuse a cohort that is too small, or parameters that do not guarantee enough.
@@ -44,6 +57,9 @@ class Floors:
         """
         if size < self.cohort:
             raise RefusedError(Reason.SMALL_COHORT, f"this device wants at least {self.cohort} in a cohort", value=size)
+        if self.largest and size > self.largest:
+            what = f"the noise of this sum is shared out for {self.largest} devices at most"
+            raise RefusedError(Reason.WEAK_PARAMETERS, what, value=size)
         shown = (size, degree, threshold)
         if not check_exists(*shown):
             raise RefusedError(Reason.WEAK_PARAMETERS, "no such neighbours and threshold exist", value=shown)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algori
 from numpy.typing import NDArray
 
 from fedrec.errors import SumError
+from fedrec.secagg import bits
 from fedrec.secagg.ring import Ring
 
 KEY_BYTES = 32
@@ -23,6 +25,7 @@ BLOCK_BYTES = 1 << 17
 _ZEROS = memoryview(bytes(BLOCK_BYTES))
 _KEYS_AT_ONCE = 64
 _WORTH_A_THREAD = 1 << 22  # bytes of key stream: a millisecond's work
+_CUT = 1 << 12  # elements: ranges of a vector begin at multiples of it
 
 Words = NDArray[np.unsignedinteger[Any]]
 SignedKey = tuple[bytes, int]
@@ -60,6 +63,62 @@ def add_masks(total: Words, keys: Sequence[SignedKey], ring: Ring, workers: int 
     np.bitwise_and(total, total.dtype.type(ring.modulus - 1), out=total)
 
 
+def mask_packed(elements: NDArray[np.uint64], keys: Sequence[SignedKey], ring: Ring, workers: int = 1) -> memoryview:
+    """The elements with the mask of every key, times its sign, added modulo 2^bits: as `bits.pack` writes them.
+
+    Made block by block, so that nothing of the vector's size is allocated but what is returned.
+
+    Args:
+        elements: uint64 [n], each below 2^bits.
+        keys: 32-byte keys, each with sign +1 or -1.
+        ring: which ring.
+        workers: most threads; each takes a range of the vector.
+
+    Raises:
+        SumError: a key or a sign is not as above, an element is beyond the ring, or the vector of another form.
+    """
+    if elements.ndim != 1 or elements.dtype != np.uint64:
+        raise SumError("ring elements must be a uint64 vector", value=(elements.shape, str(elements.dtype)))
+    if elements.size and int(elements.max()) >> ring.bits:
+        raise SumError("an element does not fit the agreed ring", value=int(elements.max()))
+    _check_keys(keys)
+    out = np.empty(bits.packed_bytes(len(elements), ring.bits), dtype=np.uint8)
+    # A multiple of 8 elements begins on a byte whatever their width, and on a block of the cipher.
+    pieces = -(-len(elements) // _CUT)
+    workers = max(1, min(workers, pieces, len(keys) * len(elements) * 4 // _WORTH_A_THREAD))
+    cuts = [pieces * at // workers * _CUT for at in range(workers)] + [len(elements)]
+    ranges = list(pairwise(cuts))
+    if workers == 1:
+        _mask_range(elements, keys, ring, out, *ranges[0])
+        return out.data
+    with ThreadPoolExecutor(workers - 1) as pool:
+        jobs = [pool.submit(_mask_range, elements, keys, ring, out, *one) for one in ranges[1:]]
+        _mask_range(elements, keys, ring, out, *ranges[0])
+    for job in jobs:
+        job.result()
+    return out.data
+
+
+def _mask_range(
+    elements: NDArray[np.uint64], keys: Sequence[SignedKey], ring: Ring, out: NDArray[np.uint8], first: int, last: int
+) -> None:
+    kind = np.dtype(word_type(ring))
+    block = min(BLOCK_BYTES // kind.itemsize, last - first)
+    total, stream = np.empty(block, dtype=kind), bytearray(block * kind.itemsize)
+    words, limit = np.frombuffer(stream, dtype=kind.newbyteorder("<")), kind.type(ring.modulus - 1)
+    streams = [(_encryptor(key, first * kind.itemsize), np.add if sign > 0 else np.subtract) for key, sign in keys]
+    for start in range(first, last, block or 1):
+        end = min(start + block, last)
+        part, fresh = total[: end - start], words[: end - start]
+        np.copyto(part, elements[start:end], casting="unsafe")
+        still = _ZEROS[: part.nbytes]
+        for encryptor, apply in streams:
+            encryptor.update_into(still, stream)
+            apply(part, fresh, out=part)
+        np.bitwise_and(part, limit, out=part)
+        bits.pack_into(part, ring.bits, out[start * ring.bits // 8 : bits.packed_bytes(end, ring.bits)])
+
+
 def _add(total: Words, keys: Sequence[SignedKey]) -> None:
     stream = bytearray(min(BLOCK_BYTES, max(total.nbytes, total.itemsize)))
     words = np.frombuffer(stream, dtype=total.dtype.newbyteorder("<"))
@@ -74,14 +133,19 @@ def _add(total: Words, keys: Sequence[SignedKey]) -> None:
                 apply(part, fresh, out=part)
 
 
-def _encryptor(key: bytes) -> CipherContext:
-    return Cipher(algorithms.AES256(key), modes.CTR(bytes(16))).encryptor()
+def _encryptor(key: bytes, skipped: int = 0) -> CipherContext:
+    """The stream of a key from byte ``skipped`` on, a multiple of 16."""
+    return Cipher(algorithms.AES256(key), modes.CTR((skipped // 16).to_bytes(16, "big"))).encryptor()
 
 
 def _check(total: Words, keys: Sequence[SignedKey], ring: Ring) -> None:
     if total.ndim != 1 or total.dtype != word_type(ring) or not total.flags.c_contiguous:
         wanted = f"one dimension of {word_type(ring).__name__}"
         raise SumError(f"masks are added to {wanted}", value=(total.shape, str(total.dtype)))
+    _check_keys(keys)
+
+
+def _check_keys(keys: Sequence[SignedKey]) -> None:
     for key, sign in keys:
         if len(key) != KEY_BYTES or sign not in (1, -1):
             raise SumError(f"a mask has a key of {KEY_BYTES} bytes and a sign of +1 or -1", value=sign)

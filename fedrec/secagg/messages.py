@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar, Self
 
 from fedrec.secagg import codec
@@ -19,6 +20,7 @@ from fedrec.secagg.identity import SIGNATURE_BYTES, DeviceIdentity, verify
 from fedrec.secagg.merkle import HASH_BYTES
 from fedrec.secagg.shamir import SHARE_BYTES
 
+Bytes = bytes | memoryview
 KEY_BYTES = 32
 RECEIPT_BYTES = 16
 # Shares of a device's three secrets for one neighbour: its mask key's seed, its own mask's seed, its gate's.
@@ -34,21 +36,31 @@ class Signed:
     device: int
     signature: bytes
 
+    def parts(self) -> tuple[Bytes, ...]:
+        """All but the signature, in pieces."""
+        raise NotImplementedError
+
     def body(self) -> bytes:
         """All but the signature."""
-        raise NotImplementedError
+        return b"".join(self.parts())
 
     def to_bytes(self) -> bytes:
         """The message as it travels."""
-        return self.body() + self.signature
+        return b"".join((*self.parts(), self.signature))
 
     def signed(self, identity: DeviceIdentity) -> Self:
         """The same message with this device's signature."""
-        return replace(self, signature=identity.sign(self.label, hashlib.sha256(self.body()).digest()))
+        return replace(self, signature=identity.sign(self.label, self._digest()))
 
     def check(self, public: bytes) -> None:
         """That the signature is the named device's. Raises RefusedError(BAD_SIGNATURE)."""
-        verify(public, self.label, hashlib.sha256(self.body()).digest(), self.signature)
+        verify(public, self.label, self._digest(), self.signature)
+
+    def _digest(self) -> bytes:
+        digest = hashlib.sha256()
+        for part in self.parts():
+            digest.update(part)
+        return digest.digest()
 
 
 @dataclass(frozen=True)
@@ -61,8 +73,8 @@ class Advertise(Signed):
     mask_key: bytes
     box_key: bytes
 
-    def body(self) -> bytes:
-        return header(self.kind) + self.agreed + number(self.device, 4) + self.mask_key + self.box_key
+    def parts(self) -> tuple[Bytes, ...]:
+        return header(self.kind), self.agreed, number(self.device, 4), self.mask_key, self.box_key
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Advertise:
@@ -84,6 +96,11 @@ class Peer:
     signature: bytes
     path: tuple[bytes, ...]
 
+    @cached_property
+    def encoded(self) -> bytes:
+        """Its part of a cohort's bytes: made once, for all devices that it is a neighbour of."""
+        return b"".join((self.mask_key, self.box_key, self.signature, _path(self.path)))
+
 
 @dataclass(frozen=True)
 class Cohort:
@@ -98,13 +115,11 @@ class Cohort:
     path: tuple[bytes, ...]
     peers: tuple[Peer, ...]
 
-    def to_bytes(self) -> bytes:
-        """The message as it travels."""
-        parts = [header(self.kind), self.agreed, codec.write_bitmap(self.members, self.places), self.root]
+    def to_bytes(self, bitmap: bytes = b"") -> bytes:
+        """The message as it travels. ``bitmap``: of the members, if it is at hand (`codec.write_bitmap`)."""
+        parts = [header(self.kind), self.agreed, bitmap or codec.write_bitmap(self.members, self.places), self.root]
         parts += [number(self.threshold, 4), _path(self.path), number(len(self.peers), 4)]
-        for peer in self.peers:
-            parts += [peer.mask_key, peer.box_key, peer.signature, _path(peer.path)]
-        return b"".join(parts)
+        return b"".join((*parts, *(peer.encoded for peer in self.peers)))
 
     @classmethod
     def from_bytes(cls, data: bytes, places: int) -> Cohort:
@@ -135,9 +150,9 @@ class Shares(Signed):
     gate_commitment: bytes
     boxes: tuple[bytes, ...]
 
-    def body(self) -> bytes:
+    def parts(self) -> tuple[Bytes, ...]:
         fields = (self.context, number(self.device, 4), self.self_commitment, self.gate_commitment)
-        return b"".join((header(self.kind), *fields, number(len(self.boxes), 4), *self.boxes))
+        return header(self.kind), *fields, number(len(self.boxes), 4), *self.boxes
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Shares:
@@ -162,9 +177,9 @@ class Inbox:
     sharers: frozenset[int]
     boxes: tuple[bytes, ...]
 
-    def to_bytes(self) -> bytes:
-        """The message as it travels."""
-        sharers = codec.write_bitmap(self.sharers, self.size)
+    def to_bytes(self, bitmap: bytes = b"") -> bytes:
+        """The message as it travels. ``bitmap``: of the sharers, if it is at hand (`codec.write_bitmap`)."""
+        sharers = bitmap or codec.write_bitmap(self.sharers, self.size)
         return b"".join((header(self.kind), self.context, sharers, number(len(self.boxes), 4), *self.boxes))
 
     @classmethod
@@ -192,11 +207,11 @@ class Masked(Signed):
     label = b"masked"
     view: bytes
     receipts: tuple[bytes, ...]
-    packed: bytes
+    packed: Bytes
 
-    def body(self) -> bytes:
+    def parts(self) -> tuple[Bytes, ...]:
         fields = (self.view, number(self.device, 4), number(len(self.receipts), 4), *self.receipts)
-        return b"".join((header(self.kind), *fields, prefixed(self.packed, 4)))
+        return header(self.kind), *fields, number(len(self.packed), 4), self.packed
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Masked:
@@ -205,7 +220,7 @@ class Masked(Signed):
         reader.header(cls.kind)
         view, device = reader.take(DIGEST_BYTES), reader.number(4)
         receipts = reader.items(RECEIPT_BYTES, reader.number(4))
-        packed, signature = reader.prefixed(4), reader.take(SIGNATURE_BYTES)
+        packed, signature = reader.part(reader.number(4)), reader.take(SIGNATURE_BYTES)
         reader.end()
         return cls(device, signature, view, receipts, packed)
 
@@ -220,9 +235,9 @@ class Survivors:
     survivors: frozenset[int]
     receipts: tuple[bytes, ...]
 
-    def to_bytes(self) -> bytes:
-        """The message as it travels."""
-        survivors = codec.write_bitmap(self.survivors, self.size)
+    def to_bytes(self, bitmap: bytes = b"") -> bytes:
+        """The message as it travels. ``bitmap``: of the survivors, if it is at hand (`codec.write_bitmap`)."""
+        survivors = bitmap or codec.write_bitmap(self.survivors, self.size)
         return b"".join((header(self.kind), self.view, survivors, number(len(self.receipts), 4), *self.receipts))
 
     @classmethod
@@ -255,10 +270,9 @@ class Unmask(Signed):
     gates: tuple[bytes, ...]
     sealed: bytes
 
-    def body(self) -> bytes:
+    def parts(self) -> tuple[Bytes, ...]:
         fields = (self.view, number(self.device, 4), codec.write_bitmap(self.slots, self.degree))
-        gates = (number(len(self.gates), 4), *self.gates)
-        return b"".join((header(self.kind), *fields, *gates, prefixed(self.sealed, 4)))
+        return header(self.kind), *fields, number(len(self.gates), 4), *self.gates, prefixed(self.sealed, 4)
 
     @classmethod
     def from_bytes(cls, data: bytes, degree: int) -> Unmask:

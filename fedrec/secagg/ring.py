@@ -41,11 +41,12 @@ class Ring:
             raise SumError(f"a ring has 1 to {MOST_BITS} bits", value=self.bits, action="Use a coarser resolution")
 
     @classmethod
-    def for_sum(cls, bound: float, resolution: float, rows: int) -> Ring:
+    def for_sum(cls, bound: float, resolution: float, rows: int, noise: int = 0) -> Ring:
         """The narrowest ring in which a sum over ``rows`` rows cannot overflow.
 
         ``bound``: most that one row adds to one element, in absolute value.  However the rows are spread over
-        contributions, and with every contribution's rounding up by half a step, the sum stays inside.
+        contributions, and with every contribution's rounding up by half a step, the sum stays inside.  ``noise``: steps
+        on top that noise in the contributions may move the sum by.
 
         Raises:
             SumError: a value is not positive and finite, or more than 62 bits would be needed.
@@ -56,7 +57,7 @@ class Ring:
         if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
             raise SumError("a sum's number of rows must be a whole number from 1", value=rows)
         steps = Fraction(bound) * (1 + 2 * Fraction(SLACK)) / Fraction(resolution) + Fraction(1, 2)
-        return cls(math.floor(rows * steps).bit_length() + 1)
+        return cls((math.floor(rows * steps) + noise).bit_length() + 1)
 
     @property
     def modulus(self) -> int:
@@ -83,14 +84,14 @@ class Ring:
             raise SumError("a contribution must be a vector of floats", value=(vector.shape, str(vector.dtype)))
         if not (math.isfinite(resolution) and resolution > 0):
             raise SumError("a sum's resolution must be positive and finite", value=resolution)
-        largest = max(-float(vector.min()), float(vector.max())) if vector.size else 0.0
+        low, high = (float(vector.min()), float(vector.max())) if vector.size else (0.0, 0.0)
+        largest = max(-low, high)
         if not math.isfinite(largest):
             raise SumError("a contribution holds a number that is not finite", action="Mend the computation of it")
         if limit is not None and not largest <= limit * (1 + SLACK):
             raise SumError("a contribution's element is beyond its bound", action=f"Clip it to {limit:g} before")
         # Rounding keeps order, so the steps' extremes are the extremes' steps.
-        extremes = np.rint(np.array([vector.min(), vector.max()]) / np.float64(resolution)) if vector.size else ()
-        if not all(-(self.modulus // 2) <= step < self.modulus // 2 for step in extremes):
+        if not all(-(self.modulus // 2) <= round(end / resolution) < self.modulus // 2 for end in (low, high)):
             raise SumError("a contribution's element does not fit the ring", action="Clip it, or widen the ring")
         elements = np.empty(len(vector), dtype=np.uint64)
         for start in range(0, len(vector), _CHUNK):
@@ -98,6 +99,19 @@ class Ring:
             np.rint(steps, out=steps)
             np.bitwise_and(steps.astype(np.int64).view(np.uint64), self._mask, out=elements[start : start + _CHUNK])
         return elements
+
+    def from_steps(self, steps: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Signed whole numbers as elements; uint64 [n]. Raises SumError for one that the ring cannot hold."""
+        half = self.modulus // 2
+        if steps.ndim != 1 or steps.dtype != np.int64:
+            raise SumError("steps must be an int64 vector", value=(steps.shape, str(steps.dtype)))
+        if steps.size and not (-half <= int(steps.min()) and int(steps.max()) < half):
+            raise SumError("a contribution's element does not fit the ring", action="Clip it, or widen the ring")
+        return np.bitwise_and(steps.view(np.uint64), self._mask)
+
+    def reduce(self, steps: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Signed whole numbers modulo 2^bits, whatever their size; uint64 [n]."""
+        return np.bitwise_and(steps.view(np.uint64), self._mask)
 
     def add(
         self, a: NDArray[np.uint64], b: NDArray[np.uint64], *, out: NDArray[np.uint64] | None = None
@@ -122,7 +136,7 @@ class Ring:
     def decode(self, total: NDArray[np.uint64], resolution: float) -> NDArray[np.float64]:
         """The real numbers that elements stand for: `steps` times the resolution; float64 [n].
 
-        Exact where the resolution is a power of two and the steps are below 2^53 in absolute value.
+        Exact where steps times the resolution's significant bits are below 2^53 in absolute value.
         Raises SumError on an element >= 2^bits.
         """
         return self.steps(total).astype(np.float64) * resolution

@@ -1,8 +1,11 @@
-"""Rounding that keeps sums unbiased, and a rotation that spreads a vector so that few bits an element suffice.
+"""Rounding that keeps sums unbiased, and the coarsest grid on which a sum is still as good as it should be.
 
 Stochastic rounding goes up with the probability of the remainder, so the mean of many contributions is right however
-coarse the grid (Suresh et al., ICML 2017, section 2.1).  The rotation, random signs and then a Walsh-Hadamard transform
-(section 3 there), keeps norms and sums and makes every element about as large as every other.
+coarse the grid (Suresh et al., ICML 2017, section 2.1).  Rounding to the nearest step has half the variance, but its
+errors add up where many devices hold the same value, as they do in counts (a user with n items adds 1/sqrt(n) to each).
+
+A grid's step has at most eight significant bits.  So whole numbers of steps up to 2^45, their sums, and noise in whole
+steps are exact in double precision, and a ring can be filled to within a percent of its size.
 """
 
 from __future__ import annotations
@@ -14,116 +17,105 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.errors import SumError
+from fedrec.privacy.mechanism import STEP_NUMERATORS
 from fedrec.randomness import keystream
+from fedrec.secagg.ring import Ring
+from fedrec.secagg.rotation import spread_bound
 
+# Relative error of a sum, root mean square, if the sum is at least this part of what rows at the bound could make it.
+ACCURACY = 1e-3
+ALIGNMENT = 1 / 8
 _CHUNK = 1 << 15  # elements at a time, so that temporary arrays stay in the processor's cache
-_RADIX = 32
 
 
-def stochastic_round(vector: NDArray[np.floating[Any]], resolution: float, key: bytes) -> NDArray[np.float64]:
-    """Each element as one of the two multiples of ``resolution`` around it; its expectation is the element.
+def stochastic_steps(vector: NDArray[np.floating[Any]], resolution: float, key: bytes) -> NDArray[np.int64]:
+    """Each element as one of the two whole numbers of steps around it; its expectation is the element.
 
-    Exact where the resolution is a power of two and elements are below 2^52 steps; the bias is below 2^-52 of a step.
-    An element moves by less than a step, twice what nearest rounding moves it: a ring that a sum of such vectors
-    cannot overflow is ``Ring.for_sum(bound + resolution / 2, resolution, rows)``, and one contribution's norm grows by
-    less than ``resolution * sqrt(n)``.
+    Exact but for the division by the resolution and 53 bits of chance: the bias is below 2^-51 of the element, in
+    steps.  An element moves by less than a step, so a ring that a sum of such vectors cannot overflow is
+    ``Ring.for_sum(bound + resolution / 2, resolution, rows)``.
 
-    ``key``: 32 bytes, secret, used for this vector only.  Returns float64 [n], which `Ring.encode` takes exactly.
+    ``key``: 32 bytes, used for this vector only.  Returns int64 [n].
 
     Raises:
-        SumError: the vector is not one-dimensional and finite, or the resolution not positive and finite.
+        SumError: the vector is not one-dimensional and finite, an element is 2^52 steps or more, or the resolution
+            not positive and finite.
         PrivacyError: the key is not 32 bytes.
     """
     _check_vector(vector)
     if not (math.isfinite(resolution) and resolution > 0):
         raise SumError("a grid's resolution must be positive and finite", value=resolution)
+    if vector.size and not float(np.abs(vector).max()) / resolution < 2.0**52:
+        raise SumError("an element is too many steps", action="Use a coarser resolution")
     drawn = np.frombuffer(keystream(key, 8 * len(vector)), dtype="<u8")
-    rounded = np.empty(len(vector))
+    rounded = np.empty(len(vector), dtype=np.int64)
     for start in range(0, len(vector), _CHUNK):
         steps = vector[start : start + _CHUNK] / np.float64(resolution)
         whole = np.floor(steps)
         steps -= whole
         # 53 bits: a remainder that is a multiple of 2^-53 is met exactly.
         whole += (drawn[start : start + _CHUNK] >> np.uint64(11)) * 2.0**-53 < steps
-        np.multiply(whole, resolution, out=rounded[start : start + _CHUNK])
+        rounded[start : start + _CHUNK] = whole
     return rounded
 
 
-def rotate(vector: NDArray[np.floating[Any]], seed: bytes) -> NDArray[np.float64]:
-    """The vector, padded with zeros to a power of two, after random signs and an orthonormal Hadamard transform.
+def noisy_resolution(bound: float, length: int) -> float:
+    """The step for a sum whose noise is added on the devices: as coarse as costs at most a percent more noise.
 
-    Linear, and the L2 norm stays: sums of rotated vectors are rotated sums.  ``seed``: 32 bytes, the same for all
-    contributions of a sum; it need not be secret.  Returns float64 [`rotated_length`].
+    Noise is in proportion to `grid_sensitivity`.  With c = bound / resolution at least 5 sqrt(length) and 2048, that is
+    at most 1.01 times the bound: length / (8 c^2) <= 0.005, and sqrt(2 ln 2^80) (c + sqrt(length) / 2) / (2 c^2) <=
+    0.003.  Raises SumError where the bound or length is out of range.
+    """
+    if not (math.isfinite(bound) and bound > 0 and length >= 1):
+        raise SumError("a sum needs a positive bound and a length", value=(bound, length))
+    return short_below(bound / max(2048.0, 5 * math.sqrt(length)))
+
+
+def rotated_resolution(bound: float, length: int, rows: int, expected: int) -> float:
+    """The step for a rotated sum: `ACCURACY` with the fewest bits, then the finest that these bits hold.
+
+    Stochastic rounding adds at most resolution^2 / 4 to an element's variance, resolution^2 / 6 on average over
+    remainders, which a rotated vector takes evenly: n rounded rows are off by resolution * sqrt(n length / 6).
+
+    Args:
+        bound: largest L2 norm of a row.
+        length: elements.
+        rows: most rows in the sum, which the ring must hold.
+        expected: rows that a sum is expected to have, at most ``rows``, for the accuracy.
 
     Raises:
-        SumError: the vector is empty, not one-dimensional or not finite.
-        PrivacyError: the seed is not 32 bytes.
+        SumError: a value is out of range, or no ring holds the sum.
     """
-    _check_vector(vector)
-    if not len(vector):
-        raise SumError("an empty vector cannot be rotated")
-    padded = np.zeros(rotated_length(len(vector)))
-    padded[: len(vector)] = vector
-    padded[: len(vector)] *= _signs(seed, len(vector))
-    return _hadamard(padded)
+    if not 1 <= expected <= rows:
+        raise SumError("a sum's expected rows are from 1 to its rows", value=(expected, rows))
+    limit = spread_bound(bound, length)
+    coarsest = min(ACCURACY * ALIGNMENT * bound * math.sqrt(6 * expected / length), limit)
+    return _finest(limit, rows, ring_for(limit, coarsest, rows).bits)
 
 
-def unrotate(rotated: NDArray[np.floating[Any]], seed: bytes, length: int) -> NDArray[np.float64]:
-    """The first ``length`` elements of what `rotate` was given (or of the sum of what it was given); float64 [length].
-
-    Raises:
-        SumError: the rotated vector does not belong to a vector of this length.
-        PrivacyError: the seed is not 32 bytes.
-    """
-    _check_vector(rotated)
-    if length < 1 or len(rotated) != rotated_length(length):
-        raise SumError("a rotated vector has another length than the sum's", value=(len(rotated), length))
-    turned: NDArray[np.float64] = _hadamard(rotated.astype(np.float64))[:length]
-    turned *= _signs(seed, length)
-    return turned
+def ring_for(limit: float, resolution: float, rows: int, noise: int = 0) -> Ring:
+    """The narrowest ring for rows of elements up to ``limit``, stochastically rounded. Raises as `Ring.for_sum`."""
+    return Ring.for_sum(limit + resolution / 2, resolution, rows, noise)
 
 
-def rotated_length(length: int) -> int:
-    """Elements of a rotated vector: the smallest power of two that is not below ``length`` (at least 1)."""
-    return 1 << max(0, length - 1).bit_length()
+def _finest(limit: float, rows: int, bits: int) -> float:
+    """The finest short step with which a ring of so many bits holds the sum; one that holds it must exist."""
+    resolution = _short_from(limit * rows / 2.0 ** (bits - 1))
+    while ring_for(limit, resolution, rows).bits > bits:
+        resolution = _short_from(resolution * (1 + 1 / STEP_NUMERATORS))
+    return resolution
 
 
-def rotated_bound(bound: float, length: int, chance: float) -> float:
-    """What no element of a rotated vector of L2 norm ``bound`` exceeds, but with probability ``chance``.
-
-    Hoeffding's inequality for the random signs, and a union over the elements: for a vector chosen before the seed.
-    A device must clip to it, so that the ring cannot overflow; the clip changes a vector with that probability only.
-
-    Raises:
-        SumError: bound or chance is out of range.
-    """
-    if not (math.isfinite(bound) and bound > 0 and 0 < chance < 1 and length >= 1):
-        raise SumError("a rotated bound needs a positive bound and a chance from 0 to 1", value=(bound, chance))
-    elements = rotated_length(length)
-    return float(bound * min(1.0, math.sqrt(2 * math.log(2 * elements / chance) / elements)))
+def _short_from(least: float) -> float:
+    """The smallest step from ``least`` up that has at most eight significant bits."""
+    fraction, exponent = math.frexp(least)
+    return math.ldexp(math.ceil(fraction * STEP_NUMERATORS) / STEP_NUMERATORS, exponent)
 
 
-def _signs(seed: bytes, length: int) -> NDArray[np.float64]:
-    drawn = np.frombuffer(keystream(seed, (length + 7) // 8), dtype=np.uint8)
-    return np.asarray(1.0 - 2.0 * np.unpackbits(drawn, count=length), dtype=np.float64)
-
-
-def _hadamard(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The orthonormal Walsh-Hadamard transform of 2^k elements: its own inverse."""
-    # A transform of 32 at a time is a small matrix product: a third of the passes over memory that halving takes.
-    size, done = len(vector), 1
-    while done < size:
-        radix = min(_RADIX, size // done)
-        vector = np.matmul(_matrix(radix), vector.reshape(-1, radix, done)).reshape(-1)
-        done *= radix
-    return vector
-
-
-def _matrix(size: int) -> NDArray[np.float64]:
-    matrix = np.ones((1, 1))
-    while len(matrix) < size:
-        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
-    return matrix / math.sqrt(size)
+def short_below(most: float) -> float:
+    """The largest step up to ``most`` that has at most eight significant bits."""
+    fraction, exponent = math.frexp(most)
+    return math.ldexp(math.floor(fraction * STEP_NUMERATORS) / STEP_NUMERATORS, exponent)
 
 
 def _check_vector(vector: NDArray[np.floating[Any]]) -> None:

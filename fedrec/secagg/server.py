@@ -114,6 +114,7 @@ class ServerRound:
         members = frozenset(self._members)
         tree = merkle.levels([merkle.leaf(self._adverts[device].body()) for device in self._members])
         root, places = tree[-1][0], len(self.roster.devices)
+        bitmap = codec.write_bitmap(members, places)
         records = self._records
         records.context = cohort_context(
             self.agreed.digest, members, places, root, parameters.degree, parameters.threshold
@@ -123,24 +124,15 @@ class ServerRound:
         records.mask_keys = [self._adverts[device].mask_key for device in self._members]
         records.graph = Graph(records.context, size, parameters.degree)
         records.neighbours = [records.graph.neighbours(place) for place in range(size)]
-        paths = [merkle.path(tree, place) for place in range(size)]
-        adverts = [self._adverts[device] for device in self._members]
         peers = [
-            Peer(advert.mask_key, advert.box_key, advert.signature, path)
-            for advert, path in zip(adverts, paths, strict=True)
+            Peer(advert.mask_key, advert.box_key, advert.signature, merkle.path(tree, place))
+            for place, advert in enumerate(self._adverts[device] for device in self._members)
         ]
-        return {
-            records.ids[place]: Cohort(
-                self.agreed.digest,
-                places,
-                members,
-                root,
-                parameters.threshold,
-                paths[place],
-                tuple(peers[neighbour] for neighbour in records.neighbours[place]),
-            ).to_bytes()
-            for place in range(size)
-        }
+        out = {}
+        for place, near in enumerate(records.neighbours):
+            front = self.agreed.digest, places, members, root, parameters.threshold, peers[place].path
+            out[records.ids[place]] = Cohort(*front, tuple(peers[neighbour] for neighbour in near)).to_bytes(bitmap)
+        return out
 
     def close_share(self) -> dict[bytes, bytes]:
         """End of exchange 2: fixes who may send a vector; for each of them its `Inbox`."""
@@ -154,14 +146,14 @@ class ServerRound:
         records.sharers = frozenset(sharers)
         records.view = view_context(records.context, records.sharers, self.size)
         self._total = np.zeros(self.agreed.length, dtype=word_type(self.agreed.ring))
-        out = {}
+        out, bitmap = {}, codec.write_bitmap(records.sharers, self.size)
         for place in sorted(sharers):
             boxes = tuple(
                 self._shares[neighbour].boxes[graph.back(slot)]
                 for slot, neighbour in enumerate(records.neighbours[place])
                 if neighbour in sharers
             )
-            out[records.ids[place]] = Inbox(records.context, self.size, records.sharers, boxes).to_bytes()
+            out[records.ids[place]] = Inbox(records.context, self.size, records.sharers, boxes).to_bytes(bitmap)
         records.commitments = {
             place: (shares.self_commitment, shares.gate_commitment) for place, shares in self._shares.items()
         }
@@ -182,7 +174,7 @@ class ServerRound:
             place: dict(zip(records.slots(place, records.sharers), receipts, strict=True))
             for place, receipts in records.receipts.items()
         }
-        out = {}
+        out, bitmap = {}, codec.write_bitmap(survivors, self.size)
         for place in sorted(survivors):
             receipts = [
                 given[neighbour][graph.back(slot)]
@@ -190,7 +182,7 @@ class ServerRound:
                 if neighbour in survivors
             ]
             message = Survivors(records.view, self.size, survivors, tuple(receipts))
-            out[records.ids[place]] = message.to_bytes()
+            out[records.ids[place]] = message.to_bytes(bitmap)
         return out
 
     def close_unmask(self) -> OpenedSum:

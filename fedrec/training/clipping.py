@@ -85,6 +85,10 @@ class ClippedGradients:
             )
         return total.double().numpy(), norms.double().numpy(), loss
 
+    def clip(self, samples: Tensor) -> Tensor:
+        """Sum of given gradients, [rows, P], each scaled to the bound as `__call__` scales a row's own; [P]."""
+        return self._factors(samples.norm(dim=1)) @ samples
+
     def close(self) -> None:
         """Take Opacus' hooks off the model again."""
         if self.wrapped is not self.model:

@@ -29,6 +29,15 @@ class Update:
     clipped: int
 
 
+def row_bound(config: Config, clip: float | None = None) -> float:
+    """The L2 bound of one row's gradient, so that one privacy unit moves the sum by at most ``clip`` (as set, or this).
+
+    A user is a row, which is there or not.  An interaction joins the others of its row, and may turn that row's
+    gradient around: with a bound of b it moves the sum by up to 2 b.
+    """
+    return (config.privacy.clip if clip is None else clip) / (2 if config.privacy.unit == "example" else 1)
+
+
 class Learner:
     """Computes contributions to model updates; holds the model and the catalogue's tables, no user's data.
 
@@ -47,13 +56,18 @@ class Learner:
         )
         kind = config.training.loss
         self.gradients = ClippedGradients(
-            self.model, lambda logits, rows: loss_per_row(kind, logits, rows), config.privacy.clip, mode
+            self.model, lambda logits, rows: loss_per_row(kind, logits, rows), row_bound(config), mode
         )
 
     def update(
-        self, population: Population, values: NDArray[np.float32], pool: NDArray[np.int32], round_number: int
+        self,
+        population: Population,
+        values: NDArray[np.float32],
+        pool: NDArray[np.int32],
+        round_number: int,
+        clip: float | None = None,
     ) -> Update:
-        """One round: for every row its clipped gradient at ``values`` [P], summed.
+        """One round: for every row its gradient at ``values`` [P], clipped to `row_bound` of ``clip``, summed.
 
         A population without events gives the zero vector, as long as any other.
 
@@ -62,6 +76,7 @@ class Learner:
         """
         parameters.unflatten(self.model, values)
         settings = self.config
+        self.gradients.bound = row_bound(settings, clip)
         groups = settings.training.examples if settings.privacy.unit == "example" else 1
         shape = RowShape(
             settings.training.positives, settings.model.history, settings.model.notes, settings.model.photos
@@ -84,5 +99,5 @@ class Learner:
             total += gradient
             rows_seen += rows.rows
             loss += batch_loss
-            clipped += int((norms > settings.privacy.clip).sum())
+            clipped += int((norms > self.gradients.bound).sum())
         return Update(total, rows_seen, loss, clipped)

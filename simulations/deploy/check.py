@@ -30,7 +30,7 @@ from simulations.study import Study, prepare
 APP: Final = Path(__file__).resolve().parent.parent.parent
 DEVICES: Final = 3
 _USERS, _ITEMS = 24, 150
-_SECONDS: Final = 300.0
+_SECONDS: Final = 480.0
 SETTINGS: Final[dict[str, Any]] = {
     "run": {"name": "deployment-check"},
     "content": {"text": {"dimension": 16, "vocabulary": 512}, "image": {"dimension": 8}},
@@ -65,7 +65,7 @@ def check(out: Path) -> Checked:
     common = {"catalogue": str(out / "catalogue"), "roster": str(roster), "config": config.model_dump_json()}
     with network(out / "network", [{**common, "store": str(store)} for store in stores]) as opened:
         run_config: dict[str, str | int | float] = {**common}
-        run_config |= {"out": str(out / "server"), "devices": DEVICES, "users": _USERS, "patience": 60}
+        run_config |= {"out": str(out / "server"), "devices": DEVICES, "users": _USERS, "patience": 120}
         log = opened.run(APP, run_config, seconds=_SECONDS)
     record = out / "server" / "server.json"
     if not record.is_file():

@@ -137,11 +137,15 @@ def stop_all(process: subprocess.Popen[bytes], home: Path) -> None:
         process.kill()
         process.wait()
     end = time.monotonic() + _STOP_SECONDS
-    while (left := processes_of(home)) and time.monotonic() < end:
+    while processes_of(home) and time.monotonic() < end:
         time.sleep(0.1)
-    for number in left:
-        with suppress(ProcessLookupError):
-            os.kill(number, signal.SIGKILL)
+    # Again until they are gone: a busy machine takes its time to bury them, and one may have started another.
+    end = time.monotonic() + _STOP_SECONDS
+    while (left := processes_of(home)) and time.monotonic() < end:
+        for number in left:
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        time.sleep(0.05)
 
 
 def processes_of(home: Path) -> list[int]:

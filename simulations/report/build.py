@@ -7,19 +7,14 @@ connection to anywhere.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from fedrec.console import DASH, figure, jsonable, plain, size
-from simulations.report import charts, words
+from fedrec.console import DASH, figure, size
+from simulations.report import charts, page, words
 from simulations.report.pictures import Pictures
 
 MOST_HISTORY: Final = 24
@@ -48,17 +43,17 @@ def build_report(
     """
     pictures = Pictures()
     drawn = charts.all_charts(run, rounds, baselines)
-    library, own = _plotly(), _resource("report.js")
-    page = (
-        _environment()
-        .from_string(_resource("report.html.j2"))
+    library, own = page.plotly(), page.resource("report.js")
+    text = (
+        page.environment()
+        .from_string(page.resource("report.html.j2"))
         .render(
             name=str(charts.table(charts.table(run.get("config")).get("run")).get("name") or "run"),
-            policy=_policy(library, own),
-            style=Markup(_resource("report.css")),
+            policy=page.policy(library, own),
+            style=Markup(page.resource("report.css")),
             library=Markup(library),
             script=Markup(own),
-            chart_json=Markup(_script_json(drawn)),
+            chart_json=Markup(page.script_json(drawn)),
             charts=drawn,
             tiles=_tiles(run),
             quality=_quality_rows(run, baselines),
@@ -71,43 +66,8 @@ def build_report(
     )
     path = out_dir / "report.html"
     out_dir.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8", errors="replace", newline="\n")
+    path.write_text(text, encoding="utf-8", errors="replace", newline="\n")
     return path
-
-
-def _environment() -> Environment:
-    return Environment(
-        autoescape=True, undefined=StrictUndefined, finalize=_shown, trim_blocks=True, lstrip_blocks=True
-    )
-
-
-def _shown(value: Any) -> Any:
-    """What the template prints: text without control characters, before it is escaped."""
-    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _resource(name: str) -> str:
-    return files("simulations.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _plotly() -> str:
-    from plotly.offline import get_plotlyjs  # imported late: it takes half a second
-
-    return str(get_plotlyjs()).replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _policy(*scripts: str) -> str:
-    """A content security policy under which only these scripts run and nothing is fetched."""
-    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts)
-    allowed = " ".join(f"'sha256-{one}'" for one in hashes)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _script_json(value: object) -> str:
-    return json.dumps(jsonable(value), allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _tiles(run: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -119,7 +119,6 @@ def test_in_a_simulation_the_partition_names_the_store(place: Place) -> None:
     [
         ({}, {}, ConfigError),
         ({"catalogue": "", "store": "x"}, {}, ConfigError),
-        ({"catalogue": "nowhere"}, {"store": "x"}, ContentError),
         ({"catalogue": "nowhere", "config": "{"}, {"store": "x"}, ConfigError),
         ({"catalogue": "nowhere", "config": "missing.toml"}, {"store": "x"}, ConfigError),
     ],
@@ -127,6 +126,13 @@ def test_in_a_simulation_the_partition_names_the_store(place: Place) -> None:
 def test_settings_that_lead_nowhere_say_so(run: dict[str, Any], node: dict[str, Any], error: type) -> None:
     with pytest.raises(error):
         device_of(run, node)
+
+
+def test_a_catalogue_that_is_not_there_says_so_when_it_is_needed() -> None:
+    device = device_of({"catalogue": "nowhere"}, {"store": "x"})
+    for _ in range(2):
+        with pytest.raises(ContentError, match=r"features\.safetensors"):
+            device.knowledge.check_catalogue("digest")
 
 
 def test_a_device_needs_a_store(place: Place) -> None:
@@ -205,7 +211,7 @@ def test_a_defect_of_the_device_is_no_way_out_either(place: Place, monkeypatch: 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError(f"{SECRET} bought i00001")
 
-    monkeypatch.setattr("client.device.collect", broken)
+    monkeypatch.setattr("client.collect.collect", broken)
     reply = say(place, content_of(place.asked()))
     assert (reply.error.code, reply.error.reason) == FAILED
     assert SECRET not in repr(reply)

@@ -14,6 +14,7 @@ from fedrec import randomness
 from fedrec.errors import PrivacyError
 from fedrec.privacy.mechanism import GaussianMechanism, grid_sensitivity
 from fedrec.secagg.ring import Ring, resolution_for
+from fedrec.secagg.rounding import stochastic_steps
 
 KEY = randomness.key(7, "mechanism")
 
@@ -69,13 +70,27 @@ def test_one_row_never_changes_a_rounded_sum_by_more(length: int, bits: int, nor
     row = generator.normal(size=length)
     row *= norm / np.linalg.norm(row)
     others = generator.normal(size=length)
-    ring = Ring(40)
-    with_row, without = (ring.steps(ring.encode(v, resolution)) for v in (others + row, others))
+    key = randomness.key(seed, "rounding")
+    with_row, without = (stochastic_steps(v, resolution, key) for v in (others + row, others))
     assert np.linalg.norm((with_row - without) * resolution) <= grid_sensitivity(norm, resolution, length) * (1 + 1e-12)
 
 
 def test_grid_sensitivity_by_hand() -> None:
-    assert grid_sensitivity(1.0, 0.25, 16) == 2.0
+    assert grid_sensitivity(1.0, 0.25, 16) == 2.0  # four steps, and one for each of 16 elements
+    root = math.sqrt(2 * 80 * math.log(2))
+    fine = math.sqrt(4096**2 + 2500 + root * (4096 + 50)) / 4096
+    assert grid_sensitivity(1.0, 2.0**-12, 10_000) == pytest.approx(fine, rel=1e-12)
+    assert fine < 1.002 < 1 + 100 / 4096
+
+
+def test_the_likely_norm_of_a_rounded_row_is_not_understated() -> None:
+    """Rows whose remainders are all a half grow most: their mean is below the bound, and above nine tenths of it."""
+    length, steps = 2500, 60
+    row = np.full(length, 1.5)  # 75 steps in norm
+    bound = grid_sensitivity(float(np.linalg.norm(row)), 1.0, length)
+    norms = [np.linalg.norm(stochastic_steps(row, 1.0, randomness.key(n, "norm"))) for n in range(steps)]
+    assert max(norms) < bound < np.linalg.norm(row) + math.sqrt(length)
+    assert np.mean(norms) > 0.9 * bound
 
 
 def test_absurd_settings_are_refused() -> None:

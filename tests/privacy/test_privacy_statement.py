@@ -56,6 +56,16 @@ def test_noise_at_the_server_gives_no_bound_against_it_whatever_the_protocol() -
     assert "before it adds the noise" in statement["epsilon_server_reason"]
 
 
+def test_turns_and_correlated_noise_are_told() -> None:
+    turns = [Spend("training", 2.5, 200, "cyclic", 1 / 61, 61)]
+    statement = privacy_statement(turns, unit="user", delta=DELTA, noise="banded")
+    assert statement["epsilon_released"] == epsilon([Spend("training", 2.5, 4)], DELTA)
+    assert "banded" in statement["mechanism"]
+    assert "as it is" in statement["adjacency"]
+    assert (statement["queries"][0]["separation"], statement["queries"][0]["participations"]) == (61, 4)
+    assert "banded" not in privacy_statement(FULL[:1], unit="user", delta=DELTA, noise="banded")["mechanism"]
+
+
 def test_adjacency_names_the_unit_and_the_fixed_draw() -> None:
     assert "user" in privacy_statement(FULL, unit="user", delta=DELTA)["adjacency"]
     assert "interaction" in privacy_statement(FULL, unit="example", delta=DELTA)["adjacency"]

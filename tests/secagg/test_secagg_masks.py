@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from fedrec.errors import SumError
 from fedrec.randomness import keystream
 from fedrec.secagg import masks
-from fedrec.secagg.masks import BLOCK_BYTES, add_masks, word_type
+from fedrec.secagg.bits import pack
+from fedrec.secagg.masks import BLOCK_BYTES, add_masks, mask_packed, word_type
 from fedrec.secagg.ring import Ring
 
 
@@ -41,6 +42,37 @@ def test_masks_are_the_key_stream(bits: int) -> None:
     add_masks(total, keys, ring)
     assert total.tolist() == by_definition(start, keys, ring)
     assert int(total.max()) < ring.modulus
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    bits=st.integers(1, 62),
+    n=st.sampled_from([0, 1, 3, 1000, BLOCK_BYTES // 8 + 1, BLOCK_BYTES // 4 + 5, 70_001]),
+    signs=st.lists(st.sampled_from([1, -1]), max_size=5),
+    workers=st.integers(1, 3),
+)
+def test_a_devices_blocks_are_the_whole_vector_masked_and_packed(
+    bits: int, n: int, signs: list[int], workers: int
+) -> None:
+    ring = Ring(bits)
+    elements = np.random.default_rng(n).integers(0, ring.modulus, n, dtype=np.uint64)
+    keys = [(a_key(at), sign) for at, sign in enumerate(signs)]
+    whole = elements.astype(word_type(ring))
+    add_masks(whole, keys, ring)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(masks, "_WORTH_A_THREAD", 1)
+        assert bytes(mask_packed(elements, keys, ring, workers)) == pack(whole, bits)
+    assert n == 0 or elements.max() < ring.modulus
+
+
+@pytest.mark.parametrize(
+    "elements", [np.zeros(3), np.zeros(3, dtype=np.uint32), np.zeros((2, 2), dtype=np.uint64), np.full(3, 1 << 20)]
+)
+def test_a_device_masks_ring_elements_only(elements: Any) -> None:
+    if elements.dtype == np.int64:
+        elements = elements.astype(np.uint64)
+    with pytest.raises(SumError):
+        mask_packed(elements, [(a_key(1), 1)], Ring(20))
 
 
 @settings(deadline=None, max_examples=40)

@@ -14,6 +14,7 @@ from fedrec.aggregation.private_sum import PrivateSum
 from fedrec.aggregation.question import Question
 from fedrec.aggregation.wire import REFUSED, answer_fields
 from fedrec.errors import ConfigError, ProtocolError
+from fedrec.secagg import bits
 from server.flower_devices import FlowerDevices
 from simulations.engines.grid import InProcessGrid
 
@@ -106,6 +107,12 @@ def beyond_the_modulus(message: Message) -> Message:
     return reply_with(message, b"\xff" * AGREED.bytes_up)
 
 
+def beyond_the_bound(message: Message) -> Message:
+    """Well-formed, but more than the one user behind a node may say."""
+    elements = AGREED.ring.encode(np.eye(LENGTH)[0] * 1.5, AGREED.resolution)
+    return reply_with(message, bits.pack(elements, AGREED.ring.bits))
+
+
 def another_stype(message: Message) -> Message:
     reply = answer(message, Context(1, 2, {}, RecordDict(), {}))
     reply.content["arrays"] = ArrayRecord({"share": Array(np.zeros(LENGTH))})
@@ -129,6 +136,7 @@ BAD = [
     (an_exception, "failed"),
     (a_refusal, "refused"),
     *((make, "malformed") for make in (nothing_at_all, too_short, too_long, beyond_the_modulus, another_stype)),
+    (beyond_the_bound, "malformed"),
     (with_metrics, "malformed"),
     (with_a_field_too_many, "malformed"),
 ]

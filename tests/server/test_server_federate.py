@@ -193,7 +193,7 @@ def test_a_round_that_was_charged_and_lost_is_never_paid_with_more_than_the_budg
 
     with pytest.MonkeyPatch.context() as patched, devices(federation_study, tmp_path / "all") as opened:
         patched.setattr(ServerState, "save_training", lose)
-        patched.setattr(ServerState, "save_pending", lambda self, name, noisy: None)
+        patched.setattr(ServerState, "save_pending", lambda self, name, pending: None)
         with pytest.raises(Cut):
             federate(CONFIG, shelf, opened, tmp_path)
     with devices(federation_study, tmp_path / "all") as opened:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,18 @@ class Ledger:
         add_masks(total, signed, ring)
         return total.astype(np.uint64)
 
+    def bare(self, at: int, own: bytes, seed: bytes) -> Vector:
+        """A device's vector, by the seeds of its own mask and of its mask key: that one gives all its pair masks."""
+        ring, view = self.world.agreed.ring, self.masked[at].view
+        private, public = keys.mask_pair(seed)
+        total = self.strip(at, self.vector(at), own, {}).astype(word_type(ring))
+        signed = [
+            (keys.mask_key(private, public, self.records.mask_keys[near], view), -keys.sign(at, near))
+            for near in self.records.neighbours[at]
+        ]
+        add_masks(total, signed, ring)
+        return total.astype(np.uint64)
+
 
 def cut(opened: bytes) -> list[bytes]:
     """Shares, one after the other."""
@@ -70,15 +82,21 @@ def cut(opened: bytes) -> list[bytes]:
 Harvest = dict[int, dict[int, bytes]]
 
 
-def harvest(ledger: Ledger, lists: Mapping[int, Iterable[int]], *, gates: bool) -> tuple[Harvest, Harvest]:
+def harvest(
+    ledger: Ledger,
+    lists: Mapping[int, Iterable[int]],
+    *,
+    gates: bool,
+    survivors: Callable[[Ledger, int, Iterable[int]], bytes] = Ledger.survivors,
+) -> tuple[Harvest, Harvest]:
     """Show each device its own list of survivors and read all answers that can be read.
 
     Returns the shares of own masks and of mask keys: owner -> point -> share.  ``gates=False``: devices are patched to
-    seal nothing (see `no_gates`).
+    seal nothing (see `no_gates`).  ``survivors``: writes a device's list.
     """
     threshold, answers = ledger.records.threshold, {}
     for at, alive in lists.items():
-        message = ledger.world.rounds[at].unmask(ledger.survivors(at, alive))
+        message = ledger.world.rounds[at].unmask(survivors(ledger, at, alive))
         answers[at] = Unmask.from_bytes(message, ledger.graph.degree)
     gate_shares: Harvest = {}
     for at, answer in answers.items():

@@ -7,6 +7,7 @@ defence on that the secrets it needs cannot be opened.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -18,8 +19,7 @@ from secagg_cases import NOBODY, World
 from fedrec.secagg import keys
 from fedrec.secagg.errors import Reason, RefusedError
 from fedrec.secagg.floors import Floors
-from fedrec.secagg.masks import add_masks, word_type
-from fedrec.secagg.messages import Inbox, Unmask
+from fedrec.secagg.messages import RECEIPT_BYTES, Inbox, Survivors
 from fedrec.secagg.parameters import Assumptions, Parameters, guarantee, least_sum
 from fedrec.secagg.shamir import combine
 
@@ -47,18 +47,7 @@ def test_off_a_threshold_of_half_lets_both_secrets_of_a_device_be_opened(monkeyp
     ledger, target = _masked(24, threshold=5), 3
     own, lost = harvest(ledger, _half_and_half(ledger, target), gates=True)
     own_seed, seed = combine(own[target], 5), combine(lost[target], 5)
-    private, public = keys.mask_pair(seed)
-    view = ledger.masked[target].view
-    bare = ledger.strip(target, ledger.vector(target), own_seed, {})
-    # The target's own mask key gives all its pairwise masks.
-    ring = ledger.world.agreed.ring
-    total = bare.astype(word_type(ring))
-    signed = [
-        (keys.mask_key(private, public, ledger.records.mask_keys[near], view), -keys.sign(target, near))
-        for near in ledger.records.neighbours[target]
-    ]
-    add_masks(total, signed, ring)
-    np.testing.assert_array_equal(total, ledger.world.vectors[target])
+    np.testing.assert_array_equal(ledger.bare(target, own_seed, seed), ledger.world.vectors[target])
 
 
 def test_on_a_device_refuses_such_a_threshold_and_a_higher_one_opens_at_most_one_secret() -> None:
@@ -103,30 +92,60 @@ def test_on_with_gates_the_same_lists_open_nothing_of_the_target() -> None:
     assert not opened & {at for at, shares in own.items() if len(shares) >= 6}
 
 
-def _two_views(monkeypatch: MonkeyPatch | None) -> bool:
-    """One device masks as if a neighbour had never shared; does that neighbour still give a share of its own mask?"""
-    world = World.of(9)
-    cohorts = world.advertise()
-    inboxes = world.share(cohorts)
+FRIEND, TARGET, DROPPED, REST = 1, 0, {2, 3, 4, 5, 6}, {7, 8, 9, 10, 11}
+
+
+def _two_views() -> Ledger:
+    """The target hears that five devices never shared, and masks with the others only. They are told that it is in
+    their view all the same, and that everybody else has dropped out."""
+    floors = Floors(cohort=12, survivors=7, assumptions=NOBODY)
+    world = World.of(12, floors=floors, parameters=lambda size: Parameters(11, 6))
+    inboxes = world.share(world.advertise())
     ledger = Ledger(world)
-    target, left_out = 0, 8
-    if monkeypatch is not None:
-        monkeypatch.setattr(keys, "same", lambda a, b: True)
-    read = Inbox.from_bytes(inboxes[target], 9)
-    slot = ledger.records.neighbours[target].index(left_out)
-    boxes = tuple(box for at, box in enumerate(read.boxes) if at != slot)
-    inboxes[target] = replace(read, sharers=read.sharers - {left_out}, boxes=boxes).to_bytes()
-    ledger.collect({at: message for at, message in inboxes.items() if at != target})
-    world.rounds[target].mask(inboxes[target], world.vectors[target])
-    ledger.masked[target] = ledger.masked[left_out]
-    answer = world.rounds[left_out].unmask(ledger.survivors(left_out, range(9)))
-    theirs = ledger.records.neighbours[left_out].index(target)
-    return theirs in Unmask.from_bytes(answer, 8).slots
+    shown = frozenset({TARGET, FRIEND, *DROPPED})
+    read = Inbox.from_bytes(inboxes[TARGET], 12)
+    near = ledger.records.neighbours[TARGET]
+    boxes = tuple(box for slot, box in enumerate(read.boxes) if near[slot] in shown)
+    inboxes[TARGET] = replace(read, sharers=shown, boxes=boxes).to_bytes()
+    ledger.collect(inboxes)
+    return ledger
 
 
-def test_on_and_off_nobody_vouches_for_a_device_that_masked_under_another_view(monkeypatch: MonkeyPatch) -> None:
-    assert not _two_views(None)
-    assert _two_views(monkeypatch)
+def test_on_and_off_two_views_and_one_friend(monkeypatch: MonkeyPatch) -> None:
+    """The friend's shares and those of the five that the target has no masks with open all that is on its vector."""
+    ledger = _two_views()
+    world, rounds = ledger.world, ledger.world.rounds
+    everybody, alive = set(range(12)), {TARGET, FRIEND, *REST}
+    with pytest.raises(RefusedError) as caught:
+        rounds[7].unmask(_list_with_any_receipts(ledger, 7, alive))
+    assert caught.value.reason is Reason.BAD_RECEIPT
+
+    monkeypatch.setattr(keys, "same", lambda a, b: True)
+    lists = dict.fromkeys(REST, alive) | dict.fromkeys(DROPPED, everybody)
+    own, lost = harvest(ledger, lists, gates=True, survivors=_list_with_any_receipts)
+    # What the friend holds it gives of its own accord.
+    for owner, into, name in [(TARGET, own, "own"), *((at, lost, "mask") for at in DROPPED)]:
+        slot = ledger.records.neighbours[FRIEND].index(owner)
+        share = getattr(rounds[FRIEND]._held[slot], name)
+        into.setdefault(owner, {})[ledger.graph.back(slot) + 1] = share
+    seeds = {at: combine(lost[at], 6) for at in DROPPED}
+    friend = rounds[FRIEND]._secrets
+    assert friend is not None
+    seeds[FRIEND] = friend.mask
+    bare = ledger.strip(TARGET, ledger.vector(TARGET), combine(own[TARGET], 6), seeds)
+    np.testing.assert_array_equal(bare, world.vectors[TARGET])
+
+
+def _list_with_any_receipts(ledger: Ledger, at: int, alive: Iterable[int]) -> bytes:
+    """A list of survivors; where the target gave no receipt there is one of the server's own making."""
+    shown, receipts = frozenset(alive), []
+    for neighbour in ledger.records.neighbours[at]:
+        if neighbour in shown:
+            seen = {TARGET, FRIEND, *DROPPED} if neighbour == TARGET else set(range(12))
+            given = [other for other in ledger.records.neighbours[neighbour] if other in seen]
+            found = dict(zip(given, ledger.masked[neighbour].receipts, strict=True)).get(at, bytes(RECEIPT_BYTES))
+            receipts.append(found)
+    return Survivors(ledger.masked[at].view, 12, shown, tuple(receipts)).to_bytes()
 
 
 @pytest.mark.parametrize(("size", "degree", "threshold"), [(9, 4, 3), (12, 4, 3), (13, 6, 4), (14, 6, 5), (8, 7, 4)])

@@ -25,8 +25,8 @@ from simulations.study import Study
 
 ROOT = Path(__file__).resolve().parents[3]
 BITS = 20
-# Every device's vector is rounded by half a step at most, the cohort engine's by half a step in all.
-ROUNDING = (cases.USERS + 1) / 2 * 2.0**-BITS
+# Every device's vector is rounded by less than a step, the cohort engine's by less than a step in all.
+ROUNDING = (cases.USERS + 1) * 2.0**-BITS
 FLOAT32 = 1e-6
 
 
@@ -89,6 +89,28 @@ def test_the_grid_releases_what_the_cohort_releases(
         if ours.question.round <= 1:  # later, the parameters that are asked with differ by what was rounded before
             atol = ROUNDING * ours.question.sum.bound + FLOAT32
             np.testing.assert_allclose(ours.opened.vector, theirs.opened.vector, rtol=0, atol=atol)
+
+
+def test_with_few_bits_the_engines_differ_by_a_thousandth(federation_study: Study, tmp_path: Path) -> None:
+    """The default grid: rotated updates, as few bits as are enough; relative distance of sums and models."""
+    config = cases.settings(secure_aggregation={"rotate": True, "resolution_bits": None}, privacy={"epsilon": None})
+    assert config.secure_aggregation == Config().secure_aggregation.model_copy(update={"protocol": "none"})
+    steps: dict[str, list[Step]] = {"cohort": [], "grid": []}
+    vectorised = CohortDevices(config, federation_study.features, federation_study.population)
+    first = cases.conduct(config, federation_study, vectorised, tmp_path / "cohort", steps["cohort"].append)
+    with (
+        open_reporter(silent=True) as reporter,
+        grid_devices(config, federation_study, tmp_path / "devices", reporter) as devices,
+    ):
+        second = cases.conduct(config, federation_study, devices, tmp_path / "grid", steps["grid"].append)
+    for ours, theirs in zip(steps["grid"], steps["cohort"], strict=True):
+        agreed, exact = ours.question.sum, theirs.opened.vector
+        assert bool(agreed.rotation) == (ours.question.query == "training")
+        assert agreed.ring.bits <= (18 if agreed.rotation else 20)
+        assert 0 < np.linalg.norm(ours.opened.vector - exact) < 2e-3 * np.linalg.norm(exact) or len(exact) == 3
+    assert first.model is not None
+    ours, theirs = parameters.flatten(second.model), parameters.flatten(first.model)
+    assert np.linalg.norm(ours - theirs) < 2e-3 * np.linalg.norm(theirs)
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ from simulations.study import Study
 FLOORS = {"minimum_cohort": 20, "minimum_survivors": 15}
 SECURE = {"protocol": "secagg+", **FLOORS}
 CONFIG = cases.settings(secure_aggregation=SECURE)
-ROUNDING = (cases.USERS + 1) / 2 * 2.0**-20
+ROUNDING = (cases.USERS + 1) * 2.0**-20
 Call = Callable[[Message, Context], Message]
 
 

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from simulations.report import build, charts
+from simulations.report import charts
+from simulations.report import page as pages
 from simulations.report.build import build_report
 from simulations.report.pictures import Pictures
 from simulations.report.words import promises
@@ -62,7 +63,7 @@ class Page(HTMLParser):
 @pytest.fixture(autouse=True)
 def _small_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for plotly's 4.5 MB; one test below uses the real one."""
-    monkeypatch.setattr(build, "_plotly", lambda: "window.Plotly = {};")
+    monkeypatch.setattr(pages, "plotly", lambda: "window.Plotly = {};")
 
 
 def page_of(out: Path, **changes: Any) -> Page:
@@ -190,7 +191,7 @@ def test_the_real_plotly_is_inlined_once_and_whole(tmp_path: Path, monkeypatch: 
     monkeypatch.undo()
     page = page_of(tmp_path, rounds=[a_round(1)])
     assert len(page.scripts) == 3
-    assert page.scripts[1] == build._plotly()
+    assert page.scripts[1] == pages.plotly()
     assert len(page.scripts[1]) > 500_000
 
 

@@ -1,0 +1,1 @@
+"""What an adversary makes of what it sees: the algorithms of published attacks, over arrays and models, without I/O."""

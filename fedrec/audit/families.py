@@ -1,0 +1,117 @@
+"""Which claims are tried one after the other: a run's own spends, with all noise taken smaller or larger.
+
+A lower bound on epsilon needs an ordered family of claims.  The one here holds the claim itself and keeps what else is
+known of the mechanism (rounds, sampling), so its bound says: the run behaves as if its noise were so much smaller or
+larger, and epsilon at the claim's delta follows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from fedrec.audit.fdp import CurveTradeOff, GaussianTradeOff, TradeOff, refuted
+from fedrec.audit.one_run import Count, level_of
+from fedrec.errors import PrivacyError
+from fedrec.privacy.accountant import LEAST_NOISE, Spend, delta, epsilon, equivalent_noise, gaussian_noise
+
+# Strengths are powers of 2^(1/steps): fine where a curve has a formula, coarse where losses must be composed.
+_FINE, _COARSE = 128, 16
+_DOUBLINGS = 6
+_CURVE = 64
+_LEAST_DELTA = 1e-9
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a run says of itself: ``spends`` in all, and the ``delta`` at which epsilon is stated.
+
+    Raises:
+        PrivacyError: there are no spends.
+    """
+
+    spends: tuple[Spend, ...]
+    delta: float
+
+    def __post_init__(self) -> None:
+        if not self.spends:
+            raise PrivacyError("a run without noise claims nothing that an audit could test", action="Set an epsilon")
+
+    @property
+    def epsilon(self) -> float:
+        """The claimed epsilon, for whoever sees all noisy sums."""
+        return epsilon(self.spends, self.delta)
+
+    @property
+    def mu(self) -> float:
+        """Of the Gaussian mechanism that has this epsilon at this delta; for planning."""
+        return 1 / gaussian_noise(self.epsilon, self.delta)
+
+    @property
+    def amplified(self) -> bool:
+        """Whether the claim rests on secret sampling; without, the whole run is Gaussian-DP, exactly."""
+        return any(spend.amplified for spend in self.spends)
+
+    @property
+    def family(self) -> str:
+        """The name of the family, for people."""
+        if self.amplified:
+            return "the run's own mechanisms by their privacy loss distributions, all noise scaled"
+        return "Gaussian differential privacy"
+
+    def scaled(self, strength: float) -> tuple[Spend, ...]:
+        """The spends with all noise divided by ``strength``."""
+        return tuple(replace(spend, noise_multiplier=spend.noise_multiplier / strength) for spend in self.spends)
+
+    def tradeoff(self, strength: float = 1.0) -> TradeOff:
+        """The trade-off of the run with all noise divided by ``strength``."""
+        if self.amplified:
+            return _curve(self.scaled(strength))
+        return GaussianTradeOff(strength / equivalent_noise(self.spends))
+
+    def lower_bound(self, count: Count, confidence: float) -> float:
+        """The largest epsilon, at the claim's delta, of a member of the family that the count refutes; 0.0 if none.
+
+        Members are a grid of strengths from 1/64 to 64; the next lower one is reported, so the bound errs low.
+        """
+        level = level_of(confidence)
+        steps = _COARSE if self.amplified else _FINE
+        least_noise = min(spend.noise_multiplier for spend in self.spends)
+        lowest, highest = (
+            -_DOUBLINGS * steps,
+            min(_DOUBLINGS * steps, int(steps * math.log2(least_noise / LEAST_NOISE))),
+        )
+        place = _last(lambda p: refuted(count, self.tradeoff(2 ** (p / steps)), level), lowest, highest, steps)
+        return epsilon(self.scaled(2 ** (place / steps)), self.delta) if place >= lowest else 0.0
+
+
+def _last(holds: Callable[[int], bool], lowest: int, highest: int, jump: int) -> int:
+    """The last place at which something holds that holds up to there; ``lowest - 1`` where it never does.
+
+    From 0 outwards in growing jumps, then halving: far members of a family are slow to compose and rarely needed.
+    """
+    low, high = lowest - 1, highest + 1
+    place = max(lowest, min(0, highest))
+    while high - low > 1:
+        if holds(place):
+            low = place
+        else:
+            high = place
+        if high > highest:
+            place, jump = min(low + jump, highest), 2 * jump
+        elif low < lowest:
+            place, jump = max(high - jump, lowest), 2 * jump
+        else:
+            place = (low + high) // 2
+    return low
+
+
+@lru_cache(maxsize=64)
+def _curve(spends: tuple[Spend, ...]) -> CurveTradeOff:
+    farthest = max(1.0, epsilon(spends, _LEAST_DELTA))
+    epsilons = [math.expm1(x) for x in np.linspace(0.0, math.log1p(farthest), _CURVE)]
+    return CurveTradeOff(epsilons, [delta(spends, one) for one in epsilons])

@@ -1,0 +1,149 @@
+"""Whether those who really took part are those that were accounted for, from the rows of a ledger alone.
+
+Rows say of each round how many devices there are, how many were asked and survived, by which sampling, a keyed digest
+of the cohort (equal cohorts, equal digests), and the fewest rounds between two turns of one device.  What is random is
+held to its distribution: an outcome that honest sampling gives less often than once in 10^9 runs is a finding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from scipy.special import bdtr, bdtrc
+
+from fedrec.privacy.accountant import Spend
+from fedrec.privacy.ledger import Entry
+
+IMPLAUSIBLE: Final = 1e-9
+_FACTS: Final = {
+    "population": int,
+    "asked": int,
+    "survivors": int,
+    "sampling": str,
+    "probability": float,
+    "cohort": str,
+}
+
+
+def check_rounds(entries: Iterable[Entry]) -> list[str]:
+    """What is wrong with the list of rounds: one charged twice without saying so, or one left out; empty = nothing."""
+    problems, seen = [], Counter[tuple[str, int]]()
+    rounds: dict[str, set[int]] = {}
+    for entry in entries:
+        place = (entry.query, entry.round)
+        if entry.detail.get("repeat", 0) != seen[place]:
+            problems.append(f"{entry.query}, round {entry.round}, is charged twice (row {entry.number})")
+        if entry.spend is not None and entry.spend.rounds != 1:
+            problems.append(f"row {entry.number} charges {entry.spend.rounds} rounds at once")
+        seen[place] += 1
+        rounds.setdefault(entry.query, set()).add(entry.round)
+    for query, numbers in rounds.items():
+        missing = set(range(min(numbers), max(numbers) + 1)) - numbers
+        if missing:
+            problems.append(f"{query} has no row for round {min(missing)}, but for later ones")
+    return problems
+
+
+def check_participation(entries: Sequence[Entry]) -> list[str]:
+    """What took part and was not accounted so, in sentences; empty when all is as accounted."""
+    problems = [problem for entry in entries for problem in _facts(entry)]
+    if problems:
+        return problems
+    for spend in {entry.spend for entry in entries if entry.spend is not None}:
+        rows = [entry for entry in entries if entry.spend == spend]
+        problems += _sampled(spend, rows)
+    if len({entry.detail["population"] for entry in entries}) > 1:
+        problems.append("the number of devices changes from row to row")
+    return problems
+
+
+def draws_implausible(drawn: int, rounds: int, probability: float) -> bool:
+    """Whether one device was drawn more often, in so many rounds, than honest Poisson sampling would ever do."""
+    return drawn > 0 and float(bdtrc(drawn - 1, rounds, probability)) < IMPLAUSIBLE
+
+
+def _facts(entry: Entry) -> Iterator[str]:
+    name, detail = f"{entry.query}, round {entry.round}", entry.detail
+    for fact, kind in _FACTS.items():
+        value: Any = detail.get(fact)
+        if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+            yield f"{name}: its row does not say {fact}"
+            return
+    if not 0 <= detail["survivors"] <= detail["asked"] <= detail["population"]:
+        counts = f"{detail['survivors']} of {detail['asked']} of {detail['population']}"
+        yield f"{name}: more devices than there are ({counts})"
+    if entry.spend is None:
+        return
+    sampling = "full" if entry.spend.probability == 1 else entry.spend.sampling
+    # What is accounted as of a fixed size claims nothing for the draw, so that any draw will do.
+    kinds = ("fixed", "poisson") if sampling == "fixed" else (sampling,)
+    if detail["sampling"] not in kinds or detail["probability"] != entry.spend.probability:
+        done = f"{detail['sampling']} at {detail['probability']:g}"
+        yield f"{name}: accounted as {sampling} at {entry.spend.probability:g}, but it was {done}"
+
+
+def _sampled(spend: Spend, rows: Sequence[Entry]) -> Iterator[str]:
+    if spend.probability == 1:
+        yield from _full(rows)
+    elif spend.sampling == "poisson":
+        yield from _poisson(spend, rows)
+    elif spend.sampling == "fixed":
+        if len({row.detail["asked"] for row in rows if row.detail["sampling"] == "fixed"}) > 1:
+            yield f"{spend.query}: cohorts of a fixed size have different sizes"
+    else:
+        yield from _cyclic(spend, rows)
+
+
+def _full(rows: Sequence[Entry]) -> Iterator[str]:
+    for row in rows:
+        if row.detail["asked"] != row.detail["population"]:
+            asked = f"{row.detail['asked']} of {row.detail['population']}"
+            yield f"{row.query}, round {row.round}: accounted for everybody, but {asked} were asked"
+    if len({row.detail["cohort"] for row in rows}) > 1:
+        yield f"{rows[0].query}: accounted for everybody, but the cohorts differ"
+
+
+def _poisson(spend: Spend, rows: Sequence[Entry]) -> Iterator[str]:
+    devices, probability = rows[0].detail["population"], spend.probability
+    for row in rows:
+        if _tail(row.detail["asked"], devices, probability) < IMPLAUSIBLE / len(rows):
+            yield (
+                f"{row.query}, round {row.round}: {row.detail['asked']} devices were asked, which a draw of each of "
+                f"{devices} with probability {probability:g} does not give"
+            )
+    total = sum(row.detail["asked"] for row in rows)
+    if _tail(total, devices * len(rows), probability) < IMPLAUSIBLE:
+        expected = devices * len(rows) * probability
+        yield f"{spend.query}: {total} devices were asked in all rounds together, where {expected:.1f} are expected"
+    most = Counter(row.detail["cohort"] for row in rows).most_common(1)[0][1]
+    # Of `most` rounds all have one cohort at most with the 2-norm of its distribution to the power of `most`.
+    same = most / 2 * devices * math.log(probability**2 + (1 - probability) ** 2) + math.log(math.comb(len(rows), most))
+    if most > 1 and same < math.log(IMPLAUSIBLE):
+        yield f"{spend.query}: one and the same cohort was asked in {most} rounds: it was not drawn anew"
+
+
+def _cyclic(spend: Spend, rows: Sequence[Entry]) -> Iterator[str]:
+    separation = spend.separation
+    for row in rows:
+        gap = row.detail.get("gap")
+        if gap is None and row.round > separation:
+            yield f"{row.query}, round {row.round}: its row does not say how long ago its devices had a turn"
+        elif gap is not None and gap < separation:
+            yield (
+                f"{row.query}, round {row.round}: a device was asked again after {gap} rounds, accounted were "
+                f"{separation} at least"
+            )
+    turns = Counter(row.detail["cohort"] for row in rows).most_common(1)[0][1]
+    accounted = -(-len(rows) // separation)
+    if turns > accounted:
+        yield f"{spend.query}: a cohort had {turns} turns, accounted were {accounted}"
+
+
+def _tail(count: int, trials: int, probability: float) -> float:
+    """Two-sided tail of a binomial at ``count``."""
+    lower = float(bdtr(count, trials, probability))
+    upper = float(bdtrc(count - 1, trials, probability)) if count else 1.0
+    return min(1.0, 2 * min(lower, upper))

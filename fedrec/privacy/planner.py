@@ -1,0 +1,204 @@
+"""From a population and a target to noise, both epsilons, and what the noise leaves of a model's training signal.
+
+Signal and noise are compared in what a run adds up.  Every round's mean update points some way by ``clip coherence``;
+the noise of its mean is ``z clip sqrt(parameters) / cohort`` long.  Over T rounds the signal of updates that agree
+grows as T, independent noise as sqrt(T), banded noise less: that is what `Planned.equivalent` stands for, the
+multiplier of independent noise that would leave the same error.  The ratio is a guide to what can be learned, not a
+forecast.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from fedrec.errors import PrivacyError
+from fedrec.privacy.accountant import (
+    Sampling,
+    Spend,
+    check_delta,
+    epsilon,
+    epsilon_without_amplification,
+    turns_apart,
+)
+from fedrec.privacy.banded import advantage, best_bands
+from fedrec.privacy.calibrate import delta_for, plan
+
+Noise = Literal["independent", "banded"]
+Place = Literal["server", "distributed"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A training that is to be planned: one query, one row a device.
+
+    Args:
+        population: devices, at least 2.
+        cohort: the (expected) number of devices a round; 0 = all.
+        rounds: at least 1.
+        epsilon: the target for the released model, above 0.
+        sampling: who takes part when; `accountant.Spend` says what is accounted for each.
+        noise: ``banded`` needs sampling cyclic and the server to add it.
+        bands: of banded noise; 0 = the best number.
+        place: who adds the noise.
+        delta: None = population^-1.1.
+        parameters, clip: the model's size and the bound of a row's update.
+        coherence: length of the mean of clipped updates over ``clip``, above 0 and at most 1: an assumption.  The
+            default tower's was 0.29 to 0.36 in its first rounds on MovieLens, with every update clipped.
+        lost: share of devices whose part of distributed noise may be missing or known, in [0, 1).
+
+    Raises:
+        PrivacyError: a value is outside its range, or the noise does not go with the sampling or place.
+    """
+
+    population: int
+    cohort: int
+    rounds: int
+    epsilon: float
+    sampling: Sampling = "poisson"
+    noise: Noise = "independent"
+    bands: int = 0
+    place: Place = "server"
+    delta: float | None = None
+    parameters: int = 5000
+    clip: float = 1.0
+    coherence: float = 0.3
+    lost: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, least in (("population", 2), ("cohort", 0), ("rounds", 1), ("bands", 0), ("parameters", 1)):
+            if getattr(self, name) < least:
+                raise PrivacyError(f"a plan's {name} must be at least {least}", value=getattr(self, name))
+        if not (0 < self.clip < math.inf and 0 < self.coherence <= 1 and 0 <= self.lost < 1):
+            wanted = "a plan needs a clip above 0, a coherence above 0 and at most 1, and a lost share from 0 below 1"
+            raise PrivacyError(wanted, value=(self.clip, self.coherence, self.lost))
+        if self.noise == "banded" and self.sampling != "cyclic":
+            action = "Use sampling cyclic"
+            raise PrivacyError("banded noise needs devices that take turns", value=self.sampling, action=action)
+        if self.noise == "banded" and self.place != "server":
+            raise PrivacyError("banded noise is added by the server", value=self.place, action="Use noise independent")
+        if self.bands and self.noise != "banded":
+            raise PrivacyError("bands are of banded noise", value=self.bands, action="Use noise banded")
+
+    @property
+    def asked(self) -> int:
+        """Devices a round."""
+        return min(self.cohort, self.population) if self.cohort and self.sampling != "full" else self.population
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a setting comes to. ``equivalent``: the multiplier of independent noise with the same error in what a run
+    adds up. ``bands``: None of independent noise. ``per_round``, ``over_run``: length of the signal over the noise's.
+    """
+
+    setting: Setting
+    delta: float
+    spend: Spend
+    bands: int | None
+    equivalent: float
+
+    @property
+    def epsilon_released(self) -> float:
+        """For whoever sees the model but not who took part."""
+        return epsilon([self.spend], self.delta)
+
+    @property
+    def epsilon_server(self) -> float | None:
+        """Towards the server, which knows who took part; None, unbounded, where the server adds the noise.
+
+        Distributed noise is sized so that it stands without the ``lost`` share: so this is what they leave.
+        """
+        return None if self.setting.place == "server" else epsilon_without_amplification([self.spend], self.delta)
+
+    @property
+    def added(self) -> float:
+        """The multiplier of all noise that is added: with distributed noise, more than what is counted on."""
+        return self.equivalent / math.sqrt(1 - self.setting.lost)
+
+    @property
+    def per_round(self) -> float:
+        """Signal over noise in one round, both as if spread evenly over the run."""
+        setting = self.setting
+        return setting.coherence * setting.asked / (self.added * math.sqrt(setting.parameters))
+
+    @property
+    def over_run(self) -> float:
+        """Signal over noise in the sum of all rounds."""
+        return self.per_round * math.sqrt(self.setting.rounds)
+
+
+def make_plan(setting: Setting) -> Planned:
+    """Find the noise.
+
+    Raises:
+        PrivacyError: no noise meets the target, or the bands do not fit between two turns of a device.
+    """
+    delta = delta_for(setting.population) if setting.delta is None else setting.delta
+    check_delta(delta)
+    sampling = "full" if setting.asked == setting.population else setting.sampling
+    groups = turns_apart(setting.population, setting.asked) if sampling == "cyclic" else 1
+    probability = {"full": 1.0, "cyclic": 1 / groups}.get(sampling, setting.asked / setting.population)
+    (spend,) = plan(
+        setting.epsilon,
+        delta,
+        {"training": 1.0},
+        {"training": setting.rounds},
+        {"training": (sampling, probability)},
+        {"training": groups},
+    )
+    if setting.noise == "independent":
+        return Planned(setting, delta, spend, None, spend.noise_multiplier)
+    most = min(setting.rounds, groups)
+    if setting.bands > most:
+        raise PrivacyError(f"at most {most} bands fit between two turns of a device", value=setting.bands)
+    bands = setting.bands or best_bands(setting.rounds, groups)
+    return Planned(setting, delta, spend, bands, spend.noise_multiplier * advantage(setting.rounds, bands))
+
+
+def noise_alternatives(planned: Planned) -> list[Planned]:
+    """The same training with other noise and sampling, for the same released epsilon; best signal to noise first."""
+    setting = planned.setting
+    kinds: list[tuple[Sampling, Noise]] = [
+        ("full", "independent"),
+        ("poisson", "independent"),
+        ("cyclic", "independent"),
+        ("cyclic", "banded"),
+    ]
+    others = [
+        make_plan(replace(setting, sampling=sampling, noise=noise, bands=0))
+        for sampling, noise in kinds
+        if (sampling, noise) != (setting.sampling, setting.noise)
+        and not (noise == "banded" and (setting.place != "server" or setting.cohort == 0))
+        and not (sampling != "full" and setting.asked == setting.population)
+    ]
+    return sorted(others, key=lambda other: -other.over_run)
+
+
+def most_parameters(planned: Planned, ratio: float) -> int:
+    """The largest model for which the run's signal over noise is ``ratio``; 0 if there is none."""
+    return math.floor(planned.setting.parameters * (planned.over_run / ratio) ** 2)
+
+
+def least_population(planned: Planned, ratio: float) -> Planned | None:
+    """The plan with more devices, as many times more a round, whose signal over noise is ``ratio``; None past 10^9.
+
+    Found within 1 %: the noise hardly changes with the population (delta does), so the ratio grows with the cohort.
+    """
+    setting, found = planned.setting, planned
+    while found.over_run < ratio:
+        # Dealt into groups of the same number, or drawn with the same chance, so that turns stay as they are.
+        factor = found.setting.population / setting.population * max(1.01, ratio / found.over_run)
+        if setting.population * factor > 1e9:
+            return None
+        population = math.ceil(setting.population * factor)
+        cohort = 0 if setting.cohort == 0 else math.ceil(setting.cohort * factor)
+        found = make_plan(replace(setting, population=population, cohort=cohort))
+    return found
+
+
+def epsilon_needed(planned: Planned, ratio: float) -> float:
+    """The released epsilon at which the same training has this signal over noise; at most that of noise 0.01."""
+    noise = max(0.01, planned.spend.noise_multiplier * planned.over_run / ratio)
+    return epsilon([replace(planned.spend, noise_multiplier=noise)], planned.delta)

@@ -1,0 +1,162 @@
+"""Recompute a run's promise from its ledger alone, and hold everything that was said about the run against it.
+
+Each check names what it looked at and, where it failed, what does not fit.  A check that cannot be made because the
+ledger itself cannot be read has failed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fedrec.errors import PrivacyError
+from fedrec.privacy.accountant import Spend, epsilon
+from fedrec.privacy.ledger import Budget, Entry, Ledger
+from fedrec.privacy.participation import check_participation, check_rounds
+
+# Composing the same rows again gives the same figure but for the last digits of a transform.
+_SAME: Final = 1e-6
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at. ``problems``: what does not fit, in sentences; none = it holds."""
+
+    name: str
+    problems: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether it holds."""
+        return not self.problems
+
+
+@dataclass(frozen=True)
+class Said:
+    """What was said about a run, to be held against its ledger.
+
+    ``budget``: of the settings, None for a run without noise.  ``plan``: the spends that settings and budget give.
+    ``claims``: where -> a ``privacy`` table (``epsilon_released``, ``delta``, ``unit``, ``ledger``).  ``lines``: of
+    events.jsonl.  ``whole``: whether the run says that it went to its end.
+    """
+
+    budget: Budget | None
+    plan: Sequence[Spend]
+    claims: Mapping[str, Mapping[str, Any]]
+    lines: Sequence[Mapping[str, Any]]
+    whole: bool = True
+
+
+def verify_run(path: Path, said: Said) -> list[Check]:
+    """All checks of the ledger at ``path``, in the order in which they build on each other."""
+    if not path.is_file() or not path.stat().st_size:
+        return [Check("ledger", (f"{path.name} is missing or empty",))]
+    try:
+        with Ledger.open(path) as ledger:
+            ledger.check_file()
+            return [Check("ledger"), *_checks(ledger, ledger.entries(), said)]
+    except PrivacyError as error:
+        return [Check("ledger", (str(error),))]
+
+
+def _checks(ledger: Ledger, entries: Sequence[Entry], said: Said) -> Iterator[Check]:
+    named: dict[str, Callable[[], Iterable[str]]] = {
+        "head": lambda: _head(ledger, said),
+        "budget": lambda: _budget(ledger, entries, said),
+        "epsilon": lambda: _epsilon(ledger, said),
+        "rounds": lambda: check_rounds(entries),
+        "participation": lambda: check_participation(entries),
+        "noise": lambda: _noise(entries, said),
+        "sums": lambda: _sums(entries, said),
+    }
+    for name, check in named.items():
+        try:
+            problems = tuple(check())
+        except (PrivacyError, KeyError, TypeError, ValueError) as error:
+            problems = (f"cannot be checked: {error}",)
+        yield Check(name, problems)
+
+
+def _head(ledger: Ledger, said: Said) -> Iterator[str]:
+    for where, claim in said.claims.items():
+        kept = claim.get("ledger") or {}
+        if kept.get("head") != ledger.head or kept.get("rows") != len(ledger):
+            yield f"{where} is of a ledger of {kept.get('rows')} rows with another end than this one of {len(ledger)}"
+
+
+def _budget(ledger: Ledger, entries: Sequence[Entry], said: Said) -> Iterator[str]:
+    if ledger.budget != said.budget:
+        yield f"the ledger was begun with {ledger.budget}, the settings say {said.budget}"
+    spent = ledger.spent()
+    if ledger.budget is not None and spent is not None and spent > ledger.budget.epsilon:
+        yield f"epsilon {spent:.6g} is spent of {ledger.budget.epsilon:g}"
+    if ledger.budget is not None and (bare := [entry.number for entry in entries if entry.spend is None]):
+        yield f"row {bare[0]} is a release without noise"
+
+
+def _epsilon(ledger: Ledger, said: Said) -> Iterator[str]:
+    spends = ledger.spends()
+    for where, claim in said.claims.items():
+        claimed, delta, unit = (claim.get(name) for name in ("epsilon_released", "delta", "unit"))
+        if ledger.budget is None or not spends:
+            if claimed is not None:
+                yield f"{where} claims epsilon {claimed}, and the ledger bears none"
+            continue
+        if (delta, unit) != (ledger.budget.delta, ledger.budget.unit):
+            yield f"{where} speaks of delta {delta} and one {unit}, the ledger of {ledger.budget}"
+            continue
+        found = epsilon(spends, ledger.budget.delta)
+        if not isinstance(claimed, (int, float)) or not math.isclose(claimed, found, rel_tol=_SAME):
+            yield f"{where} claims epsilon {claimed}, the rows compose to {found:.6g}"
+
+
+def _noise(entries: Sequence[Entry], said: Said) -> Iterator[str]:
+    planned = {spend.query: spend for spend in said.plan}
+    charged: Counter[str] = Counter()
+    for entry in entries:
+        if entry.spend is None:
+            continue
+        plan = planned.get(entry.spend.query)
+        charged[entry.query] += not entry.detail.get("repeat", 0)
+        if entry.query != entry.spend.query or plan is None:
+            yield f"row {entry.number} is for {entry.query}, which the settings do not plan"
+        elif not _alike(entry.spend, plan):
+            yield (
+                f"{entry.query}, round {entry.round}: noise multiplier {entry.spend.noise_multiplier:.6g} "
+                f"({entry.spend.sampling}), the settings give {plan.noise_multiplier:.6g} ({plan.sampling})"
+            )
+    for query, plan in planned.items():
+        if charged[query] > plan.rounds or (said.whole and charged[query] != plan.rounds):
+            yield f"{query}: {charged[query]} rounds are charged, the settings plan {plan.rounds}"
+
+
+def _alike(spend: Spend, plan: Spend) -> bool:
+    return (
+        math.isclose(spend.noise_multiplier, plan.noise_multiplier, rel_tol=_SAME)
+        and (spend.sampling, spend.separation) == (plan.sampling, plan.separation)
+        and math.isclose(spend.probability, plan.probability, rel_tol=_SAME)
+    )
+
+
+def _sums(entries: Sequence[Entry], said: Said) -> Iterator[str]:
+    rows = {(entry.query, entry.round): entry for entry in entries}
+    lines = Counter((line.get("query"), line.get("round")) for line in said.lines)
+    for (query, number), count in lines.items():
+        if (query, number) not in rows:
+            yield f"{query}, round {number}: the sum was opened, and the ledger has no row for it"
+        elif count > 1:
+            yield f"{query}, round {number}: the sum has {count} lines"
+    for place, entry in rows.items():
+        if place not in lines:
+            yield f"{entry.query}, round {entry.round}: row {entry.number} has no opened sum beside it"
+    for line in said.lines:
+        row = rows.get((line.get("query", ""), line.get("round", -1)))
+        if row is not None and (line.get("asked"), line.get("devices")) != (
+            row.detail.get("asked"),
+            row.detail.get("survivors"),
+        ):
+            yield f"{row.query}, round {row.round}: its line and row {row.number} differ in who took part"

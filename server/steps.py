@@ -1,0 +1,101 @@
+"""What a run asks of its devices, what it shows after each opened sum, and what it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.aggregation.behaviour import Behaviour
+from fedrec.aggregation.question import Question
+from fedrec.model.recommender import Recommender
+from fedrec.privacy.accountant import Spend
+from server.given_up import GIVEN_UP
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An opened private sum, before noise and as `PrivateSum.open` gives it: on its grid, rotated where it is.
+
+    ``devices``: survivors.  ``bytes_up``: what they sent for it, in all.
+
+    ``aborted``: attempts before it that gave no sum, by reason.  ``reason``: why the sum is over nobody, if it had to
+    be, or `server.given_up.GIVEN_UP`.
+    """
+
+    vector: NDArray[np.float64]
+    devices: int
+    bytes_up: int
+    aborted: Mapping[str, int] = field(default_factory=dict)
+    reason: str | None = None
+
+
+def bytes_up_each(question: Question, opened: Opened) -> int:
+    """What one device sent for a sum, in bytes; of a sum over nobody, what its contribution alone would take.
+
+    Of one that was given up: 0, since nobody counts what was sent in vain.
+    """
+    if opened.reason == GIVEN_UP:
+        return 0
+    return -(-opened.bytes_up // opened.devices) if opened.devices else question.sum.bytes_up
+
+
+class Devices(Protocol):
+    """How a run reaches its devices."""
+
+    @property
+    def users(self) -> int:
+        """How many users the roster stands for."""
+
+    @property
+    def size(self) -> int:
+        """How many devices there are."""
+
+    def ask(self, question: Question, cohort: Sequence[int]) -> Opened:
+        """Put a question to the devices at these places and open the sum over those who answer.
+
+        Raises:
+            GivenUpError: every attempt at it failed.
+        """
+
+
+@dataclass(frozen=True)
+class Step:
+    """What an observer is shown after each opened sum, and of one that was given up.
+
+    ``model`` and ``behaviour`` are what is known so far.  ``noisy``: the sum with its noise, float64
+    [question.sum.length], which the run goes on with and its ledger covers; empty where it was given up.
+    """
+
+    question: Question
+    seconds: float
+    opened: Opened
+    cohort: int
+    epsilon_spent: float | None
+    model: Recommender | None
+    behaviour: Behaviour
+    noisy: NDArray[np.float64]
+
+
+Observer = Callable[[Step], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run leaves.
+
+    ``stopped``: why it ended before its last round, or None.  ``ledger``: head and number of rows of the ledger as the
+    release leaves it, and the users it was planned for.  ``accounting_seconds``: spent on planning, composing and
+    writing the ledger.
+    """
+
+    model: Recommender | None
+    behaviour: Behaviour
+    spends: tuple[Spend, ...]
+    metrics: Mapping[str, float | None] | None
+    stopped: str | None = None
+    ledger: Mapping[str, Any] = field(default_factory=dict)
+    accounting_seconds: float = 0.0

@@ -1,0 +1,114 @@
+"""Attack ``id-support``: what the rows of an id-embedding update reveal, and that a content update has no such rows."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.aggregation.private_sum import PrivateSum
+from fedrec.aggregation.question import Question
+from fedrec.audit.attacks.figures import mean_interval
+from fedrec.audit.attacks.support import id_update, support, support_scores
+from fedrec.config import Config
+from fedrec.console import Reporter
+from server.keys import RunKeys
+from server.noise import ServerNoise
+from server.plan import spends_of
+from server.state import ServerState
+from simulations.attacks.result import AttackResult, Defence
+from simulations.attacks.victims import choose, paired_by_popularity
+from simulations.attacks.world import Training, defended, training_only
+from simulations.study import Study
+
+
+@dataclass(frozen=True)
+class IdSupportAttack:
+    """A federation that trains an embedding an item, as others do and fedrec does not; the same server, noise and sums.
+
+    Args:
+        width: of an embedding.
+        negatives: sampled by a device for each of its interactions.
+        victims: at most so many updates are looked at.
+        least: events of a victim.
+    """
+
+    name: str = "id-support"
+    paper: str = "Ammad-ud-din et al. 2019, Federated Collaborative Filtering; Chai et al. 2020, Secure Federated MF"
+    width: int = 16
+    negatives: int = 4
+    victims: int = 200
+    least: int = 4
+
+    def run(self, study: Study, config: Config, defence: Defence, *, seed: int, reporter: Reporter) -> AttackResult:
+        """The mean AUC a victim over its interactions and as many equally popular items it never touched."""
+        started = time.perf_counter()
+        rng = np.random.default_rng([seed, 3])
+        config = training_only(defended(config, defence, seed=seed))
+        items = len(study.features)
+        table = rng.normal(0, self.width**-0.5, (items, self.width))
+
+        def update(user: int) -> NDArray[np.float64]:
+            own = study.population.history(user)
+            drawing = np.random.default_rng([seed, 4, user])
+            return id_update(table, own, negatives=self.negatives, bound=config.privacy.clip, rng=drawing)
+
+        people = choose(study.population, self.victims, self.least, rng)
+        note = "an id-embedding model; "
+        if defence == "plain":
+            seen = {int(user): update(int(user)) for user in people}
+            note += f"{_rows(study, seen)}; {_content(study, config, people[:8])}"
+        else:
+            whole = np.zeros_like(table)
+            for user in range(len(study.population)):
+                whole += update(user)
+                reporter.progress(user + 1, len(study.population), "updates")
+            whole += _noise(config, table.shape, len(study.population))
+            seen = {int(user): whole for user in people}
+            note += f"sees the {'sum' if defence == 'secagg' else 'noisy sum'} over all devices"
+        alone = None if defence == "plain" else support_scores(whole)
+        found = []
+        for user, received in seen.items():
+            own = study.population.history(user)
+            scores = support_scores(received) if alone is None else alone
+            found.append(paired_by_popularity(study.population, user, own, items, rng).auc(scores))
+        figure = mean_interval(found, rng)
+        seconds = time.perf_counter() - started
+        trials = int(np.isfinite(found).sum())
+        return AttackResult(
+            self.name, defence, "AUC", figure.value, figure.low, figure.high, 0.5, trials, seconds, note
+        )
+
+
+def _noise(config: Config, shape: tuple[int, ...], users: int) -> NDArray[np.float64]:
+    """The noise that the server adds to the sum of a model of that shape."""
+    length, bits = int(np.prod(shape)), config.secure_aggregation.resolution_bits
+    agreed = PrivateSum.of("training", length, config.privacy.clip, users, resolution_bits=bits)
+    spends = {spend.query: spend for spend in spends_of(config, users)}
+    return (
+        ServerNoise(config, spends, RunKeys(config, ServerState(None, "attack")))
+        .of(Question("training", 1, agreed))
+        .reshape(shape)
+    )
+
+
+def _rows(study: Study, seen: dict[int, NDArray[np.float64]]) -> str:
+    """What the support alone tells: how many of the rows that moved are interactions, and how many of those moved."""
+    precision, recall = [], []
+    for user, received in seen.items():
+        moved, own = support(received), study.population.history(user)
+        precision.append(float(np.isin(np.flatnonzero(moved), own).mean()))
+        recall.append(float(moved[own].mean()))
+    return f"of the rows that moved {np.mean(precision):.0%} are interactions, recall {np.mean(recall):.0%}"
+
+
+def _content(study: Study, config: Config, people: NDArray[np.int64]) -> str:
+    """The same question to fedrec's own model: whose numbers move at all?"""
+    training = Training(config, study, study.population)
+    shares = [float(np.mean(training.update(int(user), 1) != 0)) for user in people]
+    return f"fedrec's own updates have no row an item: {min(shares):.0%} to {max(shares):.0%} of their numbers move"
+
+
+ATTACK = IdSupportAttack()

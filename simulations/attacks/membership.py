@@ -1,0 +1,143 @@
+"""Attack ``membership``: was this user in the training of the released model?"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.audit.attacks.figures import Interval, auc_interval
+from fedrec.audit.attacks.membership_model import lira, rmia
+from fedrec.config import Config
+from fedrec.console import Reporter
+from fedrec.privacy.ledger import Budget, Ledger
+from fedrec.ranking.score import Scorer, behaviour_scores, standardised
+from fedrec.ranking.tower import TowerScorer
+from fedrec.ranking.users import Histories, Known
+from fedrec.training.population import Population
+from server.plan import delta_of
+from server.run import Outcome, Run
+from server.state import ServerState
+from simulations.attacks.result import AttackResult, Defence
+from simulations.attacks.world import defended
+from simulations.engines.cohort import CohortDevices
+from simulations.measure import scorer_of
+from simulations.study import Study
+
+KINDS = ("log-probability", "behaviour", "behaviour, raw", "tower", "popularity")
+_TEMPERATURE = 4.0
+
+
+@dataclass(frozen=True)
+class MembershipAttack:
+    """LiRA and RMIA against the whole release: tower, behaviour table and popularity.
+
+    ``models`` runs are made, each over a random half of the users.  Each is the target once, with the others as
+    references, for every user: models x users trials.
+
+    Args:
+        models: how many, at least 4.
+        rounds: of training, at most as many as the config has.
+    """
+
+    name: str = "membership"
+    paper: str = "Carlini et al. 2022, LiRA; Zarifzadeh et al. 2024, RMIA"
+    models: int = 12
+    rounds: int = 8
+    _kept: dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]] = field(default_factory=dict, repr=False)
+
+    def run(self, study: Study, config: Config, defence: Defence, *, seed: int, reporter: Reporter) -> AttackResult:
+        """The AUC of the better of the two attacks over all models and users."""
+        started = time.perf_counter()
+        training = config.training.model_copy(update={"rounds": min(self.rounds, config.training.rounds)})
+        config = defended(config.model_copy(update={"training": training}), defence, seed=seed)
+        signals, members = self._signals(study, config, seed, reporter)
+        rng = np.random.default_rng([seed, 8])
+        found: dict[str, Interval] = {
+            "LiRA": auc_interval(lira(signals, members), members, rng, resamples=200),
+            "RMIA": auc_interval(rmia(signals[..., 0], members), members, rng, resamples=200),
+        }
+        better = max(found, key=lambda name: found[name].value)
+        figure = found[better]
+        others = ", ".join(f"{name} {one.value:.3f}" for name, one in found.items())
+        note = f"sees the release and {self.models - 1} reference models; {others}"
+        if defence == "plain":
+            note += "; the server itself sees who sends an update"
+        seconds = time.perf_counter() - started
+        return AttackResult(
+            self.name, defence, "AUC", figure.value, figure.low, figure.high, 0.5, members.size, seconds, note
+        )
+
+    def _signals(
+        self, study: Study, config: Config, seed: int, reporter: Reporter
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Signals [models, users, kinds] and members [models, users]; those of the last config are kept, because a
+        secure sum is the same sum: what is released without noise does not depend on who saw the parts."""
+        kept = f"{study.fingerprint()} {seed} {config.model_dump_json()}"
+        if kept not in self._kept:
+            users = len(study.population)
+            rng = np.random.default_rng([seed, 7])
+            members = np.zeros((self.models, users), np.bool_)
+            signals = np.zeros((self.models, users, len(KINDS)))
+            for model in range(self.models):
+                members[model, rng.permutation(users)[: users // 2]] = True
+                people = study.population.select(np.flatnonzero(members[model]))
+                # Noise is drawn from the run's seed: each model needs its own.
+                run = config.run.model_copy(update={"seed": int(rng.integers(2**62))})
+                outcome = _release(config.model_copy(update={"run": run}), study, people)
+                signals[model] = signals_of(config, study, outcome)
+                reporter.progress(model + 1, self.models, "models")
+            self._kept.clear()
+            self._kept[kept] = (signals, members)
+        return self._kept[kept]
+
+
+def signals_of(config: Config, study: Study, outcome: Outcome) -> NDArray[np.float64]:
+    """What a release says of each user's items, [users, KINDS]: each kind larger where the release knows the user."""
+    population = study.population
+    known = Known(_histories(population))
+    scorer: Scorer = scorer_of(config, study, outcome.model, outcome.behaviour)
+    owners = population.owners
+    counts = np.maximum(population.counts, 1)
+    found = np.zeros((len(population), len(KINDS)))
+
+    def mean(scores: NDArray[np.floating]) -> NDArray[np.float64]:
+        own = scores[owners, population.items].astype(np.float64)
+        return np.bincount(owners, weights=own, minlength=len(population)) / counts
+
+    total = scorer.parts_of(known).total.astype(np.float64) * _TEMPERATURE
+    found[:, 0] = mean(total - np.logaddexp.reduce(total, axis=1, keepdims=True))
+    if outcome.behaviour.rank:
+        raw = behaviour_scores(outcome.behaviour, known.histories)
+        found[:, 1], found[:, 2] = mean(standardised(raw)), mean(raw)
+    if outcome.model is not None:
+        tower = TowerScorer(outcome.model, study.features, history=config.model.history)
+        found[:, 3] = mean(standardised(tower.scores(known)))
+    popularity = outcome.behaviour.popularity[population.items].astype(np.float64)
+    found[:, 4] = np.bincount(owners, weights=popularity, minlength=len(population)) / np.sqrt(counts)
+    return found
+
+
+def _histories(population: Population) -> Histories:
+    return Histories(population.indptr, population.items)
+
+
+def _release(config: Config, study: Study, people: Population) -> Outcome:
+    """A run over some of the users, with its ledger, as any other."""
+    budget = None
+    if config.privacy.epsilon is not None:
+        budget = Budget(config.privacy.epsilon, delta_of(config, len(people)), config.privacy.unit)
+    devices = CohortDevices(config, study.features, people)
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Ledger.open(Path(directory) / "ledger.sqlite", budget) as ledger,
+        ServerState(None, "a reference model") as state,
+    ):
+        return Run(config, study.features, devices, ledger, state, lambda step: None).conduct()
+
+
+ATTACK = MembershipAttack()

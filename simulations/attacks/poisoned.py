@@ -1,0 +1,110 @@
+"""A federation in which some devices are the attacker's: what they send in place of an honest contribution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.aggregation.question import Question
+from fedrec.audit.attacks.exposure import promoted_counts, promoted_pairs, promotion, scaled
+from fedrec.config import Config
+from fedrec.content.feature_table import Features
+from fedrec.model import parameters
+from fedrec.model.build import build_model
+from fedrec.training.learner import Update
+from server.run import Opened
+from simulations.engines.cohort import CohortDevices
+
+# bound: every malicious device keeps to the bound that an honest one clips to. ring: it sends any elements of the ring,
+# as secure aggregation cannot see. floats: it sends any numbers, and the server averages them.
+Reach = Literal["bound", "ring", "floats"]
+MINED_USERS = 256
+LIST = 10
+# Of plain federated averaging: how much the malicious devices together outweigh all honest ones at their bound.
+_OUTWEIGH = 10.0
+
+
+@dataclass(frozen=True)
+class Attacker:
+    """Who attacks: ``devices`` of them, for the item at place ``target``, within ``reach``.
+
+    ``weights``: [items], how popular the attacker thinks the items are.
+    """
+
+    devices: int
+    target: int
+    reach: Reach
+    weights: NDArray[np.float64]
+    seed: int
+
+
+class PoisonedDevices:
+    """Honest devices, and the attacker's after them in the roster, who answer every query."""
+
+    def __init__(self, config: Config, features: Features, honest: CohortDevices, attacker: Attacker) -> None:
+        self.honest, self.attacker, self.features = honest, attacker, features
+        self.model = build_model(config, features) if config.model.tower else None
+
+    @property
+    def users(self) -> int:
+        """The server cannot tell them apart."""
+        return self.honest.users + self.attacker.devices
+
+    @property
+    def size(self) -> int:
+        """One device a user."""
+        return self.users
+
+    @property
+    def last_update(self) -> Update | None:
+        """Of the honest devices."""
+        return self.honest.last_update
+
+    def ask(self, question: Question, cohort: Sequence[int]) -> Opened:
+        """The sum over the cohort, of which the attacker sees the question and says its part."""
+        places = [place for place in cohort if place < self.honest.size]
+        opened = self.honest.ask(question, places)
+        malicious = len(cohort) - len(places)
+        if not malicious:
+            return opened
+        agreed, part = question.sum, self._part(question, malicious)
+        if self.attacker.reach == "floats":
+            vector = opened.vector + part
+        else:
+            total = agreed.ring.encode(opened.vector, agreed.resolution)
+            vector = agreed.open(agreed.ring.add(total, agreed.ring.encode(part, agreed.resolution)))
+        return Opened(vector, len(cohort), agreed.bytes_up * len(cohort))
+
+    def _part(self, question: Question, devices: int) -> NDArray[np.float64]:
+        """What the malicious devices of a cohort add, together; they all send the same."""
+        direction = self._direction(question)
+        agreed = question.sum
+        if self.attacker.reach == "bound":
+            return scaled(direction, agreed.bound * devices)
+        if self.attacker.reach == "floats":
+            return scaled(direction, agreed.bound * agreed.rows * _OUTWEIGH)
+        # Short of where an element of the sum would wrap around and turn against the attacker.
+        return scaled(direction, agreed.bound * (agreed.rows - self.honest.users / 2))
+
+    def _direction(self, question: Question) -> NDArray[np.float64]:
+        attacker, length = self.attacker, question.sum.length
+        if question.query == "popularity":
+            return promoted_counts(attacker.target, length)
+        if question.query == "cooccurrence":
+            items = np.asarray(question.arrays["items"], dtype=np.int64)
+            return promoted_pairs(attacker.target, items, attacker.weights[items])
+        if question.query != "training" or self.model is None:
+            return np.zeros(length)
+        parameters.unflatten(self.model, question.arrays["parameters"])
+        return promotion(
+            self.model,
+            self.features,
+            attacker.target,
+            users=MINED_USERS,
+            k=LIST,
+            seed=attacker.seed + question.round,
+        )

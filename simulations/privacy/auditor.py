@@ -1,0 +1,123 @@
+"""The auditor of one run: sees each noisy sum, scores the canaries, and at the end guesses which of them were in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fedrec.aggregation.question import Query, Question
+from fedrec.audit import expected
+from fedrec.audit.canaries import Canaries
+from fedrec.audit.families import Claim
+from fedrec.audit.one_run import Count
+from fedrec.audit.scores import log_likelihood_ratios
+from fedrec.audit.verdict import bounds, count_guesses, estimate, plan_guesses
+from fedrec.config import Config
+from fedrec.errors import StoreError
+from fedrec.privacy.accountant import Spend
+from server.plan import spends_of
+from server.run import Step
+from simulations.engines.audited import AuditedDevices
+
+NOTE = (
+    "canaries took part in every sum as the worst rows could, half of them with nothing: the model is a little other "
+    "than without them; they are no users, and quality is measured on real users only"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What an audited run leaves: scores and coins of its canaries, and what the run claims."""
+
+    claim: Claim
+    scores: NDArray[np.float64]
+    included: NDArray[np.bool_]
+    sums: int
+    confidence: float
+
+    def counts(self) -> dict[str, Count]:
+        """The guesses of each bound."""
+        return count_guesses(self.scores, self.included, plan_guesses(self.claim, len(self.scores), self.confidence))
+
+    def facts(self) -> dict[str, Any]:
+        """The section ``audit`` of run.json."""
+        found = bounds(self.claim, self.counts(), self.confidence)
+        return {
+            "canaries": len(self.scores),
+            "included": int(self.included.sum()),
+            "sums": self.sums,
+            **found,
+            "estimate": estimate(self.claim, self.scores, self.included),
+            "note": NOTE,
+        }
+
+
+class Auditor:
+    """Scores canaries after each sum. ``path``: where scores are kept, so that a run that is cut off can go on.
+
+    A sum whose question was asked before the cut is not scored again: less is seen, and the bounds stay true.
+    """
+
+    def __init__(self, config: Config, devices: AuditedDevices, path: Path | None = None) -> None:
+        self.config, self.devices, self.path = config, devices, path
+        self.canaries: Canaries = devices.canaries
+        self.spends: Mapping[Query, Spend] = {spend.query: spend for spend in spends_of(config, devices.users)}
+        self.scores, self.sums = np.zeros(len(self.canaries)), 0
+        if path is not None and path.exists():
+            self._read_back(path)
+
+    def note(self, step: Step) -> None:
+        """Score one sum."""
+        question = step.question
+        sight = self.devices.respondent.sights.get((question.query, question.round))
+        spend = self.spends.get(question.query)
+        parts = self._expected(question)
+        if sight is None or spend is None or parts is None or step.opened.devices == 0:
+            return
+        self.scores += log_likelihood_ratios(
+            parts,
+            step.noisy - sight.rest,
+            spend.noise_multiplier * question.sum.sensitivity,
+            asked=None if spend.amplified else sight.asked,
+            probability=spend.probability if spend.amplified else 1.0,
+        )
+        self.sums += 1
+        if self.path is not None:
+            kept = {"scores": self.scores.tolist(), "sums": self.sums}
+            self.path.write_text(json.dumps(kept) + "\n", encoding="utf-8")
+
+    def evidence(self, spends: Iterable[Spend], delta: float) -> Evidence:
+        """What to judge the run by; ``spends``: what its ledger charged in all."""
+        claim = Claim(tuple(spends), delta)
+        return Evidence(claim, self.scores, self.canaries.included, self.sums, self.config.audit.confidence)
+
+    def _expected(self, question: Question) -> sparse.csr_matrix | None:
+        """What canaries add to a sum; None for one that they are not seen in (metrics: one direction for all)."""
+        agreed, catalogue = question.sum, len(self.devices.respondent.features.ids)
+        if question.query == "popularity":
+            return expected.in_popularity(self.canaries, catalogue, agreed.bound)
+        if question.query == "cooccurrence":
+            items = question.arrays["items"].astype(np.int64)
+            return expected.in_cooccurrence(self.canaries, items, catalogue, agreed.bound)
+        if question.query == "training":
+            return expected.in_training(self.canaries, agreed.length, agreed.bound, question.round)
+        return None
+
+    def _read_back(self, path: Path) -> None:
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            scores, self.sums = np.array(kept["scores"], dtype=np.float64), int(kept["sums"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"an audit's scores cannot be read: {error}", value=str(path), action="Begin in another directory"
+            ) from None
+        if scores.shape != self.scores.shape:
+            raise StoreError("an audit's scores are of other canaries", value=str(path), action="Begin anew elsewhere")
+        self.scores = scores

@@ -1,0 +1,185 @@
+"""Each attack against a small shop: it works on plain federated averaging, and not on what the defences let through."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fedrec.config import Config, from_tree
+from fedrec.console import SilentReporter, open_reporter
+from fedrec.errors import DataError
+from simulations.attacks import (
+    attribute_age,
+    attribute_gender,
+    id_support,
+    interactions,
+    inversion_picture,
+    inversion_text,
+    membership,
+)
+from simulations.attacks.attributes import AttributeAttack, women
+from simulations.attacks.id_support import IdSupportAttack
+from simulations.attacks.interactions import InteractionsAttack
+from simulations.attacks.inversion import InversionAttack
+from simulations.attacks.membership import MembershipAttack
+from simulations.attacks.result import DEFENCES, Attack, AttackResult, Defence
+from simulations.attacks.victims import paired_by_popularity, row_of
+from simulations.attacks.world import Training, defended, training_only
+from simulations.shop.generate import write_shop
+from simulations.study import Study, prepare
+
+USERS, ITEMS = 60, 150
+ALL = (attribute_age, attribute_gender, id_support, interactions, inversion_picture, inversion_text, membership)
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    return from_tree(
+        {
+            "run": {"name": "attacked", "seed": 3},
+            "content": {"text": {"dimension": 32, "vocabulary": 512}, "image": {"dimension": 48}},
+            "model": {"dimension": 16},
+            "behaviour": {"normalise": 0.5, "weight": 0.8},
+            "training": {"rounds": 4, "negatives": 32, "learning_rate": 0.02},
+            "speed": {"threads": 1},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def study(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A shop whose users' gender follows what they use: there is something to infer."""
+    torch.set_num_threads(1)
+    shop = tmp_path_factory.mktemp("attacked") / "shop"
+    write_shop(shop, users=USERS, items=ITEMS, seed=1, private_users=0)
+    with open_reporter(silent=True) as reporter:
+        made = prepare(config, shop, reporter)
+    population, values = (
+        made.population,
+        np.concatenate([made.features.values[name] for name in ("text", "attributes")], 1),
+    )
+    values = values - values.mean(0)
+    taste = np.stack([values[population.history(user)].sum(0) for user in range(USERS)])
+    taste /= np.maximum(1, population.counts)[:, None]
+    taste -= taste.mean(0)
+    along = taste @ np.linalg.svd(taste, full_matrices=False)[2][0]
+    with (shop / "users.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("user", "age", "gender"))
+        for user, side in zip(made.dataset.users, along > np.median(along), strict=True):
+            writer.writerow((user, "18-24" if side else "55+", "F" if side else "M"))
+    return made
+
+
+def attacked(attack: Attack, study: Study, config: Config, defence: Defence) -> AttackResult:
+    found = attack.run(study, config, defence, seed=5, reporter=SilentReporter())
+    assert (found.attack, found.defence) == (attack.name, defence)
+    assert found.low <= found.value <= found.high
+    assert found.trials > 0
+    return found
+
+
+def test_every_module_exposes_an_attack_of_its_own() -> None:
+    names = [module.ATTACK.name for module in ALL]
+    assert len(set(names)) == len(names)
+    assert all(module.ATTACK.paper for module in ALL)
+
+
+def test_interactions_are_read_off_an_update_and_not_off_a_sum(study: Study, config: Config) -> None:
+    attack = InteractionsAttack(victims=5, steps=150)
+    assert attacked(attack, study, config, "plain").value > 0.85
+    for defence in ("secagg", "user-dp-8", "user-dp-1"):
+        assert attacked(attack, study, config, defence).value == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_planted_note_is_read_off_an_update_and_not_off_a_sum(study: Study, config: Config) -> None:
+    attack = InversionAttack("inversion-text", "text", victims=4, steps=120)
+    assert attacked(attack, study, config, "plain").value >= 0.8
+    assert attacked(attack, study, config, "secagg").value <= 0.1
+    assert attacked(attack, study, config, "user-dp-1").value <= 0.1
+
+
+def test_a_planted_photo_is_read_off_an_update_and_not_off_a_sum(study: Study, config: Config) -> None:
+    attack = InversionAttack("inversion-picture", "image", victims=6, steps=250)
+    assert attacked(attack, study, config, "plain").value >= 0.6
+    assert attacked(attack, study, config, "user-dp-8").value <= 0.1
+
+
+def test_the_rows_of_an_id_update_are_the_interactions(study: Study, config: Config) -> None:
+    attack = IdSupportAttack(negatives=2)
+    assert attacked(attack, study, config, "plain").value > 0.95
+    for defence in ("secagg", "user-dp-8", "user-dp-1"):
+        assert attacked(attack, study, config, defence).value == pytest.approx(0.5, abs=0.1)
+
+
+def test_an_attribute_is_inferred_from_updates_and_not_from_noisy_sums(study: Study, config: Config) -> None:
+    attack = AttributeAttack("attribute-gender", women, rounds=40, own_rounds=4, components=16)
+    assert attacked(attack, study, config, "plain").value > 0.8
+    assert attacked(attack, study, config, "user-dp-1").value == pytest.approx(0.5, abs=0.2)
+
+
+def test_members_are_told_from_others_by_a_model_without_noise_only(study: Study, config: Config) -> None:
+    attack = MembershipAttack(models=5, rounds=2)
+    plain = attacked(attack, study, config, "plain")
+    assert plain.value > 0.8
+    assert attacked(attack, study, config, "secagg").value == plain.value
+    assert attacked(attack, study, config, "user-dp-1").value == pytest.approx(0.5, abs=0.1)
+
+
+def test_data_without_the_attribute_is_refused(study: Study, config: Config, tmp_path: Path) -> None:
+    (tmp_path / "users.csv").write_text("user,age\nnobody,3\n", encoding="utf-8")
+    bare = Study(
+        **{**study.__dict__, "dataset": type(study.dataset)(**{**study.dataset.__dict__, "directory": tmp_path})}
+    )
+    with pytest.raises(DataError, match="gender"):
+        attacked(attribute_gender.ATTACK, bare, config, "plain")
+
+
+def test_defences_are_what_they_say(study: Study, config: Config) -> None:
+    """The sum is the sum of the updates; only the private ones carry noise, the more the smaller epsilon."""
+    away = {}
+    for defence in DEFENCES:
+        training = Training(training_only(defended(config, defence, seed=5)), study, study.population)
+        exact = sum(training.update(user, 1) for user in range(USERS))
+        away[defence] = float(np.abs(training.opened(None, 1) - exact).std())
+    assert max(away["plain"], away["secagg"]) < 1e-5
+    assert 0.1 < away["user-dp-8"] < away["user-dp-1"] / 4
+
+
+def test_items_asked_about_say_nothing_by_their_popularity(study: Study) -> None:
+    rng = np.random.default_rng(0)
+    people = study.population
+    counts = np.bincount(people.items, minlength=ITEMS).astype(float)
+    found = []
+    for user in range(USERS):
+        asked = paired_by_popularity(people, user, people.history(user), ITEMS, rng)
+        assert np.isin(asked.interacted, people.history(user)).all()
+        assert not np.isin(asked.untouched, people.history(user)).any()
+        assert len(np.unique(asked.untouched)) == len(asked.untouched)
+        others = counts.copy()
+        others[people.history(user)] -= 1
+        found.append(asked.auc(others))
+    assert np.nanmean(found) == pytest.approx(0.5, abs=0.03)
+
+
+def test_the_row_asked_about_is_the_one_the_device_trains_on(study: Study, config: Config) -> None:
+    """An update depends on the items of its row and on no other of the user's items, but for masked negatives."""
+    short = config.model_copy(update={"model": config.model.model_copy(update={"history": 2})})
+    training = Training(training_only(defended(short, "plain", seed=5)), study, study.population)
+    people = study.population
+    user = int(people.counts.argmax())
+    row = row_of(people, user, training.config, 1)
+    assert len(row) == min(8, people.counts[user] // 2) + 2
+    pool = training.question(1).arrays["pool"]
+    rest = np.setdiff1d(np.setdiff1d(people.history(user), row), pool)
+    assert len(rest)
+    without = np.flatnonzero(~((people.owners == user) & np.isin(people.items, rest[:1])))
+    counts = people.counts - (np.arange(USERS) == user)
+    fewer = type(people)(people.keys, np.append(0, counts.cumsum()), people.items[without], people.held_out)
+    if min(8, people.counts[user] // 2) == min(8, (people.counts[user] - 1) // 2):
+        again = Training(training.config, study, fewer)
+        assert np.allclose(again.update(user, 1), training.update(user, 1), atol=1e-6)

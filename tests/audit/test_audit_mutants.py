@@ -1,0 +1,207 @@
+"""Runs that break their claim, each in one way: the audit must refute every one, and no run that keeps it.
+
+Each mutant replaces one piece of the real path by a wrong one, for the length of a test.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fedrec.aggregation.private_sum import PrivateSum
+from fedrec.audit.families import Claim
+from fedrec.audit.scores import log_likelihood_ratios
+from fedrec.audit.verdict import bounds, count_guesses, plan_guesses, pooled
+from fedrec.config import Config, from_tree
+from fedrec.console import SilentReporter
+from fedrec.privacy.accountant import Spend, epsilon, gaussian_noise
+from fedrec.privacy.mechanism import GaussianMechanism
+from fedrec.randomness import key
+from fedrec.training import learner
+from fedrec.training.clipping import ClippedGradients
+from server.noise import ServerNoise
+from server.sampling import Sampler
+from simulations.engines.audited import RAW_NORM, CanaryRespondent
+from simulations.privacy.auditing import Audit, audited_run
+from simulations.shop.generate import write_shop
+from simulations.study import Study, prepare
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+USERS, ITEMS, CANARIES, DELTA = 24, 400, 1000, 1e-5
+SEEDS = (0, 1, 2)
+TRAINING = {"popularity": False, "cooccurrence": False}
+# One canary an item: then they do not disturb each other in sums of histories either.
+HISTORIES = {"behaviour": {"popularity": True, "cooccurrence": True}, "audit": {"canaries": ITEMS}}
+
+
+def settings(**sections: Any) -> Config:
+    tree: dict[str, Any] = {
+        "run": {"reproducible": True},
+        "behaviour": TRAINING,
+        "training": {"rounds": 4, "negatives": 32},
+        "privacy": {"epsilon": 4.0, "delta": DELTA},
+        "audit": {"canaries": CANARIES},
+    }
+    for name, section in sections.items():
+        tree[name] = {**tree.get(name, {}), **section}
+    return from_tree(tree)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
+    torch.set_num_threads(1)
+    directory: Path = tmp_path_factory.mktemp("audited")
+    write_shop(directory / "shop", users=USERS, items=ITEMS, seed=1, private_users=0)
+    with mock.patch.dict(os.environ, {"FEDREC_CACHE": str(directory / "cache")}):
+        yield prepare(settings(), directory / "shop", SilentReporter())
+
+
+def audited(config: Config, study: Study, seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
+    """Several runs of one claim, pooled."""
+    runs = tuple(
+        audited_run(config.model_copy(update={"run": config.run.model_copy(update={"seed": seed})}), study)
+        for seed in seeds
+    )
+    return Audit(runs, seeds, tuple(0.0 for _ in seeds)).facts()
+
+
+EXAMPLE = {"privacy": {"unit": "example"}, "training": {"rounds": 4, "negatives": 32, "examples": 4}}
+POISSON = {"training": {"rounds": 10, "negatives": 32, "sampling": "poisson", "cohort": 200}}
+
+
+FIXED = {"training": {"rounds": 10, "negatives": 32, "sampling": "fixed", "cohort": 512}}
+
+
+def seen(claim: float, sections: dict[str, Any]) -> float | None:
+    """The epsilon that an estimate should be near. A fixed cohort of half is accounted as if all were asked."""
+    if sections is POISSON:
+        return None
+    z = gaussian_noise(claim, DELTA) * (2**0.5 if sections is FIXED else 1)
+    return epsilon([Spend("training", z)], DELTA)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {},
+        HISTORIES,
+        {"privacy": {"epsilon": 1.0}},
+        {"privacy": {"epsilon": 8.0}},
+        EXAMPLE,
+        POISSON,
+        FIXED,
+    ],
+    ids=["user", "histories", "epsilon 1", "epsilon 8", "example", "poisson", "fixed"],
+)
+def test_runs_that_keep_their_claim_are_not_refuted(sections: dict[str, Any], study: Study) -> None:
+    # Estimates scatter by about 0.2 at claim 1 and 0.4 at claim 8, so a small claim takes more runs to judge.
+    seeds = range(6 if sections.get("privacy", {}).get("epsilon") == 1.0 else 2)
+    found = audited(settings(**sections), study, tuple(seeds))
+    assert not found["violated"]
+    assert not any(run["violated"] for run in found["runs"])
+    # And the audit is awake: what it sees is about what is claimed.
+    assert found["epsilon_lower_bound"] > 0.15 * found["claim"]["epsilon"]
+    estimates = [run["estimate"]["epsilon"] for run in found["runs"]]
+    expected = seen(found["claim"]["epsilon"], sections)
+    if expected is None:
+        assert estimates == [None] * len(seeds)
+    else:
+        assert np.mean(estimates) == pytest.approx(expected, rel=0.3)
+
+
+def no_clip(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ClippedGradients, "_factors", lambda self, norms: torch.ones_like(norms))
+
+
+def canary_not_clipped(patch: pytest.MonkeyPatch) -> None:
+    """One kind of device skips its clip; everybody else's is right."""
+
+    def raw(self: CanaryRespondent, rows: sparse.csr_matrix) -> NDArray[np.float64]:
+        return RAW_NORM * np.asarray(rows.sum(axis=0), dtype=np.float64).ravel()
+
+    patch.setattr(CanaryRespondent, "clipped", raw)
+
+
+def half_noise(patch: pytest.MonkeyPatch) -> None:
+    right = GaussianMechanism.noise
+    patch.setattr(GaussianMechanism, "noise", lambda self, secret, length: right(self, secret, length) / 2)
+
+
+def noise_reused(patch: pytest.MonkeyPatch) -> None:
+    right = ServerNoise._key
+    patch.setattr(ServerNoise, "_key", lambda self, query, number: right(self, query, 1))
+
+
+def always_drawn(patch: pytest.MonkeyPatch) -> None:
+    """The claim counts on a secret Poisson draw, and everybody is in every round."""
+    patch.setattr(Sampler, "cohort", lambda self, number: range(self.devices))
+    patch.setattr(Sampler, "most", property(lambda self: self.devices))
+
+
+def drawn_too_often(patch: pytest.MonkeyPatch) -> None:
+    """Six draws of the claimed chance, one on top of the other."""
+    right = Sampler.cohort
+
+    def cohort(self: Sampler, number: int) -> list[int]:
+        return sorted(set().union(*(right(self, number + 1_000 * draw) for draw in range(6))))
+
+    patch.setattr(Sampler, "cohort", cohort)
+    patch.setattr(Sampler, "most", property(lambda self: self.devices))
+
+
+def whole_clip_for_shared_rows(patch: pytest.MonkeyPatch) -> None:
+    """Unit example: a row that an interaction may turn around is bounded by the clip instead of half of it."""
+    patch.setattr(learner, "row_bound", lambda config, clip=None: config.privacy.clip)
+
+
+MUTANTS: dict[str, tuple[dict[str, Any], Patch]] = {
+    "no clip": ({}, no_clip),
+    "canary not clipped": ({}, canary_not_clipped),
+    "half noise": ({}, half_noise),
+    "half noise, histories too": (HISTORIES, half_noise),
+    "noise reused over rounds": ({}, noise_reused),
+    "claimed sampling, none done": (POISSON, always_drawn),
+    "sampled six times over": (POISSON, drawn_too_often),
+    "example: no clip": (EXAMPLE, no_clip),
+    "example: whole clip for shared rows": (EXAMPLE, whole_clip_for_shared_rows),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_every_mutant_is_refuted(name: str, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    sections, patch = MUTANTS[name]
+    patch(monkeypatch)
+    found = audited(settings(**sections), study)
+    assert found["violated"], found["f_dp"]
+    assert found["epsilon_lower_bound"] >= found["claim"]["epsilon"]
+
+
+def mechanism_counts(target: float, size: int, seed: int, factor: float) -> dict[str, Any]:
+    """One private sum with a canary an element, opened under ``factor`` times the noise of the claim."""
+    claim = Claim((Spend("training", gaussian_noise(target, DELTA)),), DELTA)
+    agreed = PrivateSum.of("training", size, 1.0, size, resolution_bits=20)
+    included = np.random.default_rng(seed).random(size) < 0.5
+    opened = agreed.open(agreed.add(None, agreed.encode(included.astype(np.float64), int(included.sum()))))
+    spend = claim.spends[0]
+    noise = GaussianMechanism(spend.noise_multiplier * factor, agreed.sensitivity, agreed.resolution)
+    noisy = opened + noise.noise(key(seed, "mechanism"), size)
+    scores = log_likelihood_ratios(sparse.eye(size, format="csr"), noisy, noise.standard_deviation / factor)
+    return count_guesses(scores, included, plan_guesses(claim, size, 0.95))
+
+
+@pytest.mark.parametrize("target", [1.0, 4.0, 8.0])
+@pytest.mark.parametrize(("factor", "violated"), [(1.0, False), (0.5, True)])
+def test_the_mechanism_alone_at_every_claim(target: float, factor: float, violated: bool) -> None:
+    """Ten private sums of 2,000 canaries each, pooled: the right noise is kept, half of it is refuted."""
+    claim = Claim((Spend("training", gaussian_noise(target, DELTA)),), DELTA)
+    counts = pooled([mechanism_counts(target, 2000, seed, factor) for seed in range(10)])
+    assert bounds(claim, counts, 0.95)["violated"] is violated

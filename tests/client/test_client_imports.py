@@ -1,0 +1,40 @@
+"""A message to a device starts a process in a deployment: those that need no model must not wait for one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import federation_cases as cases
+
+from simulations.engines.enlist import enlist
+from simulations.study import Study
+
+HEAVY = {"torch", "opacus", "dp_accounting", "tokenizers", "PIL"}
+ADVERTISE = """
+import sys
+from client.app import app
+from client.device import device_of
+from client.secure import SecureDevice
+from fedrec.aggregation import popularity
+from fedrec.aggregation.secure_wire import Invitation
+from fedrec.aggregation.wire import Envelope
+config, catalogue, store, roster = sys.argv[1:]
+device = device_of({"config": config, "catalogue": catalogue}, {"store": store, "roster": roster})
+question = popularity.ask(len(device.knowledge.index), 24, 20)
+asked = Envelope(question, "s" * 32, device.knowledge.catalogue)
+print(len(SecureDevice(device).advertise("run", Invitation(asked, 0))))
+print(*sorted(HEAVY & set(sys.modules)))
+"""
+
+
+def test_a_device_advertises_without_loading_what_computes(federation_study: Study, tmp_path: Path) -> None:
+    catalogue, stores = cases.place(federation_study, tmp_path)
+    config = cases.settings(secure_aggregation={"protocol": "secagg+"}).model_dump_json()
+    arguments = [config, str(catalogue), str(stores / "00000.sqlite"), str(enlist(stores))]
+    code = f"HEAVY = {HEAVY}\n{ADVERTISE}"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120)
+    assert done.stderr == ""
+    assert done.stdout.split("\n")[1:] == ["", ""]
+    assert int(done.stdout.split("\n")[0]) > 100

@@ -1,0 +1,141 @@
+"""Banded noise: its sensitivity by brute force, its covariance by statistics, and the figure it was built for."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from scipy.optimize import approx_fprime
+
+from fedrec import randomness
+from fedrec.errors import PrivacyError
+from fedrec.privacy import banded
+from fedrec.privacy.planner import Setting, make_plan
+
+KEY = randomness.key(5, "banded")
+
+
+def _patterns(rounds: int, separation: int) -> list[tuple[int, ...]]:
+    """Every set of rounds of which any two are at least so far apart."""
+    chosen = itertools.chain.from_iterable(itertools.combinations(range(rounds), k) for k in range(1, rounds + 1))
+    return [turns for turns in chosen if all(b - a >= separation for a, b in itertools.pairwise(turns))]
+
+
+@pytest.mark.parametrize(("rounds", "separation", "bands"), [(7, 3, 3), (8, 3, 2), (6, 2, 2), (9, 4, 4), (5, 9, 5)])
+def test_no_pattern_of_turns_moves_more_than_the_sensitivity(rounds: int, separation: int, bands: int) -> None:
+    encoded = banded.encoder(rounds, banded.coefficients(rounds, bands))
+    found = 0.0
+    generator = np.random.default_rng(0)
+    for turns in _patterns(rounds, separation):
+        columns = encoded[:, turns]
+        found = max(found, float(np.linalg.norm(columns)))  # turns in orthogonal directions
+        for _ in range(5):  # and in any others, as vectors of two elements within the bound
+            moves = generator.normal(size=(len(turns), 2))
+            moves /= np.linalg.norm(moves, axis=1, keepdims=True)
+            assert np.linalg.norm(columns @ moves) <= banded.sensitivity(encoded, separation) + 1e-12
+        # all turns pulling the same way is the worst case where columns overlap
+        assert np.linalg.norm(np.abs(columns).sum(axis=1)) <= banded.sensitivity(encoded, separation) + 1e-12
+    assert banded.sensitivity(encoded, separation) == pytest.approx(found, rel=1e-12)
+    assert found == pytest.approx(math.sqrt(math.ceil(rounds / separation)), rel=1e-12)
+
+
+def test_bands_that_overlap_between_turns_have_no_bound() -> None:
+    encoded = banded.encoder(12, banded.coefficients(12, 4))
+    with pytest.raises(PrivacyError, match="4 bands"):
+        banded.sensitivity(encoded, 3)
+    # and rightly so: two turns 3 apart move it by more than sqrt(2), and with more turns past their count's root
+    turns = encoded[:, [0, 3, 6, 9]].sum(axis=1)
+    assert np.linalg.norm(turns) > 2.0
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_the_matrix_is_triangular_banded_and_normalised(rounds: int, bands: int) -> None:
+    bands = min(bands, rounds)
+    encoded = banded.encoder(rounds, banded.coefficients(rounds, bands))
+    assert np.array_equal(encoded, np.tril(encoded))
+    assert banded.bands_of(encoded) <= bands
+    assert np.allclose(np.linalg.norm(encoded, axis=0), 1.0, atol=1e-12)
+    prefix = np.tril(np.ones((rounds, rounds)))
+    direct = math.sqrt(np.sum((prefix @ np.linalg.inv(encoded)) ** 2) / rounds)
+    assert banded.error(encoded) == pytest.approx(direct, rel=1e-9)
+    assert banded.advantage(rounds, bands) <= 1 + 1e-12
+
+
+def test_one_band_is_independent_noise() -> None:
+    assert np.array_equal(banded.encoder(5, banded.coefficients(5, 1)), np.eye(5))
+    assert banded.advantage(200, 1) == pytest.approx(1.0)
+
+
+def test_the_gradient_of_the_search_is_right_and_the_search_helps() -> None:
+    at = np.array([0.4, 0.3, 0.2])
+    slope = banded._objective(at, 12)[1]
+    assert slope == pytest.approx(approx_fprime(at, lambda x: banded._objective(x, 12)[0]), abs=1e-5)
+    start = banded.encoder(60, tuple(banded._square_root(8)))
+    assert banded.advantage(60, 8) < 0.99 * banded.error(start) / math.sqrt(61 / 2)
+
+
+def test_the_known_equivalent_noise_is_reached() -> None:
+    """Population 6040, 100 a round, 200 rounds, epsilon 3, no amplification: at most 0.70 as independent noise."""
+    found = make_plan(Setting(6040, 100, 200, 3.0, sampling="cyclic", noise="banded"))
+    assert found.spend.participations == 4
+    assert found.spend.noise_multiplier == pytest.approx(2.50, rel=0.01)
+    assert 0.60 < found.equivalent <= 0.67
+
+
+@pytest.mark.parametrize(("target", "known"), [(1.0, 1.74), (3.0, 0.67), (8.0, 0.29)])
+def test_bands_are_at_least_as_good_as_is_known(target: float, known: float) -> None:
+    found = make_plan(Setting(6040, 101, 200, target, sampling="cyclic", noise="banded"))
+    assert found.spend.separation == 60
+    equivalent = banded.iid_equivalent(found.spend.noise_multiplier, 200, found.bands or 0)
+    assert equivalent == found.equivalent
+    assert 0.97 * known < equivalent < 1.01 * known
+
+
+def _noise(factor: float, rounds: int = 12, bands: int = 4, length: int = 4000) -> np.ndarray:
+    encoded = banded.encoder(rounds, banded.coefficients(rounds, bands))
+    streams = (factor * randomness.gaussian(randomness.derived_key(KEY, t), length) for t in range(rounds))
+    return np.stack(list(banded.correlated(encoded, streams)))
+
+
+@pytest.mark.parametrize(("factor", "accepted"), [(1.0, True), (2 / 3, False), (3 / 2, False)])
+def test_its_covariance_over_rounds_is_what_was_accounted(factor: float, accepted: bool) -> None:
+    noise = _noise(factor)
+    encoded = banded.encoder(12, banded.coefficients(12, 4))
+    whitened = encoded @ noise  # C times the noise must be independent standard normals again
+    low, high = stats.chi2.ppf([1e-6, 1 - 1e-6], whitened.size)
+    assert bool(low < float(np.sum(whitened**2)) < high) is accepted
+    # entry by entry: Wishart, var of an entry of the sample covariance = (s_ij^2 + s_ii s_jj) / n
+    wanted = banded.covariance(encoded)
+    spread = np.sqrt((wanted**2 + np.outer(np.diag(wanted), np.diag(wanted))) / noise.shape[1])
+    within = np.abs(noise @ noise.T / noise.shape[1] - wanted) < 5 * spread
+    assert bool(within.all()) is accepted
+    assert bool(stats.kstest(whitened.ravel(), "norm").pvalue > 1e-4) is accepted
+
+
+def test_independent_noise_is_not_taken_for_banded_noise() -> None:
+    plain = np.stack([randomness.gaussian(randomness.derived_key(KEY, t), 4000) for t in range(12)])
+    wanted = banded.covariance(banded.encoder(12, banded.coefficients(12, 4)))
+    assert np.abs(plain @ plain.T / 4000 - wanted).max() > 0.2
+
+
+def test_prefix_sums_of_the_noise_have_the_stated_error() -> None:
+    noise = _noise(1.0)
+    sums = np.cumsum(noise, axis=0)
+    stated = banded.error(banded.encoder(12, banded.coefficients(12, 4)))
+    assert math.sqrt(float(np.mean(sums**2))) == pytest.approx(stated, rel=0.03)
+
+
+def test_rounds_and_bands_out_of_range_are_refused() -> None:
+    for rounds, bands in ((0, 1), (5, 0), (5, 6), (5000, 3)):
+        with pytest.raises(PrivacyError):
+            banded.coefficients(rounds, bands)
+
+
+def test_long_runs_are_quick_and_still_gain() -> None:
+    assert banded.advantage(600, 30) < 0.3

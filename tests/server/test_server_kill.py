@@ -1,0 +1,176 @@
+"""kill -9 at any instant: no release that the ledger lacks, the run goes on, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import shutil
+import signal
+import sqlite3
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import federation_cases as cases
+import numpy as np
+import pytest
+import torch
+
+from client.device import Device
+from fedrec.aggregation.question import Question
+from fedrec.aggregation.wire import Envelope
+from fedrec.errors import FedrecError
+from fedrec.privacy.ledger import Budget, Ledger
+from fedrec.release.bundle import read_release
+from server.federate import Shelf, federate, load_shelf
+from server.steps import Opened
+from simulations.privacy.examine import examine
+from simulations.study import Study
+
+KILLS, MOST_A_RUN, DEVICES, SECONDS = 200, 12, 3, 400.0
+CONFIG = cases.settings(
+    run={"name": "killed"},
+    model={"dimension": 4, "notes": False, "photos": False, "warm_start": None},
+    training={"rounds": 3, "negatives": 8},
+    privacy={"epsilon": 6.0, "delta": 0.01},
+)
+BUDGET = Budget(6.0, 0.01, "user")
+
+
+class StoreDevices:
+    """Real devices with stores of their own, called without a network; a new session each time the server starts."""
+
+    def __init__(self, study: Study, catalogue: Path, stores: Path) -> None:
+        paths = sorted(stores.glob("*.sqlite"))
+        self.devices: list[Device] = [cases.device(CONFIG, catalogue, path) for path in paths]
+        self.session, self.digest = secrets.token_hex(8), study.features.digest()
+        self.tally: Counter[str] = Counter()
+
+    @property
+    def users(self) -> int:
+        return len(self.devices)
+
+    @property
+    def size(self) -> int:
+        return len(self.devices)
+
+    def ask(self, question: Question, cohort: Sequence[int]) -> Opened:
+        total = None
+        for place in cohort:
+            share = self.devices[place].answer(Envelope(question, self.session, self.digest), "run")
+            total = question.sum.add(total, share)
+        return Opened(question.sum.open(total), len(cohort), question.sum.bytes_up * len(cohort))
+
+
+class Lab:
+    """Runs in child processes, which inherit everything that takes long to import or to read."""
+
+    def __init__(self, study: Study, directory: Path) -> None:
+        self.study, self.directory = study, directory
+        self.catalogue, stores = cases.place(study, directory / "placed")
+        self.stores = directory / "stores"
+        self.stores.mkdir()
+        for path in sorted(stores.glob("*.sqlite"))[:DEVICES]:
+            shutil.copy(path, self.stores / path.name)
+        self.shelf: Shelf = load_shelf(self.catalogue)
+
+    def new(self, name: str) -> Path:
+        out = self.directory / name
+        shutil.copytree(self.stores, out / "stores")
+        return out
+
+    def conduct(self, out: Path) -> None:
+        federate(CONFIG, self.shelf, StoreDevices(self.study, self.catalogue, out / "stores"), out)
+
+    def start(self, out: Path) -> int:
+        child = os.fork()
+        if child == 0:
+            try:
+                self.conduct(out)
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(1)  # the child must never go on as a test run
+        return child
+
+
+def released(out: Path) -> dict[str, np.ndarray]:
+    contents = read_release(out / "model").contents
+    assert contents.model is not None
+    assert contents.behaviour is not None
+    return {**contents.model.parameters, **contents.behaviour.arrays()}
+
+
+def check_after_a_kill(out: Path) -> None:
+    """Whatever is used, or released, has its row."""
+    path = out / "ledger.sqlite"
+    if not path.exists() or not path.stat().st_size:
+        assert not (out / "model").exists()
+        return
+    with Ledger.open(path, BUDGET) as ledger:  # checks the chain; a kill may have left a file with nothing in it yet
+        if (out / "server.sqlite").exists():
+            with sqlite3.connect(out / "server.sqlite") as state:
+                tables = state.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+                used = {name for (name,) in state.execute("SELECT name FROM state")} if tables else set()
+            for name in used:
+                kind, _, query = name.partition("/")
+                assert kind != "answer" or ledger.count(query, 0) or ledger.count(query, 4), name
+            assert "training" not in used or ledger.has("training", 1)
+        lines = (out / "events.jsonl").read_text() if (out / "events.jsonl").exists() else ""
+        assert lines.count("\n") <= len(ledger)
+        if (out / "model").exists():
+            try:
+                kept = read_release(out / "model").contents.privacy["ledger"]
+            except FedrecError:
+                return  # the release was being renamed into place: there is none
+            ledger.verify(kept["head"])
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder in memory where there is one: what a process wrote survives its kill there too, without slow disks."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as directory:
+        yield Path(directory)
+
+
+@pytest.mark.slow
+def test_two_hundred_kills_leave_nothing_unrecorded(
+    federation_study: Study, memory: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    torch.set_num_threads(1)
+    lab, generator = Lab(federation_study, memory), random.Random(3)
+    whole = lab.new("whole")
+    lab.conduct(whole)  # also warms what children inherit
+    begun = time.monotonic()
+    again = lab.new("again")
+    _, status = os.waitpid(lab.start(again), 0)
+    assert status == 0, capfd.readouterr().err
+    usual = time.monotonic() - begun
+    kills = runs = 0
+    while kills < KILLS and time.monotonic() - begun < SECONDS:
+        out, here = lab.new(f"run{runs}"), 0
+        while True:
+            child = lab.start(out)
+            if kills < KILLS and here < MOST_A_RUN:
+                time.sleep(generator.uniform(0, usual))
+                os.kill(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+            if status == 0:
+                break
+            assert os.WIFSIGNALED(status), capfd.readouterr().err
+            kills, here = kills + 1, here + 1
+            check_after_a_kill(out)
+        problems = [problem for check in examine(out) for problem in check.problems]
+        assert not problems
+        for name, array in released(whole).items():
+            np.testing.assert_array_equal(released(out)[name], array, err_msg=name)
+        runs += 1
+    print(f"{kills} kills in {runs} runs, {time.monotonic() - begun:.0f} s, {usual:.2f} s a run")
+    assert kills >= KILLS
+    assert runs > KILLS // MOST_A_RUN

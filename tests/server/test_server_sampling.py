@@ -1,0 +1,130 @@
+"""Who takes part when: turns that are apart as accounted, and keys that outlive a restart."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedrec import randomness
+from fedrec.config import Config, from_tree
+from fedrec.errors import ConfigError, PrivacyError
+from fedrec.privacy.accountant import Spend
+from server.keys import RunKeys
+from server.plan import bands_of, separation_of, share_of, spends_of
+from server.sampling import Sampler
+from server.state import ServerState
+
+KEY = randomness.key(1, "cohorts")
+
+
+def config(cohort: int, sampling: str = "cyclic", **privacy: Any) -> Config:
+    return from_tree({"training": {"cohort": cohort, "sampling": sampling, "rounds": 200}, "privacy": privacy})
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 300), st.integers(1, 320))
+def test_turns_are_exactly_as_far_apart_as_accounted(devices: int, cohort: int) -> None:
+    sampler = Sampler(config(cohort), devices, KEY)
+    groups = separation_of(config(cohort), devices)
+    first = [sampler.cohort(number) for number in range(1, groups + 1)]
+    assert sorted(place for group in first for place in group) == list(range(devices))  # everybody once
+    assert max(map(len, first)) <= max(cohort, 1)
+    assert max(map(len, first)) - min(map(len, first)) <= 1
+    assert all(list(sampler.cohort(number + groups)) == list(first[number - 1]) for number in range(1, groups + 1))
+    assert share_of(config(cohort), devices) == pytest.approx(np.mean([len(group) for group in first]) / devices)
+
+
+def test_the_deal_is_random_and_another_key_deals_otherwise() -> None:
+    one, other = (Sampler(config(100), 6040, randomness.key(seed, "cohorts")) for seed in (1, 2))
+    assert one.cohort(1) != other.cohort(1)
+    together = len(set(one.cohort(1)) & set(other.cohort(1)))
+    assert together < 15  # of 99; 1.6 are expected
+    assert abs(float(np.mean(one.cohort(1))) - 3020) < 5 * 6040 / (12 * 99) ** 0.5
+
+
+def test_keys_of_a_secret_run_outlive_a_restart_and_are_its_own(tmp_path: Path) -> None:
+    secret, public = config(100), from_tree({"run": {"seed": 4, "reproducible": True}})
+    path = tmp_path / "server.sqlite"
+    with ServerState(path, "r") as state:
+        before = RunKeys(secret, state).of("cohorts")
+        assert RunKeys(secret, state).of("noise", "training", 1) != before
+        assert not state.begun
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with ServerState(path, "r") as state:
+        assert RunKeys(secret, state).of("cohorts") == before
+        assert RunKeys(public, state).of("cohorts") == randomness.key(4, "cohorts")
+        kept = state.secret()
+        assert kept in path.read_bytes()
+        state.forget_secret()
+        assert kept not in path.read_bytes()  # overwritten, not only unlinked
+        assert RunKeys(secret, state).of("cohorts") != before
+    with ServerState(None, "r") as state:
+        assert RunKeys(secret, state).of("cohorts") != before
+
+
+def test_a_cyclic_run_is_planned_by_turns() -> None:
+    (spend,) = [s for s in spends_of(config(100, epsilon=3.0, shares=_ALL), 6040) if s.query == "training"]
+    assert (spend.sampling, spend.separation, spend.participations) == ("cyclic", 61, 4)
+    assert spend.probability == pytest.approx(1 / 61)
+
+
+_ALL = {"popularity": 0.1, "cooccurrence": 0.5, "training": 0.4}
+
+
+def test_amplification_is_claimed_only_where_rows_are_drawn_independently() -> None:
+    drawn = config(10, "poisson", epsilon=3.0, shares=_ALL)
+
+    def training(settled: Config, users: int, devices: int) -> Spend:
+        return next(s for s in spends_of(settled, users, devices) if s.query == "training")
+
+    alone = training(drawn, 100, 100)
+    assert alone.amplified
+    assert alone.probability == pytest.approx(0.1)
+    # 10 of 20 devices are asked, each of five users: half of all users come, and five come together
+    shared = training(drawn, 100, 20)
+    assert not shared.amplified
+    assert shared.probability == pytest.approx(0.5)
+    assert shared.noise_multiplier > 2 * alone.noise_multiplier
+    examples = training(config(10, "poisson", epsilon=3.0, unit="example", shares=_ALL), 100, 100)
+    assert not examples.amplified
+
+
+def test_bands_must_fit_between_two_turns() -> None:
+    spend = Spend("training", 3.0, 200, "cyclic", 1 / 61, 61)
+    assert bands_of(config(100, noise="banded", bands=30), spend) == 30
+    assert 30 < bands_of(config(100, noise="banded"), spend) <= 61
+    with pytest.raises(ConfigError, match="61"):
+        bands_of(config(100, noise="banded", bands=62), spend)
+
+
+@pytest.mark.parametrize(
+    ("training", "privacy", "words"),
+    [
+        ({"sampling": "poisson", "cohort": 9}, {"noise": "banded"}, "cyclic"),
+        ({"sampling": "cyclic"}, {"noise": "banded"}, "cohort"),
+        ({}, {"bands": 3}, "banded"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(training: dict[str, Any], privacy: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        from_tree({"training": training, "privacy": privacy})
+
+
+def test_groups_too_small_for_secure_aggregation_are_refused() -> None:
+    tree = {"training": {"cohort": 20, "sampling": "cyclic"}, "secure_aggregation": {"protocol": "secagg+"}}
+    with pytest.raises(ConfigError, match="below 20"):
+        Sampler(from_tree(tree), 21, KEY)  # dealt into 10 and 11
+    Sampler(from_tree(tree), 40, KEY)
+
+
+def test_a_spend_without_separation_still_loads() -> None:
+    old = {"query": "training", "noise_multiplier": 2.0, "rounds": 1, "sampling": "full", "probability": 1.0}
+    assert Spend(**old).separation == 1  # type: ignore[arg-type]
+    with pytest.raises(PrivacyError):
+        Spend("training", 2.0, 5, "cyclic", 0.5, True)

@@ -1,0 +1,79 @@
+"""docs/deployment.md: what it says up to the network is run as it stands; the rest is what `make deploy-check` does."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from fedrec.config import load, with_protocol
+from fedrec.content.feature_table import load_table
+from fedrec.secagg.roster import Roster
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+
+
+def commands(upto: str) -> str:
+    """All commands before a heading, as a script."""
+    blocks = re.findall(r"```console\n(.*?)```", TEXT[: TEXT.index(upto)], re.DOTALL)
+    assert blocks
+    return "\n".join(re.sub(r"^\$ ", "", block, flags=re.MULTILINE) for block in blocks)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the commands are openssl's")
+def test_what_comes_before_the_network_runs_as_it_stands(tmp_path: Path) -> None:
+    script = commands("## 5. The SuperLink")
+    assert script.count("$PWD/out/deployment") == 1
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "FEDREC_CACHE": str(tmp_path / "cache"),
+    }
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script.replace("$PWD/out/deployment", str(tmp_path / "out"))],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    out = tmp_path / "out"
+    assert f"{out / 'server' / 'server.pem'}: OK" in done.stdout
+    config = with_protocol(load(out / "settings.toml"), "flower")
+    assert config.secure_aggregation.protocol == "secagg+"
+    assert len(load_table(out / "catalogue").ids) == 150
+    assert len(list((out / "stores").glob("*.sqlite"))) == 20
+    public = bytes.fromhex((out / "publisher" / "roster.key.pub").read_text().strip())
+    identities = (out / "publisher" / "identities.txt").read_text().split()
+    assert Roster.verify((out / "roster").read_bytes(), public).devices == tuple(sorted(map(bytes.fromhex, identities)))
+    for secret in ("publisher/ca.key", "publisher/roster.key", "server/server.key", "server/out/release.key"):
+        assert (out / secret).stat().st_mode & 0o077 == 0, secret
+
+
+def test_every_key_that_it_sets_is_declared() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["flwr"]["app"]["config"]
+    given = re.findall(r'--(?:run|node)-config "([^"]*)"', TEXT)
+    assert len(given) == 3
+    for text in given:
+        keys = re.findall(r"(\w+)=", text)
+        assert keys
+        # A device's own store is no key of the run.
+        assert set(keys) - {"store"} <= set(declared)
+
+
+def test_the_readme_has_every_command_in_the_same_order() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme[readme.index("### A deployment, every command") : readme.index("</details>")]
+    (block,) = re.findall(r"```console\n(.*?)```", section, re.DOTALL)
+    told = [line for line in block.splitlines() if not line.startswith("# ")]
+    page = [line for text in re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL) for line in text.splitlines()]
+    assert told == page
