@@ -63,6 +63,8 @@ class Respondent:
             return signals.popularity(population, len(self.features.ids), question.sum.bound)
         if question.query == "cooccurrence":
             return self._cooccurrence(question, population)
+        if question.query in ("directions", "factors"):
+            return self._factors(question, population)
         if question.query == "training":
             return self._training(question, population)
         return self._metrics(question, population)
@@ -79,6 +81,15 @@ class Respondent:
             normalise=self.config.behaviour.normalise,
             bound=question.sum.bound,
         )
+
+    def _factors(self, question: Question, population: Population) -> NDArray[np.float64]:
+        centre, vectors = _array(question.arrays, "centre"), question.arrays["vectors"]
+        catalogue = len(self.features.ids)
+        if centre.shape != (catalogue,) or vectors.ndim != 2 or len(vectors) != catalogue:
+            raise ProtocolError("directions are not over this catalogue", value=(centre.shape, vectors.shape))
+        if not (np.isfinite(centre).all() and np.isfinite(vectors).all()):
+            raise ProtocolError("directions hold numbers that are not finite", value=question.query)
+        return signals.factors(population, centre.astype(np.float64), vectors.astype(np.float64), question.sum.bound)
 
     def _training(self, question: Question, population: Population) -> NDArray[np.float64]:
         adaptive = self.config.privacy.adaptive_clip

@@ -86,6 +86,8 @@ class Config(Settings):
     def _private_parts_are_bounded(self) -> Config:
         if self.privacy.epsilon is not None and self.behaviour.cooccurrence and self.behaviour.normalise != 1:
             raise ValueError("behaviour.normalise must be 1 with privacy.epsilon: else one user moves the sum far")
+        if self.privacy.epsilon is not None and self.behaviour.factors and self.privacy.unit == "example":
+            raise ValueError("behaviour.factors protects users, not interactions: set privacy.unit=user")
         if self.audit.canaries and self.privacy.epsilon is None:
             raise ValueError("audit.canaries needs privacy.epsilon: a run without noise claims nothing to test")
         if self.audit.canaries and self.privacy.adaptive_clip is not None:

@@ -15,7 +15,7 @@ Unit = Literal["user", "example"]
 Sampling = Literal["full", "poisson", "fixed", "cyclic"]
 Fusion = Literal["mean", "weighted", "concat-mlp", "gated", "attention"]
 Loss = Literal["sampled-softmax", "bpr", "bce", "mse"]
-QueryName = Literal["popularity", "cooccurrence", "training", "metrics"]
+QueryName = Literal["popularity", "cooccurrence", "directions", "factors", "training", "metrics"]
 GradSample = Literal["auto", "hooks", "ghost", "functional"]
 Protocol = Literal["auto", "none", "secagg+"]
 
@@ -94,6 +94,8 @@ class ModelSettings(Settings):
 class BehaviourSettings(Settings):
     """What collaboration adds through one-shot private sums: item popularity and item co-occurrence.
 
+    ``factors``: instead of co-occurrence, low-rank factors of it by private power iteration from the content kernel of
+    ``prior_modalities`` (`fedrec.aggregation.factors`), which needs far less noise.
     ``items``: the most popular items that take part in co-occurrence (0 = all). ``ridge``: EASE's lambda.
     ``prior``: weight of the content kernel added to the co-occurrence before it is solved; ``prior_modalities``: the
     weight of each modality in that kernel. ``weight``: share of the behaviour score in the final score, 0 to 1.
@@ -102,6 +104,11 @@ class BehaviourSettings(Settings):
 
     popularity: bool = True
     cooccurrence: bool = True
+    directions: int = Field(default=0, ge=0, le=16, description="rounds that turn the directions before the factors")
+    factors: bool = False
+    factor_rank: int = Field(default=48, ge=1, le=512, description="directions that a history is projected on")
+    factor_scale: float = Field(default=1.8, gt=0, description="weight of what the factors found beside the prior")
+    whitening: float = Field(default=0.3, ge=0, le=1, description="how much weak directions are strengthened")
     items: int = Field(default=0, ge=0)
     rank: int = Field(default=0, ge=0, description="largest rank kept (0 = no limit)")
     ridge: float = Field(default=10.0, gt=0)
@@ -110,6 +117,16 @@ class BehaviourSettings(Settings):
     prior_modalities: dict[str, float] = Field(default_factory=dict)
     weight: float = Field(default=0.5, ge=0, le=1)
     popularity_weight: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _factors_have_what_they_need(self) -> BehaviourSettings:
+        if self.factors and self.cooccurrence:
+            raise ValueError("behaviour.factors takes the place of behaviour.cooccurrence: set one of them only")
+        if self.factors and not (self.popularity and self.prior_modalities):
+            raise ValueError("behaviour.factors needs behaviour.popularity and behaviour.prior_modalities")
+        if self.directions and not self.factors:
+            raise ValueError("behaviour.directions are rounds before behaviour.factors")
+        return self
 
 
 class TrainingSettings(Settings):

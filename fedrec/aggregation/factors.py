@@ -14,12 +14,20 @@ user's history; r directions take r numbers an item instead of one for each othe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.aggregation.private_sum import PrivateSum
+from fedrec.aggregation.question import Question
+from fedrec.config import Config
+from fedrec.randomness import key
+
 Floats = NDArray[np.float64]
-BOUND = 1.0
+BOUND: Final = 1.0
+CENTRE: Final = "centre"
+VECTORS: Final = "vectors"
 # Eigenvalues below this part of the largest are noise: dividing by them would blow it up.
 _LEAST_EIGENVALUE = 0.02
 
@@ -39,6 +47,21 @@ class Found:
     co-occurrence."""
 
     factors: Floats
+
+
+def ask(config: Config, query: Literal["directions", "factors"], number: int, asked: Directions, rows: int) -> Question:
+    """The question of one round over at most ``rows`` users; ``directions`` rounds are 1, 2, ..., ``factors`` is 0."""
+    settings = config.secure_aggregation
+    length = asked.vectors.size
+    if settings.rotate:
+        seed = key(config.run.seed, "rotation", query)
+        agreed = PrivateSum.rotated(
+            query, length, BOUND, rows, seed=seed, expected=rows, resolution_bits=settings.resolution_bits
+        )
+    else:
+        agreed = PrivateSum.of(query, length, BOUND, rows, resolution_bits=settings.resolution_bits)
+    arrays = {CENTRE: asked.centre.astype(np.float32), VECTORS: asked.vectors.astype(np.float32)}
+    return Question(query, number, agreed, arrays=arrays)
 
 
 def first(mass: Floats, popularity: Floats, content: Floats, rank: int, whitening: float) -> Directions:

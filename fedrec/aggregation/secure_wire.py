@@ -77,12 +77,14 @@ class Invitation:
         )
 
 
+_MOST_DIRECTIONS = 16
+
+
 def number_of(question: Question) -> int:
     """The number of a question's sum within its run: no two have the same, and they only go up."""
-    if question.query == "popularity":
-        return 0
+    first = {"popularity": 0, "cooccurrence": 1, "directions": 1, "factors": _MOST_DIRECTIONS + 2}
     # Metrics are asked as the round after the last of training.
-    return 1 if question.query == "cooccurrence" else 1 + question.round
+    return first.get(question.query, _MOST_DIRECTIONS + 2) + question.round
 
 
 def floors_of(settings: SecureAggregationSettings) -> Floors:

@@ -31,6 +31,8 @@ def rounds_of(config: Config) -> dict[Query, int]:
     return {
         "popularity": int(settings.popularity),
         "cooccurrence": int(settings.cooccurrence),
+        "directions": settings.directions,
+        "factors": int(settings.factors),
         "training": config.training.rounds if config.model.tower else 0,
         "metrics": int(config.evaluation.private_metrics),
     }

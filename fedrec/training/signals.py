@@ -49,15 +49,14 @@ def factors(
 ) -> NDArray[np.float64]:
     """Sum over users of x' y'^T, each of L2 norm ``bound`` or zero; float64 [catalogue * r], row by row.
 
-    A user's history x / sqrt(|x|), less its part along ``centre`` [catalogue] (of length 1 or zero), is brought to
-    length 1: x'.  Its position y = vectors^T x', ``vectors`` being [catalogue, r], is brought to length 1: y'.  A user
+    A user's history x / sqrt(|x|), less its part along ``centre`` [catalogue], is brought to length 1: x'.  Its position y = vectors^T x', ``vectors`` being [catalogue, r], is brought to length 1: y'.  A user
     without history, or at right angles to all directions, adds zero.
     """
     owners, counts = population.owners, population.counts
     size = np.sqrt(np.maximum(counts, 1))
     along = np.bincount(owners, weights=centre[population.items], minlength=len(population)) / size
-    # The history has length 1, so what is left of it has the length sqrt(1 - along^2).
-    left = np.sqrt(np.maximum((counts > 0) - along**2, 0.0))
+    # The history has length 1; what comes from the server as a centre need not have.
+    left = np.sqrt(np.maximum((counts > 0) + along**2 * (float(centre @ centre) - 2), 0.0))
     inverse = np.where(left > 1e-6, 1.0 / np.maximum(left, 1e-6), 0.0)
     used = sparse.csr_matrix(
         ((inverse / size)[owners], (owners, population.items)), shape=(len(population), len(centre)), dtype=np.float64
