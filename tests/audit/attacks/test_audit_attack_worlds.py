@@ -37,7 +37,7 @@ from simulations.shop.generate import write_shop
 from simulations.study import Study, prepare
 
 USERS, ITEMS = 60, 150
-CROWD, EVENTS = 400, 20
+CROWD, EVENTS = 300, 20
 ALL = (attribute_age, attribute_gender, id_support, interactions, inversion_picture, inversion_text, membership)
 
 
@@ -66,7 +66,7 @@ def study(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def drawn_crowd(study: Study) -> tuple[Study, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-    """400 users in place of the shop's, and on which side each is: a coin that is tossed before anything is touched.
+    """300 users in place of the shop's, and on which side each is: a coin that is tossed before anything is touched.
 
     Items have a side by their text; of what a user touches four fifths are of the user's side.
     """
@@ -86,8 +86,8 @@ def drawn_crowd(study: Study) -> tuple[Study, np.ndarray[tuple[int], np.dtype[np
     return replace(study, population=people), sides
 
 
-def attacked(attack: Attack, study: Study, config: Config, defence: Defence) -> AttackResult:
-    found = attack.run(study, config, defence, seed=5, reporter=SilentReporter())
+def attacked(attack: Attack, study: Study, config: Config, defence: Defence, *, seed: int = 5) -> AttackResult:
+    found = attack.run(study, config, defence, seed=seed, reporter=SilentReporter())
     assert (found.attack, found.defence) == (attack.name, defence)
     assert found.low <= found.value <= found.high
     assert found.trials > 0
@@ -101,7 +101,7 @@ def test_every_module_exposes_an_attack_of_its_own() -> None:
 
 
 def test_interactions_are_read_off_an_update_and_not_off_a_sum(study: Study, config: Config) -> None:
-    attack = InteractionsAttack(victims=5, sums=5, steps=100)
+    attack = InteractionsAttack(victims=5, sums=4, steps=90)
     assert attacked(attack, study, config, "plain").low > 0.8
     for defence in ("secagg", "user-dp-1"):
         found = attacked(attack, study, config, defence)
@@ -117,8 +117,9 @@ def test_a_planted_note_is_read_off_an_update_and_not_off_a_sum(study: Study, co
 
 
 def test_a_planted_photo_is_read_off_an_update_and_not_off_a_sum(study: Study, config: Config) -> None:
-    attack = InversionAttack("inversion-picture", "image", victims=6, steps=250)
-    assert attacked(attack, study, config, "plain").value >= 0.6
+    attack = InversionAttack("inversion-picture", "image", victims=4, steps=250)
+    # Found for all 36 victims of six other shops, which is at least nine in ten.
+    assert attacked(attack, study, config, "plain").value >= 0.75
     assert attacked(attack, study, config, "user-dp-8").value <= 0.1
 
 
@@ -131,12 +132,13 @@ def test_the_rows_of_an_id_update_are_the_interactions(study: Study, config: Con
 
 def test_an_attribute_is_inferred_from_updates_and_not_from_noisy_sums(study: Study, config: Config) -> None:
     crowd, sides = drawn_crowd(study)
-    attack = AttributeAttack("attribute-side", lambda _: sides, rounds=40, own_rounds=2, components=16)
-    plain = attacked(attack, crowd, config, "plain")
-    assert plain.low > 0.7
-    noisy = attacked(attack, crowd, config, "user-dp-1")
-    assert abs(noisy.value - 0.5) < 0.1  # over three standard errors
-    assert noisy.high < plain.low
+    attack = AttributeAttack("attribute-side", lambda _: sides, rounds=60, own_rounds=1, components=16)
+    assert attacked(attack, crowd, config, "plain").low > 0.7
+    # The sums alone do not hide it from who knows the cohorts: it is the noise that does.
+    assert attacked(attack, crowd, config, "secagg").low > 0.5
+    noisy = [attacked(attack, crowd, config, "user-dp-1", seed=seed) for seed in (5, 6, 7)]
+    assert np.mean([found.value for found in noisy]) == pytest.approx(0.5, abs=0.08)
+    assert all(found.low < 0.55 for found in noisy)
 
 
 def test_an_attribute_that_nothing_depends_on_is_not_inferred(study: Study, config: Config) -> None:
