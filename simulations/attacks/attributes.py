@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fedrec import randomness
 from fedrec.audit.attacks.attributes import cross_validated, disaggregate, principal
-from fedrec.audit.attacks.figures import auc_interval
+from fedrec.audit.attacks.figures import across_folds, auc_interval
 from fedrec.config import Config
 from fedrec.console import Reporter
 from fedrec.errors import DataError
@@ -22,6 +22,7 @@ from simulations.attacks.result import AttackResult, Defence
 from simulations.attacks.world import Training, defended, training_only
 from simulations.study import Study
 
+FOLDS: Final = 5
 FEWEST: Final = 10  # users on either side of an attribute
 Labels = Callable[[Study], NDArray[np.bool_]]
 
@@ -71,8 +72,8 @@ class AttributeAttack:
             features = disaggregate(*self._sums(training, reporter))
             what = "sums" if defence == "secagg" else "noisy sums"
             note = f"sees {self.rounds} {what} over cohorts of {round(self.share * users)} that it knows"
-        scores = cross_validated(principal(features, self.components), labels, rng)
-        figure = auc_interval(scores, labels, rng)
+        scores = cross_validated(principal(features, self.components), labels, rng, folds=FOLDS)
+        figure = across_folds(auc_interval(scores, labels, rng), FOLDS)
         seconds = time.perf_counter() - started
         return AttackResult(self.name, defence, "AUC", figure.value, figure.low, figure.high, 0.5, users, seconds, note)
 
