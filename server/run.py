@@ -30,6 +30,7 @@ from fedrec.model.recommender import Recommender
 from fedrec.model.warm_start import fit_heads
 from fedrec.privacy.accountant import Spend
 from fedrec.privacy.ledger import Ledger
+from fedrec.privacy.local import said
 from server.cohort_floor import check_sampled_cohorts
 from server.given_up import GIVEN_UP, GivenUpError
 from server.keys import RunKeys
@@ -265,8 +266,7 @@ class Run:
 
         This holds all malicious devices together to what the whole cohort may say, not each of them to its own bound.
         """
-        place: str = self.config.privacy.noise_place
-        if place != "server":
+        if self.config.privacy.noise_place == "distributed":
             return
         rows = self.rows if question.query == "training" else question.sum.rows
         if self.devices.users == self.devices.size:
@@ -284,7 +284,7 @@ class Run:
 
     def _charge(self, question: Question, facts: Mapping[str, Any], noisy: NDArray[np.float64]) -> None:
         agreed, spend = question.sum, self.spends.get(question.query)
-        detail = {"sum": agreed.name, "length": agreed.length, "bound": agreed.bound, **facts}
+        detail = {"sum": agreed.name, "length": agreed.length, "bound": agreed.bound, **facts, **said(self.config)}
         if self.noise.correlated(question.query) and self.noise.banded is not None:
             detail["bands"] = self.noise.banded.bands
         if spend is None:
