@@ -181,7 +181,10 @@ class Device:
         if not len(population) and own is None:
             return np.zeros(question.sum.length), 1
         respondent = self.knowledge.respondent
-        return respondent.answer(question, population, own), respondent.rows(question, population)
+        rows = respondent.rows(question, population)
+        if own is not None:
+            return respondent.turn(question, population, own), rows
+        return respondent.answer(question, population), rows
 
 
 def device_of(run_config: Mapping[str, Any], node_config: Mapping[str, Any]) -> Device:

@@ -55,12 +55,10 @@ class Respondent:
         groups = self.config.training.examples if self.config.privacy.unit == "example" else 1
         return max(1, len(population)) * (groups if question.query == "training" else 1)
 
-    def answer(self, question: Question, population: Population, own: OwnNoise | None = None) -> NDArray[np.float64]:
+    def answer(self, question: Question, population: Population) -> NDArray[np.float64]:
         """The contribution, float64 [question.sum.length], each row within the agreed bound.
 
         A population that has nothing to say answers with zeros, as long as anybody's answer.
-
-        ``own``: where each device adds all noise itself, that of one device, whose users the population is.
 
         Raises:
             ProtocolError: the question lacks what its query needs, or agrees on another bound than the config's.
@@ -72,7 +70,7 @@ class Respondent:
         if question.query == "cooccurrence":
             return self._cooccurrence(question, population)
         if question.query == "training":
-            return self._training(question, population, own)
+            return self._training(question, population)
         return self._metrics(question, population)
 
     def _cooccurrence(self, question: Question, population: Population) -> NDArray[np.float64]:
@@ -88,8 +86,30 @@ class Respondent:
             bound=question.sum.bound,
         )
 
-    def _training(self, question: Question, population: Population, own: OwnNoise | None) -> NDArray[np.float64]:
+    def turn(self, question: Question, device: Population, noise: OwnNoise) -> NDArray[np.float64]:
+        """The contribution to a model update of one device that adds all noise itself, as one row within its bound.
+
+        A device without interactions contributes noise alone, so that nobody can tell.  Raises as `answer` does.
+        """
+        check(device, len(self.features.ids))
+        values, pool, _ = self._asked(question)
+        update = self.local_learner().update(device, values, pool, question.round, noise)
+        self.last_update = update
+        return update.gradient
+
+    def _training(self, question: Question, population: Population) -> NDArray[np.float64]:
+        if is_local(self.config):
+            raise PrivacyError("a device that adds all noise itself takes turns", action="Use Respondent.turn")
         adaptive = self.config.privacy.adaptive_clip
+        values, pool, clip = self._asked(question)
+        update = self.learner().update(population, values, pool, question.round, clip)
+        self.last_update = update
+        if adaptive is None:
+            return update.gradient
+        return np.append(update.gradient, clip_rate.bits(update.rows - update.clipped, update.clipped, clip, adaptive))
+
+    def _asked(self, question: Question) -> tuple[NDArray[np.float32], NDArray[np.int32], float]:
+        """The parameters, the pool and the clip of a round, held to what was agreed."""
         clip = clip_rate.agreed_clip(question.settings.get(clip_rate.CLIP), question.round, self.config.privacy)
         if question.sum.bound != model_update.bound_of(self.config, clip):
             raise ProtocolError(
@@ -98,17 +118,7 @@ class Respondent:
         pool = _array(question.arrays, "pool").astype(np.int32)
         if not (len(pool) and pool.min() >= 0 and pool.max() < len(self.features.ids)):
             raise ProtocolError("the pool of negatives is not of this catalogue", value=pool.shape)
-        values = _array(question.arrays, "parameters").astype(np.float32)
-        if is_local(self.config) and own is None:
-            raise PrivacyError("a device that adds all noise itself was not told how much", value=question.query)
-        if own is None:
-            update = self.learner().update(population, values, pool, question.round, clip)
-        else:
-            update = self.local_learner().update(population, values, pool, question.round, own)
-        self.last_update = update
-        if adaptive is None:
-            return update.gradient
-        return np.append(update.gradient, clip_rate.bits(update.rows - update.clipped, update.clipped, clip, adaptive))
+        return _array(question.arrays, "parameters").astype(np.float32), pool, clip
 
     def learner(self) -> Learner:
         """What clips rows of model updates; built when it is first needed."""

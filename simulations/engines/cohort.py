@@ -72,7 +72,7 @@ class CohortDevices:
         for place, count in enumerate(asked.counts):
             one = asked.select(np.array([place]))
             noise = turn_of(config, question.round, own_spend(config, int(count), self.size), one)
-            total += self.respondent.answer(question, one, noise)
+            total += self.respondent.turn(question, one, noise)
             updates.append(self.respondent.last_update)
         seen = [update for update in updates if update is not None]
         rows, clipped = sum(update.rows for update in seen), sum(update.clipped for update in seen)
