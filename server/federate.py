@@ -98,7 +98,7 @@ def federate(
         Ledger.open(out / "ledger.sqlite", budget) as ledger,
         ServerState(out / "server.sqlite", json.dumps({**run, "devices": devices.size}, sort_keys=True)) as state,
     ):
-        lines = RoundLines(out / EVENTS, goes_on=state.begun)
+        lines = RoundLines(out / EVENTS, goes_on=state.resumed)
 
         def observe(step: Step) -> None:
             if not lines.has(step.question.query, step.question.round):

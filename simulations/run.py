@@ -91,7 +91,7 @@ def simulate(
         ServerState(out / "server.sqlite", config.model_dump_json() + study.fingerprint()) as state,
         engine_of(config, study, out, reporter) as devices,
     ):
-        lines = RoundLines(out / "events.jsonl", goes_on=state.begun)
+        lines = RoundLines(out / "events.jsonl", goes_on=state.resumed)
         diary = Diary(config, study, lines, reporter, devices)
         auditor = Auditor(config, devices, out / "audit.json") if isinstance(devices, AuditedDevices) else None
         reporter.stage(f"Asking {devices.size:,} devices")
