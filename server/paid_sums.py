@@ -17,7 +17,7 @@ from fedrec.config import Config
 from fedrec.errors import BudgetExceededError, PrivacyError, ProtocolError
 from fedrec.privacy.accountant import Spend
 from fedrec.privacy.ledger import Ledger
-from fedrec.privacy.local import said
+from fedrec.privacy.local import promise_said
 from server.given_up import GIVEN_UP, GivenUpError
 from server.keys import RunKeys
 from server.noise import ServerNoise
@@ -175,7 +175,13 @@ class PaidSums:
 
     def _charge(self, question: Question, facts: Mapping[str, Any], noisy: NDArray[np.float64]) -> None:
         agreed, spend = question.sum, self.spends.get(question.query)
-        detail = {"sum": agreed.name, "length": agreed.length, "bound": agreed.bound, **facts, **said(self.config)}
+        detail = {
+            "sum": agreed.name,
+            "length": agreed.length,
+            "bound": agreed.bound,
+            **facts,
+            **promise_said(self.config),
+        }
         if self.noise.correlated(question.query) and self.noise.banded is not None:
             detail["bands"] = self.noise.banded.bands
         if spend is None:

@@ -64,7 +64,7 @@ def own_spend(config: Config, interactions: int, devices: int) -> Spend | None:
     return replace(_planned(privacy.epsilon, privacy.delta, count, probability_of(config, interactions)), rounds=steps)
 
 
-def said(config: Config) -> dict[str, Any]:
+def promise_said(config: Config) -> dict[str, Any]:
     """What the server's ledger says of a round where devices add all noise: the promise they were asked to keep.
 
     Empty for other runs.  The server's rows spend nothing, since what it opens was private before.

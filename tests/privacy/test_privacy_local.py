@@ -16,7 +16,7 @@ from fedrec.config import Config, from_tree
 from fedrec.errors import BudgetExceededError, ConfigError, PrivacyError
 from fedrec.privacy.accountant import Spend, epsilon
 from fedrec.privacy.device_ledger import BUDGET, Agreement, DeviceLedger
-from fedrec.privacy.local import known_count, own_spend, probability_of, promise_of, said
+from fedrec.privacy.local import known_count, own_spend, probability_of, promise_of, promise_said
 from fedrec.privacy.page import facts_of, page_of
 from fedrec.privacy.run_plan import rows_of, spends_of
 from fedrec.privacy.statement import privacy_statement
@@ -162,8 +162,8 @@ def test_the_server_plans_no_noise_and_says_the_promise() -> None:
     assert spends_of(chosen, 100) == []
     assert rows_of(chosen, 100) == 100
     assert promise_of(chosen) == {"epsilon": 4.0, "delta": DELTA, "unit": "example"}
-    assert said(chosen) == {"noise_place": "local", "epsilon": 4.0, "delta": DELTA, "unit": "example"}
-    assert said(Config()) == {}
+    assert promise_said(chosen) == {"noise_place": "local", "epsilon": 4.0, "delta": DELTA, "unit": "example"}
+    assert promise_said(Config()) == {}
     assert own_spend(config(epsilon=None), 40, 100) is None
 
 

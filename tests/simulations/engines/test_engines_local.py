@@ -21,11 +21,12 @@ from fedrec.cli import build
 from fedrec.config import Config, from_tree
 from fedrec.console import SilentReporter, open_reporter
 from fedrec.errors import BudgetExceededError, ProtocolError
+from fedrec.events.schema import Event
 from fedrec.events.store import EventStore
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.privacy.accountant import Spend, epsilon
-from fedrec.privacy.device_ledger import DeviceLedger
+from fedrec.privacy.device_ledger import Agreement, DeviceLedger
 from server.run import Step
 from simulations.engines.cohort import CohortDevices
 from simulations.engines.grid_devices import grid_devices
@@ -133,8 +134,6 @@ def test_a_device_refuses_when_its_promise_is_spent_after_restarts_and_new_runs(
 
 
 def test_a_plan_stands_though_the_device_meets_more_items(federation_study: Study, tmp_path: Path) -> None:
-    from fedrec.events.schema import Event
-
     catalogue, stores = cases.place(federation_study, tmp_path)
     path = stores / "00001.sqlite"
     cases.device(CONFIG, catalogue, path).answer(envelope(federation_study, 1), "run")
@@ -163,17 +162,38 @@ def test_a_question_with_another_bound_is_refused(federation_study: Study, tmp_p
     assert _rows(stores / "00001.sqlite") == []
 
 
+def test_the_sum_points_where_the_data_do_as_far_as_the_promise_lets_it(federation_study: Study) -> None:
+    """The cosine of a round's sum with the one without noise: clear at epsilon 100, lost at epsilon 0.1."""
+
+    def opened(epsilon: float | None, seed: int) -> np.ndarray:
+        own = {"steps": 1, "batch": 0}
+        config = settings(run={"seed": seed}, privacy={"epsilon": epsilon, "local": own}, training={"rounds": 1})
+        devices = CohortDevices(config, federation_study.features, federation_study.population)
+        asked = question(federation_study, 1, settings(training={"rounds": 1}, privacy={"local": own}))
+        return devices.ask(asked, range(cases.USERS)).vector
+
+    def cosines(epsilon: float) -> float:
+        found = []
+        for seed in range(4):
+            ours, bare = opened(epsilon, seed), opened(None, seed)
+            found.append(float(ours @ bare / np.linalg.norm(ours) / np.linalg.norm(bare)))
+        return float(np.mean(found))
+
+    assert cosines(100.0) > 0.15
+    assert abs(cosines(0.1)) < 0.1
+
+
 def test_a_run_states_one_epsilon_verifies_and_learns(tmp_path: Path) -> None:
-    write_shop(tmp_path / "shop", users=40, items=140, seed=4)
+    write_shop(tmp_path / "shop", users=24, items=140, seed=4)
     figures = {}
-    for name, far in {"private": EPSILON, "bare": None, "untrained": None}.items():
+    for name, rounds in {"private": 2, "bare": 10, "untrained": 0}.items():
         tree = json.loads(CONFIG.model_dump_json())
         tree["run"] |= {"engine": "grid" if name == "private" else "cohort"}
         tree["secure_aggregation"] = {}
         tree["model"] |= {"warm_start": None}
-        tree["training"] |= {"rounds": 0 if name == "untrained" else 3 if far else 15, "optimiser": "adam"}
-        tree["training"] |= {"learning_rate": 0.02}
-        tree["privacy"] |= {"epsilon": far, "local": {"steps": 2, "batch": 0}}
+        tree["training"] |= {"rounds": rounds, "optimiser": "adam", "learning_rate": 0.02}
+        tree["privacy"] |= {"epsilon": EPSILON if name == "private" else None, "local": {"batch": 0}}
+        tree["evaluation"] |= {"every": 0}
         config = from_tree(tree)
         figures[name] = simulate(config, tmp_path / "shop", tmp_path / name, reporter=SilentReporter())
     private = figures["private"]["privacy"]
@@ -193,8 +213,6 @@ def test_a_run_states_one_epsilon_verifies_and_learns(tmp_path: Path) -> None:
     # A turn that no settings planned, in one device's ledger.
     with EventStore.open(tmp_path / "private" / "stores" / "00004.sqlite") as store, store.transaction():
         ledger = DeviceLedger(store)
-        from fedrec.privacy.device_ledger import Agreement
-
         ledger.charge_own(
             Agreement("other", (), DELTA), Spend("training", 0.5), 100.0, run="run", query="training", round=9
         )
