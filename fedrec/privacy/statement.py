@@ -76,7 +76,7 @@ def _local(promised: float, unit: str, delta: float, protocol: str) -> dict[str,
         "accountant": f"each device's own ledger: PLD (dp-accounting {version('dp-accounting')}), exact where a step "
         "takes all interactions",
         "mechanism": _LOCAL,
-        "sampling": "all of a device's own interactions, or a Poisson sample that the device alone knows (privacy.local.batch)",
+        "sampling": "all of a device's own interactions, or (privacy.local.batch) a Poisson sample that it alone knows",
         "noise_place": "local",
         "adjacency": "one interaction is replaced by nothing; the number of the device's interactions, rounded down "
         "to a power of two, stays as it is",
