@@ -17,6 +17,7 @@ from fedrec.config import Config
 from fedrec.errors import BudgetExceededError, PrivacyError, ProtocolError
 from fedrec.privacy.accountant import Spend
 from fedrec.privacy.ledger import Ledger
+from fedrec.privacy.local import promise_said
 from server.given_up import GIVEN_UP, GivenUpError
 from server.keys import RunKeys
 from server.noise import ServerNoise
@@ -156,8 +157,7 @@ class PaidSums:
 
         This holds all malicious devices together to what the whole cohort may say, not each of them to its own bound.
         """
-        place: str = self.config.privacy.noise_place
-        if place != "server":
+        if self.config.privacy.noise_place == "distributed":
             return
         rows = rows_of(self.config, self.devices.users) if question.query == "training" else question.sum.rows
         if self.devices.users == self.devices.size:
@@ -175,7 +175,13 @@ class PaidSums:
 
     def _charge(self, question: Question, facts: Mapping[str, Any], noisy: NDArray[np.float64]) -> None:
         agreed, spend = question.sum, self.spends.get(question.query)
-        detail = {"sum": agreed.name, "length": agreed.length, "bound": agreed.bound, **facts}
+        detail = {
+            "sum": agreed.name,
+            "length": agreed.length,
+            "bound": agreed.bound,
+            **facts,
+            **promise_said(self.config),
+        }
         if self.noise.correlated(question.query) and self.noise.banded is not None:
             detail["bands"] = self.noise.banded.bands
         if spend is None:

@@ -19,7 +19,7 @@ from fedrec.content.registry import encoder_to_bytes
 from fedrec.errors import ConfigError
 from fedrec.model import parameters
 from fedrec.model.presets import with_preset
-from fedrec.privacy.ledger import Budget, Ledger
+from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.statement import privacy_statement
 from fedrec.release.bundle import write_release
 from fedrec.release.keys import SigningKey, create_key, load_key
@@ -27,7 +27,7 @@ from fedrec.training.learner import Update
 from server.federate import aborts_of
 from server.given_up import GIVEN_UP
 from server.lines import RoundLines
-from server.plan import delta_of
+from server.plan import budget_of, delta_of
 from server.publish import contents_of
 from server.run import Devices, Observer, Outcome, Run, Step, bytes_up_each
 from server.state import ServerState
@@ -85,9 +85,7 @@ def simulate(
     study = prepare(config, data, reporter) if study is None else study
     if config.audit.canaries:
         config = with_delta(config, delta_of(config, len(study.population)))
-    budget = None
-    if config.privacy.epsilon is not None:
-        budget = Budget(config.privacy.epsilon, delta_of(config, len(study.population)), config.privacy.unit)
+    budget = budget_of(config, len(study.population))
     with (
         Ledger.open(out / "ledger.sqlite", budget) as ledger,
         ServerState(out / "server.sqlite", config.model_dump_json() + study.fingerprint()) as state,
@@ -215,6 +213,7 @@ def _finish(
         protocol=config.secure_aggregation.protocol,
         noise_place=config.privacy.noise_place,
         noise=config.privacy.noise,
+        promised=config.privacy.epsilon,
     )
     accounting = outcome.accounting_seconds + time.perf_counter() - stating
     run = _facts(config, study, outcome, diary, privacy)
