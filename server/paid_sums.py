@@ -135,7 +135,7 @@ class PaidSums:
             self._check_noise_is_unused(question)
             opened = self._asked(question, cohort, started)
             _check_survivors(question, opened)
-            self._check_sum(question, opened, len(cohort))
+            self.check_sum(question, opened, len(cohort))
             facts = self.participation.facts(question, cohort, opened.devices)
             turns = self.participation.took(question, cohort)
             noisy = question.sum.read(opened.vector + self.noise.of(question))
@@ -154,7 +154,7 @@ class PaidSums:
             self.given_up(Paid(nothing.vector, question, time.perf_counter() - started, nothing, len(cohort)))
             raise
 
-    def _check_sum(self, question: Question, opened: Opened, asked: int) -> None:
+    def check_sum(self, question: Question, opened: Opened, asked: int) -> None:
         """Stop at a sum that no honest cohort can give; noise from devices in it would hide the difference.
 
         This holds all malicious devices together to what the whole cohort may say, not each of them to its own bound.

@@ -18,6 +18,7 @@ from fedrec.config import Config
 from fedrec.console import Reporter
 from fedrec.privacy.ledger import Budget, Ledger
 from fedrec.ranking.score import Scorer
+from server.paid_sums import PaidSums
 from server.plan import delta_of
 from server.run import Devices, Opened, Outcome, Run
 from server.state import ServerState
@@ -150,11 +151,17 @@ def unpopular(counts: NDArray[np.float64], study: Study, wanted: int, seed: int)
     return np.random.default_rng(seed).choice(pool, size=min(wanted, len(pool)), replace=False)
 
 
-class _Trusting(Run):
-    """The server of plain federated averaging: it takes any numbers."""
+class _AnySums(PaidSums):
+    """Sums as plain federated averaging takes them: of any numbers."""
 
-    def _check_sum(self, question: Question, opened: Opened, asked: int) -> None:
+    def check_sum(self, question: Question, opened: Opened, asked: int) -> None:
         """Looks at nothing."""
+
+
+class _Trusting(Run):
+    """The server of plain federated averaging."""
+
+    paid_sums = _AnySums
 
 
 def outcome_of(config: Config, study: Study, devices: Devices, *, trusting: bool = False) -> Outcome:
