@@ -22,6 +22,7 @@ from fedrec.settings import (
     GradSample,
     ImageSettings,
     Loss,
+    Modality,
     ModelSettings,
     PrivacySettings,
     Protocol,
@@ -34,6 +35,7 @@ from fedrec.settings import (
     TextSettings,
     TrainingSettings,
     Unit,
+    UserTowerKind,
 )
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "GradSample",
     "ImageSettings",
     "Loss",
+    "Modality",
     "ModelSettings",
     "PrivacySettings",
     "Protocol",
@@ -60,6 +63,7 @@ __all__ = [
     "TextSettings",
     "TrainingSettings",
     "Unit",
+    "UserTowerKind",
     "from_run_config",
     "from_tree",
     "load",
@@ -90,6 +94,15 @@ class Config(Settings):
             raise ValueError("audit.canaries needs privacy.epsilon: a run without noise claims nothing to test")
         if self.audit.canaries and self.privacy.adaptive_clip is not None:
             raise ValueError("audit.canaries and privacy.adaptive_clip do not go together: canaries have no bit to say")
+        return self
+
+    @model_validator(mode="after")
+    def _tower_has_content(self) -> Config:
+        unknown = sorted(set(self.model.reads) - set(self.content.modalities))
+        if unknown:
+            raise ValueError(f"model.reads names modalities that content.modalities leaves out: {unknown}")
+        if self.training.auxiliary and "attributes" not in self.content.modalities:
+            raise ValueError("training.auxiliary predicts attributes: add them to content.modalities")
         return self
 
     @model_validator(mode="after")
