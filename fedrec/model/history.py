@@ -30,8 +30,8 @@ class MeanHistory(nn.Module):
 class RecencyHistory(nn.Module):
     """A weighted mean, the weights a softmax of a learned function of how many items came later (2 parameters).
 
-    The logit of an item with ``a`` later ones is u log(1 + a) + v a / 16: a power law and an exponential decay, as the
-    forgetting curves of Wixted and Ebbesen 1991, both of which can also turn to prefer what is old.
+    The logit of an item with ``a`` later ones is u log(1 + a) + v a / 16: a power law times an exponential decay, and
+    either can also turn to prefer what is old.
     """
 
     reads_order = True
@@ -64,7 +64,8 @@ class GatedHistory(nn.Module):
         # Item vectors have length 1, so their coordinates are small: brought to 1 for the gates' sake.
         state = self.cell(vectors * vectors.shape[-1] ** 0.5, mask)
         # No item leaves the state at zero, and the correction with it.
-        return masked_mean(vectors, mask) + self.out(state) * self.cell.hidden**-0.5
+        corrected: Tensor = masked_mean(vectors, mask) + self.out(state) * self.cell.hidden**-0.5
+        return corrected
 
 
 class AttentionHistory(nn.Module):
