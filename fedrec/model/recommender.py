@@ -37,8 +37,8 @@ class Recommender(nn.Module):
     """Scores candidates for users by content: logit = cosine(user, item) / temperature (+ offset).
 
     Every parameter sits in a leaf layer that sees rows as the first dimension of its input, and each encoder is called
-    once a forward pass, so per-row gradients by Opacus' hooks are exact; where ``flattens_rows`` is True an encoder
-    folds items into the batch and only ``torch.func`` gives them.
+    once a forward pass, so per-row gradients by Opacus' hooks are exact.  An encoder that folded items into the batch
+    would say so (``flattens_rows``), and only ``torch.func`` would give them; none of ours does.
 
     Args:
         settings: what to build.
