@@ -44,7 +44,7 @@ class Convolution(nn.Module):
         found = torch.relu(self.patches(cut.reshape(rows, -1, cut.shape[-1])))
         places = (-(-height // self.stride), -(-width // self.stride))
         channels_last = found.reshape(rows * items, places[0] * places[1], -1)
-        return channels_last.transpose(1, 2).reshape(rows, items, -1, *places)  # type: ignore[no-any-return]
+        return channels_last.transpose(1, 2).reshape(rows, items, -1, *places)
 
 
 class _Pictures(nn.Module, ABC):
