@@ -21,6 +21,7 @@ from fedrec.settings import (
     Fusion,
     GradSample,
     ImageSettings,
+    LocalSettings,
     Loss,
     Modality,
     ModelSettings,
@@ -49,6 +50,7 @@ __all__ = [
     "Fusion",
     "GradSample",
     "ImageSettings",
+    "LocalSettings",
     "Loss",
     "Modality",
     "ModelSettings",
@@ -119,6 +121,27 @@ class Config(Settings):
     def _shared_noise_has_known_shares(self) -> Config:
         if self.privacy.noise_place == "distributed" and self.training.sampling == "poisson":
             raise ValueError("privacy.noise_place 'distributed' needs cohorts of a known size: not sampling 'poisson'")
+        return self
+
+    @model_validator(mode="after")
+    def _local_noise_covers_all(self) -> Config:
+        if self.privacy.noise_place != "local":
+            return self
+        if self.privacy.unit != "example":
+            raise ValueError("privacy.noise_place 'local' needs privacy.unit 'example': a row is one interaction")
+        # One device's counts would drown in the noise that makes them private by themselves.
+        if self.behaviour.popularity or self.behaviour.cooccurrence or self.evaluation.private_metrics:
+            raise ValueError(
+                "privacy.noise_place 'local' is for training only: set behaviour.popularity, behaviour.cooccurrence "
+                "and evaluation.private_metrics to false"
+            )
+        if self.model.notes or self.model.photos:
+            raise ValueError("privacy.noise_place 'local' protects interactions: set model.notes and photos to false")
+        if self.privacy.epsilon is not None and self.privacy.delta is None:
+            # Elsewhere it follows from the population, for which a device would have to take the server's word.
+            raise ValueError("privacy.noise_place 'local' needs privacy.delta, such as the number of users to the -1.1")
+        if self.audit.canaries:
+            raise ValueError("audit.canaries are for noise that is added to sums: not privacy.noise_place 'local'")
         return self
 
 

@@ -164,6 +164,20 @@ class AdaptiveClipSettings(Settings):
     most: float = Field(default=1e3, gt=0)
 
 
+class LocalSettings(Settings):
+    """What a device does in its turn where it adds all noise itself (``privacy.noise_place`` ``local``).
+
+    It takes ``steps`` steps of DP-SGD over its own interactions, each on a Poisson sample of ``batch`` of them
+    (expected; 0 = all), with step size ``learning_rate``.  ``bound``: most that the whole change of its model adds to
+    the sum, L2; the change, noise and all, is scaled down to that, which costs no privacy.
+    """
+
+    steps: int = Field(default=1, ge=1, le=256)
+    batch: int = Field(default=0, ge=0)
+    learning_rate: float = Field(default=0.5, gt=0)
+    bound: float = Field(default=1.0, gt=0)
+
+
 class PrivacySettings(Settings):
     """What is promised, to whom, and how the budget is split.
 
@@ -174,7 +188,9 @@ class PrivacySettings(Settings):
     ``noise``: of training, ``independent`` each round, or ``banded``: correlated over ``bands`` rounds so that it
     cancels in the sums of updates (0 = the best number), which needs sampling cyclic and the server to add the noise.
     ``noise_place``: ``server``: added to opened sums, by a server that is trusted with them.  ``distributed``: each
-    device adds its share, so that the server opens noisy sums only; see `fedrec.privacy.distributed`.
+    device adds its share, so that the server opens noisy sums only; see `fedrec.privacy.distributed`.  ``local``: each
+    device makes its own contribution private, and nobody else is trusted; see `LocalSettings`, `fedrec.privacy.local`.
+    ``clip`` is then what one interaction moves the gradient of one step.
     """
 
     unit: Unit = "user"
@@ -183,7 +199,8 @@ class PrivacySettings(Settings):
     clip: float = Field(default=1.0, gt=0)
     noise: Literal["independent", "banded"] = "independent"
     bands: int = Field(default=0, ge=0, le=4096)
-    noise_place: Literal["server", "distributed"] = "server"
+    noise_place: Literal["server", "distributed", "local"] = "server"
+    local: LocalSettings = LocalSettings()
     shares: dict[QueryName, float] = Field(default_factory=_default_shares)
     adaptive_clip: AdaptiveClipSettings | None = None
 

@@ -81,8 +81,9 @@ class FlowerDevices:
         """
         self.tally = Counter()
         total: NDArray[np.uint64] | None = None
+        rows = self._rows_each(question, len(cohort))
         for reply in self.post.replies(self._questions(question, cohort)):
-            outcome, total = _taken(reply, question.sum, total, self._rows_each(question))
+            outcome, total = _taken(reply, question.sum, total, rows)
             self.tally[outcome] += 1
         survivors = self.tally["sum"]
         if silent := len(cohort) - self.tally.total():
@@ -97,9 +98,12 @@ class FlowerDevices:
             )
         return Opened(question.sum.open(total), survivors, question.sum.bytes_up * survivors)
 
-    def _rows_each(self, question: Question) -> int:
-        """The most rows that one device may answer for: where every user has a device, those of one user."""
-        return question.sum.rows // self.size if self._users == self.size else question.sum.rows
+    def _rows_each(self, question: Question, asked: int) -> int:
+        """The most rows that one device may answer for: where every user has a device, about those of one user.
+
+        A sampled sum has room for the largest cohort that there may be; of a smaller one each may say a little more.
+        """
+        return question.sum.rows // max(1, asked) if self._users == self.size else question.sum.rows
 
     def _questions(self, question: Question, cohort: Sequence[int]) -> Iterator[Message]:
         """The same content for every device of the cohort."""

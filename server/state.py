@@ -59,6 +59,7 @@ class ServerState:
         except sqlite3.DatabaseError as error:
             raise StoreError(f"the server's state cannot be read: {error}", value=str(path)) from None
         wanted = json.dumps({"schema": _SCHEMA, "run": run}).encode()
+        self._resumed = kept is not None
         if kept is None:
             self._put("run", wanted)
         elif kept != wanted:
@@ -76,6 +77,11 @@ class ServerState:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.close()
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the state was there before, even if nothing was kept in it yet."""
+        return self._resumed
 
     @property
     def begun(self) -> bool:

@@ -7,9 +7,8 @@ import resource
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -20,18 +19,18 @@ from fedrec.errors import ConfigError
 from fedrec.model import parameters
 from fedrec.model.presets import with_preset
 from fedrec.model.recommender import Recommender
-from fedrec.privacy.ledger import Budget, Ledger
+from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.statement import privacy_statement
 from fedrec.release.bundle import write_release
 from fedrec.release.keys import SigningKey, create_key, load_key
-from fedrec.training.learner import Update
 from server.federate import aborts_of
 from server.given_up import GIVEN_UP
 from server.lines import RoundLines
-from server.plan import delta_of
+from server.plan import budget_of, delta_of
 from server.publish import contents_of
-from server.run import Devices, Observer, Outcome, Run, Step, bytes_up_each
+from server.run import Observer, Outcome, Run, Step
 from server.state import ServerState
+from simulations.diary import Diary, SimulatedDevices
 from simulations.engines.audited import AuditedDevices
 from simulations.engines.cohort import CohortDevices
 from simulations.measure import baselines_of, newcomers_of, quality_of, scorer_of
@@ -40,14 +39,6 @@ from simulations.privacy.auditor import Auditor
 from simulations.report.build import build_report
 from simulations.showcase import showcase
 from simulations.study import Study, prepare
-
-
-class SimulatedDevices(Devices, Protocol):
-    """Devices inside this process, whose last update the simulator can look at."""
-
-    @property
-    def last_update(self) -> Update | None:
-        """Loss and clipped rows of the last training round, where the engine can know them."""
 
 
 def settled(config: Config) -> Config:
@@ -86,15 +77,13 @@ def simulate(
     study = prepare(config, data, reporter) if study is None else study
     if config.audit.canaries:
         config = with_delta(config, delta_of(config, len(study.population)))
-    budget = None
-    if config.privacy.epsilon is not None:
-        budget = Budget(config.privacy.epsilon, delta_of(config, len(study.population)), config.privacy.unit)
+    budget = budget_of(config, len(study.population))
     with (
         Ledger.open(out / "ledger.sqlite", budget) as ledger,
         ServerState(out / "server.sqlite", config.model_dump_json() + study.fingerprint()) as state,
         engine_of(config, study, out, reporter) as devices,
     ):
-        lines = RoundLines(out / "events.jsonl", goes_on=state.begun)
+        lines = RoundLines(out / "events.jsonl", goes_on=state.resumed)
         diary = Diary(config, study, lines, reporter, devices)
         auditor = Auditor(config, devices, out / "audit.json") if isinstance(devices, AuditedDevices) else None
         reporter.stage(f"Asking {devices.size:,} devices")
@@ -142,59 +131,6 @@ def check_engine(config: Config) -> None:
         )
 
 
-@dataclass
-class Diary:
-    """Writes a line of ``events.jsonl`` for each opened sum, measuring quality where the config asks for it."""
-
-    config: Config
-    study: Study
-    lines: RoundLines
-    reporter: Reporter
-    devices: SimulatedDevices | None = None
-    rows: int = 0
-    asking_seconds: float = 0.0
-
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        """All lines so far, also those of a run that was cut off."""
-        return self.lines.records
-
-    def note(self, step: Step) -> None:
-        """Take down one step, once."""
-        question, opened = step.question, step.opened
-        if self.lines.has(question.query, question.round):
-            return
-        training = question.query == "training"
-        update = self.devices.last_update if training and self.devices is not None else None
-        self.rows += update.rows if update else 0
-        self.asking_seconds += step.seconds if training else 0.0
-        record = {
-            "round": question.round,
-            "query": question.query,
-            "seconds": round(step.seconds, 4),
-            "devices": opened.devices,
-            "asked": step.cohort,
-            "bytes_up_per_device": bytes_up_each(question, opened),
-            "aborted": dict(opened.aborted),
-            "reason": opened.reason,
-            "epsilon_spent": step.epsilon_spent,
-            "loss": update.loss / update.rows if update and update.rows else None,
-            "clipped": update.clipped / update.rows if update and update.rows else None,
-            "clip": question.settings.get("clip"),
-            "quality": self._quality(step),
-        }
-        self.lines.add(jsonable(record))
-        total = self.config.training.rounds
-        self.reporter.progress(question.round if training else 0, total, "rounds")
-        self.reporter.round(record)
-
-    def _quality(self, step: Step) -> dict[str, Any] | None:
-        every, number = self.config.evaluation.every, step.question.round
-        if not every or step.question.query != "training" or number % every or step.opened.reason == GIVEN_UP:
-            return None
-        return dict(quality_of(self.config, self.study, step.model, step.behaviour).as_dict())
-
-
 def _finish(
     config: Config,
     study: Study,
@@ -216,6 +152,7 @@ def _finish(
         protocol=config.secure_aggregation.protocol,
         noise_place=config.privacy.noise_place,
         noise=config.privacy.noise,
+        promised=config.privacy.epsilon,
     )
     accounting = outcome.accounting_seconds + time.perf_counter() - stating
     run = _facts(config, study, outcome, diary, privacy)

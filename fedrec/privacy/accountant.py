@@ -12,6 +12,8 @@ only.  That holds for independent noise, and just so for banded noise of no more
 turns of a row (Choquette-Choo et al., NeurIPS 2023, section 4): see `fedrec.privacy.banded`.
 Poisson amplification is per row.  It may be claimed only if each row is drawn independently of all others; where a
 device holds many example-level rows and is drawn as one, the others' presence tells that the row is in.
+
+dp-accounting is imported where it is used: a device that only takes part in a protocol step should not wait for it.
 """
 
 from __future__ import annotations
@@ -22,8 +24,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
-import dp_accounting
-from dp_accounting.pld import PLDAccountant
 from scipy.special import log_ndtr
 
 from fedrec.errors import PrivacyError
@@ -144,11 +144,15 @@ def gaussian_delta(noise_multiplier: float, epsilon: float) -> float:
 
 def gaussian_epsilon(noise_multiplier: float, delta: float) -> float:
     """The epsilon, at ``delta``, of one full-participation Gaussian release with any noise above 0; exact."""
+    import dp_accounting
+
     return float(dp_accounting.get_epsilon_gaussian(noise_multiplier, delta))
 
 
 def gaussian_noise(epsilon: float, delta: float) -> float:
     """The smallest noise multiplier that makes one full-participation Gaussian release (epsilon, delta)-private."""
+    import dp_accounting
+
     return float(dp_accounting.get_sigma_gaussian(epsilon, delta))
 
 
@@ -213,6 +217,9 @@ def _gaussian_epsilon(total: float, delta: float) -> float:
 
 @lru_cache(maxsize=64)
 def _composed(exact: float, amplified: _Amplified) -> Any:
+    import dp_accounting
+    from dp_accounting.pld import PLDAccountant
+
     accountant = PLDAccountant(value_discretization_interval=_interval(exact, amplified))
     if exact:
         accountant.compose(dp_accounting.GaussianDpEvent(1 / math.sqrt(exact)))

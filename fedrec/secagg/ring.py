@@ -84,14 +84,14 @@ class Ring:
             raise SumError("a contribution must be a vector of floats", value=(vector.shape, str(vector.dtype)))
         if not (math.isfinite(resolution) and resolution > 0):
             raise SumError("a sum's resolution must be positive and finite", value=resolution)
-        largest = max(-float(vector.min()), float(vector.max())) if vector.size else 0.0
+        low, high = (float(vector.min()), float(vector.max())) if vector.size else (0.0, 0.0)
+        largest = max(-low, high)
         if not math.isfinite(largest):
             raise SumError("a contribution holds a number that is not finite", action="Mend the computation of it")
         if limit is not None and not largest <= limit * (1 + SLACK):
             raise SumError("a contribution's element is beyond its bound", action=f"Clip it to {limit:g} before")
         # Rounding keeps order, so the steps' extremes are the extremes' steps.
-        extremes = np.rint(np.array([vector.min(), vector.max()]) / np.float64(resolution)) if vector.size else ()
-        if not all(-(self.modulus // 2) <= step < self.modulus // 2 for step in extremes):
+        if not all(-(self.modulus // 2) <= round(end / resolution) < self.modulus // 2 for end in (low, high)):
             raise SumError("a contribution's element does not fit the ring", action="Clip it, or widen the ring")
         elements = np.empty(len(vector), dtype=np.uint64)
         for start in range(0, len(vector), _CHUNK):

@@ -103,7 +103,9 @@ def seen(claim: float, sections: dict[str, Any]) -> float | None:
     ids=["user", "histories", "epsilon 1", "epsilon 8", "example", "poisson", "fixed"],
 )
 def test_runs_that_keep_their_claim_are_not_refuted(sections: dict[str, Any], study: Study) -> None:
-    found = audited(settings(**sections), study, (0, 1))
+    # Estimates scatter by about 0.2 at claim 1 and 0.4 at claim 8, so a small claim takes more runs to judge.
+    seeds = range(6 if sections.get("privacy", {}).get("epsilon") == 1.0 else 2)
+    found = audited(settings(**sections), study, tuple(seeds))
     assert not found["violated"]
     assert not any(run["violated"] for run in found["runs"])
     # And the audit is awake: what it sees is about what is claimed.
@@ -111,7 +113,7 @@ def test_runs_that_keep_their_claim_are_not_refuted(sections: dict[str, Any], st
     estimates = [run["estimate"]["epsilon"] for run in found["runs"]]
     expected = seen(found["claim"]["epsilon"], sections)
     if expected is None:
-        assert estimates == [None, None]
+        assert estimates == [None] * len(seeds)
     else:
         assert np.mean(estimates) == pytest.approx(expected, rel=0.3)
 
@@ -142,6 +144,7 @@ def noise_reused(patch: pytest.MonkeyPatch) -> None:
 def always_drawn(patch: pytest.MonkeyPatch) -> None:
     """The claim counts on a secret Poisson draw, and everybody is in every round."""
     patch.setattr(Sampler, "cohort", lambda self, number: range(self.devices))
+    patch.setattr(Sampler, "most", property(lambda self: self.devices))
 
 
 def drawn_too_often(patch: pytest.MonkeyPatch) -> None:
@@ -152,11 +155,12 @@ def drawn_too_often(patch: pytest.MonkeyPatch) -> None:
         return sorted(set().union(*(right(self, number + 1_000 * draw) for draw in range(6))))
 
     patch.setattr(Sampler, "cohort", cohort)
+    patch.setattr(Sampler, "most", property(lambda self: self.devices))
 
 
 def whole_clip_for_shared_rows(patch: pytest.MonkeyPatch) -> None:
     """Unit example: a row that an interaction may turn around is bounded by the clip instead of half of it."""
-    patch.setattr(learner, "row_bound", lambda config: config.privacy.clip)
+    patch.setattr(learner, "row_bound", lambda config, clip=None: config.privacy.clip)
 
 
 MUTANTS: dict[str, tuple[dict[str, Any], Patch]] = {

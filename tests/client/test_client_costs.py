@@ -68,7 +68,7 @@ def test_an_answer_has_its_row_with_the_noise_of_the_settings(
 def test_an_answer_that_fails_after_it_was_taken_down_counts(
     federation_study: Study, catalogue: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("client.device.collect", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("client.collect.collect", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cases.device(CONFIG, catalogue, store).answer(asked(federation_study), "run")
     assert len(rows(store)) == 1

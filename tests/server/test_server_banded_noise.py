@@ -111,8 +111,8 @@ def test_a_secret_run_goes_on_with_its_own_keys_and_then_forgets_them(federation
         _conduct(federation_study, tmp_path, secret, stop_at=4)
     copy = Path(shutil.copytree(tmp_path, tmp_path.parent / "copy-of-the-cut-run"))
     one, other = _conduct(federation_study, tmp_path, secret), _conduct(federation_study, copy, secret)
-    # Both went on with the keys that were kept. (Nothing else in a training round is secret and random.)
-    assert np.array_equal(one, other)
+    # Both went on with the keys that were kept. Else only rounding is secret and random: steps of the sum's grid.
+    assert np.allclose(one, other, rtol=0, atol=1e-5)
     with ServerState(tmp_path / "server.sqlite", "a run of tests") as state:
         assert state._get("secret") is None
 

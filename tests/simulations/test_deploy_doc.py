@@ -68,3 +68,12 @@ def test_every_key_that_it_sets_is_declared() -> None:
         assert keys
         # A device's own store is no key of the run.
         assert set(keys) - {"store"} <= set(declared)
+
+
+def test_the_readme_has_every_command_in_the_same_order() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme[readme.index("### A deployment, every command") : readme.index("</details>")]
+    (block,) = re.findall(r"```console\n(.*?)```", section, re.DOTALL)
+    told = [line for line in block.splitlines() if not line.startswith("# ")]
+    page = [line for text in re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL) for line in text.splitlines()]
+    assert told == page
