@@ -17,7 +17,6 @@ from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.losses import loss_per_row
 from fedrec.randomness import key
-from fedrec.training import local
 from fedrec.training.local import LocalLearner, noised, sample, step_bounds
 from fedrec.training.own_noise import OwnNoise
 from fedrec.training.population import Population, keys_of
