@@ -90,7 +90,6 @@ def test_the_preset_learns_federated_and_private(
     assert run["baselines"]["random"]["hr@10"] == pytest.approx(CHANCE)
     trained = run["quality"]["loo-99neg"]
     untrained = untrained_auc(config, study)
-    print(name, run["model"]["parameters_shared"], trained["hr@10"], trained["auc"], untrained)
     assert trained["auc"] >= max(0.5 + over_chance, untrained + over_untrained)
     assert hits is None or trained["hr@10"] >= CHANCE + hits
 
