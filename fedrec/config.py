@@ -23,6 +23,7 @@ from fedrec.settings import (
     ImageSettings,
     LocalSettings,
     Loss,
+    Modality,
     ModelSettings,
     PrivacySettings,
     Protocol,
@@ -35,6 +36,7 @@ from fedrec.settings import (
     TextSettings,
     TrainingSettings,
     Unit,
+    UserTowerKind,
 )
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "ImageSettings",
     "LocalSettings",
     "Loss",
+    "Modality",
     "ModelSettings",
     "PrivacySettings",
     "Protocol",
@@ -62,6 +65,7 @@ __all__ = [
     "TextSettings",
     "TrainingSettings",
     "Unit",
+    "UserTowerKind",
     "from_run_config",
     "from_tree",
     "load",
@@ -92,6 +96,15 @@ class Config(Settings):
             raise ValueError("audit.canaries needs privacy.epsilon: a run without noise claims nothing to test")
         if self.audit.canaries and self.privacy.adaptive_clip is not None:
             raise ValueError("audit.canaries and privacy.adaptive_clip do not go together: canaries have no bit to say")
+        return self
+
+    @model_validator(mode="after")
+    def _tower_has_content(self) -> Config:
+        unknown = sorted(set(self.model.reads) - set(self.content.modalities))
+        if unknown:
+            raise ValueError(f"model.reads names modalities that content.modalities leaves out: {unknown}")
+        if self.training.auxiliary and "attributes" not in self.content.modalities:
+            raise ValueError("training.auxiliary predicts attributes: add them to content.modalities")
         return self
 
     @model_validator(mode="after")

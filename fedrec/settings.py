@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Engine = Literal["cohort", "grid", "flower"]
 Unit = Literal["user", "example"]
 Sampling = Literal["full", "poisson", "fixed", "cyclic"]
-Fusion = Literal["mean", "weighted", "concat-mlp", "gated", "attention"]
+Modality = Literal["text", "image", "attributes"]
+Fusion = Literal["mean", "weighted", "max", "concat-mlp", "gated", "attention", "cross-attention", "mixture", "late"]
+UserTowerKind = Literal["mean", "recency", "gru", "attention"]
 Loss = Literal["sampled-softmax", "bpr", "bce", "mse"]
 QueryName = Literal["popularity", "cooccurrence", "training", "metrics"]
 GradSample = Literal["auto", "hooks", "ghost", "functional"]
@@ -59,7 +61,7 @@ class ImageSettings(Settings):
 class ContentSettings(Settings):
     """Which modalities of an item are used, and how each is encoded."""
 
-    modalities: tuple[Literal["text", "image", "attributes"], ...] = ("text", "image", "attributes")
+    modalities: tuple[Modality, ...] = ("text", "image", "attributes")
     text: TextSettings = TextSettings()
     image: ImageSettings = ImageSettings()
 
@@ -71,14 +73,20 @@ class ContentSettings(Settings):
 
 
 class ModelSettings(Settings):
-    """The shared two-tower model. ``adapter`` adds a private vector per user that never leaves the device."""
+    """The shared two-tower model. ``adapter`` adds a private vector per user that never leaves the device.
+
+    ``reads``: the modalities of the content that the tower reads, none named = all; the others can still be what an
+    auxiliary task predicts.  ``user_tower``: how a history becomes one vector, see `fedrec.model.history`.
+    """
 
     preset: str = "fedrec"
     tower: bool = Field(default=True, description="train the content tower at all")
     dimension: int = Field(default=32, ge=2, le=512)
+    reads: tuple[Modality, ...] = ()
     fusion: Fusion = "weighted"
-    text_encoder: Literal["head", "gru", "textcnn"] = "head"
-    image_encoder: Literal["head", "cnn"] = "head"
+    user_tower: UserTowerKind = "mean"
+    text_encoder: Literal["head", "gru", "lstm", "textcnn"] = "head"
+    image_encoder: Literal["head", "cnn", "vgg"] = "head"
     history: int = Field(default=64, ge=1, le=1024, description="events of a user that the user tower reads")
     notes: bool = False
     photos: bool = False
@@ -94,7 +102,8 @@ class ModelSettings(Settings):
 class BehaviourSettings(Settings):
     """What collaboration adds through one-shot private sums: item popularity and item co-occurrence.
 
-    ``items``: the most popular items that take part in co-occurrence (0 = all). ``ridge``: EASE's lambda.
+    ``items``: the most popular items that take part in co-occurrence (0 = all). ``method``: what is made of it, EASE
+    or the cosine of two items' users. ``ridge``: EASE's lambda, or what damps the cosine of rare items.
     ``prior``: weight of the content kernel added to the co-occurrence before it is solved; ``prior_modalities``: the
     weight of each modality in that kernel. ``weight``: share of the behaviour score in the final score, 0 to 1.
     ``popularity_weight``: weight of log popularity, added to the final score.
@@ -103,6 +112,7 @@ class BehaviourSettings(Settings):
     popularity: bool = True
     cooccurrence: bool = True
     items: int = Field(default=0, ge=0)
+    method: Literal["ease", "cosine"] = "ease"
     rank: int = Field(default=0, ge=0, description="largest rank kept (0 = no limit)")
     ridge: float = Field(default=10.0, gt=0)
     normalise: float = Field(default=1.0, ge=0, le=1, description="each user adds x x^T / |x|^normalise")
@@ -125,6 +135,12 @@ class TrainingSettings(Settings):
     positives: int = Field(default=8, ge=1, le=512)
     negatives: int = Field(default=128, ge=1, le=4096, description="size of the pool that every device gets")
     loss: Loss = "sampled-softmax"
+    auxiliary: float = Field(
+        default=0.0, ge=0, le=100, description="weight of predicting an item's attributes from its fused vector"
+    )
+    alignment: float = Field(
+        default=0.0, ge=0, le=100, description="weight of telling which vectors of two modalities are of one item"
+    )
     temperature: float = Field(default=0.1, gt=0)
     optimiser: Literal["sgd", "momentum", "adam"] = "adam"
     learning_rate: float = Field(default=0.01, gt=0)

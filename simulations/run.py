@@ -18,6 +18,7 @@ from fedrec.content.registry import encoder_to_bytes
 from fedrec.errors import ConfigError
 from fedrec.model import parameters
 from fedrec.model.presets import with_preset
+from fedrec.model.recommender import Recommender
 from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.statement import privacy_statement
 from fedrec.release.bundle import write_release
@@ -203,9 +204,9 @@ def _facts(config: Config, study: Study, outcome: Outcome, diary: Diary, privacy
         "data": study.facts(),
         "model": {
             "preset": config.model.preset,
-            "modalities": _modalities(config, study),
+            "modalities": _modalities(config, study, outcome.model),
             "parameters_shared": shared,
-            "parameters_private": config.model.dimension if config.model.adapter else 0,
+            "parameters_private": outcome.model.dimension if outcome.model and config.model.adapter else 0,
         },
         "quality": None,
         "privacy": {**privacy, "ledger": dict(outcome.ledger)},
@@ -230,12 +231,12 @@ def _note(config: Config) -> str | None:
     return None
 
 
-def _modalities(config: Config, study: Study) -> list[str]:
+def _modalities(config: Config, study: Study, model: Recommender | None) -> list[str]:
     behaviour = config.behaviour.cooccurrence or config.behaviour.popularity
-    return [
-        *(study.features.values if config.model.tower or config.behaviour.prior else ()),
-        *(["behaviour"] * behaviour),
-    ]
+    read = set(() if model is None else model.modalities)
+    if config.behaviour.cooccurrence and config.behaviour.prior:
+        read |= set(config.behaviour.prior_modalities)
+    return [*(name for name in study.features.values if name in read), *(["behaviour"] * behaviour)]
 
 
 def _signing_key(path: Path) -> SigningKey:

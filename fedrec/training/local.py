@@ -30,7 +30,7 @@ from fedrec.content.feature_table import Features
 from fedrec.errors import ModelError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
-from fedrec.model.losses import loss_per_row
+from fedrec.model.objective import Objective
 from fedrec.model.rows import Rows
 from fedrec.randomness import derived_key, gaussian, key, uniform
 from fedrec.training.build_rows import RowShape, build_rows
@@ -122,7 +122,8 @@ class LocalLearner:
                 action="Use encoders over frozen features: content.text.encoder lsa, content.image.encoder statistics",
             )
         self.tables = Tables(features)
-        self.wrapped = GradSampleModule(self.model, batch_first=True, loss_reduction="sum", strict=True)
+        objective = Objective(self.model, config.training)
+        self.wrapped = GradSampleModule(objective, batch_first=True, loss_reduction="sum", strict=True)
         self.values = list(parameters.shared_parameters(self.model).values())
 
     def update(
@@ -184,8 +185,8 @@ class LocalLearner:
             with warnings.catch_warnings():
                 # Rows hold data, so no input needs a gradient; torch warns that hooks fire all the same.
                 warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
-                losses = loss_per_row(self.config.training.loss, self.wrapped(rows), rows)
-                losses.sum().backward()  # type: ignore[no-untyped-call]
+                losses = self.wrapped(rows)
+                losses.sum().backward()
             loss = float(losses.detach().sum())
         samples = [_samples(value, count) for value in self.values]
         norms = torch.stack([sample.flatten(1).norm(dim=1) for sample in samples]).norm(dim=0)

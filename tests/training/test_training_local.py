@@ -15,8 +15,8 @@ from training_worlds import ITEMS, small_features, small_population
 from fedrec.config import Config, from_tree
 from fedrec.model import parameters
 from fedrec.model.build import build_model
+from fedrec.model.losses import loss_per_row
 from fedrec.randomness import key
-from fedrec.training import local
 from fedrec.training.local import LocalLearner, noised, sample, step_bounds
 from fedrec.training.own_noise import OwnNoise
 from fedrec.training.population import Population, keys_of
@@ -108,7 +108,7 @@ def test_the_noiseless_step_is_the_sum_of_clipped_rows(learner: LocalLearner) ->
     total, norms = np.zeros(len(values)), []
     for place in range(rows.rows):
         one = rows.select(slice(place, place + 1))
-        loss = local.loss_per_row("sampled-softmax", plain(one), one).sum()
+        loss = loss_per_row("sampled-softmax", plain(one), one).sum()
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
         flat = torch.cat(
             [(torch.zeros_like(v) if g is None else g).reshape(-1) for v, g in zip(leaves, gradients, strict=True)]
