@@ -10,11 +10,12 @@ from typing import Any
 
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
-from fedrec.errors import ProtocolError
+from fedrec.errors import PrivacyError, ProtocolError
 from fedrec.events.store import EventStore
 from fedrec.privacy.accountant import Spend
 from fedrec.privacy.device_ledger import BUDGET, Agreement, DeviceLedger
-from fedrec.privacy.run_plan import delta_of, spends_of
+from fedrec.privacy.local import own_spend
+from fedrec.privacy.run_plan import delta_of, is_local, spends_of
 
 USERS, DEVICES = "users", "devices"
 _MOST = 2**40
@@ -43,11 +44,48 @@ def charge(store: EventStore, config: Config, catalogue: str, question: Question
         BudgetExceededError: the device has given enough; see `fedrec.privacy.device_ledger`.
         PrivacyError: the ledger is damaged, or the settings cannot be accounted.
     """
-    text = config.model_dump_json(exclude={"speed"})
-    key = hashlib.sha256(f"{text} {catalogue}".encode()).hexdigest()
+    key = _agreement_key(config, catalogue)
+    if is_local(config) and config.privacy.epsilon is not None:
+        _charge_own(store, config, key, question, run)
+        return
     plan, delta = _plan(config.model_dump_json(), *population_of(question))
     agreement = Agreement(key, plan, delta)
     DeviceLedger(store).charge(agreement, run=run, query=question.query, round=question.round)
+
+
+def own_noise(store: EventStore, config: Config, catalogue: str) -> Spend | None:
+    """The noise of the turn that was last charged, where the device adds all noise itself; None for a run without.
+
+    Raises:
+        PrivacyError: no turn was charged, or the ledger is damaged.
+    """
+    if config.privacy.epsilon is None:
+        return None
+    spend = DeviceLedger(store).last_own(_agreement_key(config, catalogue))
+    if spend is None:
+        raise PrivacyError("a turn with noise of the device's own was not charged", value=config.run.name)
+    return spend
+
+
+def _charge_own(store: EventStore, config: Config, key: str, question: Question, run: str) -> None:
+    """The first turn plans the noise of all, so that a device that meets more items meanwhile keeps to its plan."""
+    ledger, privacy = DeviceLedger(store), config.privacy
+    devices = population_of(question)[1]
+    spend = ledger.last_own(key) or own_spend(config, _interactions(store), devices)
+    if spend is None or privacy.epsilon is None or privacy.delta is None:
+        raise PrivacyError("these settings plan no noise for this device", value=question.query)
+    agreement = Agreement(key, (), privacy.delta)
+    ledger.charge_own(agreement, spend, privacy.epsilon, run=run, query=question.query, round=question.round)
+
+
+def _interactions(store: EventStore) -> int:
+    """How many of the device's interactions training may see."""
+    return sum(len({event.item for event in store.events(user)} - {*store.held_out(user)}) for user in store.users())
+
+
+def _agreement_key(config: Config, catalogue: str) -> str:
+    text = config.model_dump_json(exclude={"speed"})
+    return hashlib.sha256(f"{text} {catalogue}".encode()).hexdigest()
 
 
 def set_budget(store: EventStore, epsilon: float) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.agreement import check_agreed, claim
-from client.costs import charge
+from client.costs import charge, own_noise
+from client.turn import turn_of
 from fedrec.aggregation.question import Question
 from fedrec.aggregation.wire import Envelope
 from fedrec.config import Config, from_run_config, with_protocol
@@ -21,11 +22,13 @@ from fedrec.content.feature_table import Features, load_table
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.events.store import EventStore
 from fedrec.model.presets import with_preset
+from fedrec.privacy.run_plan import is_local
 from fedrec.randomness import fresh_key, key
 
 if TYPE_CHECKING:
     from client.collect import Collected, Reading
     from client.respond import Respondent
+    from fedrec.training.own_noise import OwnNoise
 
 _log = logging.getLogger(__name__)
 _APP: Final = Path(__file__).resolve().parent.parent
@@ -133,7 +136,8 @@ class Device:
                 claim(store, run, asked.session, question)
                 charge(store, known.config, known.catalogue, question, run)
             collected = self._collected(store)
-        return question.sum.encode(*self._contribution(question, collected), key=self._key(question, collected))
+            own = self._own_noise(store, question, collected)
+        return question.sum.encode(*self._contribution(question, collected, own), key=self._key(question, collected))
 
     def elements(self, store: EventStore, question: Question) -> NDArray[np.uint64]:
         """The contribution as ring elements, which must not leave the device unmasked; uint64 [question.sum.length].
@@ -141,7 +145,8 @@ class Device:
         Raises as `answer` does, but does not look at what was agreed or answered: the caller has.
         """
         collected = self._collected(store)
-        return question.sum.elements(*self._contribution(question, collected), key=self._key(question, collected))
+        own = self._own_noise(store, question, collected)
+        return question.sum.elements(*self._contribution(question, collected, own), key=self._key(question, collected))
 
     def _collected(self, store: EventStore) -> Collected:
         from client.collect import collect
@@ -160,13 +165,26 @@ class Device:
         whose = (str(user) for user in collected.population.keys)
         return key(run.seed, "rounding", question.query, question.round, *whose)
 
-    def _contribution(self, question: Question, collected: Collected) -> tuple[NDArray[np.float64], int]:
+    def _own_noise(self, store: EventStore, question: Question, collected: Collected) -> OwnNoise | None:
+        """The noise of this turn, as it was charged, where the device adds all noise itself; else None."""
+        config = self.knowledge.config
+        if question.query != "training" or not is_local(config):
+            return None
+        spend = own_noise(store, config, self.knowledge.catalogue)
+        return turn_of(config, question.round, spend, collected.population)
+
+    def _contribution(
+        self, question: Question, collected: Collected, own: OwnNoise | None
+    ) -> tuple[NDArray[np.float64], int]:
         """The vector, and of how many rows it is."""
         population = collected.population
-        if not len(population):
+        if not len(population) and own is None:
             return np.zeros(question.sum.length), 1
         respondent = self.knowledge.respondent
-        return respondent.answer(question, population), respondent.rows(question, population)
+        rows = respondent.rows(question, population)
+        if own is not None:
+            return respondent.turn(question, population, own), rows
+        return respondent.answer(question, population), rows
 
 
 def device_of(run_config: Mapping[str, Any], node_config: Mapping[str, Any]) -> Device:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation import clip_rate
+from fedrec.aggregation import clip_rate, model_update
 from fedrec.aggregation.behaviour import ARRAYS, Behaviour
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
-from fedrec.errors import ProtocolError
+from fedrec.errors import PrivacyError, ProtocolError
+from fedrec.privacy.run_plan import is_local
 from fedrec.ranking.private_metrics import metric_contribution
 from fedrec.ranking.users import Contents, Histories, Known
 from fedrec.training import signals
@@ -27,6 +28,8 @@ from fedrec.training.population import Pieces, Population, check
 if TYPE_CHECKING:
     from fedrec.ranking.score import Scorer
     from fedrec.training.learner import Learner, Update
+    from fedrec.training.local import LocalLearner
+    from fedrec.training.own_noise import OwnNoise
 
 
 class Respondent:
@@ -41,11 +44,14 @@ class Respondent:
         self.config = config
         self.features = features
         self._learner: Learner | None = None
+        self._local: LocalLearner | None = None
         self._scorer: tuple[bytes, Scorer] | None = None
         self.last_update: Update | None = None
 
     def rows(self, question: Question, population: Population) -> int:
         """The rows that an answer of this population holds at most."""
+        if question.query == "training" and is_local(self.config):
+            return 1
         groups = self.config.training.examples if self.config.privacy.unit == "example" else 1
         return max(1, len(population)) * (groups if question.query == "training" else 1)
 
@@ -91,22 +97,39 @@ class Respondent:
             raise ProtocolError("directions hold numbers that are not finite", value=question.query)
         return signals.factors(population, centre.astype(np.float64), vectors.astype(np.float64), question.sum.bound)
 
+    def turn(self, question: Question, device: Population, noise: OwnNoise) -> NDArray[np.float64]:
+        """The contribution to a model update of one device that adds all noise itself, as one row within its bound.
+
+        A device without interactions contributes noise alone, so that nobody can tell.  Raises as `answer` does.
+        """
+        check(device, len(self.features.ids))
+        values, pool, _ = self._asked(question)
+        update = self.local_learner().update(device, values, pool, question.round, noise)
+        self.last_update = update
+        return update.gradient
+
     def _training(self, question: Question, population: Population) -> NDArray[np.float64]:
+        if is_local(self.config):
+            raise PrivacyError("a device that adds all noise itself takes turns", action="Use Respondent.turn")
         adaptive = self.config.privacy.adaptive_clip
+        values, pool, clip = self._asked(question)
+        update = self.learner().update(population, values, pool, question.round, clip)
+        self.last_update = update
+        if adaptive is None:
+            return update.gradient
+        return np.append(update.gradient, clip_rate.bits(update.rows - update.clipped, update.clipped, clip, adaptive))
+
+    def _asked(self, question: Question) -> tuple[NDArray[np.float32], NDArray[np.int32], float]:
+        """The parameters, the pool and the clip of a round, held to what was agreed."""
         clip = clip_rate.agreed_clip(question.settings.get(clip_rate.CLIP), question.round, self.config.privacy)
-        if question.sum.bound != clip_rate.joint_bound(clip, adaptive):
+        if question.sum.bound != model_update.bound_of(self.config, clip):
             raise ProtocolError(
                 "a model update is asked with another bound than this device agreed to", value=question.sum.bound
             )
         pool = _array(question.arrays, "pool").astype(np.int32)
         if not (len(pool) and pool.min() >= 0 and pool.max() < len(self.features.ids)):
             raise ProtocolError("the pool of negatives is not of this catalogue", value=pool.shape)
-        values = _array(question.arrays, "parameters").astype(np.float32)
-        update = self.learner().update(population, values, pool, question.round, clip)
-        self.last_update = update
-        if adaptive is None:
-            return update.gradient
-        return np.append(update.gradient, clip_rate.bits(update.rows - update.clipped, update.clipped, clip, adaptive))
+        return _array(question.arrays, "parameters").astype(np.float32), pool, clip
 
     def learner(self) -> Learner:
         """What clips rows of model updates; built when it is first needed."""
@@ -116,6 +139,14 @@ class Respondent:
 
             self._learner = Learner(self.config, self.features)
         return self._learner
+
+    def local_learner(self) -> LocalLearner:
+        """What takes a device's own noisy steps; built when it is first needed."""
+        if self._local is None:
+            from fedrec.training.local import LocalLearner
+
+            self._local = LocalLearner(self.config, self.features)
+        return self._local
 
     def _metrics(self, question: Question, population: Population) -> NDArray[np.float64]:
         scorer = self._scorer_for(question.arrays)

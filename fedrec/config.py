@@ -21,7 +21,9 @@ from fedrec.settings import (
     Fusion,
     GradSample,
     ImageSettings,
+    LocalSettings,
     Loss,
+    Modality,
     ModelSettings,
     PrivacySettings,
     Protocol,
@@ -34,6 +36,7 @@ from fedrec.settings import (
     TextSettings,
     TrainingSettings,
     Unit,
+    UserTowerKind,
 )
 
 __all__ = [
@@ -47,7 +50,9 @@ __all__ = [
     "Fusion",
     "GradSample",
     "ImageSettings",
+    "LocalSettings",
     "Loss",
+    "Modality",
     "ModelSettings",
     "PrivacySettings",
     "Protocol",
@@ -60,6 +65,7 @@ __all__ = [
     "TextSettings",
     "TrainingSettings",
     "Unit",
+    "UserTowerKind",
     "from_run_config",
     "from_tree",
     "load",
@@ -95,6 +101,15 @@ class Config(Settings):
         return self
 
     @model_validator(mode="after")
+    def _tower_has_content(self) -> Config:
+        unknown = sorted(set(self.model.reads) - set(self.content.modalities))
+        if unknown:
+            raise ValueError(f"model.reads names modalities that content.modalities leaves out: {unknown}")
+        if self.training.auxiliary and "attributes" not in self.content.modalities:
+            raise ValueError("training.auxiliary predicts attributes: add them to content.modalities")
+        return self
+
+    @model_validator(mode="after")
     def _banded_noise_has_turns(self) -> Config:
         if self.privacy.noise == "banded" and (self.training.sampling != "cyclic" or self.training.cohort == 0):
             raise ValueError("privacy.noise=banded needs training.sampling=cyclic and a training.cohort above 0")
@@ -108,6 +123,27 @@ class Config(Settings):
     def _shared_noise_has_known_shares(self) -> Config:
         if self.privacy.noise_place == "distributed" and self.training.sampling == "poisson":
             raise ValueError("privacy.noise_place 'distributed' needs cohorts of a known size: not sampling 'poisson'")
+        return self
+
+    @model_validator(mode="after")
+    def _local_noise_covers_all(self) -> Config:
+        if self.privacy.noise_place != "local":
+            return self
+        if self.privacy.unit != "example":
+            raise ValueError("privacy.noise_place 'local' needs privacy.unit 'example': a row is one interaction")
+        # One device's counts would drown in the noise that makes them private by themselves.
+        if self.behaviour.popularity or self.behaviour.cooccurrence or self.evaluation.private_metrics:
+            raise ValueError(
+                "privacy.noise_place 'local' is for training only: set behaviour.popularity, behaviour.cooccurrence "
+                "and evaluation.private_metrics to false"
+            )
+        if self.model.notes or self.model.photos:
+            raise ValueError("privacy.noise_place 'local' protects interactions: set model.notes and photos to false")
+        if self.privacy.epsilon is not None and self.privacy.delta is None:
+            # Elsewhere it follows from the population, for which a device would have to take the server's word.
+            raise ValueError("privacy.noise_place 'local' needs privacy.delta, such as the number of users to the -1.1")
+        if self.audit.canaries:
+            raise ValueError("audit.canaries are for noise that is added to sums: not privacy.noise_place 'local'")
         return self
 
 
@@ -235,4 +271,4 @@ def _sentence(error: dict[str, Any]) -> str:
 def _help_on(tree: Mapping[str, Any]) -> str:
     if any(key not in Config.model_fields for key in tree):
         return f"Sections are {', '.join(Config.model_fields)}"
-    return "See the field's bounds in fedrec/settings.py"
+    return "See the field's bounds in fedrec/settings/"

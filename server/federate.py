@@ -19,12 +19,12 @@ from fedrec.aggregation.secure_wire import PROTOCOL
 from fedrec.config import Config
 from fedrec.content.feature_table import FEATURES_FILE, Features, features_from_bytes
 from fedrec.errors import ContentError
-from fedrec.privacy.ledger import Budget, Ledger
+from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.statement import privacy_statement
 from fedrec.release.bundle import write_release
 from fedrec.release.keys import create_key, load_key
 from server.lines import RoundLines
-from server.plan import delta_of
+from server.plan import budget_of, delta_of
 from server.publish import contents_of
 from server.run import Devices, Outcome, Run, Step, bytes_up_each
 from server.state import ServerState
@@ -91,7 +91,7 @@ def federate(
         torch.set_num_threads(config.speed.threads)
     out.mkdir(parents=True, exist_ok=True)
     delta = delta_of(config, devices.users)
-    budget = None if config.privacy.epsilon is None else Budget(config.privacy.epsilon, delta, config.privacy.unit)
+    budget = budget_of(config, devices.users)
 
     run = {"config": config.model_dump(mode="json"), "catalogue": shelf.features.digest(), "users": devices.users}
     with (
@@ -147,6 +147,7 @@ def _record(config: Config, features: Features, devices: Devices, outcome: Outco
         protocol=config.secure_aggregation.protocol,
         noise_place=config.privacy.noise_place,
         noise=config.privacy.noise,
+        promised=config.privacy.epsilon,
     )
     return {
         "schema": 1,

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+# Read in with the rest of the server: the accountant would do so in the middle of the first sum.
+import dp_accounting  # noqa: F401
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,7 @@ from fedrec.config import Config
 from fedrec.errors import BudgetExceededError, PrivacyError, ProtocolError
 from fedrec.privacy.accountant import Spend
 from fedrec.privacy.ledger import Ledger
+from fedrec.privacy.local import promise_said
 from server.given_up import GIVEN_UP, GivenUpError
 from server.keys import RunKeys
 from server.noise import ServerNoise
@@ -132,7 +135,7 @@ class PaidSums:
             self._check_noise_is_unused(question)
             opened = self._asked(question, cohort, started)
             _check_survivors(question, opened)
-            self._check_sum(question, opened, len(cohort))
+            self.check_sum(question, opened, len(cohort))
             facts = self.participation.facts(question, cohort, opened.devices)
             turns = self.participation.took(question, cohort)
             noisy = question.sum.read(opened.vector + self.noise.of(question))
@@ -151,13 +154,12 @@ class PaidSums:
             self.given_up(Paid(nothing.vector, question, time.perf_counter() - started, nothing, len(cohort)))
             raise
 
-    def _check_sum(self, question: Question, opened: Opened, asked: int) -> None:
+    def check_sum(self, question: Question, opened: Opened, asked: int) -> None:
         """Stop at a sum that no honest cohort can give; noise from devices in it would hide the difference.
 
         This holds all malicious devices together to what the whole cohort may say, not each of them to its own bound.
         """
-        place: str = self.config.privacy.noise_place
-        if place != "server":
+        if self.config.privacy.noise_place == "distributed":
             return
         rows = rows_of(self.config, self.devices.users) if question.query == "training" else question.sum.rows
         if self.devices.users == self.devices.size:
@@ -175,7 +177,13 @@ class PaidSums:
 
     def _charge(self, question: Question, facts: Mapping[str, Any], noisy: NDArray[np.float64]) -> None:
         agreed, spend = question.sum, self.spends.get(question.query)
-        detail = {"sum": agreed.name, "length": agreed.length, "bound": agreed.bound, **facts}
+        detail = {
+            "sum": agreed.name,
+            "length": agreed.length,
+            "bound": agreed.bound,
+            **facts,
+            **promise_said(self.config),
+        }
         if self.noise.correlated(question.query) and self.noise.banded is not None:
             detail["bands"] = self.noise.banded.bands
         if spend is None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from fedrec.config import Config
+from fedrec.privacy.ledger import Budget
 from fedrec.privacy.run_plan import (
     bands_of,
     delta_of,
     first_rounds,
+    is_local,
     rounds_of,
     rows_of,
     separation_of,
@@ -13,4 +16,21 @@ from fedrec.privacy.run_plan import (
     spends_of,
 )
 
-__all__ = ["bands_of", "delta_of", "first_rounds", "rounds_of", "rows_of", "separation_of", "share_of", "spends_of"]
+__all__ = [
+    "bands_of",
+    "budget_of",
+    "delta_of",
+    "first_rounds",
+    "rounds_of",
+    "rows_of",
+    "separation_of",
+    "share_of",
+    "spends_of",
+]
+
+
+def budget_of(config: Config, users: int) -> Budget | None:
+    """What the server's ledger may spend; None without noise, and where devices add and account for all noise."""
+    if config.privacy.epsilon is None or is_local(config):
+        return None
+    return Budget(config.privacy.epsilon, delta_of(config, users), config.privacy.unit)

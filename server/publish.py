@@ -36,7 +36,7 @@ def contents_of(
         data=data,
         model={
             "preset": config.model.preset,
-            "modalities": list(features.values),
+            "modalities": list(features.values if model is None else model.modalities),
             "parameters_shared": 0 if model is None else parameters.count(model),
         },
         quality=quality,

@@ -43,6 +43,8 @@ class Run:
         PrivacyError: the budget cannot be met, or the ledger is not the one of the state.
     """
 
+    paid_sums: type[PaidSums] = PaidSums
+
     def __init__(
         self,
         config: Config,
@@ -58,7 +60,7 @@ class Run:
         self.rows = rows_of(config, devices.users)
         keys = RunKeys(config, state)
         self.sampler = Sampler(config, devices.size, keys.of("cohorts"))
-        self.sums = PaidSums(config, devices, ledger, state, self.sampler, keys, self._show)
+        self.sums = self.paid_sums(config, devices, ledger, state, self.sampler, keys, self._show)
         self.behaviour = Behaviour.empty(len(features.ids))
         self.model = _first_model(config, features)
         self.stopped: str | None = None

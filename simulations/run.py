@@ -7,9 +7,8 @@ import resource
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -19,18 +18,19 @@ from fedrec.content.registry import encoder_to_bytes
 from fedrec.errors import ConfigError
 from fedrec.model import parameters
 from fedrec.model.presets import with_preset
-from fedrec.privacy.ledger import Budget, Ledger
+from fedrec.model.recommender import Recommender
+from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.statement import privacy_statement
 from fedrec.release.bundle import write_release
 from fedrec.release.keys import SigningKey, create_key, load_key
-from fedrec.training.learner import Update
 from server.federate import aborts_of
 from server.given_up import GIVEN_UP
 from server.lines import RoundLines
-from server.plan import delta_of
+from server.plan import budget_of, delta_of
 from server.publish import contents_of
-from server.run import Devices, Observer, Outcome, Run, Step, bytes_up_each
+from server.run import Observer, Outcome, Run, Step
 from server.state import ServerState
+from simulations.diary import Diary, SimulatedDevices
 from simulations.engines.audited import AuditedDevices
 from simulations.engines.cohort import CohortDevices
 from simulations.measure import baselines_of, newcomers_of, quality_of, scorer_of
@@ -39,14 +39,6 @@ from simulations.privacy.auditor import Auditor
 from simulations.report.build import build_report
 from simulations.showcase import showcase
 from simulations.study import Study, prepare
-
-
-class SimulatedDevices(Devices, Protocol):
-    """Devices inside this process, whose last update the simulator can look at."""
-
-    @property
-    def last_update(self) -> Update | None:
-        """Loss and clipped rows of the last training round, where the engine can know them."""
 
 
 def settled(config: Config) -> Config:
@@ -85,9 +77,7 @@ def simulate(
     study = prepare(config, data, reporter) if study is None else study
     if config.audit.canaries:
         config = with_delta(config, delta_of(config, len(study.population)))
-    budget = None
-    if config.privacy.epsilon is not None:
-        budget = Budget(config.privacy.epsilon, delta_of(config, len(study.population)), config.privacy.unit)
+    budget = budget_of(config, len(study.population))
     with (
         Ledger.open(out / "ledger.sqlite", budget) as ledger,
         ServerState(out / "server.sqlite", config.model_dump_json() + study.fingerprint()) as state,
@@ -141,59 +131,6 @@ def check_engine(config: Config) -> None:
         )
 
 
-@dataclass
-class Diary:
-    """Writes a line of ``events.jsonl`` for each opened sum, measuring quality where the config asks for it."""
-
-    config: Config
-    study: Study
-    lines: RoundLines
-    reporter: Reporter
-    devices: SimulatedDevices | None = None
-    rows: int = 0
-    asking_seconds: float = 0.0
-
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        """All lines so far, also those of a run that was cut off."""
-        return self.lines.records
-
-    def note(self, step: Step) -> None:
-        """Take down one step, once."""
-        question, opened = step.question, step.opened
-        if self.lines.has(question.query, question.round):
-            return
-        training = question.query == "training"
-        update = self.devices.last_update if training and self.devices is not None else None
-        self.rows += update.rows if update else 0
-        self.asking_seconds += step.seconds if training else 0.0
-        record = {
-            "round": question.round,
-            "query": question.query,
-            "seconds": round(step.seconds, 4),
-            "devices": opened.devices,
-            "asked": step.cohort,
-            "bytes_up_per_device": bytes_up_each(question, opened),
-            "aborted": dict(opened.aborted),
-            "reason": opened.reason,
-            "epsilon_spent": step.epsilon_spent,
-            "loss": update.loss / update.rows if update and update.rows else None,
-            "clipped": update.clipped / update.rows if update and update.rows else None,
-            "clip": question.settings.get("clip"),
-            "quality": self._quality(step),
-        }
-        self.lines.add(jsonable(record))
-        total = self.config.training.rounds
-        self.reporter.progress(question.round if training else 0, total, "rounds")
-        self.reporter.round(record)
-
-    def _quality(self, step: Step) -> dict[str, Any] | None:
-        every, number = self.config.evaluation.every, step.question.round
-        if not every or step.question.query != "training" or number % every or step.opened.reason == GIVEN_UP:
-            return None
-        return dict(quality_of(self.config, self.study, step.model, step.behaviour).as_dict())
-
-
 def _finish(
     config: Config,
     study: Study,
@@ -215,6 +152,7 @@ def _finish(
         protocol=config.secure_aggregation.protocol,
         noise_place=config.privacy.noise_place,
         noise=config.privacy.noise,
+        promised=config.privacy.epsilon,
     )
     accounting = outcome.accounting_seconds + time.perf_counter() - stating
     run = _facts(config, study, outcome, diary, privacy)
@@ -266,9 +204,9 @@ def _facts(config: Config, study: Study, outcome: Outcome, diary: Diary, privacy
         "data": study.facts(),
         "model": {
             "preset": config.model.preset,
-            "modalities": _modalities(config, study),
+            "modalities": _modalities(config, study, outcome.model),
             "parameters_shared": shared,
-            "parameters_private": config.model.dimension if config.model.adapter else 0,
+            "parameters_private": outcome.model.dimension if outcome.model and config.model.adapter else 0,
         },
         "quality": None,
         "privacy": {**privacy, "ledger": dict(outcome.ledger)},
@@ -293,12 +231,12 @@ def _note(config: Config) -> str | None:
     return None
 
 
-def _modalities(config: Config, study: Study) -> list[str]:
+def _modalities(config: Config, study: Study, model: Recommender | None) -> list[str]:
     behaviour = config.behaviour.cooccurrence or config.behaviour.popularity
-    return [
-        *(study.features.values if config.model.tower or config.behaviour.prior else ()),
-        *(["behaviour"] * behaviour),
-    ]
+    read = set(() if model is None else model.modalities)
+    if config.behaviour.cooccurrence and config.behaviour.prior:
+        read |= set(config.behaviour.prior_modalities)
+    return [*(name for name in study.features.values if name in read), *(["behaviour"] * behaviour)]
 
 
 def _signing_key(path: Path) -> SigningKey:

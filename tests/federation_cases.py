@@ -14,8 +14,8 @@ from fedrec.aggregation.question import Question
 from fedrec.aggregation.wire import Envelope
 from fedrec.config import Config, from_tree
 from fedrec.console import open_reporter
-from fedrec.privacy.ledger import Budget, Ledger
-from server.plan import delta_of
+from fedrec.privacy.ledger import Ledger
+from server.plan import budget_of
 from server.run import Devices, Outcome, Run, Step
 from server.state import ServerState
 from simulations.engines.grid_devices import place_devices
@@ -71,9 +71,7 @@ def conduct(
 ) -> Outcome:
     """A run over any devices, with durable state in ``out``."""
     out.mkdir(parents=True, exist_ok=True)
-    budget = None
-    if config.privacy.epsilon is not None:
-        budget = Budget(config.privacy.epsilon, delta_of(config, devices.users), config.privacy.unit)
+    budget = budget_of(config, devices.users)
     with (
         Ledger.open(out / "ledger.sqlite", budget) as ledger,
         ServerState(out / "server.sqlite", "a run of tests") as state,

@@ -32,13 +32,20 @@ def ask(
     return Question(
         "training",
         round_number,
-        _sum(config, len(parameters) + (adaptive is not None), clip_rate.joint_bound(clip, adaptive), rows),
+        _sum(config, len(parameters) + (adaptive is not None), bound_of(config, clip), rows),
         arrays={
             "parameters": parameters,
             "pool": pool(config.run.seed, round_number, catalogue, config.training.negatives),
         },
         settings={} if adaptive is None else {clip_rate.CLIP: clip},
     )
+
+
+def bound_of(config: Config, clip: float) -> float:
+    """The L2 bound of one row's part in a sum at this clip."""
+    if config.privacy.noise_place == "local":
+        return config.privacy.local.bound
+    return clip_rate.joint_bound(clip, config.privacy.adaptive_clip)
 
 
 def _sum(config: Config, length: int, bound: float, rows: int) -> PrivateSum:
@@ -61,7 +68,8 @@ def _expected_rows(config: Config, rows: int) -> int:
     """Rows that are expected in one sum: of sampled cohorts, those of a cohort with one user a device."""
     if config.training.sampling == "full" or config.training.cohort == 0:
         return rows
-    return min(rows, config.training.cohort * (config.training.examples if config.privacy.unit == "example" else 1))
+    grouped = config.privacy.unit == "example" and config.privacy.noise_place != "local"
+    return min(rows, config.training.cohort * (config.training.examples if grouped else 1))
 
 
 def pool(seed: int, round_number: int, catalogue: int, size: int) -> NDArray[np.int32]:

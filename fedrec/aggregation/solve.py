@@ -8,6 +8,9 @@ cut to a rank that fits it, never a matrix of items by items.
 
 Where the sums are noisy or cover part of the catalogue, a *content prior* is added to G: popularity-scaled similarity
 of public content, D^1/2 S D^1/2.  It is the prior of a Gaussian view of EASE and reaches items that took no part.
+
+Method ``cosine`` is item-based collaborative filtering instead (Sarwar et al. 2001, section 3.1.1): an unseen item's
+score is the sum of its cosines with the user's items, G_ij / sqrt((G_ii + ridge) (G_jj + ridge)).
 """
 
 from __future__ import annotations
@@ -52,7 +55,8 @@ def solve(
         full += settings.prior * root[:, None] * content_kernel(features, settings.prior_modalities) * root[None, :]
     if noisy or settings.prior > 0:
         np.fill_diagonal(full, np.maximum(full.diagonal(), mass))
-    history, candidate = _two_towers(full, settings.ridge, settings.rank)
+    towers = _cosine_towers if settings.method == "cosine" else _two_towers
+    history, candidate = towers(full, settings.ridge, settings.rank)
     return Behaviour(
         history=history.astype(np.float32),
         candidate=candidate.astype(np.float32),
@@ -109,3 +113,16 @@ def _two_towers(
         kept = kept[-rank:]
     history = vectors[:, kept] * np.sqrt(shrunk[kept])
     return history, history / inverse_diagonal[:, None]
+
+
+def _cosine_towers(
+    matrix: NDArray[np.float64], ridge: float, rank: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both towers are the same: the root of the matrix of damped cosines. A diagonal only scores what was seen."""
+    scale = 1.0 / np.sqrt(np.maximum(matrix.diagonal(), 0.0) + ridge)
+    values, vectors = np.linalg.eigh(matrix * scale[:, None] * scale[None, :])
+    kept = np.flatnonzero(values > 1e-6 * max(float(values[-1]), 1e-12))
+    if rank:
+        kept = kept[-rank:]
+    root = vectors[:, kept] * np.sqrt(values[kept])
+    return root, root

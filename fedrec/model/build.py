@@ -21,4 +21,5 @@ def build_model(config: Config, features: Features) -> Recommender:
         temperature=config.training.temperature,
         vocabulary=config.content.text.vocabulary,
         offset=wants_offset(config.training.loss),
+        auxiliary=config.training.auxiliary > 0,
     )

@@ -1,4 +1,4 @@
-"""Text encoders trained from scratch on token ids: a convolution over words, and a recurrent cell.
+"""Text encoders trained from scratch on token ids: a convolution over words, and recurrent cells.
 
 Both are made of embedding and linear layers only, on inputs that keep rows first, so per-row gradients are exact both
 by hooks and by ``torch.func``.  Token 0 is padding; an id outside of the vocabulary is read as padding too.
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fedrec.model.encoder_head import Head, Subspace
 from fedrec.model.layers import blank, centred, linear
+from fedrec.model.recurrent import GatedCell, MemoryCell
 
 EMBEDDING = 16
 HIDDEN = 32
@@ -63,31 +64,26 @@ class TextCNN(nn.Module):
         return self.head(centred(torch.cat(found, -1)), real)  # type: ignore[no-any-return]
 
 
-class TextGRU(nn.Module):
-    """A gated recurrent unit read to the last word, then a head (Cho et al. 2014, section 2.3)."""
+class TextRecurrent(nn.Module):
+    """A recurrent cell read to the last word, then a head."""
 
     flattens_rows = False
     reads_tokens = True
 
-    def __init__(self, vocabulary: int, dimension: int, subspace: Subspace, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        kind: type[GatedCell] | type[MemoryCell],
+        vocabulary: int,
+        dimension: int,
+        subspace: Subspace,
+        generator: torch.Generator,
+    ) -> None:
         super().__init__()
         self.tokens = Tokens(vocabulary, generator)
-        self.inward = linear(EMBEDDING, 3 * HIDDEN, bias=True, generator=generator)
-        self.onward = linear(HIDDEN, 3 * HIDDEN, bias=True, generator=generator)
+        self.cell = kind(EMBEDDING, HIDDEN, generator)
         self.head = Head(HIDDEN, dimension, subspace, generator)
 
     def forward(self, values: Tensor, real: Tensor) -> Tensor:
         """int [rows, items, length] -> [rows, items, dimension]."""
         embedded, words = self.tokens(values, real)
-        inward = self.inward(embedded)
-        state = embedded.new_zeros((*embedded.shape[:2], HIDDEN))
-        for step in range(embedded.shape[2]):
-            following = self._step(inward[:, :, step], state)
-            state = torch.where(words[:, :, step].unsqueeze(-1), following, state)
-        return self.head(state, real)  # type: ignore[no-any-return]
-
-    def _step(self, inward: Tensor, state: Tensor) -> Tensor:
-        in_reset, in_update, in_new = inward.chunk(3, -1)
-        on_reset, on_update, on_new = self.onward(state).chunk(3, -1)
-        reset, update = torch.sigmoid(in_reset + on_reset), torch.sigmoid(in_update + on_update)
-        return update * state + (1.0 - update) * torch.tanh(in_new + reset * on_new)
+        return self.head(self.cell(embedded, words), real)  # type: ignore[no-any-return]

@@ -15,8 +15,11 @@ from torch import nn
 from fedrec.config import ModelSettings
 from fedrec.errors import ModelError
 from fedrec.model.encoder_head import Head, Subspace, subspaces
-from fedrec.model.encoder_image import SmallCNN
-from fedrec.model.encoder_text import TextCNN, TextGRU
+from fedrec.model.encoder_image import SmallCNN, SmallVGG
+from fedrec.model.encoder_text import TextCNN, TextRecurrent
+from fedrec.model.recurrent import GatedCell, MemoryCell
+
+_PICTURES = ("cnn", "vgg")
 
 
 def build_encoders(
@@ -35,6 +38,8 @@ def build_encoders(
     # Features of an encoder trained from scratch have no width to preserve: it may use as much space as there is.
     widths = {name: shape[0] if kinds[name] == "head" else settings.dimension for name, shape in shapes.items()}
     places = subspaces(widths, settings.dimension)
+    if settings.fusion == "late":  # each modality has a vector of its own, side by side
+        places = {name: Subspace(0, min(width, settings.dimension)) for name, width in widths.items()}
     return nn.ModuleDict(
         {
             name: _build(kinds[name], shape, vocabulary, settings.dimension, places[name], generator)
@@ -48,10 +53,11 @@ def _build(
 ) -> nn.Module:
     if kind == "textcnn":
         return TextCNN(vocabulary, dimension, place, generator)
-    if kind == "gru":
-        return TextGRU(vocabulary, dimension, place, generator)
-    if kind == "cnn":
-        return SmallCNN(dimension, place, generator)
+    if kind in ("gru", "lstm"):
+        cell = GatedCell if kind == "gru" else MemoryCell
+        return TextRecurrent(cell, vocabulary, dimension, place, generator)
+    if kind in _PICTURES:
+        return (SmallCNN if kind == "cnn" else SmallVGG)(dimension, place, generator)
     return Head(shape[0], dimension, place, generator)
 
 
@@ -61,12 +67,14 @@ def _kind(settings: ModelSettings, modality: str) -> str:
 
 
 def _check(kind: str, modality: str, shape: tuple[int, ...]) -> None:
-    picture = len(shape) == 3 and shape[0] == 3 and min(shape) > 0
+    least = SmallVGG.LEAST_SIDE if kind == "vgg" else 1
+    picture = len(shape) == 3 and shape[0] == 3 and min(shape[1:]) >= least
     vector = len(shape) == 1 and shape[0] > 0
-    if not (picture if kind == "cnn" else vector):
-        wanted = "pixels (3, side, side)" if kind == "cnn" else "a vector (width,)"
+    if not (picture if kind in _PICTURES else vector):
+        wanted = f"pixels (3, side, side), a side at least {least}," if kind in _PICTURES else "a vector (width,)"
+        pixels = "Set content.image.encoder to pixels, or model.image_encoder to head"
         action = {
-            "cnn": "Set content.image.encoder to pixels, or model.image_encoder to head",
-            "head": "Set model.image_encoder to cnn for pixels",
+            **dict.fromkeys(_PICTURES, pixels),
+            "head": "Set model.image_encoder to cnn or vgg for pixels",
         }.get(kind, "Set content.text.encoder to tokens, or model.text_encoder to head")
         raise ModelError(f"the encoder {kind} of {modality} reads {wanted}", value=shape, action=action)

@@ -2,28 +2,22 @@
 
 Every fusion gets vectors [rows, items, k, d] with their ``present`` mask [rows, items, k], and gives [rows, items, d].
 It never reads the vector of a missing modality, gives the zero vector to an item without any, and starts as (nearly)
-the plain mean, so that a model not yet trained is a usable one.
+the plain mean, so that a model not yet trained is a usable one.  Fusions that mix modalities with one another more
+deeply are in `fusion_deep`; `late`, which keeps them apart to the end, gives vectors of length k * d.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from fedrec import config
-from fedrec.model.layers import EPSILON, constant, linear, masked_softmax
-
-
-def mixed(vectors: Tensor, weights: Tensor) -> Tensor:
-    """Weighted sum over the modalities."""
-    return torch.einsum("rnkd,rnk->rnd", vectors, weights)
-
-
-def evenly(present: Tensor, dtype: torch.dtype) -> Tensor:
-    """Equal weights over what is present, summing to 1 (or all zero)."""
-    there = present.to(dtype)
-    return there / there.sum(-1, keepdim=True).clamp(min=1.0)
+from fedrec.model.fusion_deep import CrossAttentionFusion, MixtureFusion
+from fedrec.model.fusion_weights import evenly, joined, mixed
+from fedrec.model.layers import EPSILON, constant, linear, masked_softmax, unit
 
 
 class MeanFusion(nn.Module):
@@ -45,6 +39,39 @@ class WeightedFusion(nn.Module):
         return mixed(vectors, masked_softmax(logits, present))
 
 
+class MaxFusion(nn.Module):
+    """Coordinate by coordinate, the strongest of the modalities present: largest in magnitude, with its sign.
+
+    Item vectors have no positive half, so a plain maximum would drop what a modality says against something.  Where
+    the modalities live in coordinates of their own, as they do at the start, it is their sum.  No parameter.
+    """
+
+    def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
+        there = present.unsqueeze(-1)
+        strongest = vectors.abs().masked_fill(~there, -1.0).argmax(2, keepdim=True)
+        chosen = torch.gather(vectors.masked_fill(~there, 0.0), 2, strongest)
+        return chosen.squeeze(2)
+
+
+class LateFusion(nn.Module):
+    """Fusion of decisions: the score of two items is the weighted mean of the scores that each modality gives alone.
+
+    An item is its modalities' vectors side by side, [rows, items, k * d], each scaled to length 1 and by the root of
+    its learned weight, so a product of two such vectors sums the modalities' cosines times their weights.
+    """
+
+    def __init__(self, modalities: int) -> None:
+        super().__init__()
+        self.logits = constant([[0.0]] * modalities)
+
+    def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
+        logits = self.logits(vectors.new_ones((vectors.shape[0], 1))).unsqueeze(1)
+        weights = masked_softmax(logits, present)
+        # The root of a weight of exactly 0 has no slope, so a missing modality's is taken of 1 and thrown away.
+        roots = torch.where(present, weights, 1.0).sqrt() * present.to(weights.dtype)
+        return (unit(vectors) * roots.unsqueeze(-1)).flatten(-2)
+
+
 class GatedFusion(nn.Module):
     """A gate a modality and item, from all its modalities, renormalised over those present (Arevalo et al. 2017).
 
@@ -58,7 +85,7 @@ class GatedFusion(nn.Module):
 
     def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
         start = self.start(vectors.new_ones((vectors.shape[0], 1))).unsqueeze(1)
-        gates = torch.sigmoid(self.gate(_joined(vectors, present)) + start) * present.to(vectors.dtype)
+        gates = torch.sigmoid(self.gate(joined(vectors, present)) + start) * present.to(vectors.dtype)
         return mixed(vectors, gates / (gates.sum(-1, keepdim=True) + EPSILON))
 
 
@@ -71,7 +98,7 @@ class ConcatFusion(nn.Module):
         self.out = linear(dimension, dimension, bias=True, generator=generator, scale=0.1)
 
     def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
-        correction = self.out(gelu(self.hidden(_joined(vectors, present))))
+        correction = self.out(gelu(self.hidden(joined(vectors, present))))
         anything = present.any(-1, keepdim=True).to(vectors.dtype)
         fused: Tensor = mixed(vectors, evenly(present, vectors.dtype)) + correction * anything
         return fused
@@ -98,18 +125,20 @@ class AttentionFusion(nn.Module):
 
 def build_fusion(kind: config.Fusion, modalities: int, dimension: int, generator: torch.Generator) -> nn.Module:
     """The fusion of that name for ``modalities`` vectors of length ``dimension``."""
-    if kind == "mean":
-        return MeanFusion()
-    if kind == "weighted":
-        return WeightedFusion(modalities)
-    if kind == "gated":
-        return GatedFusion(modalities, dimension)
-    if kind == "concat-mlp":
-        return ConcatFusion(modalities, dimension, generator)
-    return AttentionFusion(dimension, generator)
+    built: dict[config.Fusion, Callable[[], nn.Module]] = {
+        "mean": MeanFusion,
+        "weighted": lambda: WeightedFusion(modalities),
+        "max": MaxFusion,
+        "late": lambda: LateFusion(modalities),
+        "gated": lambda: GatedFusion(modalities, dimension),
+        "concat-mlp": lambda: ConcatFusion(modalities, dimension, generator),
+        "attention": lambda: AttentionFusion(dimension, generator),
+        "cross-attention": lambda: CrossAttentionFusion(dimension, generator),
+        "mixture": lambda: MixtureFusion(modalities, dimension, generator),
+    }
+    return built[kind]()
 
 
-def _joined(vectors: Tensor, present: Tensor) -> Tensor:
-    """[rows, items, k * d + k]: the vectors of what is present, zeros for the rest, and which is which."""
-    there = present.to(vectors.dtype)
-    return torch.cat([(vectors * there.unsqueeze(-1)).flatten(-2), there], -1)
+def fused_width(kind: config.Fusion, modalities: int, dimension: int) -> int:
+    """The length of the vectors that a fusion gives."""
+    return modalities * dimension if kind == "late" else dimension

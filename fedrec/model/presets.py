@@ -21,6 +21,12 @@ class Preset:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
+_TOKENS = {"encoder": "tokens"}
+_PIXELS = {"encoder": "pixels", "size": 32}
+# Per-row gradients of convolutions fill the memory: fewer rows at once.
+_FEW_ROWS = {"batch_rows": 16}
+
+
 def _content_only(*modalities: str) -> dict[str, Any]:
     return {"content": {"modalities": list(modalities)}, "behaviour": dict(_NO_BEHAVIOUR)}
 
@@ -56,12 +62,83 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 }
             },
         ),
+        "item-cf": Preset(
+            "item-based collaborative filtering: the cosine of two items' users, from private sums",
+            {
+                "model": {"tower": False},
+                "behaviour": {"method": "cosine", "weight": 1.0, "prior": 0.0, "ridge": 1.0},
+            },
+        ),
+        "ease": Preset(
+            "EASE in closed form from private sums",
+            {"model": {"tower": False}, "behaviour": {"method": "ease", "weight": 1.0, "prior": 0.0}},
+        ),
+        "weighted-fusion": Preset(
+            "(1 - alpha) text + alpha image, alpha learned, over ready features",
+            _content_only("text", "image") | {"model": {"fusion": "weighted"}},
+        ),
+        "concat-ctr": Preset(
+            "CNN and LSTM side by side, a dense layer, and the chance of a click",
+            {
+                "content": {"modalities": ["text", "image"], "text": _TOKENS, "image": _PIXELS},
+                "model": {"text_encoder": "lstm", "image_encoder": "cnn", "fusion": "concat-mlp"},
+                "behaviour": _NO_BEHAVIOUR,
+                "training": {"loss": "bce"},
+                "speed": _FEW_ROWS,
+            },
+        ),
+        "attention-multitask": Preset(
+            "CNN, GRU and a user encoder, fused by attention; recommends, and predicts attributes beside it",
+            {
+                "content": {"modalities": ["text", "image", "attributes"], "text": _TOKENS, "image": _PIXELS},
+                "model": {
+                    "reads": ["text", "image"],
+                    "text_encoder": "gru",
+                    "image_encoder": "cnn",
+                    "fusion": "attention",
+                    "user_tower": "attention",
+                },
+                "behaviour": _NO_BEHAVIOUR,
+                "training": {"auxiliary": 0.3},
+                "speed": _FEW_ROWS,
+            },
+        ),
+        "mmulcoonn": Preset(
+            "VGG-like CNN, TextCNN and embedded attributes, fully connected",
+            {
+                "content": {"modalities": ["text", "image", "attributes"], "text": _TOKENS, "image": _PIXELS},
+                "model": {"text_encoder": "textcnn", "image_encoder": "vgg", "fusion": "concat-mlp"},
+                "behaviour": _NO_BEHAVIOUR,
+                "speed": _FEW_ROWS,
+            },
+        ),
+        "mmfnet": Preset(
+            "CNN, LSTM and embedded attributes, fused by attention; multi-task",
+            {
+                "content": {"modalities": ["text", "image", "attributes"], "text": _TOKENS, "image": _PIXELS},
+                "model": {"text_encoder": "lstm", "image_encoder": "cnn", "fusion": "attention"},
+                "behaviour": _NO_BEHAVIOUR,
+                "training": {"auxiliary": 0.3},
+                "speed": _FEW_ROWS,
+            },
+        ),
+        "pretrained-cf": Preset(
+            "frozen language and vision encoders with trained heads, and EASE (extra pretrained)",
+            {
+                "content": {
+                    "modalities": ["text", "image"],
+                    "text": {"encoder": "minilm", "dimension": 384},
+                    "image": {"encoder": "efficientnet-lite0", "dimension": 64},
+                },
+                "behaviour": {"popularity": True, "cooccurrence": True, "weight": 0.5},
+            },
+        ),
         "from-scratch": Preset(
             "word convolutions and a small CNN trained from token ids and pixels",
             {
-                "content": {"text": {"encoder": "tokens"}, "image": {"encoder": "pixels", "size": 32}},
+                "content": {"text": _TOKENS, "image": _PIXELS},
                 "model": {"text_encoder": "textcnn", "image_encoder": "cnn"},
-                "speed": {"batch_rows": 16},
+                "speed": _FEW_ROWS,
             },
         ),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -10,26 +11,47 @@ from torch import Tensor, nn
 from fedrec.config import ModelSettings
 from fedrec.errors import ModelError
 from fedrec.model.encoders import build_encoders
-from fedrec.model.fusion import build_fusion
-from fedrec.model.layers import constant, unit
+from fedrec.model.fusion import build_fusion, fused_width
+from fedrec.model.history import build_history
+from fedrec.model.layers import constant, linear, unit
 from fedrec.model.rows import ItemBatch, Rows
 from fedrec.model.user_tower import Source, UserTower
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a forward pass saw of each row.
+
+    ``logits``: [rows, candidates].  ``own``: vectors [rows, n, width] of the row's own items, history first and then
+    the positives; ``modal``: their modalities' vectors before fusion, [rows, n, k, dimension]; ``present``: bool
+    [rows, n, k], which of these there are.
+    """
+
+    logits: Tensor
+    own: Tensor
+    modal: Tensor
+    present: Tensor
 
 
 class Recommender(nn.Module):
     """Scores candidates for users by content: logit = cosine(user, item) / temperature (+ offset).
 
     Every parameter sits in a leaf layer that sees rows as the first dimension of its input, and each encoder is called
-    once a forward pass, so per-row gradients by Opacus' hooks are exact; where ``flattens_rows`` is True an encoder
-    folds items into the batch and only ``torch.func`` gives them.
+    once a forward pass, so per-row gradients by Opacus' hooks are exact.  An encoder that folded items into the batch
+    would say so (``flattens_rows``), and only ``torch.func`` would give them; none of ours does.
 
     Args:
         settings: what to build.
         shapes: modality to the shape of one item's feature; the order of the modalities is the order of declaration.
+            Those that ``settings.reads`` leaves out may be in a batch, and are not read.
         seed: fixes every initial value; no global random state is read or changed.
         temperature: divides the cosine, above 0.
         vocabulary: number of token ids, where text is token ids.
         offset: learn one number added to all logits; for losses that judge logits one by one (`losses.wants_offset`).
+        auxiliary: learn to predict an item's attributes from its vector, see `objective`.
+
+    ``dimension`` is the length of item and user vectors: ``settings.dimension``, times the number of modalities where
+    fusion is ``late``.
 
     Raises:
         ModelError: no modality, a feature shape that the chosen encoder cannot read, notes without the modality
@@ -45,19 +67,23 @@ class Recommender(nn.Module):
         temperature: float,
         vocabulary: int = 4096,
         offset: bool = False,
+        auxiliary: bool = False,
     ) -> None:
         super().__init__()
-        _check(settings, shapes, temperature)
+        read = {name: shape for name, shape in shapes.items() if not settings.reads or name in settings.reads}
+        _check(settings, read, temperature)
         generator = torch.Generator().manual_seed(seed)
         self.settings = settings
-        self.modalities = tuple(shapes)
+        self.modalities = tuple(read)
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
-        self.dimension = settings.dimension
+        self.dimension = fused_width(settings.fusion, len(read), settings.dimension)
         self.temperature = temperature
-        self.encoders = build_encoders(settings, shapes, vocabulary, generator)
-        self.fusion = build_fusion(settings.fusion, len(shapes), settings.dimension, generator)
-        self.tower = UserTower(notes=settings.notes, photos=settings.photos)
+        self.encoders = build_encoders(settings, read, vocabulary, generator)
+        self.fusion = build_fusion(settings.fusion, len(read), settings.dimension, generator)
+        history = build_history(settings.user_tower, self.dimension, generator)
+        self.tower = UserTower(history, notes=settings.notes, photos=settings.photos)
         self.offset = constant([[0.0]]) if offset else None
+        self.auxiliary = _auxiliary(shapes, self.dimension, generator) if auxiliary else None
 
     @property
     def flattens_rows(self) -> bool:
@@ -94,37 +120,48 @@ class Recommender(nn.Module):
         Raises:
             ModelError: see `encode_items`.
         """
+        return self.see(rows).logits
+
+    def see(self, rows: Rows) -> Seen:
+        """The same, with what losses other than the recommendation's own look at."""
         notes = rows.notes if self.settings.notes else None
         photos = rows.photos if self.settings.photos else None
-        history, candidates, *rest = self._encode(
-            [rows.history, rows.candidates] + [part for part in (notes, photos) if part is not None]
-        )
+        parts = [rows.history, rows.candidates] + [part for part in (notes, photos) if part is not None]
+        modal, present = self._encode_modalities(parts)
+        history, candidates, *rest = self._fuse(modal, present, parts)
         user = self.encode_user(
             history,
             rows.history.mask,
             None if notes is None else (rest[0], notes.mask),
             None if photos is None else (rest[-1], photos.mask),
         )
-        return self.score(user, candidates)
+        own = rows.history.items + rows.positives
+        learned = candidates[:, : rows.positives]
+        return Seen(self.score(user, candidates), torch.cat([history, learned], 1), modal[:, :own], present[:, :own])
 
     def _encode(self, parts: Sequence[ItemBatch]) -> list[Tensor]:
+        return self._fuse(*self._encode_modalities(parts), parts)
+
+    def _fuse(self, modal: Tensor, present: Tensor, parts: Sequence[ItemBatch]) -> list[Tensor]:
+        return list(torch.split(unit(self.fusion(modal, present)), [part.items for part in parts], 1))
+
+    def _encode_modalities(self, parts: Sequence[ItemBatch]) -> tuple[Tensor, Tensor]:
+        """Vectors [rows, all items of the parts, k, dimension of a modality] and which are there, bool [.., k]."""
         for part in parts:
             self._check_batch(part)
-        sizes = [part.items for part in parts]
         vectors, present = [], []
         for name in self.modalities:
             real = torch.cat([_real(part, name) for part in parts], 1)
             vectors.append(self._encode_modality(name, parts, real))
             present.append(real)
-        fused = self.fusion(torch.stack(vectors, 2), torch.stack(present, 2))
-        return list(torch.split(unit(fused), sizes, 1))
+        return torch.stack(vectors, 2), torch.stack(present, 2)
 
     def _encode_modality(self, name: str, parts: Sequence[ItemBatch], real: Tensor) -> Tensor:
         """[rows, all items of the parts, dimension], from one call of the encoder; zeros for parts without it."""
         having = [part for part in parts if name in part.values]
         like = next(self.parameters())
         if not having:
-            return like.new_zeros((*real.shape, self.dimension))
+            return like.new_zeros((*real.shape, self.settings.dimension))
         encoded = self.encoders[name](
             torch.cat([part.values[name] for part in having], 1), torch.cat([_real(part, name) for part in having], 1)
         )
@@ -133,26 +170,28 @@ class Recommender(nn.Module):
         pieces = iter(torch.split(encoded, [part.items for part in having], 1))
         return torch.cat(
             [
-                next(pieces) if name in part.values else encoded.new_zeros((part.rows, part.items, self.dimension))
+                next(pieces) if name in part.values else encoded.new_zeros((*part.mask.shape, encoded.shape[-1]))
                 for part in parts
             ],
             1,
         )
 
     def _check_batch(self, batch: ItemBatch) -> None:
-        unknown = [name for name in batch.values if name not in self.encoders]
+        unknown = [name for name in batch.values if name not in self.shapes]
         if unknown:
             raise ModelError(
                 "features of a modality that the model was built without",
                 value=unknown,
-                action=f"Give only {', '.join(self.modalities)}",
+                action=f"Give only {', '.join(self.shapes)}",
             )
         for name, values in batch.values.items():
-            if bool(self.encoders[name].reads_tokens) == (values.is_floating_point() or values.dtype == torch.uint8):
+            if name in self.encoders and bool(self.encoders[name].reads_tokens) == (
+                values.is_floating_point() or values.dtype == torch.uint8
+            ):
                 raise ModelError(
                     f"features of {name} are of the wrong kind",
                     value=str(values.dtype),
-                    action="Let content and model agree: token ids for gru and textcnn, numbers for head and cnn",
+                    action="Let content and model agree: token ids for gru, lstm and textcnn, numbers else",
                 )
             wanted = (*batch.mask.shape, *self.shapes[name])
             if tuple(values.shape) != wanted or name not in batch.present:
@@ -167,9 +206,19 @@ def _real(part: ItemBatch, name: str) -> Tensor:
     return part.present[name] & part.mask if name in part.values else torch.zeros_like(part.mask)
 
 
+def _auxiliary(shapes: Mapping[str, tuple[int, ...]], dimension: int, generator: torch.Generator) -> nn.Linear:
+    if "attributes" not in shapes:
+        raise ModelError(
+            "the auxiliary task predicts attributes, and the content has none",
+            value=sorted(shapes),
+            action="Add attributes to content.modalities, or set training.auxiliary=0",
+        )
+    return linear(dimension, shapes["attributes"][0], bias=True, generator=generator, scale=0.3)
+
+
 def _check(settings: ModelSettings, shapes: Mapping[str, tuple[int, ...]], temperature: float) -> None:
     if not shapes:
-        raise ModelError("a model needs at least one modality", action="Name one in content.modalities")
+        raise ModelError("a model needs at least one modality", action="Name one in content.modalities and model.reads")
     if not 0 < temperature < float("inf"):
         raise ModelError("the temperature must be above 0", value=temperature, action="Set training.temperature")
     for wanted, modality in ((settings.notes, "text"), (settings.photos, "image")):

@@ -1,7 +1,7 @@
-"""The user tower: a user is the mean of what the user touched, wrote and photographed.
+"""The user tower: a user is what the user touched, wrote and photographed.
 
-It has no parameter but the weights of the three sources, which depend on how much history there is: notes and photos
-speak for a newcomer, the history for a regular.
+What was touched becomes one vector in `history`; notes and photos are averaged.  The weights of the three sources
+depend on how much history there is: notes and photos speak for a newcomer, the history for a regular.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from fedrec.model.history import MeanHistory
 from fedrec.model.layers import constant, masked_mean, masked_softmax, unit
 
 _FULL = math.log(65)
@@ -22,13 +23,15 @@ Source = tuple[Tensor, Tensor]
 
 
 class UserTower(nn.Module):
-    """Masked mean of item vectors; with ``notes`` or ``photos`` also those, mixed by learned weights.
+    """A vector of the history (their mean, unless ``history`` is given); with ``notes`` or ``photos`` also those, mixed
+    by learned weights.
 
     The weights are a softmax, over the sources a user has, of a linear function of [1, log(1 + events) / log 65].
     """
 
-    def __init__(self, *, notes: bool, photos: bool) -> None:
+    def __init__(self, history: nn.Module | None = None, *, notes: bool, photos: bool) -> None:
         super().__init__()
+        self.history = MeanHistory() if history is None else history
         self.sources = ("history",) + ("notes",) * notes + ("photos",) * photos
         self.mixture = constant([_START[name] for name in self.sources]) if len(self.sources) > 1 else None
 
@@ -38,14 +41,15 @@ class UserTower(nn.Module):
         A source that the tower was built without is ignored.
         """
         vectors, mask = history
+        touched: Tensor = unit(self.history(vectors, mask))
         if self.mixture is None:
-            return unit(masked_mean(vectors, mask))
-        given = {"history": history, "notes": notes, "photos": photos}
+            return touched
+        given = {"notes": notes, "photos": photos}
         rows, _, dimension = vectors.shape
         nothing: Source = (vectors.new_zeros((rows, 1, dimension)), mask.new_zeros((rows, 1)))
-        found = [given[name] or nothing for name in self.sources]
-        means = torch.stack([unit(masked_mean(v, m)) for v, m in found], 1)
-        there = torch.stack([m.any(-1) for _, m in found], 1)
+        own = [given[name] or nothing for name in self.sources[1:]]
+        means = torch.stack([touched] + [unit(masked_mean(v, m)) for v, m in own], 1)
+        there = torch.stack([mask.any(-1)] + [m.any(-1) for _, m in own], 1)
         amount = torch.log1p(mask.sum(-1, keepdim=True).to(vectors.dtype)) / _FULL
         logits = self.mixture(torch.cat([torch.ones_like(amount), amount], -1))
         return unit(torch.einsum("rsd,rs->rd", means, masked_softmax(logits, there)))

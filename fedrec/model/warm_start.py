@@ -21,6 +21,7 @@ from fedrec.model.layers import EPSILON
 from fedrec.model.recommender import Recommender
 
 _CHUNK = 8192
+_APART = ("max", "late")
 
 
 def fit_heads(
@@ -35,7 +36,8 @@ def fit_heads(
 
     The kernel of two items is the weighted sum, over the modalities, of the inner products of their features after
     scaling to length 1 and subtracting the catalogue's mean.  Encoders trained from scratch are left as they are, and
-    the heads use the coordinates of the item space that were theirs.
+    the heads use the coordinates of the item space that were theirs.  Fusions that do not add vectors up (``max``,
+    ``late``) get each modality's own leading directions, in its own coordinates.
 
     The server does this once and sends the parameters; a device needs no catalogue for it.
 
@@ -61,8 +63,10 @@ def fit_heads(
     scaled, means = {}, {}
     for name in heads:
         scaled[name], means[name] = _centred(values[name], present[name], share[name])
-    places = sorted({p for head in heads.values() for p in head.subspace.places})
-    _write(heads, places, _leading(list(scaled.values()), len(places), evenness), means, share)
+    apart = model.settings.fusion in _APART
+    for group in [{name: head} for name, head in heads.items()] if apart else [heads]:
+        places = sorted({p for head in group.values() for p in head.subspace.places})
+        _write(group, places, _leading([scaled[name] for name in group], len(places), evenness), means, share)
 
 
 def _check(

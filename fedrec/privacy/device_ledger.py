@@ -14,6 +14,10 @@ Two budgets hold, whatever a server says:
 
 With Poisson sampling a device pays for all rounds when it is drawn for the first time: that it was not drawn is part of
 the claim.  It also counts how often it is drawn, and refuses what honest sampling would not do once in 10^9 runs.
+
+Where a device adds all noise itself (`fedrec.privacy.local`) the ledger is its accountant: `charge_own` writes each
+turn with the noise and the sampling of its steps, and composes them over rounds, runs and restarts.  A repeat draws new
+noise and costs as much as any turn; when the promise of the settings is spent, the device refuses.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ from fedrec.privacy.participation import draws_implausible
 
 BUDGET: Final = "device_budget"
 REPEATS: Final = 32
+_ROUNDING: Final = 1e-9  # what composing the same spends in another order changes
 _HEAD, _FIRST = "ledger head", "0" * 64
 
 
@@ -57,7 +62,8 @@ class Agreement:
 @dataclass(frozen=True)
 class Row:
     """One contribution. ``spend``: of this round, None without noise.  ``rounds``: how many the agreement
-    plans, 0 where there is no noise to plan."""
+    plans, 0 where there is no noise to plan.  ``own``: the device added all noise itself, so that ``spend`` holds
+    towards everybody; its rounds are then the steps of one turn."""
 
     agreement: str
     run: str
@@ -67,6 +73,7 @@ class Row:
     rounds: int
     delta: float
     time: int
+    own: bool = False
 
 
 class DeviceLedger:
@@ -109,6 +116,34 @@ class DeviceLedger:
         self._check_lifetime(rows, row)
         self._append(len(rows), row)
         return row
+
+    def charge_own(self, agreement: Agreement, spend: Spend, budget: float, *, run: str, query: str, round: int) -> Row:
+        """Write the row of a turn whose noise this device adds itself, inside a transaction of the caller.
+
+        Args:
+            agreement: what was agreed to; all turns of it, in whatever run, together cost ``budget`` at most.
+            spend: the cost of this turn; its rounds are the turn's steps.
+            budget: epsilon at the agreement's delta.
+            run, query, round: what is answered.
+
+        Raises:
+            BudgetExceededError: the turn would cost more than is left, of this budget or of the device's own.
+            PrivacyError: the ledger is damaged.
+        """
+        rows = self.rows()
+        row = Row(agreement.key, run, query, round, spend, 0, agreement.delta, int(time.time()), own=True)
+        total = _composed([*(known for known in rows if known.agreement == agreement.key), row])
+        if total is None or total > budget * (1 + _ROUNDING):
+            value = "unbounded" if total is None else f"epsilon {total:.4g} of {budget:g}"
+            raise BudgetExceededError("the promise of these settings is spent", value=value, action=_ENOUGH)
+        self._check_lifetime(rows, row)
+        self._append(len(rows), row)
+        return row
+
+    def last_own(self, agreement: str) -> Spend | None:
+        """The spend of the last turn of these settings with noise of the device's own; None before the first."""
+        found = [row.spend for row in self.rows() if row.agreement == agreement and row.own]
+        return found[-1] if found else None
 
     def spent(self) -> float | None:
         """The epsilon of all rows together at their smallest delta; None where a row has no noise."""
@@ -180,6 +215,9 @@ def _spends(rows: Iterable[Row]) -> list[Spend]:
     spends: Counter[Spend] = Counter()
     for row in rows:
         if row.spend is None:
+            continue
+        if row.own:
+            spends[replace(row.spend, rounds=1)] += row.spend.rounds
             continue
         place = (row.agreement, row.query, row.round)
         if row.spend.amplified:

@@ -50,11 +50,18 @@ def facts_of(
         "released": _meaning(privacy.get("epsilon_released"), delta, exact_advantage(spends)),
         "server": _meaning(privacy.get("epsilon_server"), delta, None),
         "queries": [dict(query) for query in privacy["queries"]],
-        "groups": {str(size): _finite(group_epsilon(spends, delta, size)) for size in GROUPS} if spends else {},
+        "groups": _group_facts(privacy, spends, delta),
         "not_covered": list(NOT_COVERED),
         "verified": None if verified is None else not verified,
         "problems": list(verified or ()),
     }
+
+
+def _group_facts(privacy: Mapping[str, Any], spends: Sequence[Spend], delta: float) -> dict[str, float | None]:
+    if spends:
+        return {str(size): _finite(group_epsilon(spends, delta, size)) for size in GROUPS}
+    # What devices spent is known to them alone, so that nothing is stated of groups but that there is a promise.
+    return dict.fromkeys(map(str, GROUPS)) if privacy.get("noise_place") == "local" else {}
 
 
 def page_of(facts: Mapping[str, Any]) -> str:
@@ -108,6 +115,14 @@ def _promise(epsilon: float | None, meaning: Mapping[str, Any] | None, facts: Ma
 def _mechanism(facts: Mapping[str, Any]) -> str:
     if facts["mechanism"] is None:
         return "There is no mechanism: no noise is added."
+    if facts["noise_multiplier"] is None:
+        return (
+            f"- Mechanism: {_line(facts['mechanism'])}.\n"
+            f"- Where the noise is added: {_line(facts['noise_place'])}; how much follows on each device from its own "
+            "number of interactions, so that all its turns together keep the promise.\n"
+            f"- Sampling: {_line(facts['sampling'])}.\n"
+            f"- Accountant: {_line(facts['accountant'])}."
+        )
     gain = "amplification by sampling is claimed" if _amplified(facts) else "no amplification by sampling is claimed"
     return (
         f"- Mechanism: {_line(facts['mechanism'])}; the part of each row is bounded on the device before it is added.\n"
@@ -122,6 +137,8 @@ def _mechanism(facts: Mapping[str, Any]) -> str:
 
 def _queries(facts: Mapping[str, Any]) -> str:
     if not facts["queries"]:
+        if facts["noise_place"] == "local":
+            return "No sum was charged by the server: what it opened was private. Each device's ledger has its turns."
         return "No sum was charged."
     rows = "".join(
         f"| {query['query']} | {query['rounds']} | {query['noise_multiplier']:.4g} | {query['sampling']} | "

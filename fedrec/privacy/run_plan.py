@@ -16,8 +16,18 @@ from fedrec.privacy.calibrate import delta_for, plan
 
 
 def rows_of(config: Config, users: int) -> int:
-    """The most rows that a training sum can hold: users, or their groups of interactions."""
+    """The most rows that a training sum can hold: users, or their groups of interactions.
+
+    Of devices that add all noise themselves (`fedrec.privacy.local`), each adds one row: its change of the model.
+    """
+    if is_local(config):
+        return users
     return users * (config.training.examples if config.privacy.unit == "example" else 1)
+
+
+def is_local(config: Config) -> bool:
+    """Whether each device makes its own contribution private."""
+    return config.privacy.noise_place == "local"
 
 
 def delta_of(config: Config, users: int) -> float:
@@ -41,6 +51,8 @@ def rounds_of(config: Config) -> dict[Query, int]:
 def spends_of(config: Config, users: int, devices: int | None = None) -> list[Spend]:
     """The noise of each query, so that all of them together cost the run's epsilon; empty for a run without noise.
 
+    Empty too where devices add all noise themselves: then no noise goes by the sum, see `fedrec.privacy.local`.
+
     ``devices``: how many there are, of which training draws; one a user where it is None.
 
     Raises:
@@ -48,7 +60,7 @@ def spends_of(config: Config, users: int, devices: int | None = None) -> list[Sp
         ConfigError: the shares or the sampling do not fit what is asked.
     """
     privacy = config.privacy
-    if privacy.epsilon is None:
+    if privacy.epsilon is None or is_local(config):
         return []
     if privacy.unit == "example" and (config.model.notes or config.model.photos):
         raise ConfigError(

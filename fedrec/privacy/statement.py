@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from fedrec.privacy.accountant import Spend, check_delta, epsilon, epsilon_without_amplification, equivalent_noise
 
-NoisePlace = Literal["server", "device", "distributed"]
+NoisePlace = Literal["server", "device", "distributed", "local"]
+_LOCAL = "Gaussian, on a grid: DP-SGD of each device over its own interactions, before anything leaves it"
 _SHARED = "discrete Gaussian, a share from each device, on the grid of the sum"
 
 
@@ -20,6 +21,7 @@ def privacy_statement(
     protocol: str = "none",
     noise_place: NoisePlace = "server",
     noise: Literal["independent", "banded"] = "independent",
+    promised: float | None = None,
 ) -> dict[str, Any]:
     """The ``privacy`` keys of run.json, JSON-able, from all that was really charged (`Ledger.spends`).
 
@@ -29,12 +31,15 @@ def privacy_statement(
     and only with secure aggregation); null, with ``epsilon_server_reason``, where it is
     unbounded.  ``noise_multiplier``, ``sampling``: of training where there was training, else of the query with the
     least noise (``noise_multiplier_of``); ``queries`` has all.  ``noise``: of training's rounds.  Without spends
-    nothing is claimed: epsilons are null.
+    nothing is claimed: epsilons are null.  ``promised``: with ``noise_place`` ``local``, the epsilon to which every
+    device holds itself, whoever looks; nothing is charged then but in the devices' own ledgers.
 
     Raises:
         PrivacyError: delta is not in (0, 1).
     """
     check_delta(delta)
+    if noise_place == "local" and promised is not None:
+        return _local(promised, unit, delta, protocol)
     claim = _claim(spends, delta, noise_place) if spends else _no_claim()
     # Noise that devices share is in the sum before the server sees it only where the server sees nothing but sums.
     summed = noise_place == "distributed" and protocol != "none"
@@ -56,6 +61,31 @@ def privacy_statement(
         "adjacency": _adjacency(spends, unit, noise_place),
         "trust": _trust(spends, protocol, noise_place),
         "queries": [_query(spend) for spend in spends],
+    }
+
+
+def _local(promised: float, unit: str, delta: float, protocol: str) -> dict[str, Any]:
+    """What holds where each device makes its own contribution private: one epsilon, towards everybody."""
+    return {
+        **_no_claim(),
+        "unit": unit,
+        "delta": delta,
+        "epsilon_released": promised,
+        "epsilon_server": promised,
+        "epsilon_server_reason": None,
+        "accountant": f"each device's own ledger: PLD (dp-accounting {version('dp-accounting')}), exact where a step "
+        "takes all interactions",
+        "mechanism": _LOCAL,
+        "sampling": "all of a device's own interactions, or (privacy.local.batch) a Poisson sample that it alone knows",
+        "noise_place": "local",
+        "adjacency": "one interaction is replaced by nothing; the number of the device's interactions, rounded down "
+        "to a power of two, stays as it is",
+        "trust": [
+            "no server and no other device, for what is promised to a device's user",
+            "each device's own software, to bound, sample and noise as agreed and to keep its ledger",
+            *([] if protocol == "none" else [f"nothing more: the {protocol} protocol hides contributions besides"]),
+        ],
+        "queries": [],
     }
 
 

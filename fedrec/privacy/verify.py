@@ -41,7 +41,8 @@ class Said:
 
     ``budget``: of the settings, None for a run without noise.  ``plan``: the spends that settings and budget give.
     ``claims``: where -> a ``privacy`` table (``epsilon_released``, ``delta``, ``unit``, ``ledger``).  ``lines``: of
-    events.jsonl.  ``whole``: whether the run says that it went to its end.
+    events.jsonl.  ``whole``: whether the run says that it went to its end.  ``promise``: epsilon, delta and unit that
+    the settings have each device keep where devices add all noise (`fedrec.privacy.local.promise_of`), else None.
     """
 
     budget: Budget | None
@@ -49,6 +50,7 @@ class Said:
     claims: Mapping[str, Mapping[str, Any]]
     lines: Sequence[Mapping[str, Any]]
     whole: bool = True
+    promise: Mapping[str, Any] | None = None
 
 
 def verify_run(path: Path, said: Said) -> list[Check]:
@@ -99,6 +101,9 @@ def _budget(ledger: Ledger, entries: Sequence[Entry], said: Said) -> Iterator[st
 
 
 def _epsilon(ledger: Ledger, said: Said) -> Iterator[str]:
+    if said.promise is not None:
+        yield from _promise(ledger.entries(), said.claims, said.promise)
+        return
     spends = ledger.spends()
     for where, claim in said.claims.items():
         claimed, delta, unit = (claim.get(name) for name in ("epsilon_released", "delta", "unit"))
@@ -112,6 +117,22 @@ def _epsilon(ledger: Ledger, said: Said) -> Iterator[str]:
         found = epsilon(spends, ledger.budget.delta)
         if not isinstance(claimed, (int, float)) or not math.isclose(claimed, found, rel_tol=_SAME):
             yield f"{where} claims epsilon {claimed}, the rows compose to {found:.6g}"
+
+
+def _promise(
+    entries: Sequence[Entry], claims: Mapping[str, Mapping[str, Any]], promise: Mapping[str, Any]
+) -> Iterator[str]:
+    """Of devices that add all noise: rows and claims say what the settings have devices keep, and nothing else."""
+    for entry in entries:
+        kept = {name: entry.detail.get(name) for name in ("noise_place", *promise)}
+        if entry.spend is not None or kept != {"noise_place": "local", **promise}:
+            yield f"row {entry.number} does not say that devices keep {dict(promise)}"
+    for where, claim in claims.items():
+        for name in ("epsilon_released", "epsilon_server"):
+            if claim.get(name) != promise["epsilon"]:
+                yield f"{where} claims {name} {claim.get(name)}, devices keep {promise['epsilon']}"
+        if (claim.get("delta"), claim.get("unit")) != (promise["delta"], promise["unit"]):
+            yield f"{where} speaks of delta {claim.get('delta')} and one {claim.get('unit')}, not of {dict(promise)}"
 
 
 def _noise(entries: Sequence[Entry], said: Said) -> Iterator[str]:

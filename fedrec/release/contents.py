@@ -56,6 +56,7 @@ class ModelState:
         parameters: name -> float32 array, in declared order.
         vocabulary: number of token ids, where text is token ids.
         offset: whether the model has a learned offset.
+        auxiliary: whether it has learned to predict attributes.
     """
 
     settings: ModelSettings
@@ -64,6 +65,7 @@ class ModelState:
     parameters: Mapping[str, NDArray[np.float32]]
     vocabulary: int = 4096
     offset: bool = False
+    auxiliary: bool = False
 
 
 @dataclass(frozen=True, eq=False)

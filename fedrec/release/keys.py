@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from pathlib import Path
 from typing import NoReturn
 
@@ -79,10 +80,12 @@ def create_key(path: Path) -> SigningKey:
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.") as file:  # mode 0600
             file.write(pem)
             file.flush()
             os.fsync(file.fileno())
+            # A link is there whole or not at all, wherever the process is killed, and never takes a file's place.
+            os.link(file.name, path)
     except FileExistsError:
         raise ReleaseError(
             "there is a file already where the signing key should go",

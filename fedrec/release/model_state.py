@@ -25,6 +25,7 @@ def state_of(model: Recommender, *, vocabulary: int = 4096) -> ModelState:
         parameters={name: np.asarray(part, dtype=np.float32) for name, part in parts.items()},
         vocabulary=vocabulary,
         offset=model.offset is not None,
+        auxiliary=model.auxiliary is not None,
     )
 
 
@@ -42,6 +43,7 @@ def recommender(state: ModelState) -> Recommender:
             temperature=state.temperature,
             vocabulary=state.vocabulary,
             offset=state.offset,
+            auxiliary=state.auxiliary,
         )
         given = {name: tuple(values.shape) for name, values in state.parameters.items()}
         if given != dict(shapes(model)):

@@ -88,6 +88,7 @@ def _model_facts(model: ModelState) -> dict[str, Any]:
         "temperature": float(model.temperature),
         "vocabulary": model.vocabulary,
         "offset": model.offset,
+        "auxiliary": model.auxiliary,
         "parameters": list(model.parameters),
     }
 
@@ -108,6 +109,7 @@ def _model(files: Mapping[str, bytes]) -> ModelState:
         parameters={name: arrays[name] for name in facts["parameters"]},
         vocabulary=int(facts["vocabulary"]),
         offset=bool(facts["offset"]),
+        auxiliary=bool(facts.get("auxiliary", False)),
     )
 
 

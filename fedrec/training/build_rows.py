@@ -37,13 +37,13 @@ def build_rows(
 
     A user's events are put in an order that depends on (key, user, item) only, so one user gives the same row alone
     on a phone and among thousands in a study.  The first min(positives, max(1, n // 2)) are positives, the next ones
-    the history, so a positive is never in its own history.  A negative of the pool is masked where the user has it in
-    training; nothing else is looked at, in particular not what was held out.
+    the history, so a positive is never in its own history, which is put back in time order.  A negative of the pool is
+    masked where the user has it in training; nothing else is looked at, in particular not what was held out.
     """
-    order = _shuffled(population, key)
     counts = population.counts
     learned = np.minimum(shape.positives, np.maximum(1, counts // 2))
     kept = np.minimum(shape.history, counts - learned)
+    order = _shuffled(population, key, learned, kept)
     with_events = np.flatnonzero(counts > 0)
     for start in range(0, len(with_events), batch_rows):
         users = with_events[start : start + batch_rows]
@@ -77,11 +77,18 @@ def _batch(
     )
 
 
-def _shuffled(population: Population, key: bytes) -> NDArray[np.int32]:
-    """Every user's items in a keyed order, still grouped by user."""
+def _shuffled(
+    population: Population, key: bytes, learned: NDArray[np.int64], kept: NDArray[np.int64]
+) -> NDArray[np.int32]:
+    """Every user's items in a keyed order, still grouped by user; those of the history back in time order."""
     owners = population.owners
     drawn = prf_uint64(key, population.keys[owners], population.items.astype(np.uint64))
-    return population.items[np.lexsort((drawn, owners))]
+    order = np.lexsort((drawn, owners))
+    rank = np.arange(len(order)) - population.indptr[owners]
+    history = (rank >= learned[owners]) & (rank < (learned + kept)[owners])
+    # Places of events are in time order within a user, so sorting a user's run of them is.
+    order[history] = np.sort(order[history])
+    return population.items[order]
 
 
 def _spread(

@@ -53,8 +53,8 @@ class ClippedGradients:
     row's loss alone; a test holds it against brute force over single rows within 1e-5.
 
     Args:
-        model: computes logits from `Rows`; its parameters are read in declared order.
-        loss: the loss of each row, [rows], where a row's loss depends on that row only.
+        model: computes logits (or ready losses) from `Rows`; its parameters are read in declared order.
+        loss: the loss of each row, [rows], from what the model computes; a row's loss depends on that row only.
         bound: above 0.
     """
 

@@ -11,7 +11,8 @@ from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.model import parameters
 from fedrec.model.build import build_model
-from fedrec.model.losses import loss_per_row
+from fedrec.model.encoder_head import Head
+from fedrec.model.objective import Objective
 from fedrec.randomness import key
 from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.clipping import ClippedGradients, choose_mode
@@ -51,13 +52,12 @@ class Learner:
         mode = choose_mode(
             config.speed.grad_sample,
             flattens_rows=self.model.flattens_rows,
-            reads_tokens=any(getattr(encoder, "reads_tokens", False) for encoder in self.model.encoders.values()),
+            # Words and patches are a long dimension, whose products with itself are what ghost norms would cost.
+            reads_tokens=not all(isinstance(encoder, Head) for encoder in self.model.encoders.values()),
             parameters=parameters.count(self.model),
         )
-        kind = config.training.loss
-        self.gradients = ClippedGradients(
-            self.model, lambda logits, rows: loss_per_row(kind, logits, rows), row_bound(config), mode
-        )
+        objective = Objective(self.model, config.training)
+        self.gradients = ClippedGradients(objective, lambda losses, _: losses, row_bound(config), mode)
 
     def update(
         self,

@@ -7,13 +7,14 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedrec import randomness
 from fedrec.audit.attacks.attributes import cross_validated, disaggregate, principal
-from fedrec.audit.attacks.figures import auc_interval
+from fedrec.audit.attacks.figures import across_folds, auc_interval
 from fedrec.config import Config
 from fedrec.console import Reporter
 from fedrec.errors import DataError
@@ -21,6 +22,8 @@ from simulations.attacks.result import AttackResult, Defence
 from simulations.attacks.world import Training, defended, training_only
 from simulations.study import Study
 
+FOLDS: Final = 5
+FEWEST: Final = 10  # users on either side of an attribute
 Labels = Callable[[Study], NDArray[np.bool_]]
 
 
@@ -56,6 +59,7 @@ class AttributeAttack:
         rng = np.random.default_rng([seed, 5])
         labels = self.labels(study)
         users = len(study.population)
+        _check_both(self.name, labels)
         if defence == "plain":
             training = Training(
                 training_only(defended(config, defence, seed=seed)), study, study.population, one_pool=True
@@ -68,8 +72,8 @@ class AttributeAttack:
             features = disaggregate(*self._sums(training, reporter))
             what = "sums" if defence == "secagg" else "noisy sums"
             note = f"sees {self.rounds} {what} over cohorts of {round(self.share * users)} that it knows"
-        scores = cross_validated(principal(features, self.components), labels, rng)
-        figure = auc_interval(scores, labels, rng)
+        scores = cross_validated(principal(features, self.components), labels, rng, folds=FOLDS)
+        figure = across_folds(auc_interval(scores, labels, rng), FOLDS)
         seconds = time.perf_counter() - started
         return AttackResult(self.name, defence, "AUC", figure.value, figure.low, figure.high, 0.5, users, seconds, note)
 
@@ -101,6 +105,18 @@ class AttributeAttack:
         return participation, sums
 
 
+def _check_both(name: str, labels: NDArray[np.bool_]) -> None:
+    """Raises DataError unless some users have the attribute and some have not, so that folds see both."""
+    fewest = int(min(labels.sum(), (~labels).sum()))
+    if fewest < FEWEST:
+        raise DataError(
+            f"the attack {name} needs at least {FEWEST} users who have the attribute and as many who have not",
+            path="users.csv",
+            value=fewest,
+            action="Leave this attack out for this data set",
+        )
+
+
 def column(study: Study, name: str) -> list[str]:
     """One column of a data set's users.csv, in the order of its users.
 
@@ -129,4 +145,4 @@ def older(study: Study) -> NDArray[np.bool_]:
     """Whether a user's age, or the first age of its group, is above the median. Raises DataError as `column`."""
     found = [re.search(r"\d+", value) for value in column(study, "age")]
     ages = np.array([np.nan if one is None else float(one.group()) for one in found])
-    return np.asarray(ages > np.nanmedian(ages))
+    return np.asarray(ages > np.median(ages[np.isfinite(ages)])) if np.isfinite(ages).any() else ages > 0

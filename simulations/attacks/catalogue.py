@@ -207,7 +207,10 @@ def _widest(features: Features, config: Config) -> str:
     found = [
         name
         for name, values in features.values.items()
-        if values.ndim == 2 and np.issubdtype(values.dtype, np.floating) and heads.get(name, "head") == "head"
+        if name in (config.model.reads or features.values)
+        and values.ndim == 2
+        and np.issubdtype(values.dtype, np.floating)
+        and heads.get(name, "head") == "head"
     ]
     if not found or not config.model.tower:
         raise ConfigError("no linear head to craft features for", action="Attack a model with a content tower")

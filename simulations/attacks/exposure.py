@@ -16,9 +16,10 @@ from fedrec.aggregation.question import Question
 from fedrec.audit.attacks.exposure import exposed
 from fedrec.config import Config
 from fedrec.console import Reporter
-from fedrec.privacy.ledger import Budget, Ledger
+from fedrec.privacy.ledger import Ledger
 from fedrec.ranking.score import Scorer
-from server.plan import delta_of
+from server.paid_sums import PaidSums
+from server.plan import budget_of
 from server.run import Devices, Opened, Outcome, Run
 from server.state import ServerState
 from simulations.attacks.poisoned import LIST, Attacker, PoisonedDevices, Reach
@@ -150,11 +151,17 @@ def unpopular(counts: NDArray[np.float64], study: Study, wanted: int, seed: int)
     return np.random.default_rng(seed).choice(pool, size=min(wanted, len(pool)), replace=False)
 
 
-class _Trusting(Run):
-    """The server of plain federated averaging: it takes any numbers."""
+class _AnySums(PaidSums):
+    """Sums as plain federated averaging takes them: of any numbers."""
 
-    def _check_sum(self, question: Question, opened: Opened, asked: int) -> None:
+    def check_sum(self, question: Question, opened: Opened, asked: int) -> None:
         """Looks at nothing."""
+
+
+class _Trusting(Run):
+    """The server of plain federated averaging."""
+
+    paid_sums = _AnySums
 
 
 def outcome_of(config: Config, study: Study, devices: Devices, *, trusting: bool = False) -> Outcome:
@@ -162,12 +169,9 @@ def outcome_of(config: Config, study: Study, devices: Devices, *, trusting: bool
 
     ``trusting``: the server does not hold opened sums to what honest devices can give.
     """
-    budget = None
-    if config.privacy.epsilon is not None:
-        budget = Budget(config.privacy.epsilon, delta_of(config, devices.users), config.privacy.unit)
     with (
         tempfile.TemporaryDirectory() as directory,
-        Ledger.open(Path(directory) / "ledger.sqlite", budget) as ledger,
+        Ledger.open(Path(directory) / "ledger.sqlite", budget_of(config, devices.users)) as ledger,
         ServerState(None, "attack") as state,
     ):
         server = _Trusting if trusting else Run

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fedrec.aggregation.private_sum import PrivateSum
 from fedrec.aggregation.question import Question
-from fedrec.audit.attacks.figures import mean_interval
+from fedrec.audit.attacks.figures import mean_interval, two_way_interval
 from fedrec.audit.attacks.support import id_update, support, support_scores
 from fedrec.config import Config
 from fedrec.console import Reporter
@@ -28,10 +28,13 @@ from simulations.study import Study
 class IdSupportAttack:
     """A federation that trains an embedding an item, as others do and fedrec does not; the same server, noise and sums.
 
+    Of sums there are several, each with a table, sampled negatives and noise of its own.
+
     Args:
         width: of an embedding.
         negatives: sampled by a device for each of its interactions.
-        victims: at most so many updates are looked at.
+        victims: about at most so many is asked.
+        sums: how many sums are looked at, from 2.
         least: events of a victim.
     """
 
@@ -40,46 +43,56 @@ class IdSupportAttack:
     width: int = 16
     negatives: int = 4
     victims: int = 200
+    sums: int = 10
     least: int = 4
 
     def run(self, study: Study, config: Config, defence: Defence, *, seed: int, reporter: Reporter) -> AttackResult:
         """The mean AUC a victim over its interactions and as many equally popular items it never touched."""
         started = time.perf_counter()
         rng = np.random.default_rng([seed, 3])
-        config = training_only(defended(config, defence, seed=seed))
-        items = len(study.features)
-        table = rng.normal(0, self.width**-0.5, (items, self.width))
-
-        def update(user: int) -> NDArray[np.float64]:
-            own = study.population.history(user)
-            drawing = np.random.default_rng([seed, 4, user])
-            return id_update(table, own, negatives=self.negatives, bound=config.privacy.clip, rng=drawing)
-
         people = choose(study.population, self.victims, self.least, rng)
-        note = "an id-embedding model; "
+        asked = [
+            paired_by_popularity(study.population, int(user), study.population.history(user), len(study.features), rng)
+            for user in people
+        ]
         if defence == "plain":
-            seen = {int(user): update(int(user)) for user in people}
-            note += f"{_rows(study, seen)}; {_content(study, config, people[:8])}"
+            config = training_only(defended(config, defence, seed=seed))
+            table = self._table(study, rng)
+            seen = {int(user): self._update(study, config, table, int(user), rng) for user in people}
+            aucs = [one.auc(support_scores(seen[int(user)])) for one, user in zip(asked, people, strict=True)]
+            found, saw = np.array(aucs), f"{_rows(study, seen)}; {_content(study, config, people[:8])}"
+            figure = mean_interval(found, rng)
         else:
-            whole = np.zeros_like(table)
-            for user in range(len(study.population)):
-                whole += update(user)
-                reporter.progress(user + 1, len(study.population), "updates")
-            whole += _noise(config, table.shape, len(study.population))
-            seen = {int(user): whole for user in people}
-            note += f"sees the {'sum' if defence == 'secagg' else 'noisy sum'} over all devices"
-        alone = None if defence == "plain" else support_scores(whole)
-        found = []
-        for user, received in seen.items():
-            own = study.population.history(user)
-            scores = support_scores(received) if alone is None else alone
-            found.append(paired_by_popularity(study.population, user, own, items, rng).auc(scores))
-        figure = mean_interval(found, rng)
-        seconds = time.perf_counter() - started
-        trials = int(np.isfinite(found).sum())
+            found = np.zeros((self.sums, len(people)))
+            for number in range(self.sums):
+                fresh = training_only(defended(config, defence, seed=int(rng.integers(2**31))))
+                scores = support_scores(self._sum(study, fresh, rng))
+                found[number] = [one.auc(scores) for one in asked]
+                reporter.progress(number + 1, self.sums, "sums")
+            figure = two_way_interval(found, rng)
+            saw = f"sees one {'sum' if defence == 'secagg' else 'noisy sum'} over all devices; {self.sums} such sums"
+        seconds, trials = time.perf_counter() - started, int(np.isfinite(found).sum())
+        note = f"an id-embedding model; {saw}"
         return AttackResult(
             self.name, defence, "AUC", figure.value, figure.low, figure.high, 0.5, trials, seconds, note
         )
+
+    def _table(self, study: Study, rng: np.random.Generator) -> NDArray[np.float64]:
+        return rng.normal(0, self.width**-0.5, (len(study.features), self.width))
+
+    def _update(
+        self, study: Study, config: Config, table: NDArray[np.float64], user: int, rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        own = study.population.history(user)
+        return id_update(table, own, negatives=self.negatives, bound=config.privacy.clip, rng=rng)
+
+    def _sum(self, study: Study, config: Config, rng: np.random.Generator) -> NDArray[np.float64]:
+        """What all devices send together, with the noise of the defence, [items, width]."""
+        table, users = self._table(study, rng), len(study.population)
+        whole = _noise(config, table.shape, users)
+        for user in range(users):
+            whole += self._update(study, config, table, user, rng)
+        return whole
 
 
 def _noise(config: Config, shape: tuple[int, ...], users: int) -> NDArray[np.float64]:

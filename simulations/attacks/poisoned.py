@@ -15,6 +15,7 @@ from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.model import parameters
 from fedrec.model.build import build_model
+from fedrec.secagg.rotation import rotate
 from fedrec.training.learner import Update
 from server.run import Opened
 from simulations.engines.cohort import CohortDevices
@@ -72,6 +73,12 @@ class PoisonedDevices:
         if not malicious:
             return opened
         agreed, part = question.sum, self._part(question, malicious)
+        if agreed.rotation:
+            part = rotate(part, bytes.fromhex(agreed.rotation))  # opened sums are still turned
+        if self.attacker.reach == "ring":
+            # Short of where an element of the sum would wrap around and turn against the attacker.
+            most = agreed.element_bound * (agreed.rows - self.honest.users / 2)
+            part = np.clip(part, -most, most)
         if self.attacker.reach == "floats":
             vector = opened.vector + part
         else:
@@ -87,7 +94,6 @@ class PoisonedDevices:
             return scaled(direction, agreed.bound * devices)
         if self.attacker.reach == "floats":
             return scaled(direction, agreed.bound * agreed.rows * _OUTWEIGH)
-        # Short of where an element of the sum would wrap around and turn against the attacker.
         return scaled(direction, agreed.bound * (agreed.rows - self.honest.users / 2))
 
     def _direction(self, question: Question) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,10 +12,10 @@ from fedrec.config import Config, from_tree
 from fedrec.errors import DataError, FedrecError
 from fedrec.events.store import EventStore
 from fedrec.privacy.device_ledger import DeviceLedger
-from fedrec.privacy.ledger import Budget
+from fedrec.privacy.local import promise_of
 from fedrec.privacy.verify import Check, Said, verify_run
 from fedrec.release.bundle import read_release
-from server.plan import delta_of, spends_of
+from server.plan import budget_of, spends_of
 
 LEDGER: Final = "ledger.sqlite"
 _RECORDS: Final = ("run.json", "server.json")
@@ -30,9 +30,7 @@ def examine(run: Path) -> list[Check]:
     record, name = read_record(run)
     config = config_of(record)
     users = int(record["data"]["users"])
-    budget = None
-    if config.privacy.epsilon is not None:
-        budget = Budget(config.privacy.epsilon, delta_of(config, users), config.privacy.unit)
+    budget = budget_of(config, users)
     claims = {name: record["privacy"]}
     problems = []
     try:
@@ -44,22 +42,29 @@ def examine(run: Path) -> list[Check]:
     except FedrecError as error:
         problems.append(str(error))
     plan = spends_of(config, users, int(record["data"].get("devices", users)))
-    said = Said(budget, plan, claims, read_lines(run), record.get("stopped") is None)
-    devices = tuple(_devices(run / "stores", said.lines))
+    said = Said(budget, plan, claims, read_lines(run), record.get("stopped") is None, promise_of(config))
+    devices = tuple(_devices(run / "stores", said))
     return [*verify_run(run / LEDGER, said), Check("release", tuple(problems)), Check("devices", devices)]
 
 
-def _devices(stores: Path, lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Hold the ledgers of simulated devices to what the server says was opened; silent where there are none."""
+def _devices(stores: Path, said: Said) -> Iterator[str]:
+    """Hold the ledgers of simulated devices to what the server says was opened; silent where there are none.
+
+    Where devices add all noise, each ledger is also held to the promise.
+    """
     counted: Counter[tuple[str, int]] = Counter()
     paths = sorted(stores.glob("*.sqlite"))
     for path in paths:
         try:
             with EventStore.open(path, check=False) as store:
-                counted.update({(row.query, row.round) for row in DeviceLedger(store).rows()})
+                ledger = DeviceLedger(store)
+                counted.update({(row.query, row.round) for row in ledger.rows()})
+                spent = ledger.spent() if said.promise is not None else 0.0
+            if said.promise is not None and (spent is None or spent > said.promise["epsilon"]):
+                yield f"{path.name}: epsilon {spent} is spent, promised was {said.promise['epsilon']}"
         except FedrecError as error:
             yield f"{path.name}: {error}"
-    for line in lines if paths else ():
+    for line in said.lines if paths else ():
         known = counted[line["query"], line["round"]]
         if known < line["devices"]:
             yield f"{line['query']}, round {line['round']}: {line['devices']} devices in the sum, {known} know of it"

@@ -38,6 +38,18 @@ def test_two_towers_rank_unseen_items_exactly_as_ease() -> None:
     np.testing.assert_allclose(scores[unseen], ease_scores(gram, 3.0)[unseen], rtol=2e-4, atol=2e-5)
 
 
+def test_cosine_ranks_unseen_items_by_the_summed_cosines_of_those_seen() -> None:
+    gram = X.T @ X
+    settings = BehaviourSettings(method="cosine", ridge=2.0)
+    table = solve(X.sum(0), gram, np.arange(ITEMS), settings, features=features(), noisy=False)
+    size = np.sqrt(np.diag(gram) + 2.0)
+    cosines = gram / size[:, None] / size[None, :]
+    scores = (X @ table.history) @ table.candidate.T
+    np.testing.assert_allclose(scores[X == 0], (X @ cosines)[X == 0], rtol=1e-4, atol=1e-5)
+    few = settings.model_copy(update={"rank": 3})
+    assert solve(X.sum(0), gram, np.arange(ITEMS), few, features=features(), noisy=True).rank == 3
+
+
 def test_rank_limits_the_table_and_keeps_the_leading_part() -> None:
     gram = X.T @ X
     table = solve(X.sum(0), gram, np.arange(ITEMS), BehaviourSettings(rank=4), features=features(), noisy=False)

@@ -31,11 +31,11 @@ def make_model(
 
 
 def features(kind: str, rows: int, items: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    if kind in ("textcnn", "gru"):
+    if kind in ("textcnn", "gru", "lstm"):
         words = torch.randint(1, VOCABULARY, (rows, items, *shape), generator=generator)
         lengths = torch.randint(1, shape[0] + 1, (rows, items, 1), generator=generator)
         return words * (torch.arange(shape[0]) < lengths)
-    if kind == "cnn":
+    if kind in ("cnn", "vgg"):
         return torch.rand((rows, items, *shape), generator=generator)
     return torch.randn((rows, items, *shape), generator=generator)
 

@@ -1,4 +1,4 @@
-"""What every encoder with every fusion must keep: one suite, inherited by each of them."""
+"""What every encoder, fusion and user tower must keep: one suite, inherited by each of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,21 @@ from fedrec.config import ModelSettings
 from fedrec.model.losses import loss_per_row
 from fedrec.model.parameters import flatten
 from fedrec.model.rows import ItemBatch, Rows
+from fedrec.release.model_state import recommender, state_of
 
-TEXT = {"textcnn": (6,), "gru": (5,)}
+TEXT = {"textcnn": (6,), "gru": (5,), "lstm": (5,)}
 
 
-def settings(fusion="weighted", text="head", image="head"):
-    return ModelSettings(dimension=8, fusion=fusion, text_encoder=text, image_encoder=image, notes=True, photos=True)
+def settings(fusion="weighted", text="head", image="head", tower="mean"):
+    return ModelSettings(
+        dimension=8,
+        fusion=fusion,
+        text_encoder=text,
+        image_encoder=image,
+        user_tower=tower,
+        notes=True,
+        photos=True,
+    )
 
 
 def padded(batch, columns):
@@ -65,19 +74,20 @@ def every_part(rows, change):
 
 
 class Contract:
-    """Subclasses name a fusion and encoders; the model has been shaken, in double precision."""
+    """Subclasses name a fusion, encoders and a user tower; the model has been shaken, in double precision."""
 
-    fusion, text, image = "weighted", "head", "head"
+    fusion, text, image, tower = "weighted", "head", "head", "mean"
+    reads_order = False
 
     @pytest.fixture
     def chosen(self):
-        return settings(self.fusion, self.text, self.image)
+        return settings(self.fusion, self.text, self.image, self.tower)
 
     @pytest.fixture
     def shapes(self):
         shapes = dict(cases.SHAPES)
         shapes["text"] = TEXT.get(self.text, shapes["text"])
-        shapes["image"] = cases.PIXELS if self.image == "cnn" else shapes["image"]
+        shapes["image"] = cases.PIXELS if self.image != "head" else shapes["image"]
         return shapes
 
     @pytest.fixture
@@ -91,7 +101,7 @@ class Contract:
     def test_shapes_and_lengths(self, model, rows):
         assert model(rows).shape == (5, 7)
         items = model.encode_items(rows.history)
-        assert items.shape == (5, 4, 8)
+        assert items.shape == (5, 4, model.dimension)
         seen = torch.stack([rows.history.present[name] for name in model.modalities]).any(0) & rows.history.mask
         assert torch.allclose(items.norm(dim=-1)[seen], torch.ones((), dtype=torch.float64), atol=1e-3)
         assert not items[~seen].any()
@@ -117,11 +127,13 @@ class Contract:
 
     def test_padding_changes_nothing(self, model, rows):
         longer = every_part(rows, lambda part: padded(part, 3))
+        before = permuted(longer.history, torch.tensor([6, 4, 0, 1, 5, 2, 3]))
         mask = torch.cat([rows.candidate_mask, rows.candidate_mask.new_zeros((5, 3))], 1)
         longer = replace(longer, candidate_mask=mask)
         expected = model(rows)
         found = model(longer)
         assert torch.allclose(found[:, :7], expected, atol=1e-12)
+        assert torch.allclose(model(replace(longer, history=before)), found, atol=1e-12)
         losses = [loss_per_row("sampled-softmax", logits, of) for logits, of in ((found, longer), (expected, rows))]
         assert torch.allclose(*losses, atol=1e-12)
 
@@ -130,7 +142,9 @@ class Contract:
         moved = model(replace(rows, candidates=permuted(rows.candidates, order)))
         assert torch.allclose(moved, model(rows)[:, order], atol=1e-12)
         back = replace(rows, history=permuted(rows.history, torch.tensor([2, 0, 3, 1])))
-        assert torch.allclose(model(back), model(rows), atol=1e-12)
+        same = torch.isclose(model(back), model(rows), rtol=0, atol=1e-12).all(1)
+        assert same[~rows.history.mask.any(1)].all()
+        assert not same[rows.history.mask.sum(1) > 1].any() if self.reads_order else same.all()
 
     def test_a_user_of_whom_nothing_is_known_scores_everything_alike(self, model, rows):
         assert model(rows)[0].unique().numel() == 1
@@ -175,6 +189,13 @@ class Contract:
         other.load_state_dict(model.state_dict())
         assert torch.equal(other(rows), model(rows))
 
+    def test_a_release_ranks_as_the_model_does(self, chosen, shapes, rows):
+        model = cases.make_model(chosen, shapes, shaken=0.3)
+        released = recommender(state_of(model, vocabulary=cases.VOCABULARY))
+        given = rows.to(torch.float32)
+        assert torch.equal(released(given), model(given))
+        assert not torch.equal(cases.make_model(chosen, shapes)(given), model(given))
+
     def test_the_seed_fixes_the_start_and_no_global_state_is_touched(self, chosen, shapes):
         before = torch.get_rng_state()
         one, same, other = (cases.make_model(chosen, shapes, seed=seed) for seed in (1, 1, 2))
@@ -217,3 +238,47 @@ class TestSmallCNN(Contract):
 
 class TestFromScratchGated(Contract):
     fusion, text, image = "gated", "textcnn", "cnn"
+
+
+class TestHeadsMax(Contract):
+    fusion = "max"
+
+
+class TestHeadsLate(Contract):
+    fusion = "late"
+
+
+class TestHeadsCrossAttention(Contract):
+    fusion = "cross-attention"
+
+
+class TestHeadsMixture(Contract):
+    fusion = "mixture"
+
+
+class TestTextLSTM(Contract):
+    text = "lstm"
+
+
+class TestSmallVGG(Contract):
+    image = "vgg"
+
+
+class TestUserRecency(Contract):
+    tower, reads_order = "recency", True
+
+
+class TestUserGRU(Contract):
+    tower, reads_order = "gru", True
+
+
+class TestUserAttention(Contract):
+    tower, reads_order = "attention", True
+
+
+class TestLateGRU(Contract):
+    fusion, tower, reads_order = "late", "gru", True
+
+
+class TestDeepest(Contract):
+    fusion, text, image, tower, reads_order = "cross-attention", "lstm", "vgg", "attention", True

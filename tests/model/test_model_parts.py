@@ -8,14 +8,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from fedrec.model.adapter import Adapter
 from fedrec.model.encoder_head import Head, Subspace, subspaces
-from fedrec.model.fusion import build_fusion
+from fedrec.model.fusion import build_fusion, fused_width
+from fedrec.model.history import age, build_history
 from fedrec.model.layers import masked_mean, masked_softmax, orthonormal, unit
+from fedrec.model.recurrent import GatedCell, MemoryCell
 from fedrec.model.user_tower import UserTower
 
-ALL_FUSIONS = ["mean", "weighted", "concat-mlp", "gated", "attention"]
+NEAR_THE_MEAN = ["mean", "weighted", "concat-mlp", "gated", "attention", "cross-attention", "mixture"]
+FOLDING = [*NEAR_THE_MEAN, "max"]
 
 
 def generator(seed=0):
@@ -72,7 +76,7 @@ def test_untrained_heads_keep_cosines():
     assert torch.allclose(total.detach() / 200, cosines, atol=0.2)
 
 
-@pytest.mark.parametrize("kind", ALL_FUSIONS)
+@pytest.mark.parametrize("kind", NEAR_THE_MEAN)
 def test_fusion_starts_near_the_mean_of_what_is_present(kind):
     vectors = torch.randn(2, 5, 3, 8, generator=generator(2))
     present = torch.rand(2, 5, 3, generator=generator(3)) > 0.4
@@ -92,6 +96,102 @@ def test_weighted_fusion_renormalises_over_what_is_present():
     vectors = torch.tensor([[[[1.0], [2.0], [4.0]]] * 2])
     present = torch.tensor([[[True, True, True], [True, False, True]]])
     assert torch.allclose(fusion(vectors, present)[0, :, 0], torch.tensor([(1 + 6 + 16) / 8, (1 + 16) / 5]))
+
+
+def test_max_takes_the_strongest_with_its_sign():
+    vectors = torch.tensor([[[[1.0, -3.0, 0.5], [-2.0, 1.0, 0.4], [9.0, -9.0, 9.0]]]])
+    fusion = build_fusion("max", 3, 3, generator())
+    two, none = torch.tensor([[[True, True, False]]]), torch.zeros(1, 1, 3, dtype=torch.bool)
+    assert fusion(vectors, two).tolist() == [[[-2.0, -3.0, 0.5]]]
+    assert fusion(vectors, none).tolist() == [[[0.0, 0.0, 0.0]]]
+
+
+@pytest.mark.parametrize("kind", ["max", "late"])
+def test_fusions_without_a_mean_read_only_what_is_present(kind):
+    vectors = torch.randn(2, 5, 3, 8, generator=generator(2))
+    present = torch.rand(2, 5, 3, generator=generator(3)) > 0.4
+    present[0, 0] = False
+    fusion = build_fusion(kind, 3, 8, generator())
+    fused = fusion(vectors, present)
+    assert fused.shape[-1] == fused_width(kind, 3, 8) == (24 if kind == "late" else 8)
+    assert not fused[0, 0].any()
+    assert torch.equal(fusion(torch.where(present.unsqueeze(-1), vectors, 1e3), present), fused)
+
+
+def test_late_scores_are_the_weighted_mean_of_each_modalitys_own():
+    vectors = torch.randn(1, 2, 3, 4, generator=generator(4))
+    present = torch.tensor([[[True, True, True], [True, False, True]]])
+    fusion = build_fusion("late", 3, 4, generator())
+    with torch.no_grad():
+        fusion.logits.weight.copy_(torch.tensor([[0.5], [3.0], [-1.0]]))
+    first, second = unit(fusion(vectors, present))[0]
+    weights = torch.exp(torch.tensor([0.5, 3.0, -1.0]))
+    cosines = torch.nn.functional.cosine_similarity(vectors[0, 0], vectors[0, 1], dim=-1)
+    both = weights / weights.sum(), weights[[0, 2]] / weights[[0, 2]].sum()
+    expected = sum((both[0][m] * both[1][i]).sqrt() * cosines[m] for i, m in enumerate((0, 2)))
+    assert torch.allclose(first @ second, expected, atol=1e-4)
+    everywhere = torch.ones_like(present)
+    first, second = unit(fusion(vectors, everywhere))[0]
+    assert torch.allclose(first @ second, both[0] @ cosines, atol=1e-4)
+
+
+def test_age_counts_real_items_from_the_newest():
+    mask = torch.tensor([[True, False, True, True], [False, True, True, False], [False] * 4])
+    assert age(mask).masked_fill(~mask, -1).tolist() == [[2, -1, 1, 0], [-1, 1, 0, -1], [-1] * 4]
+
+
+def test_recency_weighs_by_power_and_exponential():
+    history = build_history("recency", 3, generator())
+    vectors, mask = torch.eye(3).unsqueeze(0), torch.ones(1, 3, dtype=torch.bool)
+    with torch.no_grad():
+        history.decay.weight.copy_(torch.tensor([[-1.0, -8.0]]))
+    expected = torch.tensor([math.exp(-1.0) / 3, math.exp(-0.5) / 2, 1.0])
+    assert torch.allclose(history(vectors, mask)[0], expected / expected.sum(), atol=1e-6)
+    with torch.no_grad():
+        history.decay.weight.zero_()
+    assert torch.allclose(history(vectors, mask), masked_mean(vectors, mask))
+
+
+@pytest.mark.parametrize("kind", ["mean", "recency", "gru", "attention"])
+def test_histories_start_near_their_mean(kind):
+    vectors = unit(torch.randn(6, 9, 16, generator=generator(5)))
+    mask = torch.rand(6, 9, generator=generator(6)) > 0.3
+    mask[0] = False
+    found = build_history(kind, 16, generator())(vectors, mask)
+    assert not found[0].any()
+    assert torch.nn.functional.cosine_similarity(found, masked_mean(vectors, mask), dim=-1)[1:].min() > 0.8
+
+
+@pytest.mark.parametrize("cell", [GatedCell, MemoryCell])
+def test_cells_skip_what_is_masked_and_remember_order(cell):
+    made = cell(3, 4, generator())
+    sequence = torch.randn(2, 5, 3, generator=generator(1))
+    mask = torch.tensor([[True, False, True, True, False], [False] * 5])
+    state = made(sequence, mask)
+    short = made(sequence[:, [0, 2, 3]], torch.ones(2, 3, dtype=torch.bool))
+    assert torch.allclose(state[0], short[0])
+    assert not state[1].any()
+    assert not torch.allclose(made(sequence[:, [3, 2, 0]], torch.ones(2, 3, dtype=torch.bool))[0], short[0])
+
+
+@pytest.mark.parametrize(("cell", "known"), [(GatedCell, nn.GRU), (MemoryCell, nn.LSTM)])
+def test_cells_compute_what_torchs_own_do(cell, known):
+    made, theirs = cell(3, 4, generator()), known(3, 4, batch_first=True)
+    with torch.no_grad():
+        for value in made.parameters():
+            value.copy_(torch.randn(value.shape, generator=generator(2)))
+        theirs.weight_ih_l0.copy_(made.inward.weight)
+        theirs.weight_hh_l0.copy_(made.onward.weight)
+        theirs.bias_ih_l0.copy_(made.inward.bias)
+        theirs.bias_hh_l0.copy_(made.onward.bias) if made.onward.bias is not None else theirs.bias_hh_l0.zero_()
+    if cell is MemoryCell:  # torch orders input, forget, cell, output
+        with torch.no_grad():
+            for value in (theirs.weight_ih_l0, theirs.weight_hh_l0, theirs.bias_ih_l0):
+                take, keep, show, new = value.clone().chunk(4)
+                value.copy_(torch.cat([take, keep, new, show]))
+    sequence = torch.randn(2, 5, 3, generator=generator(3))
+    mask = torch.ones(2, 5, dtype=torch.bool)
+    assert torch.allclose(made(sequence, mask), theirs(sequence)[0][:, -1], atol=1e-5)
 
 
 def source(vectors, mask=None):

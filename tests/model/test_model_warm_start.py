@@ -60,6 +60,19 @@ def test_without_room_it_is_the_best_approximation(catalogue):
     assert np.allclose(z @ z.T * values[-5:].sum() / ITEMS, best, atol=1e-4)
 
 
+@pytest.mark.parametrize("fusion", ["late", "max"])
+def test_modalities_that_are_not_added_up_keep_each_their_own_kernel(catalogue, fusion):
+    model = cases.make_model(ModelSettings(dimension=15, fusion=fusion), cases.SHAPES)
+    values, present = catalogue
+    fit_heads(model, values, present, evenness=0.0)
+    for name in values:
+        there = torch.from_numpy(present[name])
+        encoded = model.encoders[name](torch.from_numpy(values[name])[None], there[None])[0].detach().numpy()
+        z = encoded * present[name][:, None]
+        expected = kernel({name: values[name]}, {name: present[name]}, {})
+        assert np.allclose(z @ z.T * np.trace(expected) / ITEMS, expected, atol=1e-4), name
+
+
 def test_full_evenness_gives_every_direction_the_same_spread(catalogue):
     model = cases.make_model(ModelSettings(dimension=6), cases.SHAPES)
     fit_heads(model, *catalogue, evenness=1.0)

@@ -55,6 +55,7 @@ def test_positives_and_history_are_disjoint_parts_of_training(
             assert set(learned) <= trained
             assert set(past) <= trained
             assert not set(learned) & set(past)
+            assert past == [item for item in lists[seen] if item in past], "a history is in time order"
             # A negative is spared for being in training, and for no other reason.
             assert set(negatives) == set(POOL.tolist()) - trained
             seen += 1

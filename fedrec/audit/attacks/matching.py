@@ -64,7 +64,8 @@ def match(
         simulated = simulate(unknown)
         near = torch.dot(simulated, target) / simulated.norm().clamp(min=1e-12)
         cost = 1 - near if penalty is None else 1 - near + penalty(unknown)
-        cost.backward()
+        # Only what is looked for: second derivatives in the parameters are as expensive, and nobody reads them.
+        cost.backward(inputs=list(unknown.values()))
         adam.step()
         falling.step()
         cosine = float(near.detach())

@@ -50,9 +50,13 @@ class SupposedUser:
     own: Mapping[str, Tensor] = field(default_factory=dict)
     sparsity: float = 0.003
     _places: Tensor = field(init=False)
+    _vectors: dict[str, Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_places", torch.from_numpy(self.pool.astype(np.int64)))
+        # Nothing that is looked for changes what items are, so they are encoded once, and not at every step.
+        vectors = {"": self.model.encode_items(self.items)[0]} | {name: self._own(name) for name in self.own}
+        object.__setattr__(self, "_vectors", vectors)
 
     def read(self, observed: NDArray[np.floating]) -> NDArray[np.float64]:
         """What of an update [P] the simulation explains: the parameters that item vectors depend on.
@@ -97,12 +101,16 @@ class SupposedUser:
         user, pull = (unknown[name] / unknown[name].norm() for name in ("user", "pull"))
         upstream = (unknown["history"] ** 2).unsqueeze(1) * pull - (unknown["positives"] ** 2).unsqueeze(1) * user
         upstream = upstream.index_add(0, self._places, (unknown["negatives"] ** 2).unsqueeze(1) * user)
-        moved = (self.model.encode_items(self.items)[0] * upstream).sum()
+        moved = [upstream]
         for name in self.own:
             along = unknown["own pull"] / unknown["own pull"].norm()
-            moved = moved + (unknown[name] ** 2).dot(self._own(name) @ along)
-        pieces = torch.autograd.grad(moved, self._parameters(), create_graph=True)
+            moved.append((unknown[name] ** 2).unsqueeze(1) * along)
+        pieces = torch.autograd.grad(list(self._vectors.values()), self._parameters(), moved, create_graph=True)
         return torch.cat([piece.flatten() for piece in pieces])
+
+    def profile(self, unknown: Unknown) -> Tensor:
+        """The user's vector [dimension] that the supposed history makes, of any length."""
+        return (unknown["history"].square().unsqueeze(1) * self._vectors[""].detach()).sum(0)
 
     def cost(self, unknown: Unknown) -> Tensor:
         """The price of weights: few interactions explain a row."""
@@ -157,9 +165,7 @@ def infer(
     if not np.any(target):
         raise ModelError("an update that is all zero has nothing to infer from")
     pilot = search(first, _PILOT).found
-    with torch.no_grad():
-        profile = (pilot["history"].square().unsqueeze(1) * supposed.model.encode_items(supposed.items)[0]).sum(0)
-    sign = 1.0 if float(profile @ first["user"]) >= 0 else -1.0
+    sign = 1.0 if float(supposed.profile(pilot) @ first["user"]) >= 0 else -1.0
     return search({**first, "user": sign * first["user"]}, steps)
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from fedrec.audit.attacks.figures import auc, auc_interval, mean_interval, wilson
+from fedrec.audit.attacks.figures import auc, auc_interval, mean_interval, two_way_interval, wilson
 
 
 def test_auc_by_hand() -> None:
@@ -50,3 +50,40 @@ def test_the_pooled_auc_is_resampled_by_victims() -> None:
 
 def test_a_mean_over_nobody_is_no_figure() -> None:
     assert math.isnan(mean_interval([math.nan], np.random.default_rng(0)).value)
+
+
+def test_what_victims_share_is_in_the_interval() -> None:
+    """Ten sums, each with luck of its own that all of its victims share: only the two-way interval covers."""
+    rng = np.random.default_rng(3)
+    covered = {"two ways": 0, "victims": 0}
+    for _ in range(200):
+        values = 0.5 + rng.normal(0, 0.05, (10, 1)) + rng.normal(0, 0.03, 50) + rng.normal(0, 0.2, (10, 50))
+        for name, found in (
+            ("two ways", two_way_interval(values, rng)),
+            ("victims", mean_interval(values.mean(0), rng)),
+        ):
+            covered[name] += found.low <= 0.5 <= found.high
+    assert 0.9 <= covered["two ways"] / 200 <= 0.995
+    assert covered["victims"] / 200 < 0.85
+
+
+def test_victims_without_a_figure_are_left_out_and_one_sum_is_refused() -> None:
+    rng = np.random.default_rng(4)
+    values = rng.random((5, 6))
+    values[:, 2], values[1, 3] = math.nan, math.nan
+    found = two_way_interval(values, rng)
+    assert found.value == pytest.approx(np.nanmean(values))
+    assert found.low < found.value < found.high
+    assert math.isnan(two_way_interval(np.full((2, 2), math.nan), rng).value)
+    with pytest.raises(ValueError, match="2 looks"):
+        two_way_interval(values[:1], rng)
+
+
+def test_the_pooled_auc_may_be_resampled_by_trials_as_well() -> None:
+    """Every trial has an offset of its own for positives: it widens the interval only where trials are drawn."""
+    rng = np.random.default_rng(5)
+    labels = np.stack([rng.permutation(400) < 200 for _ in range(8)])
+    scores = rng.normal(size=(8, 400)) + rng.normal(0, 0.5, (8, 1)) * labels
+    once, often = (auc_interval(scores, labels, rng, both=both) for both in (False, True))
+    assert often.value == once.value
+    assert often.high - often.low > 2 * (once.high - once.low)

@@ -63,6 +63,10 @@ VARIANTS = [
         {"privacy": {"unit": "example"}, "model": {"notes": False, "photos": False}, "training": {"examples": 4}},
         id="example",
     ),
+    pytest.param(
+        {"model": {"fusion": "late", "user_tower": "gru"}, "training": {"auxiliary": 0.5, "alignment": 0.2}},
+        id="late-gru-multitask",
+    ),
 ]
 
 

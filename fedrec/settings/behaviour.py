@@ -1,0 +1,49 @@
+"""What collaboration adds through private sums that train nothing."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from fedrec.settings.base import Settings
+
+
+class BehaviourSettings(Settings):
+    """What collaboration adds through one-shot private sums: item popularity and item co-occurrence.
+
+    ``items``: the most popular items that take part in co-occurrence (0 = all). ``method``: what is made of it, EASE
+    or the cosine of two items' users. ``ridge``: EASE's lambda, or what damps the cosine of rare items.
+    ``factors``: instead of co-occurrence, low-rank factors of it by private power iteration from the content kernel of
+    ``prior_modalities`` (`fedrec.aggregation.factors`), which needs far less noise.
+    ``prior``: weight of the content kernel added to the co-occurrence before it is solved; ``prior_modalities``: the
+    weight of each modality in that kernel. ``weight``: share of the behaviour score in the final score, 0 to 1.
+    ``popularity_weight``: weight of log popularity, added to the final score.
+    """
+
+    popularity: bool = True
+    cooccurrence: bool = True
+    directions: int = Field(default=0, ge=0, le=16, description="rounds that turn the directions before the factors")
+    factors: bool = False
+    factor_rank: int = Field(default=48, ge=1, le=512, description="directions that a history is projected on")
+    factor_scale: float = Field(default=1.8, gt=0, description="weight of what the factors found beside the prior")
+    whitening: float = Field(default=0.3, ge=0, le=1, description="how much weak directions are strengthened")
+    items: int = Field(default=0, ge=0)
+    method: Literal["ease", "cosine"] = "ease"
+    rank: int = Field(default=0, ge=0, description="largest rank kept (0 = no limit)")
+    ridge: float = Field(default=10.0, gt=0)
+    normalise: float = Field(default=1.0, ge=0, le=1, description="each user adds x x^T / |x|^normalise")
+    prior: float = Field(default=0.0, ge=0)
+    prior_modalities: dict[str, float] = Field(default_factory=dict)
+    weight: float = Field(default=0.5, ge=0, le=1)
+    popularity_weight: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _factors_have_what_they_need(self) -> BehaviourSettings:
+        if self.factors and self.cooccurrence:
+            raise ValueError("behaviour.factors takes the place of behaviour.cooccurrence: set one of them only")
+        if self.factors and not (self.popularity and self.prior_modalities):
+            raise ValueError("behaviour.factors needs behaviour.popularity and behaviour.prior_modalities")
+        if self.directions and not self.factors:
+            raise ValueError("behaviour.directions are rounds before behaviour.factors")
+        return self

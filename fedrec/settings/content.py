@@ -1,0 +1,44 @@
+"""What of an item is looked at, and how each modality becomes features."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from fedrec.settings.base import Settings
+
+Modality = Literal["text", "image", "attributes"]
+
+
+class TextSettings(Settings):
+    """How text becomes features. ``lsa``: trained tokenizer, TF-IDF, truncated SVD. ``minilm``: frozen
+    all-MiniLM-L6-v2 (extra ``pretrained``). ``tokens``: token ids for an encoder trained from scratch."""
+
+    encoder: Literal["lsa", "minilm", "tokens"] = "lsa"
+    dimension: int = Field(default=64, ge=2, le=1024)
+    vocabulary: int = Field(default=4096, ge=64, le=65536)
+    length: int = Field(default=48, ge=4, le=512, description="tokens kept of a text, for encoder 'tokens'")
+
+
+class ImageSettings(Settings):
+    """How a picture becomes features. ``statistics``: colour and edge statistics. ``pixels``: a small RGB array for
+    an encoder trained from scratch. Others are frozen backbones."""
+
+    encoder: Literal["statistics", "pixels", "efficientnet-lite0", "resnet18", "mobilenet-v3-small"] = "statistics"
+    dimension: int = Field(default=48, ge=2, le=2048)
+    size: int = Field(default=64, ge=16, le=512, description="side in pixels after resizing")
+
+
+class ContentSettings(Settings):
+    """Which modalities of an item are used, and how each is encoded."""
+
+    modalities: tuple[Modality, ...] = ("text", "image", "attributes")
+    text: TextSettings = TextSettings()
+    image: ImageSettings = ImageSettings()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> ContentSettings:
+        if len(set(self.modalities)) != len(self.modalities):
+            raise ValueError("content.modalities names a modality twice")
+        return self

@@ -1,0 +1,40 @@
+"""The shared two-tower model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from fedrec.settings.base import Settings
+from fedrec.settings.content import Modality
+
+Fusion = Literal["mean", "weighted", "max", "concat-mlp", "gated", "attention", "cross-attention", "mixture", "late"]
+UserTowerKind = Literal["mean", "recency", "gru", "attention"]
+
+
+class ModelSettings(Settings):
+    """The shared two-tower model. ``adapter`` adds a private vector per user that never leaves the device.
+
+    ``reads``: the modalities of the content that the tower reads, none named = all; the others can still be what an
+    auxiliary task predicts.  ``user_tower``: how a history becomes one vector, see `fedrec.model.history`.
+    """
+
+    preset: str = "fedrec"
+    tower: bool = Field(default=True, description="train the content tower at all")
+    dimension: int = Field(default=32, ge=2, le=512)
+    reads: tuple[Modality, ...] = ()
+    fusion: Fusion = "weighted"
+    user_tower: UserTowerKind = "mean"
+    text_encoder: Literal["head", "gru", "lstm", "textcnn"] = "head"
+    image_encoder: Literal["head", "cnn", "vgg"] = "head"
+    history: int = Field(default=64, ge=1, le=1024, description="events of a user that the user tower reads")
+    notes: bool = False
+    photos: bool = False
+    adapter: bool = False
+    warm_start: float | None = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="evenness of the heads fitted to public content before training; null = random",
+    )

@@ -1,0 +1,39 @@
+"""Rounds of model updates."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from fedrec.settings.base import Settings
+
+Sampling = Literal["full", "poisson", "fixed", "cyclic"]
+Loss = Literal["sampled-softmax", "bpr", "bce", "mse"]
+
+
+class TrainingSettings(Settings):
+    """Rounds of model updates. ``cohort`` is the (expected) number of devices a round; 0 = all of them.
+
+    ``sampling``: ``full``; ``poisson``, each device with equal chance, anew each round; ``fixed``, so many drawn anew;
+    ``cyclic``, all devices dealt once into groups of at most ``cohort`` that take turns.
+    """
+
+    rounds: int = Field(default=20, ge=0)
+    cohort: int = Field(default=0, ge=0)
+    sampling: Sampling = "full"
+    positives: int = Field(default=8, ge=1, le=512)
+    negatives: int = Field(default=128, ge=1, le=4096, description="size of the pool that every device gets")
+    loss: Loss = "sampled-softmax"
+    auxiliary: float = Field(
+        default=0.0, ge=0, le=100, description="weight of predicting an item's attributes from its fused vector"
+    )
+    alignment: float = Field(
+        default=0.0, ge=0, le=100, description="weight of telling which vectors of two modalities are of one item"
+    )
+    temperature: float = Field(default=0.1, gt=0)
+    optimiser: Literal["sgd", "momentum", "adam"] = "adam"
+    learning_rate: float = Field(default=0.01, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    examples: int = Field(default=16, ge=1, le=1024, description="rows a user's events are split into, unit 'example'")
+    personal_steps: int = Field(default=0, ge=0, description="on-device steps on the private parameters")
