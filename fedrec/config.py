@@ -13,6 +13,7 @@ from pydantic import ValidationError, model_validator
 from fedrec.errors import ConfigError
 from fedrec.settings import (
     AdaptiveClipSettings,
+    AudioSettings,
     AuditSettings,
     BehaviourSettings,
     ContentSettings,
@@ -41,6 +42,7 @@ from fedrec.settings import (
 
 __all__ = [
     "AdaptiveClipSettings",
+    "AudioSettings",
     "AuditSettings",
     "BehaviourSettings",
     "Config",

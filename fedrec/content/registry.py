@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fedrec.content.attributes import AttributeEncoder
+from fedrec.content.audio_logmel import LogMelAudio
+from fedrec.content.audio_statistics import StatisticsAudio
 from fedrec.content.bundle import pack, unpack
 from fedrec.content.encoder import Encoder
 from fedrec.content.image_backbone import BackboneImage
@@ -21,6 +23,7 @@ ENCODERS: dict[tuple[str, str], type[AnyEncoder]] = {
     for encoder in (
         *(LsaText, MiniLmText, TokenText),
         *(StatisticsImage, PixelsImage, BackboneImage),
+        *(StatisticsAudio, LogMelAudio),
         AttributeEncoder,
     )
 }

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from fedrec.settings.base import Settings
 
-Modality = Literal["text", "image", "attributes"]
+Modality = Literal["text", "image", "attributes", "audio", "video"]
 
 
 class TextSettings(Settings):
@@ -30,12 +30,25 @@ class ImageSettings(Settings):
     size: int = Field(default=64, ge=16, le=512, description="side in pixels after resizing")
 
 
+class AudioSettings(Settings):
+    """How a sound becomes features. ``statistics``: timbre and pitches, summed up over time. ``logmel``: a small
+    picture of its spectrum over time, for an encoder trained from scratch. Sounds are WAV files of 16-bit PCM."""
+
+    encoder: Literal["statistics", "logmel"] = "statistics"
+    dimension: int = Field(default=48, ge=2, le=2048)
+    seconds: float = Field(default=30.0, ge=0.1, le=120, description="how much of a sound is heard, from its beginning")
+    highest: int = Field(default=4000, ge=500, le=24000, description="frequencies above, in hertz, are not looked at")
+    mels: int = Field(default=32, ge=8, le=128, description="bands of frequency, for encoder 'logmel'")
+    frames: int = Field(default=32, ge=8, le=512, description="spans of time, for encoder 'logmel'")
+
+
 class ContentSettings(Settings):
     """Which modalities of an item are used, and how each is encoded."""
 
     modalities: tuple[Modality, ...] = ("text", "image", "attributes")
     text: TextSettings = TextSettings()
     image: ImageSettings = ImageSettings()
+    audio: AudioSettings = AudioSettings()
 
     @model_validator(mode="after")
     def _distinct(self) -> ContentSettings:

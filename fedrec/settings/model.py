@@ -28,6 +28,7 @@ class ModelSettings(Settings):
     user_tower: UserTowerKind = "mean"
     text_encoder: Literal["head", "gru", "lstm", "textcnn"] = "head"
     image_encoder: Literal["head", "cnn", "vgg"] = "head"
+    audio_encoder: Literal["head", "cnn"] = "head"
     history: int = Field(default=64, ge=1, le=1024, description="events of a user that the user tower reads")
     notes: bool = False
     photos: bool = False

@@ -18,12 +18,13 @@ from fedrec.release.model_state import recommender, state_of
 TEXT = {"textcnn": (6,), "gru": (5,), "lstm": (5,)}
 
 
-def settings(fusion="weighted", text="head", image="head", tower="mean"):
+def settings(fusion="weighted", text="head", image="head", tower="mean", audio="head"):
     return ModelSettings(
         dimension=8,
         fusion=fusion,
         text_encoder=text,
         image_encoder=image,
+        audio_encoder=audio,
         user_tower=tower,
         notes=True,
         photos=True,
@@ -76,18 +77,20 @@ def every_part(rows, change):
 class Contract:
     """Subclasses name a fusion, encoders and a user tower; the model has been shaken, in double precision."""
 
-    fusion, text, image, tower = "weighted", "head", "head", "mean"
+    fusion, text, image, tower, audio = "weighted", "head", "head", "mean", None
     reads_order = False
 
     @pytest.fixture
     def chosen(self):
-        return settings(self.fusion, self.text, self.image, self.tower)
+        return settings(self.fusion, self.text, self.image, self.tower, self.audio or "head")
 
     @pytest.fixture
     def shapes(self):
         shapes = dict(cases.SHAPES)
         shapes["text"] = TEXT.get(self.text, shapes["text"])
         shapes["image"] = cases.PIXELS if self.image != "head" else shapes["image"]
+        if self.audio:
+            shapes["audio"] = cases.SPECTRA if self.audio == "cnn" else (3,)
         return shapes
 
     @pytest.fixture
@@ -262,6 +265,14 @@ class TestTextLSTM(Contract):
 
 class TestSmallVGG(Contract):
     image = "vgg"
+
+
+class TestSoundHead(Contract):
+    audio = "head"
+
+
+class TestSoundCNN(Contract):
+    audio = "cnn"
 
 
 class TestUserRecency(Contract):
