@@ -38,6 +38,7 @@ from fedrec.settings import (
     TrainingSettings,
     Unit,
     UserTowerKind,
+    VideoSettings,
 )
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "TrainingSettings",
     "Unit",
     "UserTowerKind",
+    "VideoSettings",
     "from_run_config",
     "from_tree",
     "load",

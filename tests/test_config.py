@@ -63,6 +63,8 @@ def test_every_bad_field_is_named_at_once() -> None:
         ("content.audio.mels", (8, 128), (7, 129)),
         ("content.audio.frames", (8, 512), (7, 513)),
         ("content.audio.encoder", ("statistics", "logmel"), ("pixels",)),
+        ("content.video.frames", (1, 256), (0, 257)),
+        ("content.video.encoder", ("statistics", "resnet18"), ("pixels",)),
         ("model.audio_encoder", ("head", "cnn"), ("vgg",)),
         ("content.modalities", (["text"], []), (["sound"], "text")),
         ("model.warm_start", (0, 1, None), (-0.1, 1.1)),

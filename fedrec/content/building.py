@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from fedrec.content.registry import AnyEncoder
 from fedrec.content.text_lsa import LsaText
 from fedrec.content.text_minilm import MiniLmExtractor, MiniLmText
 from fedrec.content.text_tokens import TokenText
+from fedrec.content.video_frames import frames_extractor, video_kind
 from fedrec.errors import ContentError
 
 
@@ -37,6 +39,8 @@ def has_content(modality: str, catalogue: Catalogue) -> bool:
         return any(item_text(item) for item in catalogue)
     if modality == "audio":
         return any(item.sound is not None for item in catalogue)
+    if modality == "video":
+        return any(item.frames for item in catalogue)
     try:
         AttributeEncoder.fit(catalogue)
     except ContentError:
@@ -54,6 +58,8 @@ def encode_modality(
         return _image([item.image for item in catalogue], settings, cache, progress)
     if modality == "audio":
         return _audio([item.sound for item in catalogue], settings, cache, progress)
+    if modality == "video":
+        return _video([item.frames for item in catalogue], settings, cache, progress)
     attributes = AttributeEncoder.fit(catalogue)
     return _cached(attributes, catalogue.items, items_hash(catalogue), FeatureCache(None), progress)
 
@@ -79,7 +85,7 @@ def encode_ready(modality: str, raw: NDArray[Any], catalogue: Catalogue, setting
     problems = tuple(Problem(int(place), "ready-made features are not finite") for place in np.flatnonzero(~finite))
     if not present.any():
         raise ContentError(f"ready-made features for '{modality}' hold no usable row", action="Mend the feature file")
-    dimensions = {name: getattr(settings, name).dimension for name in ("text", "image", "audio")}
+    dimensions = {name: getattr(settings, name).dimension for name in ("text", "image", "audio", "video")}
     dimension = dimensions.get(modality, int(values.shape[1]))
     projection = Projection.fit(values[present], dimension, unit=True)
     out = np.zeros((len(values), projection.width), np.float32)
@@ -121,6 +127,14 @@ def _audio(
         return _cached(LogMelAudio.fit(chosen), sounds, content, cache, progress)
     extractor = AudioExtractor(chosen.seconds, chosen.highest)
     return _projected(StatisticsAudio, extractor, chosen.dimension, sounds, content, cache, progress)
+
+
+def _video(
+    videos: list[tuple[Path, ...]], settings: ContentSettings, cache: FeatureCache, progress: Progress | None
+) -> tuple[AnyEncoder, Encoded]:
+    content = texts_hash(files_hash(frames) for frames in videos)
+    chosen = settings.video
+    return _projected(video_kind(chosen), frames_extractor(chosen), chosen.dimension, videos, content, cache, progress)
 
 
 def _projected(

@@ -15,6 +15,7 @@ from fedrec.content.image_statistics import StatisticsImage
 from fedrec.content.text_lsa import LsaText
 from fedrec.content.text_minilm import MiniLmText
 from fedrec.content.text_tokens import TokenText
+from fedrec.content.video_frames import VideoBackbone, VideoStatistics
 from fedrec.errors import ContentError
 
 AnyEncoder = Encoder[Any]
@@ -24,6 +25,7 @@ ENCODERS: dict[tuple[str, str], type[AnyEncoder]] = {
         *(LsaText, MiniLmText, TokenText),
         *(StatisticsImage, PixelsImage, BackboneImage),
         *(StatisticsAudio, LogMelAudio),
+        *(VideoStatistics, VideoBackbone),
         AttributeEncoder,
     )
 }

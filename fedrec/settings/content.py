@@ -42,6 +42,15 @@ class AudioSettings(Settings):
     frames: int = Field(default=32, ge=8, le=512, description="spans of time, for encoder 'logmel'")
 
 
+class VideoSettings(Settings):
+    """How the frames of a video become features: each like a picture (see `ImageSettings`), then their mean."""
+
+    encoder: Literal["statistics", "efficientnet-lite0", "resnet18", "mobilenet-v3-small"] = "statistics"
+    dimension: int = Field(default=48, ge=2, le=2048)
+    size: int = Field(default=64, ge=16, le=512, description="side of a frame in pixels after resizing")
+    frames: int = Field(default=8, ge=1, le=256, description="frames of a video that are looked at, evenly spaced")
+
+
 class ContentSettings(Settings):
     """Which modalities of an item are used, and how each is encoded."""
 
@@ -49,6 +58,7 @@ class ContentSettings(Settings):
     text: TextSettings = TextSettings()
     image: ImageSettings = ImageSettings()
     audio: AudioSettings = AudioSettings()
+    video: VideoSettings = VideoSettings()
 
     @model_validator(mode="after")
     def _distinct(self) -> ContentSettings:

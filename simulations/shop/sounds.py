@@ -1,8 +1,8 @@
 """What the shop's items sound like: half a second in which a note is struck again and again.
 
-Each part of an item says one thing of its sound, blurred at random: the first text dimension how high the note is, the
-first visual dimension how bright, the first hidden dimension how often it is struck. So a sound repeats a little of
-what words and pictures tell, and gives away a little of what neither does.
+Each part of an item says something of its sound, blurred at random: the first text dimension how high the note is, the
+first two visual dimensions how bright and how breathy, the hidden dimensions how often it is struck and how fast it
+dies away. So a sound repeats some of what words and pictures tell, and gives away some of what neither does.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ MISSING = 0.1
 """Share of items without a sound."""
 BLUR = 0.3
 """Deviation of what is added to a dimension, which itself has 1."""
-HISS = 0.01
 _LOWEST, _OCTAVES = 220.0, 2.0
 _OVERTONES = np.arange(1, 5)
 _SLOWEST, _FASTER = 3.0, 9.0
-_DECAY = 6.0
+_LONGEST, _SHORTER = 2.0, 6.0
+_PUREST, _BREATHIER = 0.002, 12.0
+CARRIED = (TEXT.start, VISUAL.start, VISUAL.start + 1, HIDDEN.start, HIDDEN.start + 1)
+"""The dimensions of an item's latents that its sound tells of."""
 
 
 def make_sound(rng: np.random.Generator, parts: NDArray[np.float32]) -> bytes | None:
@@ -37,8 +39,8 @@ def make_sound(rng: np.random.Generator, parts: NDArray[np.float32]) -> bytes | 
     """
     if rng.random() < MISSING:
         return None
-    telling = parts[[TEXT.start, VISUAL.start, HIDDEN.start]].astype(np.float64)
-    height, brightness, tempo = ndtr(telling + rng.normal(0.0, BLUR, 3))
+    telling = parts[list(CARRIED)].astype(np.float64) + rng.normal(0.0, BLUR, len(CARRIED))
+    height, brightness, breath, tempo, decay = ndtr(telling)
     time = np.arange(round(RATE * SECONDS)) / RATE
     pitch = _LOWEST * 2.0 ** (_OCTAVES * height)
     loudness = _OVERTONES ** -(3.0 - 2.5 * brightness)
@@ -46,8 +48,9 @@ def make_sound(rng: np.random.Generator, parts: NDArray[np.float32]) -> bytes | 
     note = (loudness[:, None] * np.sin(2.0 * np.pi * pitch * _OVERTONES[:, None] * time + phase[:, None])).sum(axis=0)
     # Strokes a half second; where in the sound the first one falls says nothing.
     since = (time / SECONDS * (_SLOWEST + _FASTER * tempo) + rng.random()) % 1.0
-    wave_form = note / loudness.sum() * np.exp(-_DECAY * since) * rng.uniform(0.4, 0.9)
-    return _as_file(wave_form + rng.normal(0.0, HISS, len(time)))
+    struck = note / loudness.sum() * np.exp(-_LONGEST * _SHORTER**decay * since)
+    hiss = _PUREST * _BREATHIER**breath * rng.normal(0.0, 1.0, len(time))
+    return _as_file((struck + hiss) * rng.uniform(0.4, 0.7))
 
 
 def _as_file(samples: NDArray[np.float64]) -> bytes:

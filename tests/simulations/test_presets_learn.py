@@ -48,7 +48,6 @@ CASES: dict[str, tuple[dict[str, Any], float | None, float, float]] = {
     "attention-multitask": (from_scratch(rounds=8, temperature=0.2, learning_rate=1.0), None, 0.05, 0.03),
     "mmulcoonn": (from_scratch(128, rounds=5, temperature=0.6, learning_rate=3.0, negatives=16), None, 0.05, 0.03),
     "mmfnet": (from_scratch(temperature=0.3, learning_rate=1.5), None, 0.05, 0.03),
-    "audio-only": (HEADS, None, 0.05, 0.01),
     "pretrained-cf": (HEADS, 0.15, 0.1, 0.03),
     "item-cf": ({}, 0.15, 0.1, 0.1),
     "ease": ({}, 0.15, 0.1, 0.1),
