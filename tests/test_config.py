@@ -56,7 +56,7 @@ def test_every_bad_field_is_named_at_once() -> None:
     ("field", "allowed", "refused"),
     [
         ("run.seed", (0, 2**63 - 1), (-1, 2**63, 0.5)),
-        ("content.text.dimension", (2, 1024), (1, 1025)),
+        ("content.text.dimension", (2, 4096), (1, 4097)),
         ("content.image.size", (16, 512), (15, 513)),
         ("content.audio.seconds", (0.1, 120), (0.09, 121)),
         ("content.audio.highest", (500, 24000), (499, 24001)),

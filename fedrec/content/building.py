@@ -24,6 +24,7 @@ from fedrec.content.image_statistics import StatisticsExtractor, StatisticsImage
 from fedrec.content.projected import Extractor, ProjectedEncoder
 from fedrec.content.projection import Projection
 from fedrec.content.registry import AnyEncoder
+from fedrec.content.text_hashed import HashedText
 from fedrec.content.text_lsa import LsaText
 from fedrec.content.text_minilm import MiniLmExtractor, MiniLmText
 from fedrec.content.text_tokens import TokenText
@@ -100,7 +101,9 @@ def _text(
     chosen = settings.text
     if chosen.encoder == "minilm":
         return _projected(MiniLmText, MiniLmExtractor(), chosen.dimension, texts, content, cache, progress)
-    fitted: Encoder[str] = LsaText.fit(texts, chosen) if chosen.encoder == "lsa" else TokenText.fit(texts, chosen)
+    kinds: dict[str, type[LsaText] | type[HashedText] | type[TokenText]]
+    kinds = {"lsa": LsaText, "hashed": HashedText, "tokens": TokenText}
+    fitted: Encoder[str] = kinds[chosen.encoder].fit(texts, chosen)
     return _cached(fitted, texts, content, cache, progress)
 
 

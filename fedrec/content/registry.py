@@ -12,6 +12,7 @@ from fedrec.content.encoder import Encoder
 from fedrec.content.image_backbone import BackboneImage
 from fedrec.content.image_pixels import PixelsImage
 from fedrec.content.image_statistics import StatisticsImage
+from fedrec.content.text_hashed import HashedText
 from fedrec.content.text_lsa import LsaText
 from fedrec.content.text_minilm import MiniLmText
 from fedrec.content.text_tokens import TokenText
@@ -22,7 +23,7 @@ AnyEncoder = Encoder[Any]
 ENCODERS: dict[tuple[str, str], type[AnyEncoder]] = {
     (encoder.modality, encoder.kind): encoder
     for encoder in (
-        *(LsaText, MiniLmText, TokenText),
+        *(LsaText, MiniLmText, TokenText, HashedText),
         *(StatisticsImage, PixelsImage, BackboneImage),
         *(StatisticsAudio, LogMelAudio),
         *(VideoStatistics, VideoBackbone),

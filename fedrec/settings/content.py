@@ -13,10 +13,11 @@ Modality = Literal["text", "image", "attributes", "audio", "video"]
 
 class TextSettings(Settings):
     """How text becomes features. ``lsa``: trained tokenizer, TF-IDF, truncated SVD. ``minilm``: frozen
-    all-MiniLM-L6-v2 (extra ``pretrained``). ``tokens``: token ids for an encoder trained from scratch."""
+    all-MiniLM-L6-v2 (extra ``pretrained``). ``tokens``: token ids for an encoder trained from scratch. ``hashed``:
+    n-grams of words and letters hashed into ``dimension`` columns, of which it needs some hundred."""
 
-    encoder: Literal["lsa", "minilm", "tokens"] = "lsa"
-    dimension: int = Field(default=64, ge=2, le=1024)
+    encoder: Literal["lsa", "minilm", "tokens", "hashed"] = "lsa"
+    dimension: int = Field(default=64, ge=2, le=4096)
     vocabulary: int = Field(default=4096, ge=64, le=65536)
     length: int = Field(default=48, ge=4, le=512, description="tokens kept of a text, for encoder 'tokens'")
 
