@@ -15,6 +15,7 @@ from fedrec.events.item_media import with_media
 from fedrec.events.items_table import read_items_csv
 from fedrec.events.media_files import folder
 from fedrec.events.private_files import read_notes, read_photos, read_users
+from fedrec.events.relations import with_relations
 from fedrec.events.schema import Dataset, Interactions, LeaveOneOut, Skipped
 from fedrec.events.tables import CSV, Table
 from fedrec.events.tally import Tally
@@ -24,10 +25,10 @@ def read_dataset(path: Path) -> Dataset:
     """Read a data directory; ids are text and are taken as they stand.
 
     Files: ``interactions.csv`` (user,item[,rating][,timestamp][,split], split one of train, valid, test) and
-    ``items.csv`` (see `read_items_csv`) are required; ``images/``, ``sounds/`` and ``videos/``
-    (see `with_media`), ``users.csv`` (user,...), ``loo_99neg.csv`` (see `read_evaluation`), ``notes.csv`` (user,text)
-    and ``photos/<user>/`` are optional. A directory without
-    ``interactions.csv`` but with a ``.inter`` file is read by `read_atomic`.
+    ``items.csv`` (see `read_items_csv`) are required; ``images/``, ``sounds/`` and ``videos/`` (see `with_media`),
+    ``relations.csv`` (see `with_relations`), ``users.csv`` (user,...), ``loo_99neg.csv`` (see `read_evaluation`),
+    ``notes.csv`` (user,text) and ``photos/<user>/`` are optional. A directory without ``interactions.csv`` but with a
+    ``.inter`` file is read by `read_atomic`.
 
     Users come in the order of their first interaction, then those that only ``users.csv`` names: people with no event.
     Bad rows are left out and listed in ``skipped``, never silently.
@@ -52,6 +53,7 @@ def read_dataset(path: Path) -> Dataset:
 def _read_csv_directory(path: Path) -> Dataset:
     skipped: list[Skipped] = []
     items = with_media(read_items_csv(path / "items.csv", skipped), path, skipped)
+    items = with_relations(items, path / "relations.csv", skipped)
     index = {item.id: place for place, item in enumerate(items)}
     users, interactions = _interactions(path / "interactions.csv", index, skipped)
     if (path / "users.csv").exists():
