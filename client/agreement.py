@@ -100,9 +100,11 @@ def _expected(config: Config, question: Question, items: int) -> Question:
         return popularity.ask(items, rows, bits)
     if question.query == "training":
         clip = clip_rate.agreed_clip(question.settings.get(clip_rate.CLIP), question.round, config.privacy)
-        return model_update.ask(config, question.round, _vector(question, "parameters"), items, rows, clip)
+        fixed = _vector(question, "frozen") if _may_be_frozen(config, question) else None
+        return model_update.ask(config, question.round, _vector(question, "parameters"), items, rows, clip, fixed)
     if question.query == "metrics":
-        scored_with = {name: array for name, array in question.arrays.items() if name in ("parameters", *ARRAYS)}
+        names = ("parameters", *ARRAYS, *(("frozen",) if _may_be_frozen(config, question) else ()))
+        scored_with = {name: array for name, array in question.arrays.items() if name in names}
         return metrics_query.ask(question.round, scored_with, rows, bits)
     most = config.behaviour.items
     taking = _vector(question, "items")
@@ -116,6 +118,11 @@ def _expected(config: Config, question: Question, items: int) -> Question:
         noisy=config.privacy.epsilon is not None,
         resolution_bits=bits,
     )
+
+
+def _may_be_frozen(config: Config, question: Question) -> bool:
+    """Whether parts of the model are frozen; how many, the model itself tells, which is not built for every question."""
+    return config.model.head_rank > 0 and "frozen" in question.arrays
 
 
 def _with_noise(config: Config, question: Question, expected: Question) -> Question:

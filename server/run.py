@@ -120,10 +120,18 @@ class Run:
         optimiser = Optimiser(settings.optimiser, settings.learning_rate, settings.momentum)
         values = parameters.flatten(self.model).astype(np.float64)
         privacy, expected = self.config.privacy, self.rows * self.sampler.share
+        frozen = self.state.load_frozen(parameters.flatten_frozen(self.model))
+        parameters.unflatten_frozen(self.model, frozen)
         done, values, optimiser, clip = self.state.load_training(values, optimiser, privacy.clip)
         for number in range(done + 1, settings.rounds + 1):
             question = model_update.ask(
-                self.config, number, values.astype(np.float32), len(self.features.ids), self._rows_in_a_sum, clip
+                self.config,
+                number,
+                values.astype(np.float32),
+                len(self.features.ids),
+                self._rows_in_a_sum,
+                clip,
+                frozen if len(frozen) else None,
             )
             paid = self.sums.of(question, self.sampler.cohort(number))
             values = optimiser.step(values, model_update.mean_gradient(paid.noisy[: len(values)], expected))
@@ -147,7 +155,7 @@ class Run:
         bits = self.config.secure_aggregation.resolution_bits
         arrays: dict[str, NDArray[np.float32]] = dict(self.behaviour.arrays())
         if self.model is not None:
-            arrays["parameters"] = parameters.flatten(self.model)
+            arrays |= parameters.broadcast(self.model)
         question = metrics_query.ask(self.config.training.rounds + 1, arrays, self.devices.users, bits)
         return metrics_query.read(self._once(question))
 

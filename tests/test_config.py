@@ -65,6 +65,7 @@ def test_every_bad_field_is_named_at_once() -> None:
         ("content.audio.encoder", ("statistics", "logmel"), ("pixels",)),
         ("content.video.frames", (1, 256), (0, 257)),
         ("content.video.encoder", ("statistics", "resnet18"), ("pixels",)),
+        ("model.head_rank", (0, 512), (-1, 513)),
         ("model.audio_encoder", ("head", "cnn"), ("vgg",)),
         ("content.modalities", (["text"], []), (["sound"], "text")),
         ("model.warm_start", (0, 1, None), (-0.1, 1.1)),

@@ -19,10 +19,12 @@ def ask(
     catalogue: int,
     rows: int,
     clip: float | None = None,
+    frozen: NDArray[np.float32] | None = None,
 ) -> Question:
     """The question of one round: parameters and the round's pool of negatives, the same for every device.
 
     ``clip``: of this round, where it adapts; then it is asked for, and the sum has one element more.
+    ``frozen``: parts of the model that are not trained, where it has any.
 
     The pool is drawn from the whole catalogue.  What a user has in training is left out on the device; nothing else
     is, the held-out items of an evaluation least of all (FIELD of recommendation: such a leak gives HR@10 = 1).
@@ -36,6 +38,7 @@ def ask(
         arrays={
             "parameters": parameters,
             "pool": pool(config.run.seed, round_number, catalogue, config.training.negatives),
+            **({} if frozen is None else {"frozen": frozen}),
         },
         settings={} if adaptive is None else {clip_rate.CLIP: clip},
     )

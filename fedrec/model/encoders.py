@@ -16,6 +16,7 @@ from fedrec.config import ModelSettings
 from fedrec.errors import ModelError
 from fedrec.model.encoder_head import Head, Subspace, subspaces
 from fedrec.model.encoder_image import SmallCNN, SmallVGG
+from fedrec.model.encoder_low_rank import LowRankHead
 from fedrec.model.encoder_sound import SoundCNN
 from fedrec.model.encoder_text import TextCNN, TextRecurrent
 from fedrec.model.recurrent import GatedCell, MemoryCell
@@ -44,15 +45,21 @@ def build_encoders(
         places = {name: Subspace(0, min(width, settings.dimension)) for name, width in widths.items()}
     return nn.ModuleDict(
         {
-            name: _build(kinds[name], shape, vocabulary, settings.dimension, places[name], generator)
+            name: _build(kinds[name], shape, vocabulary, settings, places[name], generator)
             for name, shape in shapes.items()
         }
     )
 
 
 def _build(
-    kind: str, shape: tuple[int, ...], vocabulary: int, dimension: int, place: Subspace, generator: torch.Generator
+    kind: str,
+    shape: tuple[int, ...],
+    vocabulary: int,
+    settings: ModelSettings,
+    place: Subspace,
+    generator: torch.Generator,
 ) -> nn.Module:
+    dimension = settings.dimension
     if kind == "textcnn":
         return TextCNN(vocabulary, dimension, place, generator)
     if kind in ("gru", "lstm"):
@@ -62,6 +69,8 @@ def _build(
         return SoundCNN(shape[1], dimension, place, generator)
     if kind in _PICTURES:
         return (SmallCNN if kind == "cnn" else SmallVGG)(dimension, place, generator)
+    if 0 < settings.head_rank < shape[0]:  # from there on, a low rank is none
+        return LowRankHead(shape[0], dimension, settings.head_rank, place, generator)
     return Head(shape[0], dimension, place, generator)
 
 
