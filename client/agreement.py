@@ -121,7 +121,7 @@ def _expected(config: Config, question: Question, items: int) -> Question:
 
 
 def _may_be_frozen(config: Config, question: Question) -> bool:
-    """Whether parts of the model are frozen; how many, the model itself tells, which is not built for every question."""
+    """Whether the question may tell frozen parts of the model, and does; how many, the learner checks."""
     return config.model.head_rank > 0 and "frozen" in question.arrays
 
 

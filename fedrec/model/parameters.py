@@ -1,8 +1,8 @@
 """The shared parameters as one flat vector, in the order in which the model declares them.
 
-What is shared and trained is what a `Recommender` holds as parameters; what is shared and frozen it holds as buffers,
-which make a second vector, broadcast with the first.  What is private (`Adapter`) is another module; a module given here that
-holds a private parameter is refused rather than flattened.
+What is shared and trained is what a `Recommender` holds as parameters; what is shared and frozen it holds as
+buffers, which make a second vector, broadcast with the first.  What is private (`Adapter`) is another module; a module
+given here that holds a private parameter is refused rather than flattened.
 """
 
 from __future__ import annotations

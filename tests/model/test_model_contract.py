@@ -271,22 +271,6 @@ class TestSmallVGG(Contract):
     image = "vgg"
 
 
-class TestSoundHead(Contract):
-    audio = "head"
-
-
-class TestSoundCNN(Contract):
-    audio = "cnn"
-
-
-class TestLowRank(Contract):
-    fusion, rank = "gated", 2
-
-
-class TestLowRankLate(Contract):
-    fusion, text, tower, rank, reads_order = "late", "gru", "gru", 3, True
-
-
 class TestUserRecency(Contract):
     tower, reads_order = "recency", True
 
