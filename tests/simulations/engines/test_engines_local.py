@@ -224,3 +224,19 @@ def test_a_run_states_one_epsilon_verifies_and_learns(tmp_path: Path) -> None:
 def _rows(path: Path) -> list[Any]:
     with EventStore.open(path) as store:
         return DeviceLedger(store).rows()
+
+
+def test_low_rank_heads_take_their_own_noisy_steps(federation_study: Study, tmp_path: Path) -> None:
+    """What is frozen stays as it was, on the device that takes several steps too."""
+    config = settings(model={**LOCAL["model"], "head_rank": 3})
+    devices = CohortDevices(config, federation_study.features, federation_study.population)
+    trained = cases.conduct(config, federation_study, devices, tmp_path / "run").model
+    none = settings(
+        model={**LOCAL["model"], "head_rank": 3},
+        training={"examples": 4, "rounds": 0},
+        privacy={"epsilon": None, "noise_place": "server"},
+    )
+    begun = cases.conduct(none, federation_study, devices, tmp_path / "none").model
+    assert trained is not None and begun is not None
+    np.testing.assert_array_equal(parameters.flatten_frozen(trained), parameters.flatten_frozen(begun))
+    assert not np.allclose(parameters.flatten(trained), parameters.flatten(begun), atol=1e-3)
