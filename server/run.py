@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from fedrec.aggregation import clip_rate, cooccurrence, factors, low_rank, metrics_query, model_update, popularity
 from fedrec.aggregation.behaviour import Behaviour
+from fedrec.aggregation.content_kernel import check_prior, content_factors
 from fedrec.aggregation.optimisers import Optimiser
 from fedrec.aggregation.question import Question
-from fedrec.aggregation.solve import check_prior, content_factors, solve
+from fedrec.aggregation.solve import solve
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.errors import BudgetExceededError
@@ -124,7 +125,7 @@ class Run:
             return
         counts = self.behaviour.popularity.astype(np.float64)
         mass = low_rank.mass_of(counts, users)
-        content = content_factors(self.features, settings.prior_modalities)
+        content = content_factors(self.features, settings)
         asked = factors.first(mass, counts, content, settings.factor_rank, settings.whitening)
         for number in range(1, settings.directions + 1):
             found = self._found(factors.ask(self.config, "directions", number, asked, users), asked, mass)

@@ -15,15 +15,13 @@ score is the sum of its cosines with the user's items, G_ij / sqrt((G_ii + ridge
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.aggregation.behaviour import Behaviour
+from fedrec.aggregation.content_kernel import content_kernel
 from fedrec.config import BehaviourSettings
 from fedrec.content.feature_table import Features
-from fedrec.errors import ConfigError
 
 
 def solve(
@@ -52,7 +50,7 @@ def solve(
     full[np.ix_(items, items)] = matrix
     if settings.prior > 0:
         root = np.sqrt(mass)
-        full += settings.prior * root[:, None] * content_kernel(features, settings.prior_modalities) * root[None, :]
+        full += settings.prior * root[:, None] * content_kernel(features, settings) * root[None, :]
     if noisy or settings.prior > 0:
         np.fill_diagonal(full, np.maximum(full.diagonal(), mass))
     towers = _cosine_towers if settings.method == "cosine" else _two_towers
@@ -62,43 +60,6 @@ def solve(
         candidate=candidate.astype(np.float32),
         popularity=popularity.astype(np.float32),
     )
-
-
-def content_kernel(features: Features, weights: Mapping[str, float]) -> NDArray[np.float64]:
-    """Weighted sum of the modalities' cosine similarities, [items, items]; a missing modality counts 0.
-
-    Raises:
-        ConfigError: a weight names a modality that the content does not have.
-    """
-    factors = content_factors(features, weights)
-    return factors @ factors.T
-
-
-def content_factors(features: Features, weights: Mapping[str, float]) -> NDArray[np.float64]:
-    """Vectors whose products are the content kernel: [items, widths of all the modalities together].
-
-    Raises:
-        ConfigError: a weight names a modality that the content does not have.
-    """
-    check_prior(features, weights)
-    columns = []
-    for name, weight in weights.items():
-        values = np.asarray(features.values[name], dtype=np.float64).reshape(len(features.ids), -1)
-        values = values * features.present[name][:, None]
-        unit = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
-        columns.append(np.sqrt(weight) * unit)
-    return np.hstack(columns)
-
-
-def check_prior(features: Features, weights: Mapping[str, float]) -> None:
-    """Hold the prior's weights to the content, before anything is asked. Raises ConfigError."""
-    unknown = sorted(set(weights) - set(features.values))
-    if unknown or not weights:
-        raise ConfigError(
-            "behaviour.prior_modalities must name modalities of the content",
-            value=unknown or dict(weights),
-            action=f"The content has {', '.join(sorted(features.values))}",
-        )
 
 
 def _diagonal_from(

@@ -17,7 +17,9 @@ class BehaviourSettings(Settings):
     ``factors``: instead of co-occurrence, low-rank factors of it by private power iteration from the content kernel of
     ``prior_modalities`` (`fedrec.aggregation.factors`), which needs far less noise.
     ``prior``: weight of the content kernel added to the co-occurrence before it is solved; ``prior_modalities``: the
-    weight of each modality in that kernel. ``weight``: share of the behaviour score in the final score, 0 to 1.
+    weight of each modality in that kernel; ``prior_sharpness``: how much more its nearest neighbours say to an item
+    than the rest, 0 = in proportion (`fedrec.aggregation.content_kernel`).
+    ``weight``: share of the behaviour score in the final score, 0 to 1.
     ``popularity_weight``: weight of log popularity, added to the final score.
     ``discount``: an item's behaviour score is divided by its popularity to this power, since what everybody uses says
     little of one's next item.  ``recency``: on the device, an event with a later ones counts (1 + a)^-recency; only
@@ -40,6 +42,8 @@ class BehaviourSettings(Settings):
     normalise: float = Field(default=1.0, ge=0, le=1, description="each user adds x x^T / |x|^normalise")
     prior: float = Field(default=0.0, ge=0)
     prior_modalities: dict[str, float] = Field(default_factory=dict)
+    prior_sharpness: float = Field(default=0.0, ge=0, le=50)
+    prior_rank: int = Field(default=400, ge=1, le=4096, description="of a sharpened kernel, where factors are asked")
     weight: float = Field(default=0.5, ge=0, le=1)
     popularity_weight: float = Field(default=0.0, ge=0)
     discount: float = Field(default=0.0, ge=0, le=1)
