@@ -126,19 +126,20 @@ class Run:
         counts = self.behaviour.popularity.astype(np.float64)
         mass = low_rank.mass_of(counts, users)
         content = content_factors(self.features, settings)
-        asked = factors.first(mass, counts, content, settings.factor_rank, settings.whitening)
+        expected = factors.Expected.of(mass, counts, content)
+        asked = factors.first(expected, settings.factor_rank, settings.whitening)
         for number in range(1, settings.directions + 1):
-            found = self._found(factors.ask(self.config, "directions", number, asked, users), asked, mass)
+            found = self._found(factors.ask(self.config, "directions", number, asked, users), asked, expected)
             asked = factors.following(asked.centre, found, settings.factor_rank, settings.whitening)
-        found = self._found(factors.ask(self.config, "factors", 0, asked, users), asked, mass)
+        found = self._found(factors.ask(self.config, "factors", 0, asked, users), asked, expected)
         whole = low_rank.joined(
             asked.centre, counts, found.factors, content, mass, scale=settings.factor_scale, prior=settings.prior
         )
         self.behaviour = low_rank.solve_low_rank(counts, whole, mass, settings.ridge, settings.rank)
 
-    def _found(self, question: Question, asked: factors.Directions, mass: NDArray[np.float64]) -> factors.Found:
+    def _found(self, question: Question, asked: factors.Directions, expected: factors.Expected) -> factors.Found:
         sigma = self.sums.noise.deviation(question, self.devices.size)
-        return factors.read(self._once(question), asked, mass, sigma)
+        return factors.read(self._once(question), asked, expected, sigma)
 
     def _training(self) -> None:
         if self.model is None:

@@ -76,7 +76,8 @@ def test_a_missing_modality_counts_nothing_in_the_kernel() -> None:
 @pytest.mark.parametrize("sharpness", [0.0, 2.0])
 def test_content_factors_multiply_to_the_kernel(sharpness: float) -> None:
     settings = BehaviourSettings(prior_modalities={"text": 2.0}, prior_sharpness=sharpness)
-    factors, kernel = content_factors(features(), settings), content_kernel(features(), settings)
+    content = features()
+    factors, kernel = content_factors(content, settings), content_kernel(content, settings)
     np.testing.assert_allclose(factors @ factors.T, kernel, atol=1e-9)
     few = content_factors(features(), settings.model_copy(update={"prior_rank": 2, "prior_sharpness": 2.0}))
     assert few.shape == (ITEMS, 2)
@@ -84,7 +85,8 @@ def test_content_factors_multiply_to_the_kernel(sharpness: float) -> None:
 
 def test_a_sharpened_kernel_is_the_gaussian_one_and_leaves_out_what_has_no_content() -> None:
     settings = BehaviourSettings(prior_modalities={"text": 1.0}, prior_sharpness=3.0)
-    kernel, values = content_kernel(features(), settings), features().values["text"].astype(float)
+    content = features()
+    kernel, values = content_kernel(content, settings), content.values["text"].astype(float)
     unit = values / np.linalg.norm(values, axis=1, keepdims=True)
     apart = np.square(unit[1] - unit[5]).sum()
     assert kernel[1, 5] == pytest.approx(np.exp(-3.0 * apart / 2), rel=1e-6)

@@ -77,7 +77,7 @@ def test_no_centre_and_no_direction_of_a_servers_choice_breaks_the_bound(length:
 def test_without_noise_a_gram_matrix_within_the_rank_is_found_whole() -> None:
     lists, asked = [[0, 1, 2], [2, 5, 6, 9], [7, 11], [1, 12, 13]], directions(1)
     opened = sum(part_of(basket, asked) for basket in lists)
-    found = factors.read(opened.reshape(-1), asked, np.ones(ITEMS), 0.0).factors
+    found = factors.read(opened.reshape(-1), asked, nothing_expected(), 0.0).factors
     gram = np.zeros((ITEMS, ITEMS))
     for basket in lists:
         x = np.isin(np.arange(ITEMS), basket) / np.sqrt(len(basket))
@@ -91,12 +91,30 @@ def test_noise_alone_is_shrunk_and_a_signal_is_kept() -> None:
     drawn, asked = np.random.default_rng(5), directions(2)
     noise = drawn.normal(size=ITEMS * RANK)
     signal = 40 * asked.vectors @ np.diag([5.0, 4, 3, 2, 1])
-    mass = np.ones(ITEMS)
-    quiet = factors.read(noise, asked, mass, 1.0).factors
-    loud = factors.read(noise + signal.reshape(-1), asked, mass, 1.0).factors
+    quiet = factors.read(noise, asked, nothing_expected(), 1.0).factors
+    loud = factors.read(noise + signal.reshape(-1), asked, nothing_expected(), 1.0).factors
     assert np.linalg.norm(quiet @ quiet.T) < 0.05 * np.linalg.norm(loud @ loud.T)
     exact = asked.vectors @ np.diag([200.0, 160, 120, 80, 40]) @ asked.vectors.T
     assert np.linalg.norm(loud @ loud.T - exact) < 0.1 * np.linalg.norm(exact)
+
+
+def test_rare_items_keep_what_content_says_and_common_ones_what_was_heard() -> None:
+    drawn, asked = np.random.default_rng(3), directions(4)
+    content = drawn.normal(size=(ITEMS, 3))
+    mass = np.where(np.arange(ITEMS) < ITEMS // 2, 1e-4, 2.0)
+    expected = factors.Expected(mass, np.zeros(ITEMS), content)
+    guess = content @ (content.T @ asked.vectors)
+    truth = guess + np.where(mass[:, None] > 1, 3 * drawn.normal(size=guess.shape), 0.0)
+    sigma = 0.3
+    noisy = truth + sigma * drawn.normal(size=truth.shape)
+    shrunk = factors.denoised(noisy, asked, expected, sigma)
+    rare = mass < 1
+    assert np.linalg.norm((shrunk - truth)[rare]) < 0.5 * np.linalg.norm((noisy - truth)[rare])
+    assert np.linalg.norm((shrunk - truth)[~rare]) < 1.05 * np.linalg.norm((noisy - truth)[~rare])
+
+
+def nothing_expected() -> factors.Expected:
+    return factors.Expected(np.ones(ITEMS), np.zeros(ITEMS), np.zeros((ITEMS, 1)))
 
 
 def test_the_next_directions_span_what_was_found_strongest_first() -> None:
