@@ -99,18 +99,19 @@ def test_noise_alone_is_shrunk_and_a_signal_is_kept() -> None:
 
 
 def test_rare_items_keep_what_content_says_and_common_ones_what_was_heard() -> None:
-    drawn, asked = np.random.default_rng(3), directions(4)
-    content = drawn.normal(size=(ITEMS, 3))
-    mass = np.where(np.arange(ITEMS) < ITEMS // 2, 1e-4, 2.0)
-    expected = factors.Expected(mass, np.zeros(ITEMS), content)
-    guess = content @ (content.T @ asked.vectors)
-    truth = guess + np.where(mass[:, None] > 1, 3 * drawn.normal(size=guess.shape), 0.0)
-    sigma = 0.3
+    drawn, items, sigma = np.random.default_rng(3), 300, 1.0
+    vectors = np.linalg.qr(drawn.normal(size=(items, RANK)))[0]
+    asked = factors.Directions(np.zeros(items), vectors)
+    rare = np.arange(items) < items // 2
+    mass = np.where(rare, 1e-3, 2.0)
+    expected = factors.Expected(mass, np.zeros(items), drawn.normal(size=(items, 3)))
+    guess = expected.factors @ (expected.factors.T @ vectors)
+    truth = guess + np.where(rare[:, None], 0.0, 3 * drawn.normal(size=guess.shape))
     noisy = truth + sigma * drawn.normal(size=truth.shape)
-    shrunk = factors.denoised(noisy, asked, expected, sigma)
-    rare = mass < 1
-    assert np.linalg.norm((shrunk - truth)[rare]) < 0.5 * np.linalg.norm((noisy - truth)[rare])
-    assert np.linalg.norm((shrunk - truth)[~rare]) < 1.05 * np.linalg.norm((noisy - truth)[~rare])
+    better = factors.denoised(noisy, asked, expected, sigma)
+    off = [np.linalg.norm((estimate - truth)[rows]) for rows in (rare, ~rare) for estimate in (better, noisy)]
+    assert off[0] < 0.3 * off[1] and off[2] < off[3]
+    np.testing.assert_allclose(factors.denoised(truth, asked, expected, 0.0), truth, atol=1e-9)
 
 
 def nothing_expected() -> factors.Expected:
