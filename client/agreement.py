@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from client.costs import DEVICES, USERS, population_of
-from fedrec.aggregation import clip_rate, cooccurrence, factors, metrics_query, model_update, popularity
+from fedrec.aggregation import clip_rate, cooccurrence, factors, metrics_query, model_update, negatives, popularity
 from fedrec.aggregation.behaviour import ARRAYS
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
@@ -49,7 +49,7 @@ def check_agreed(config: Config, question: Question, items: int) -> None:
     expected = replace(expected, settings={**expected.settings, **said})
     if question.header() != expected.header() or set(question.arrays) != set(expected.arrays):
         raise ProtocolError("a question differs from what this device's settings lead to", value=question.query)
-    # Parameters are the server's to say; which items are negatives is not.
+    # Parameters, and how much each item is used, are the server's to say; which items are negatives is not.
     if question.query == "training" and not np.array_equal(question.arrays["pool"], expected.arrays["pool"]):
         raise ProtocolError("the pool of negatives is not the one of this round", value=question.round)
 
@@ -105,7 +105,8 @@ def _expected(config: Config, question: Question, items: int) -> Question:
         return popularity.ask(items, rows, bits)
     if question.query == "training":
         clip = clip_rate.agreed_clip(question.settings.get(clip_rate.CLIP), question.round, config.privacy)
-        return model_update.ask(config, question.round, _vector(question, "parameters"), items, rows, clip)
+        weights = _vector(question, negatives.WEIGHTS) if config.training.pool == "popularity" else None
+        return model_update.ask(config, question.round, _vector(question, "parameters"), items, rows, clip, weights)
     if question.query == "metrics":
         scored_with = {name: array for name, array in question.arrays.items() if name in ("parameters", *ARRAYS)}
         return metrics_query.ask(question.round, scored_with, rows, bits)

@@ -104,7 +104,7 @@ class Respondent:
         """
         check(device, len(self.features.ids))
         values, pool, _ = self._asked(question)
-        update = self.local_learner().update(device, values, pool, question.round, noise)
+        update = self.local_learner().update(device, values, pool, question.round, noise, self._inclusion(question))
         self.last_update = update
         return update.gradient
 
@@ -113,7 +113,7 @@ class Respondent:
             raise PrivacyError("a device that adds all noise itself takes turns", action="Use Respondent.turn")
         adaptive = self.config.privacy.adaptive_clip
         values, pool, clip = self._asked(question)
-        update = self.learner().update(population, values, pool, question.round, clip)
+        update = self.learner().update(population, values, pool, question.round, clip, self._inclusion(question))
         self.last_update = update
         if adaptive is None:
             return update.gradient
@@ -130,6 +130,9 @@ class Respondent:
         if not (len(pool) and pool.min() >= 0 and pool.max() < len(self.features.ids)):
             raise ProtocolError("the pool of negatives is not of this catalogue", value=pool.shape)
         return _array(question.arrays, "parameters").astype(np.float32), pool, clip
+
+    def _inclusion(self, question: Question) -> NDArray[np.float32] | None:
+        return model_update.log_inclusion(self.config, question, len(self.features.ids))
 
     def learner(self) -> Learner:
         """What clips rows of model updates; built when it is first needed."""

@@ -110,6 +110,12 @@ class Config(Settings):
         return self
 
     @model_validator(mode="after")
+    def _pool_has_counts(self) -> Config:
+        if self.training.pool == "popularity" and self.model.tower and not self.behaviour.popularity:
+            raise ValueError("training.pool=popularity is drawn by the counts of behaviour.popularity: set it to true")
+        return self
+
+    @model_validator(mode="after")
     def _banded_noise_has_turns(self) -> Config:
         if self.privacy.noise == "banded" and (self.training.sampling != "cyclic" or self.training.cohort == 0):
             raise ValueError("privacy.noise=banded needs training.sampling=cyclic and a training.cohort above 0")

@@ -11,7 +11,16 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation import clip_rate, cooccurrence, factors, low_rank, metrics_query, model_update, popularity
+from fedrec.aggregation import (
+    clip_rate,
+    cooccurrence,
+    factors,
+    low_rank,
+    metrics_query,
+    model_update,
+    negatives,
+    popularity,
+)
 from fedrec.aggregation.behaviour import Behaviour
 from fedrec.aggregation.optimisers import Optimiser
 from fedrec.aggregation.question import Question
@@ -142,10 +151,18 @@ class Run:
         optimiser = Optimiser(settings.optimiser, settings.learning_rate, settings.momentum)
         values = parameters.flatten(self.model).astype(np.float64)
         privacy, expected = self.config.privacy, self.rows * self.sampler.share
+        by_use = settings.pool == "popularity"
+        weights = negatives.weights_of(self.behaviour.popularity, settings.pool_power) if by_use else None
         done, values, optimiser, clip = self.state.load_training(values, optimiser, privacy.clip)
         for number in range(done + 1, settings.rounds + 1):
             question = model_update.ask(
-                self.config, number, values.astype(np.float32), len(self.features.ids), self._rows_in_a_sum, clip
+                self.config,
+                number,
+                values.astype(np.float32),
+                len(self.features.ids),
+                self._rows_in_a_sum,
+                clip,
+                weights,
             )
             paid = self.sums.of(question, self.sampler.cohort(number))
             values = optimiser.step(values, model_update.mean_gradient(paid.noisy[: len(values)], expected))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fedrec.settings.base import Settings
 
 Sampling = Literal["full", "poisson", "fixed", "cyclic"]
 Loss = Literal["sampled-softmax", "bpr", "bce", "mse"]
+Pool = Literal["uniform", "popularity"]
 
 
 class TrainingSettings(Settings):
@@ -17,6 +18,9 @@ class TrainingSettings(Settings):
 
     ``sampling``: ``full``; ``poisson``, each device with equal chance, anew each round; ``fixed``, so many drawn anew;
     ``cyclic``, all devices dealt once into groups of at most ``cohort`` that take turns.
+
+    ``pool``: how a round's negatives are drawn, ``uniform`` or by ``popularity`` (the noisy counts to the power of
+    ``pool_power``); ``correction``: take the bias of that off the softmax, see `fedrec.aggregation.negatives`.
     """
 
     rounds: int = Field(default=20, ge=0)
@@ -24,6 +28,9 @@ class TrainingSettings(Settings):
     sampling: Sampling = "full"
     positives: int = Field(default=8, ge=1, le=512)
     negatives: int = Field(default=128, ge=1, le=4096, description="size of the pool that every device gets")
+    pool: Pool = "uniform"
+    pool_power: float = Field(default=0.75, ge=0, le=1, description="0 = all items alike, 1 = as the counts")
+    correction: bool = False
     loss: Loss = "sampled-softmax"
     auxiliary: float = Field(
         default=0.0, ge=0, le=100, description="weight of predicting an item's attributes from its fused vector"
@@ -37,3 +44,9 @@ class TrainingSettings(Settings):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     examples: int = Field(default=16, ge=1, le=1024, description="rows a user's events are split into, unit 'example'")
     personal_steps: int = Field(default=0, ge=0, description="on-device steps on the private parameters")
+
+    @model_validator(mode="after")
+    def _correction_is_of_a_softmax(self) -> TrainingSettings:
+        if self.correction and self.loss != "sampled-softmax":
+            raise ValueError("training.correction is for training.loss=sampled-softmax")
+        return self

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fedrec.model.rows import Rows
 from fedrec.randomness import prf_uint64
@@ -32,6 +34,7 @@ def build_rows(
     *,
     key: bytes,
     batch_rows: int,
+    inclusion: NDArray[np.float32] | None = None,
 ) -> Iterator[Rows]:
     """Rows of all users that have an event, in batches, each with as many columns as its longest row needs.
 
@@ -39,6 +42,7 @@ def build_rows(
     on a phone and among thousands in a study.  The first min(positives, max(1, n // 2)) are positives, the next ones
     the history, so a positive is never in its own history, which is put back in time order.  A negative of the pool is
     masked where the user has it in training; nothing else is looked at, in particular not what was held out.
+    ``inclusion``: float32 [pool], the logarithm of each negative's chance to be in the pool, where the loss wants it.
     """
     counts = population.counts
     learned = np.minimum(shape.positives, np.maximum(1, counts // 2))
@@ -50,7 +54,8 @@ def build_rows(
         first = population.indptr[users]
         positives, p_mask = _spread(order, first, learned[users])
         history, h_mask = _spread(order, first + learned[users], kept[users])
-        yield _batch(population.select(users), tables, pool, shape, (positives, p_mask), (history, h_mask))
+        rows = _batch(population.select(users), tables, pool, shape, (positives, p_mask), (history, h_mask))
+        yield rows if inclusion is None else replace(rows, log_inclusion=_of_candidates(inclusion, rows))
 
 
 def _batch(
@@ -75,6 +80,12 @@ def _batch(
         positives=positives[0].shape[1],
         candidate_mask=batch.mask.new_tensor(mask),
     )
+
+
+def _of_candidates(inclusion: NDArray[np.float32], rows: Rows) -> Tensor:
+    """[rows, candidates]: 0 for positives, which are there for certain, and what is known of the pool."""
+    row = torch.cat([torch.zeros(rows.positives), torch.from_numpy(inclusion)])
+    return row.expand(rows.rows, -1)
 
 
 def _shuffled(

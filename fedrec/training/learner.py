@@ -66,10 +66,11 @@ class Learner:
         pool: NDArray[np.int32],
         round_number: int,
         clip: float | None = None,
+        inclusion: NDArray[np.float32] | None = None,
     ) -> Update:
         """One round: for every row its gradient at ``values`` [P], clipped to `row_bound` of ``clip``, summed.
 
-        A population without events gives the zero vector, as long as any other.
+        A population without events gives the zero vector, as long as any other.  ``inclusion``: see `build_rows`.
 
         Raises:
             ModelError: parameters of another model, or a gradient that is not finite.
@@ -93,6 +94,7 @@ class Learner:
             shape,
             key=key(settings.run.seed, "rows", round_number),
             batch_rows=settings.speed.batch_rows,
+            inclusion=inclusion,
         )
         for rows in batches:
             gradient, norms, batch_loss = self.gradients(rows)
