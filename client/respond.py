@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation import clip_rate, model_update
+from fedrec.aggregation import clip_rate, model_update, validation
 from fedrec.aggregation.behaviour import ARRAYS, Behaviour
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.errors import PrivacyError, ProtocolError
 from fedrec.privacy.run_plan import is_local
-from fedrec.ranking.private_metrics import metric_contribution
+from fedrec.ranking.private_metrics import metric_contribution, validation_contribution
 from fedrec.ranking.users import Contents, Histories, Known
 from fedrec.training import signals
 from fedrec.training.population import Pieces, Population, check
@@ -73,6 +73,8 @@ class Respondent:
             return self._factors(question, population)
         if question.query == "training":
             return self._training(question, population)
+        if question.query == "validation":
+            return self._validation(question, population)
         return self._metrics(question, population)
 
     def _cooccurrence(self, question: Question, population: Population) -> NDArray[np.float64]:
@@ -158,6 +160,21 @@ class Respondent:
         for users, scores in scorer.blocks(known_of(population)):
             total += metric_contribution(scores, training.take(users), population.held_out[users]).sum(axis=0)
         return total
+
+    def _validation(self, question: Question, population: Population) -> NDArray[np.float64]:
+        scorer = self._scorer_for({"parameters": _array(question.arrays, "parameters")})
+        from fedrec.ranking.score import USER_BLOCK
+
+        if scorer.tower is None:
+            raise ProtocolError("validation is asked of a model without a tower", value=question.round)
+        against = validation.pool(self.config, len(self.features.ids))
+        known, total = known_of(population), np.zeros(question.sum.length)
+        for start in range(0, len(population), USER_BLOCK):
+            users = np.arange(start, min(start + USER_BLOCK, len(population)))
+            block = known.take(users)
+            scores = scorer.tower.scores(block)
+            total += validation_contribution(scores, block.histories, population.held_out[users], against).sum(axis=0)
+        return total * question.sum.element_bound
 
     def _scorer_for(self, arrays: Mapping[str, NDArray[Any]]) -> Scorer:
         """The scorer of the last broadcast, kept: one process may answer for thousands of simulated devices."""

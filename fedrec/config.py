@@ -25,6 +25,7 @@ from fedrec.settings import (
     Loss,
     Modality,
     ModelSettings,
+    Pool,
     PrivacySettings,
     Protocol,
     QueryName,
@@ -33,6 +34,7 @@ from fedrec.settings import (
     SecureAggregationSettings,
     Settings,
     SpeedSettings,
+    StoppingSettings,
     TextSettings,
     TrainingSettings,
     Unit,
@@ -54,6 +56,7 @@ __all__ = [
     "Loss",
     "Modality",
     "ModelSettings",
+    "Pool",
     "PrivacySettings",
     "Protocol",
     "QueryName",
@@ -62,6 +65,7 @@ __all__ = [
     "SecureAggregationSettings",
     "Settings",
     "SpeedSettings",
+    "StoppingSettings",
     "TextSettings",
     "TrainingSettings",
     "Unit",
@@ -138,10 +142,11 @@ class Config(Settings):
         if self.privacy.unit != "example":
             raise ValueError("privacy.noise_place 'local' needs privacy.unit 'example': a row is one interaction")
         # One device's counts would drown in the noise that makes them private by themselves.
-        if self.behaviour.popularity or self.behaviour.cooccurrence or self.evaluation.private_metrics:
+        asked = self.behaviour.popularity or self.behaviour.cooccurrence or self.evaluation.private_metrics
+        if asked or self.training.stopping is not None:
             raise ValueError(
                 "privacy.noise_place 'local' is for training only: set behaviour.popularity, behaviour.cooccurrence "
-                "and evaluation.private_metrics to false"
+                "and evaluation.private_metrics to false, and leave training.stopping out"
             )
         if self.model.notes or self.model.photos:
             raise ValueError("privacy.noise_place 'local' protects interactions: set model.notes and photos to false")

@@ -9,11 +9,11 @@ from pydantic import Field, model_validator
 from fedrec.settings.base import Settings
 
 Unit = Literal["user", "example"]
-QueryName = Literal["popularity", "cooccurrence", "directions", "factors", "training", "metrics"]
+QueryName = Literal["popularity", "cooccurrence", "directions", "factors", "training", "validation", "metrics"]
 
 
 def _default_shares() -> dict[QueryName, float]:
-    return {"popularity": 0.1, "cooccurrence": 0.5, "training": 0.35, "metrics": 0.05}
+    return {"popularity": 0.1, "cooccurrence": 0.5, "training": 0.35, "validation": 0.05, "metrics": 0.05}
 
 
 class AdaptiveClipSettings(Settings):

@@ -13,6 +13,17 @@ Loss = Literal["sampled-softmax", "bpr", "bce", "mse"]
 Pool = Literal["uniform", "popularity"]
 
 
+class StoppingSettings(Settings):
+    """When training ends before its last round: devices are asked, as a private sum, how well the tower ranks the item
+    that each holds back (`fedrec.aggregation.validation`), after every ``every`` rounds and after the last one.  The
+    best parameters are kept, and the run stops when ``patience`` questions in a row found none that were better by more
+    than ``least``, on a scale from 0 to 1."""
+
+    every: int = Field(default=5, ge=1)
+    patience: int = Field(default=3, ge=1, le=1000)
+    least: float = Field(default=0.0, ge=0, lt=1)
+
+
 class TrainingSettings(Settings):
     """Rounds of model updates. ``cohort`` is the (expected) number of devices a round; 0 = all of them.
 
@@ -21,6 +32,8 @@ class TrainingSettings(Settings):
 
     ``pool``: how a round's negatives are drawn, ``uniform`` or by ``popularity`` (the noisy counts to the power of
     ``pool_power``); ``correction``: take the bias of that off the softmax, see `fedrec.aggregation.negatives`.
+    ``schedule``: how the learning rate falls over the rounds, see `fedrec.aggregation.schedule`.
+    ``stopping``: when to end before the last round, null = never.
     """
 
     rounds: int = Field(default=20, ge=0)
@@ -41,9 +54,26 @@ class TrainingSettings(Settings):
     temperature: float = Field(default=0.1, gt=0)
     optimiser: Literal["sgd", "momentum", "adam"] = "adam"
     learning_rate: float = Field(default=0.01, gt=0)
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    warmup: int = Field(default=0, ge=0, description="rounds in which the learning rate rises to its full size")
     momentum: float = Field(default=0.9, ge=0, lt=1)
     examples: int = Field(default=16, ge=1, le=1024, description="rows a user's events are split into, unit 'example'")
     personal_steps: int = Field(default=0, ge=0, description="on-device steps on the private parameters")
+
+    stopping: StoppingSettings | None = None
+
+    @property
+    def validated(self) -> tuple[int, ...]:
+        """The rounds after which devices are asked how good the tower is, at most."""
+        if self.stopping is None or not self.rounds:
+            return ()
+        return (*range(self.stopping.every, self.rounds, self.stopping.every), self.rounds)
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> TrainingSettings:
+        if self.warmup and self.warmup > self.rounds:
+            raise ValueError("training.warmup is longer than training.rounds")
+        return self
 
     @model_validator(mode="after")
     def _correction_is_of_a_softmax(self) -> TrainingSettings:

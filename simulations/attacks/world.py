@@ -48,7 +48,7 @@ def training_only(config: Config) -> Config:
         update={
             "behaviour": off,
             "model": config.model.model_copy(update={"tower": True}),
-            "training": config.training.model_copy(update={"pool": "uniform"}),
+            "training": config.training.model_copy(update={"pool": "uniform", "stopping": None}),
             "privacy": config.privacy.model_copy(update={"shares": {"training": 1.0}}),
             "evaluation": config.evaluation.model_copy(update={"private_metrics": False}),
         }
