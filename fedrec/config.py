@@ -100,6 +100,8 @@ class Config(Settings):
             raise ValueError("behaviour.factors protects users, not interactions: set privacy.unit=user")
         if self.audit.canaries and self.privacy.epsilon is None:
             raise ValueError("audit.canaries needs privacy.epsilon: a run without noise claims nothing to test")
+        if self.audit.canaries and self.privacy.groups:
+            raise ValueError("audit.canaries and privacy.groups do not go together: canaries reach the whole clip")
         if self.audit.canaries and self.privacy.adaptive_clip is not None:
             raise ValueError("audit.canaries and privacy.adaptive_clip do not go together: canaries have no bit to say")
         return self
@@ -148,6 +150,8 @@ class Config(Settings):
                 "privacy.noise_place 'local' is for training only: set behaviour.popularity, behaviour.cooccurrence "
                 "and evaluation.private_metrics to false, and leave training.stopping out"
             )
+        if self.privacy.groups:
+            raise ValueError("privacy.groups are for noise that is added to sums: not privacy.noise_place 'local'")
         if self.model.notes or self.model.photos:
             raise ValueError("privacy.noise_place 'local' protects interactions: set model.notes and photos to false")
         if self.privacy.epsilon is not None and self.privacy.delta is None:

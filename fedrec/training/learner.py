@@ -57,7 +57,8 @@ class Learner:
             parameters=parameters.count(self.model),
         )
         objective = Objective(self.model, config.training)
-        self.gradients = ClippedGradients(objective, lambda losses, _: losses, row_bound(config), mode)
+        bound, groups = row_bound(config), config.privacy.groups
+        self.gradients = ClippedGradients(objective, lambda losses, _: losses, bound, mode, groups)
 
     def update(
         self,
