@@ -33,6 +33,8 @@ class TrainingSettings(Settings):
     ``pool``: how a round's negatives are drawn, ``uniform`` or by ``popularity`` (the noisy counts to the power of
     ``pool_power``); ``correction``: take the bias of that off the softmax, see `fedrec.aggregation.negatives`.
     ``schedule``: how the learning rate falls over the rounds, see `fedrec.aggregation.schedule`.
+    ``augment``: how much pictures, words and features are changed while a device trains, 0 = not at all; see
+    `fedrec.training.augment`.
     ``stopping``: when to end before the last round, null = never.
     """
 
@@ -60,6 +62,7 @@ class TrainingSettings(Settings):
     examples: int = Field(default=16, ge=1, le=1024, description="rows a user's events are split into, unit 'example'")
     personal_steps: int = Field(default=0, ge=0, description="on-device steps on the private parameters")
 
+    augment: float = Field(default=0.0, ge=0, le=0.5)
     stopping: StoppingSettings | None = None
 
     @property

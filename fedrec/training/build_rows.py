@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fedrec.model.rows import Rows
+from fedrec.model.rows import ItemBatch, Rows
 from fedrec.randomness import prf_uint64
+from fedrec.training.augment import Augment
 from fedrec.training.population import Population
 from fedrec.training.tables import Tables, pieces_batch
 
@@ -35,6 +36,7 @@ def build_rows(
     key: bytes,
     batch_rows: int,
     inclusion: NDArray[np.float32] | None = None,
+    augment: Augment | None = None,
 ) -> Iterator[Rows]:
     """Rows of all users that have an event, in batches, each with as many columns as its longest row needs.
 
@@ -43,6 +45,7 @@ def build_rows(
     the history, so a positive is never in its own history, which is put back in time order.  A negative of the pool is
     masked where the user has it in training; nothing else is looked at, in particular not what was held out.
     ``inclusion``: float32 [pool], the logarithm of each negative's chance to be in the pool, where the loss wants it.
+    ``augment``: how the features of a row's items are changed in this round.
     """
     counts = population.counts
     learned = np.minimum(shape.positives, np.maximum(1, counts // 2))
@@ -55,6 +58,9 @@ def build_rows(
         positives, p_mask = _spread(order, first, learned[users])
         history, h_mask = _spread(order, first + learned[users], kept[users])
         rows = _batch(population.select(users), tables, pool, shape, (positives, p_mask), (history, h_mask))
+        if augment is not None:
+            candidates = np.concatenate([positives, np.broadcast_to(pool, (len(users), len(pool)))], axis=1)
+            rows = _augmented(rows, augment, population.keys[users], history, candidates)
         yield rows if inclusion is None else replace(rows, log_inclusion=_of_candidates(inclusion, rows))
 
 
@@ -79,6 +85,23 @@ def _batch(
         candidates=batch,
         positives=positives[0].shape[1],
         candidate_mask=batch.mask.new_tensor(mask),
+    )
+
+
+def _augmented(
+    rows: Rows, augment: Augment, names: NDArray[np.uint64], history: NDArray[np.int32], candidates: NDArray[np.int32]
+) -> Rows:
+    """The rows with all features changed; ``names``: of the rows, the rest are places of their items."""
+
+    def own(part: ItemBatch | None, kind: str) -> ItemBatch | None:
+        return None if part is None else augment.batch(part, names, np.arange(part.items), kind)
+
+    return replace(
+        rows,
+        history=augment.batch(rows.history, names, history),
+        candidates=augment.batch(rows.candidates, names, candidates),
+        notes=own(rows.notes, "notes"),
+        photos=own(rows.photos, "photos"),
     )
 
 

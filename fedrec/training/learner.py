@@ -14,6 +14,7 @@ from fedrec.model.build import build_model
 from fedrec.model.encoder_head import Head
 from fedrec.model.objective import Objective
 from fedrec.randomness import key
+from fedrec.training.augment import Augmenting
 from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.clipping import ClippedGradients, choose_mode
 from fedrec.training.population import Population, by_example
@@ -49,6 +50,7 @@ class Learner:
         self.config = config
         self.model = build_model(config, features)
         self.tables = Tables(features)
+        self.augmenting = Augmenting(config)
         mode = choose_mode(
             config.speed.grad_sample,
             flattens_rows=self.model.flattens_rows,
@@ -96,6 +98,7 @@ class Learner:
             key=key(settings.run.seed, "rows", round_number),
             batch_rows=settings.speed.batch_rows,
             inclusion=inclusion,
+            augment=self.augmenting.of(round_number),
         )
         for rows in batches:
             gradient, norms, batch_loss = self.gradients(rows)

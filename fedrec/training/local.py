@@ -33,6 +33,7 @@ from fedrec.model.build import build_model
 from fedrec.model.objective import Objective
 from fedrec.model.rows import Rows
 from fedrec.randomness import derived_key, gaussian, key, uniform
+from fedrec.training.augment import Augmenting
 from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.learner import Update
 from fedrec.training.own_noise import OwnNoise
@@ -122,6 +123,7 @@ class LocalLearner:
                 action="Use encoders over frozen features: content.text.encoder lsa, content.image.encoder statistics",
             )
         self.tables = Tables(features)
+        self.augmenting = Augmenting(config)
         objective = Objective(self.model, config.training)
         self.wrapped = GradSampleModule(objective, batch_first=True, loss_reduction="sum", strict=True)
         self.values = list(parameters.shared_parameters(self.model).values())
@@ -183,7 +185,14 @@ class LocalLearner:
         shape = RowShape(positives=1, history=self.config.model.history)
         order = key(seed, "local rows", round_number, step)
         batches = build_rows(
-            rows, self.tables, pool, shape, key=order, batch_rows=max(1, len(rows)), inclusion=inclusion
+            rows,
+            self.tables,
+            pool,
+            shape,
+            key=order,
+            batch_rows=max(1, len(rows)),
+            inclusion=inclusion,
+            augment=self.augmenting.of(round_number, step),
         )
         return next(batches, None)
 
