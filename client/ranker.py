@@ -6,6 +6,7 @@ What is read here (history, notes, photos) and what is made of it stay in this p
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,11 +16,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from client.collect import first_met
 from client.personal import adapter_of
 from client.taste import bandit_of, hear
 from fedrec.config import Config, from_tree
 from fedrec.errors import ConfigError, ReleaseError, StoreError
 from fedrec.events.store import EventStore
+from fedrec.model.clock import context_of
 from fedrec.ranking.bandit import CANDIDATES, explored, item_vectors
 from fedrec.ranking.explain import explain
 from fedrec.ranking.score import Scorer
@@ -78,19 +81,21 @@ class Ranker:
         """What a bandit tells items apart by, see `fedrec.ranking.bandit.item_vectors`."""
         return item_vectors(self.scorer)
 
-    def recommend(self, store: EventStore, user: str, top: int, explore: float | None = None) -> list[Recommendation]:
+    def recommend(
+        self, store: EventStore, user: str, top: int, explore: float | None = None, at: int | None = None
+    ) -> list[Recommendation]:
         """The ``top`` best items that the user has not met, best first, with reasons; fewer where fewer are left.
 
         A user without events is ranked for by what they wrote or photographed, and by popularity.
 
         ``explore``: not None = the best are put in the order of the user's own bandit (`fedrec.ranking.bandit`), which
-        tries out what it does not know the more, the larger this is; from 0.
+        tries out what it does not know the more, the larger this is; from 0.  ``at``: see `known`.
 
         Raises:
             StoreError: the store has no such user, or cannot be read.
             ModelError: ``top`` is below 1.
         """
-        known = self.known(store, user)
+        known = self.known(store, user, at)
         scores = without_seen(self.scorer.parts_of(known).total, known.histories)
         found = top_k(scores, top if explore is None else max(top, CANDIDATES), order=self._order)[0]
         found = found[found >= 0]
@@ -111,8 +116,10 @@ class Ranker:
             for rank, one in enumerate(explained, start=1)
         ]
 
-    def known(self, store: EventStore, user: str) -> Known:
+    def known(self, store: EventStore, user: str, at: int | None = None) -> Known:
         """What the scorer is told of a user. Events with items that the release does not know are left out.
+
+        ``at``: when the user asks, seconds since 1970, UTC; None = now. Read where the release has a context.
 
         Raises:
             StoreError: the store has no such user, or cannot be read.
@@ -120,19 +127,25 @@ class Ranker:
         users = store.users()
         if user not in users:
             raise StoreError("this device has no such user", value=user, action=_who(users))
-        met = [event.item for event in store.events(user)]
-        places = list(dict.fromkeys(self.places[item] for item in met if item in self.places))
-        if unknown := sum(item not in self.places for item in met):
-            _log.info("%d of %d events are about items that this release does not know", unknown, len(met))
+        events = store.events(user)
+        met = first_met(events, self.places)
+        if unknown := sum(event.item not in self.places for event in events):
+            _log.info("%d of %d events are about items that this release does not know", unknown, len(events))
         reads = self.scorer.tower is not None
         notes = [note.text for note in store.notes(user)] if reads and self.settings.notes else []
         photos = [photo.data for photo in store.photos(user)] if reads and self.settings.photos else []
         return Known(
-            histories=Histories.of([np.asarray(places, dtype=np.int32)]),
+            histories=Histories.of([np.asarray(list(met), dtype=np.int32)]),
             notes=self._own("text", notes),
             photos=self._own("image", photos),
             adapter=adapter_of(store, user, self.release) if reads else None,
+            context=self._context(list(met.values()), at) if reads and self.settings.context else None,
         )
+
+    def _context(self, met_at: Sequence[int], at: int | None) -> NDArray[np.float32]:
+        request = np.array([int(time.time()) if at is None else at], dtype=np.int64)
+        seconds = np.array(met_at, dtype=np.int64)
+        return context_of(request, np.array([0, len(seconds)]), seconds, self.settings.history)
 
     def _own(self, modality: str, pieces: Sequence[Any]) -> Contents | None:
         """What the user made, encoded as items are; None where there is nothing that can be used."""

@@ -19,6 +19,7 @@ from fedrec.aggregation.question import Question
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.errors import PrivacyError, ProtocolError
+from fedrec.model.clock import UNKNOWN, context_of
 from fedrec.privacy.run_plan import is_local
 from fedrec.ranking.private_metrics import metric_contribution, validation_contribution
 from fedrec.ranking.users import Contents, Histories, Known
@@ -159,7 +160,7 @@ class Respondent:
         scorer = self._scorer_for(question.arrays)
         training = Histories(population.indptr, population.items)
         total = np.zeros(question.sum.length)
-        for users, scores in scorer.blocks(known_of(population)):
+        for users, scores in scorer.blocks(known_of(population, self.config.model.history)):
             total += metric_contribution(scores, training.take(users), population.held_out[users]).sum(axis=0)
         return total
 
@@ -170,7 +171,7 @@ class Respondent:
         if scorer.tower is None:
             raise ProtocolError("validation is asked of a model without a tower", value=question.round)
         against = validation.pool(self.config, len(self.features.ids))
-        known, total = known_of(population), np.zeros(question.sum.length)
+        known, total = known_of(population, self.config.model.history), np.zeros(question.sum.length)
         for start in range(0, len(population), USER_BLOCK):
             users = np.arange(start, min(start + USER_BLOCK, len(population)))
             block = known.take(users)
@@ -202,8 +203,12 @@ def make_scorer(config: Config, features: Features, arrays: Mapping[str, NDArray
     )
 
 
-def known_of(population: Population) -> Known:
-    """A population as what a scorer is told."""
+def known_of(population: Population, last: int) -> Known:
+    """A population as what a scorer is told; ``last``: how many events of a history the tower reads."""
+    context = None
+    if population.times is not None:
+        nobody = np.full(len(population), UNKNOWN, np.int64)  # when the held-out item was met is held out, too
+        context = context_of(nobody, population.indptr, population.times, last)
 
     def contents(pieces: Pieces | None) -> Contents | None:
         return None if pieces is None else Contents(pieces.indptr, pieces.values)
@@ -212,6 +217,7 @@ def known_of(population: Population) -> Known:
         histories=Histories(population.indptr, population.items),
         notes=contents(population.notes),
         photos=contents(population.photos),
+        context=context,
     )
 
 

@@ -57,6 +57,7 @@ class Rows:
     the user has in training.  ``targets``: float [rows, candidates] in [0, 1] for rating prediction (not finite =
     unknown, left out), or None: 1 for positives, 0 for negatives.  ``log_inclusion``: float [rows, candidates], the
     logarithm of each candidate's chance to be one, which the softmax takes off its logit; None = it does not.
+    ``context``: float [rows, 4], times of day (`fedrec.model.clock`) of the positives and of the history, or None.
     """
 
     history: ItemBatch
@@ -67,6 +68,7 @@ class Rows:
     candidate_mask: Tensor
     targets: Tensor | None = None
     log_inclusion: Tensor | None = None
+    context: Tensor | None = None
 
     @property
     def rows(self) -> int:
@@ -83,6 +85,7 @@ class Rows:
             candidate_mask=self.candidate_mask[rows],
             targets=None if self.targets is None else self.targets[rows],
             log_inclusion=None if self.log_inclusion is None else self.log_inclusion[rows],
+            context=None if self.context is None else self.context[rows],
         )
 
     def to(self, dtype: torch.dtype) -> Rows:
@@ -96,12 +99,13 @@ class Rows:
             candidate_mask=self.candidate_mask,
             targets=None if self.targets is None else _to(self.targets, dtype),
             log_inclusion=None if self.log_inclusion is None else _to(self.log_inclusion, dtype),
+            context=None if self.context is None else _to(self.context, dtype),
         )
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by name, each with rows first: what ``torch.func.vmap`` can map over."""
         found: dict[str, Tensor] = {"candidate_mask": self.candidate_mask}
-        for name in ("targets", "log_inclusion"):
+        for name in ("targets", "log_inclusion", "context"):
             if getattr(self, name) is not None:
                 found[name] = getattr(self, name)
         for part in _PARTS:
@@ -129,6 +133,7 @@ class Rows:
             candidate_mask=tensors["candidate_mask"],
             targets=tensors.get("targets"),
             log_inclusion=tensors.get("log_inclusion"),
+            context=tensors.get("context"),
         )
 
     @classmethod

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fedrec.model.clock import mean_clock
 from fedrec.model.rows import ItemBatch, Rows
 from fedrec.randomness import prf_uint64
 from fedrec.training.augment import Augment
 from fedrec.training.population import Population
 from fedrec.training.tables import Tables, pieces_batch
+
+Number = TypeVar("Number", np.int32, np.int64)
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,9 @@ def build_rows(
     counts = population.counts
     learned = np.minimum(shape.positives, np.maximum(1, counts // 2))
     kept = np.minimum(shape.history, counts - learned)
-    order = _shuffled(population, key, learned, kept)
+    places = _shuffled(population, key, learned, kept)
+    order = population.items[places]
+    times = None if population.times is None else population.times[places]
     with_events = np.flatnonzero(counts > 0)
     for start in range(0, len(with_events), batch_rows):
         users = with_events[start : start + batch_rows]
@@ -61,6 +67,11 @@ def build_rows(
         if augment is not None:
             candidates = np.concatenate([positives, np.broadcast_to(pool, (len(users), len(pool)))], axis=1)
             rows = _augmented(rows, augment, population.keys[users], history, candidates)
+        if times is not None:
+            of_positives = _spread(times, first, learned[users])
+            of_history = _spread(times, first + learned[users], kept[users])
+            seen = np.concatenate([mean_clock(*of_positives), mean_clock(*of_history)], axis=1)
+            rows = replace(rows, context=torch.from_numpy(seen))
         yield rows if inclusion is None else replace(rows, log_inclusion=_of_candidates(inclusion, rows))
 
 
@@ -113,8 +124,8 @@ def _of_candidates(inclusion: NDArray[np.float32], rows: Rows) -> Tensor:
 
 def _shuffled(
     population: Population, key: bytes, learned: NDArray[np.int64], kept: NDArray[np.int64]
-) -> NDArray[np.int32]:
-    """Every user's items in a keyed order, still grouped by user; those of the history back in time order."""
+) -> NDArray[np.int64]:
+    """Places of every user's events in a keyed order, still grouped by user; of the history back in time order."""
     owners = population.owners
     drawn = prf_uint64(key, population.keys[owners], population.items.astype(np.uint64))
     order = np.lexsort((drawn, owners))
@@ -122,14 +133,14 @@ def _shuffled(
     history = (rank >= learned[owners]) & (rank < (learned + kept)[owners])
     # Places of events are in time order within a user, so sorting a user's run of them is.
     order[history] = np.sort(order[history])
-    return population.items[order]
+    return order
 
 
 def _spread(
-    items: NDArray[np.int32], first: NDArray[np.int64], counts: NDArray[np.int64]
-) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Runs ``items[first:first + count]`` as padded rows [users, longest (at least 1)] and their mask."""
+    values: NDArray[Number], first: NDArray[np.int64], counts: NDArray[np.int64]
+) -> tuple[NDArray[Number], NDArray[np.bool_]]:
+    """Runs ``values[first:first + count]`` as padded rows [users, longest (at least 1)] and their mask."""
     column = np.arange(max(1, int(counts.max(initial=0))))
     mask = column[None, :] < counts[:, None]
     places = np.where(mask, first[:, None] + column[None, :], 0)
-    return items[places], mask
+    return values[places], mask

@@ -224,7 +224,8 @@ def sample(population: Population, probability: float, sample_key: bytes) -> Pop
     drawn = uniform(sample_key, len(population.items)) < probability
     counts = np.bincount(population.owners[drawn], minlength=len(population))
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return replace(population, indptr=indptr, items=population.items[drawn])
+    times = None if population.times is None else population.times[drawn]
+    return replace(population, indptr=indptr, items=population.items[drawn], times=times)
 
 
 def _samples(value: Any, rows: int) -> Tensor:
