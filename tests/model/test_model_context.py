@@ -1,4 +1,4 @@
-"""Time of day in the user tower: read right, masked where unknown, exact under clipping, learned, and used on a device."""
+"""Time of day in the user tower: read right, masked where unknown, clipped exactly, learned, and used on a device."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from fedrec.config import Config, TrainingSettings, from_tree
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
-from fedrec.privacy.accountant import epsilon
+from fedrec.privacy.accountant import epsilon, gaussian_noise
 from fedrec.privacy.ledger import Ledger
 from fedrec.ranking.private_metrics import validation_contribution
 from fedrec.ranking.users import Histories
@@ -119,6 +119,20 @@ def test_a_device_agrees_to_the_questions_of_its_settings_only() -> None:
             check_agreed(config, question, 40)
     with pytest.raises(ProtocolError):
         check_agreed(cases.settings(), asked[0], 40)
+
+
+def test_shares_of_noise_are_held_to_as_many_questions_as_can_be_asked() -> None:
+    """Noise that devices add themselves: enough for all questions of the plan, or no device answers."""
+    config = a_config(every=2, rounds=8, secure_aggregation={"resolution_bits": None})
+    shared = {"noise_place": "distributed", "delta": 1e-4}
+    config = config.model_copy(update={"privacy": config.privacy.model_copy(update=shared)})
+    planned = {spend.query: spend.noise_multiplier for spend in spends_of(config, 24)}["validation"]
+    question = validation.ask(config, 2, np.zeros(5, np.float32), 24)
+    check_agreed(config, question.shared(config, planned, 24), 40)
+    whole_budget = gaussian_noise(cases.EPSILON, 1e-4)  # enough for one question, and not for four
+    for noise in (whole_budget, whole_budget * 1.9):
+        with pytest.raises(ProtocolError, match="noise"):
+            check_agreed(config, question.shared(config, noise, 24), 40)
 
 
 def test_sums_keep_numbers_that_only_go_up() -> None:
