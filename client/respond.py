@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation import clip_rate, model_update
+from fedrec.aggregation import clip_rate, model_update, validation
 from fedrec.aggregation.behaviour import ARRAYS, Behaviour
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.errors import PrivacyError, ProtocolError
+from fedrec.model.clock import UNKNOWN, context_of
 from fedrec.privacy.run_plan import is_local
-from fedrec.ranking.private_metrics import metric_contribution
+from fedrec.ranking.private_metrics import metric_contribution, validation_contribution
 from fedrec.ranking.users import Contents, Histories, Known
 from fedrec.training import signals
 from fedrec.training.population import Pieces, Population, check
@@ -74,6 +75,8 @@ class Respondent:
             return self._factors(question, population)
         if question.query == "training":
             return self._training(question, population)
+        if question.query == "validation":
+            return self._validation(question, population)
         return self._metrics(question, population)
 
     def _cooccurrence(self, question: Question, population: Population) -> NDArray[np.float64]:
@@ -106,7 +109,7 @@ class Respondent:
         """
         check(device, len(self.features.ids))
         values, pool, _ = self._asked(question)
-        update = self.local_learner().update(device, values, pool, question.round, noise)
+        update = self.local_learner().update(device, values, pool, question.round, noise, self._inclusion(question))
         self.last_update = update
         return update.gradient
 
@@ -115,7 +118,7 @@ class Respondent:
             raise PrivacyError("a device that adds all noise itself takes turns", action="Use Respondent.turn")
         adaptive = self.config.privacy.adaptive_clip
         values, pool, clip = self._asked(question)
-        update = self.learner().update(population, values, pool, question.round, clip)
+        update = self.learner().update(population, values, pool, question.round, clip, self._inclusion(question))
         self.last_update = update
         if adaptive is None:
             return update.gradient
@@ -132,6 +135,9 @@ class Respondent:
         if not (len(pool) and pool.min() >= 0 and pool.max() < len(self.features.ids)):
             raise ProtocolError("the pool of negatives is not of this catalogue", value=pool.shape)
         return _array(question.arrays, "parameters").astype(np.float32), pool, clip
+
+    def _inclusion(self, question: Question) -> NDArray[np.float32] | None:
+        return model_update.log_inclusion(self.config, question, len(self.features.ids))
 
     def learner(self) -> Learner:
         """What clips rows of model updates; built when it is first needed."""
@@ -154,9 +160,24 @@ class Respondent:
         scorer = self._scorer_for(question.arrays)
         training = Histories(population.indptr, population.items)
         total = np.zeros(question.sum.length)
-        for users, scores in scorer.blocks(known_of(population)):
+        for users, scores in scorer.blocks(known_of(population, self.config.model.history)):
             total += metric_contribution(scores, training.take(users), population.held_out[users]).sum(axis=0)
         return total
+
+    def _validation(self, question: Question, population: Population) -> NDArray[np.float64]:
+        scorer = self._scorer_for({"parameters": _array(question.arrays, "parameters")})
+        from fedrec.ranking.score import USER_BLOCK
+
+        if scorer.tower is None:
+            raise ProtocolError("validation is asked of a model without a tower", value=question.round)
+        against = validation.pool(self.config, len(self.features.ids))
+        known, total = known_of(population, self.config.model.history), np.zeros(question.sum.length)
+        for start in range(0, len(population), USER_BLOCK):
+            users = np.arange(start, min(start + USER_BLOCK, len(population)))
+            block = known.take(users)
+            scores = scorer.tower.scores(block)
+            total += validation_contribution(scores, block.histories, population.held_out[users], against).sum(axis=0)
+        return total * question.sum.element_bound
 
     def _scorer_for(self, arrays: Mapping[str, NDArray[Any]]) -> Scorer:
         """The scorer of the last broadcast, kept: one process may answer for thousands of simulated devices."""
@@ -182,8 +203,12 @@ def make_scorer(config: Config, features: Features, arrays: Mapping[str, NDArray
     )
 
 
-def known_of(population: Population) -> Known:
-    """A population as what a scorer is told."""
+def known_of(population: Population, last: int) -> Known:
+    """A population as what a scorer is told; ``last``: how many events of a history the tower reads."""
+    context = None
+    if population.times is not None:
+        nobody = np.full(len(population), UNKNOWN, np.int64)  # when the held-out item was met is held out, too
+        context = context_of(nobody, population.indptr, population.times, last)
 
     def contents(pieces: Pieces | None) -> Contents | None:
         return None if pieces is None else Contents(pieces.indptr, pieces.values)
@@ -192,6 +217,7 @@ def known_of(population: Population) -> Known:
         histories=Histories(population.indptr, population.items),
         notes=contents(population.notes),
         photos=contents(population.photos),
+        context=context,
     )
 
 

@@ -25,6 +25,7 @@ from fedrec.settings import (
     Loss,
     Modality,
     ModelSettings,
+    Pool,
     PrivacySettings,
     Protocol,
     QueryName,
@@ -33,6 +34,7 @@ from fedrec.settings import (
     SecureAggregationSettings,
     Settings,
     SpeedSettings,
+    StoppingSettings,
     TextSettings,
     TrainingSettings,
     Unit,
@@ -54,6 +56,7 @@ __all__ = [
     "Loss",
     "Modality",
     "ModelSettings",
+    "Pool",
     "PrivacySettings",
     "Protocol",
     "QueryName",
@@ -62,6 +65,7 @@ __all__ = [
     "SecureAggregationSettings",
     "Settings",
     "SpeedSettings",
+    "StoppingSettings",
     "TextSettings",
     "TrainingSettings",
     "Unit",
@@ -96,6 +100,8 @@ class Config(Settings):
             raise ValueError("behaviour.factors protects users, not interactions: set privacy.unit=user")
         if self.audit.canaries and self.privacy.epsilon is None:
             raise ValueError("audit.canaries needs privacy.epsilon: a run without noise claims nothing to test")
+        if self.audit.canaries and self.privacy.groups:
+            raise ValueError("audit.canaries and privacy.groups do not go together: canaries reach the whole clip")
         if self.audit.canaries and self.behaviour.ramp:
             raise ValueError("audit.canaries and behaviour.ramp do not go together: no canary is as bad as the worst")
         if self.audit.canaries and self.behaviour.factors:
@@ -111,6 +117,12 @@ class Config(Settings):
             raise ValueError(f"model.reads names modalities that content.modalities leaves out: {unknown}")
         if self.training.auxiliary and "attributes" not in self.content.modalities:
             raise ValueError("training.auxiliary predicts attributes: add them to content.modalities")
+        return self
+
+    @model_validator(mode="after")
+    def _pool_has_counts(self) -> Config:
+        if self.training.pool == "popularity" and self.model.tower and not self.behaviour.popularity:
+            raise ValueError("training.pool=popularity is drawn by the counts of behaviour.popularity: set it to true")
         return self
 
     @model_validator(mode="after")
@@ -136,11 +148,14 @@ class Config(Settings):
         if self.privacy.unit != "example":
             raise ValueError("privacy.noise_place 'local' needs privacy.unit 'example': a row is one interaction")
         # One device's counts would drown in the noise that makes them private by themselves.
-        if self.behaviour.popularity or self.behaviour.cooccurrence or self.evaluation.private_metrics:
+        asked = self.behaviour.popularity or self.behaviour.cooccurrence or self.evaluation.private_metrics
+        if asked or self.training.stopping is not None:
             raise ValueError(
                 "privacy.noise_place 'local' is for training only: set behaviour.popularity, behaviour.cooccurrence "
-                "and evaluation.private_metrics to false"
+                "and evaluation.private_metrics to false, and leave training.stopping out"
             )
+        if self.privacy.groups:
+            raise ValueError("privacy.groups are for noise that is added to sums: not privacy.noise_place 'local'")
         if self.model.notes or self.model.photos:
             raise ValueError("privacy.noise_place 'local' protects interactions: set model.notes and photos to false")
         if self.privacy.epsilon is not None and self.privacy.delta is None:

@@ -157,6 +157,7 @@ def _record(config: Config, features: Features, devices: Devices, outcome: Outco
         "spends": [asdict(spend) for spend in outcome.spends],
         "secure_aggregation": {"protocol": config.secure_aggregation.protocol},
         "metrics_query": None if outcome.metrics is None else dict(outcome.metrics),
+        "validation": outcome.validation,
         "stopped": outcome.stopped,
         "cost": {"accounting_seconds": round(outcome.accounting_seconds, 4)},
     }

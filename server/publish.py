@@ -59,6 +59,11 @@ def contents_of(
 def _limits(config: Config, outcome: Outcome) -> Iterator[str]:
     if outcome.stopped is not None:
         yield f"The run ended early: {outcome.stopped}"
+    if outcome.validation is not None and outcome.validation["stopped_early"]:
+        yield (
+            f"Training ended after {outcome.validation['rounds'][-1]} rounds, when private validation found nothing "
+            f"better than after round {outcome.validation['best_round']}; what is claimed is the cost of all rounds"
+        )
     if config.run.reproducible and outcome.spends:
         yield (
             "The noise was derived from the seed that stands in this release's settings, so anybody can take it off "

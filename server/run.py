@@ -11,11 +11,22 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation import clip_rate, cooccurrence, factors, low_rank, metrics_query, model_update, popularity
+from fedrec.aggregation import (
+    clip_rate,
+    cooccurrence,
+    factors,
+    low_rank,
+    metrics_query,
+    model_update,
+    negatives,
+    popularity,
+    validation,
+)
 from fedrec.aggregation.behaviour import Behaviour
 from fedrec.aggregation.content_kernel import check_prior, content_factors
 from fedrec.aggregation.optimisers import Optimiser
 from fedrec.aggregation.question import Question
+from fedrec.aggregation.schedule import share_of_rate
 from fedrec.aggregation.solve import solve
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
@@ -28,10 +39,11 @@ from fedrec.privacy.ledger import Ledger
 from server.cohort_floor import check_sampled_cohorts
 from server.keys import RunKeys
 from server.paid_sums import Paid, PaidSums
-from server.plan import rows_of
+from server.plan import claimed, rows_of
 from server.sampling import Sampler
 from server.state import ServerState
 from server.steps import Devices, Observer, Opened, Outcome, Step, bytes_up_each
+from server.stopping import Stopping
 
 __all__ = ["Devices", "Observer", "Opened", "Outcome", "Run", "Step", "bytes_up_each"]
 
@@ -64,6 +76,7 @@ class Run:
         self.sums = self.paid_sums(config, devices, ledger, state, self.sampler, keys, self._show)
         self.behaviour = Behaviour.empty(len(features.ids))
         self.model = _first_model(config, features)
+        self.stopping = Stopping(config.training, state)
         self.stopped: str | None = None
         if config.behaviour.factors or (config.behaviour.cooccurrence and config.behaviour.prior > 0):
             check_prior(features, config.behaviour.prior_modalities)
@@ -83,8 +96,12 @@ class Run:
             self.stopped = str(error)
         with self.sums.accounting():
             spends = tuple(self.ledger.spends())
+            if self.stopping.early:
+                spends = tuple(claimed(tuple(self.sums.spends.values()), spends))
             kept = {"head": self.ledger.head, "rows": len(self.ledger), "users": self.devices.users}
-        return Outcome(self.model, self.behaviour, spends, metrics, self.stopped, kept, self.sums.accounting_seconds)
+        seconds = self.sums.accounting_seconds
+        found = self.stopping.facts()
+        return Outcome(self.model, self.behaviour, spends, metrics, self.stopped, kept, seconds, found)
 
     def _popularity(self) -> None:
         if not self.config.behaviour.popularity:
@@ -148,20 +165,42 @@ class Run:
         optimiser = Optimiser(settings.optimiser, settings.learning_rate, settings.momentum)
         values = parameters.flatten(self.model).astype(np.float64)
         privacy, expected = self.config.privacy, self.rows * self.sampler.share
+        by_use = settings.pool == "popularity"
+        weights = negatives.weights_of(self.behaviour.popularity, settings.pool_power) if by_use else None
         done, values, optimiser, clip = self.state.load_training(values, optimiser, privacy.clip)
-        for number in range(done + 1, settings.rounds + 1):
+        number = done
+        while not self._validated(number, values) and number < settings.rounds:
+            number += 1
             question = model_update.ask(
-                self.config, number, values.astype(np.float32), len(self.features.ids), self._rows_in_a_sum, clip
+                self.config,
+                number,
+                values.astype(np.float32),
+                len(self.features.ids),
+                self._rows_in_a_sum,
+                clip,
+                weights,
             )
             paid = self.sums.of(question, self.sampler.cohort(number))
-            values = optimiser.step(values, model_update.mean_gradient(paid.noisy[: len(values)], expected))
+            gradient = model_update.mean_gradient(paid.noisy[: len(values)], expected)
+            values = optimiser.step(values, gradient, share_of_rate(number, settings))
             if privacy.adaptive_clip is not None:
                 clip = clip_rate.next_clip(clip, float(paid.noisy[-1]), expected, privacy.adaptive_clip)
             parameters.unflatten(self.model, values)
             self._show(paid)
             self.state.save_training(number, values, optimiser, clip)
-        parameters.unflatten(self.model, values)
+        parameters.unflatten(self.model, values if self.stopping.best is None else self.stopping.values)
         self.state.forget_secret()
+
+    def _validated(self, done: int, values: NDArray[np.float64]) -> bool:
+        """Ask how good the parameters after ``done`` rounds are, where that is due; whether training is over."""
+        due = self.stopping.due(done)
+        if due is not None:
+            users = self.devices.users
+            question = validation.ask(self.config, due, values.astype(np.float32), users)
+            paid = self.sums.of(question, range(self.devices.size))
+            self._show(paid)
+            self.stopping.heard(validation.read(paid.noisy, users), values)
+        return self.stopping.over
 
     @property
     def _rows_in_a_sum(self) -> int:

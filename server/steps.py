@@ -89,7 +89,7 @@ class Outcome:
 
     ``stopped``: why it ended before its last round, or None.  ``ledger``: head and number of rows of the ledger as the
     release leaves it, and the users it was planned for.  ``accounting_seconds``: spent on planning, composing and
-    writing the ledger.
+    writing the ledger.  ``validation``: what `server.stopping.Stopping.facts` says.
     """
 
     model: Recommender | None
@@ -99,3 +99,4 @@ class Outcome:
     stopped: str | None = None
     ledger: Mapping[str, Any] = field(default_factory=dict)
     accounting_seconds: float = 0.0
+    validation: Mapping[str, Any] | None = None

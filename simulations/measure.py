@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation import model_update
+from fedrec.aggregation import negatives
 from fedrec.aggregation.behaviour import Behaviour
 from fedrec.config import Config
 from fedrec.model.recommender import Recommender
@@ -74,7 +74,7 @@ def known_of(config: Config, study: Study, model: Recommender | None) -> Known:
         model,
         study.population,
         Tables(study.features),
-        model_update.pool(config.run.seed, 0, len(study.features.ids), settings.negatives),
+        negatives.uniform(config.run.seed, 0, len(study.features.ids), settings.negatives),
         RowShape(settings.positives, config.model.history, config.model.notes, config.model.photos),
         loss=settings.loss,
         steps=settings.personal_steps,

@@ -166,7 +166,7 @@ def _finish(
     write_release(out / "model", contents, key=_signing_key(out / "release.key"), replace=True)
     seconds = time.perf_counter() - started
     run["cost"] = {
-        "rounds": config.training.rounds if config.model.tower else 0,
+        "rounds": _rounds(config, outcome),
         "seconds": round(seconds, 3),
         "training_seconds": round(diary.asking_seconds, 3),
         "rows_per_second": diary.rows / diary.asking_seconds if diary.asking_seconds and diary.rows else None,
@@ -178,6 +178,13 @@ def _finish(
     people = showcase(study, scorer_of(config, study, outcome.model, outcome.behaviour))
     build_report(out, run, diary.records, people, baselines)
     return run
+
+
+def _rounds(config: Config, outcome: Outcome) -> int:
+    """Rounds of training that were run."""
+    if outcome.validation is not None and outcome.validation["stopped_early"]:
+        return int(outcome.validation["rounds"][-1])
+    return config.training.rounds if config.model.tower else 0
 
 
 def _publishable(
@@ -220,6 +227,7 @@ def _facts(config: Config, study: Study, outcome: Outcome, diary: Diary, privacy
             "aborted": aborts_of(config, diary.records),
         },
         "metrics_query": outcome.metrics,
+        "validation": outcome.validation,
         "stopped": outcome.stopped,
         "cost": None,
     }

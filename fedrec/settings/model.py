@@ -18,6 +18,7 @@ class ModelSettings(Settings):
 
     ``reads``: the modalities of the content that the tower reads, none named = all; the others can still be what an
     auxiliary task predicts.  ``user_tower``: how a history becomes one vector, see `fedrec.model.history`.
+    ``context``: the time of day (UTC) of the request and of the history adds a learned vector to the user's.
     """
 
     preset: str = "fedrec"
@@ -32,6 +33,7 @@ class ModelSettings(Settings):
     notes: bool = False
     photos: bool = False
     adapter: bool = False
+    context: bool = False
     warm_start: float | None = Field(
         default=0.5,
         ge=0,

@@ -48,6 +48,7 @@ def training_only(config: Config) -> Config:
         update={
             "behaviour": off,
             "model": config.model.model_copy(update={"tower": True}),
+            "training": config.training.model_copy(update={"pool": "uniform", "stopping": None}),
             "privacy": config.privacy.model_copy(update={"shares": {"training": 1.0}}),
             "evaluation": config.evaluation.model_copy(update={"private_metrics": False}),
         }
@@ -104,5 +105,9 @@ class Training:
         return self._sum(asked, question) + self.noise.of(question)
 
     def _sum(self, asked: Population, question: Question) -> NDArray[np.float64]:
-        pool = (self.question(1) if self.one_pool else question).arrays["pool"]
-        return self.learner.update(asked, self.values, pool, question.round).gradient
+        source = self.question(1) if self.one_pool else question
+        pool, inclusion = (
+            source.arrays["pool"],
+            model_update.log_inclusion(self.config, source, len(self.study.features)),
+        )
+        return self.learner.update(asked, self.values, pool, question.round, inclusion=inclusion).gradient
