@@ -118,12 +118,13 @@ def _expected(config: Config, question: Question, items: int) -> Question:
     if question.query == "training":
         clip = clip_rate.agreed_clip(question.settings.get(clip_rate.CLIP), question.round, config.privacy)
         weights = _vector(question, negatives.WEIGHTS) if config.training.pool == "popularity" else None
-        return model_update.ask(config, question.round, _vector(question, "parameters"), items, rows, clip, weights)
+        values, carried = _vector(question, "parameters"), _carried(config, question)
+        return model_update.ask(config, question.round, values, items, rows, clip, weights=weights, carried=carried)
     if question.query == "validation":
-        return validation.ask(config, question.round, _vector(question, "parameters"), rows)
+        return validation.ask(config, question.round, _vector(question, "parameters"), rows, _carried(config, question))
     if question.query == "metrics":
         scored_with = {name: array for name, array in question.arrays.items() if name in ("parameters", *ARRAYS)}
-        return metrics_query.ask(question.round, scored_with, rows, bits)
+        return metrics_query.ask(question.round, {**scored_with, **_carried(config, question)}, rows, bits)
     if question.query in ("directions", "factors"):
         return factors.ask(config, question.query, question.round, _directions(question, items), rows)
     most = config.behaviour.items
@@ -138,6 +139,11 @@ def _expected(config: Config, question: Question, items: int) -> Question:
         noisy=config.privacy.epsilon is not None,
         resolution_bits=bits,
     )
+
+
+def _carried(config: Config, question: Question) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
+    """What the model is beside its parameters, as far as these settings have it; of what shape, the learner checks."""
+    return {"frozen": _vector(question, "frozen")} if config.model.head_rank and "frozen" in question.arrays else {}
 
 
 def _with_noise(config: Config, question: Question, expected: Question) -> Question:

@@ -27,6 +27,7 @@ from fedrec.training import signals
 from fedrec.training.population import Pieces, Population, check
 
 if TYPE_CHECKING:
+    from fedrec.model.recommender import Recommender
     from fedrec.ranking.score import Scorer
     from fedrec.training.learner import Learner, Update
     from fedrec.training.local import LocalLearner
@@ -109,7 +110,9 @@ class Respondent:
         """
         check(device, len(self.features.ids))
         values, pool, _ = self._asked(question)
-        update = self.local_learner().update(device, values, pool, question.round, noise, self._inclusion(question))
+        learner = self.local_learner()
+        _freeze(learner.model, question)
+        update = learner.update(device, values, pool, question.round, noise, self._inclusion(question))
         self.last_update = update
         return update.gradient
 
@@ -118,7 +121,9 @@ class Respondent:
             raise PrivacyError("a device that adds all noise itself takes turns", action="Use Respondent.turn")
         adaptive = self.config.privacy.adaptive_clip
         values, pool, clip = self._asked(question)
-        update = self.learner().update(population, values, pool, question.round, clip, self._inclusion(question))
+        learner = self.learner()
+        _freeze(learner.model, question)
+        update = learner.update(population, values, pool, question.round, clip, self._inclusion(question))
         self.last_update = update
         if adaptive is None:
             return update.gradient
@@ -165,7 +170,8 @@ class Respondent:
         return total
 
     def _validation(self, question: Question, population: Population) -> NDArray[np.float64]:
-        scorer = self._scorer_for({"parameters": _array(question.arrays, "parameters")})
+        _array(question.arrays, "parameters")
+        scorer = self._scorer_for(question.arrays)
         from fedrec.ranking.score import USER_BLOCK
 
         if scorer.tower is None:
@@ -196,7 +202,7 @@ def make_scorer(config: Config, features: Features, arrays: Mapping[str, NDArray
     model = None
     if "parameters" in arrays:
         model = build_model(config, features)
-        parameters.unflatten(model, arrays["parameters"])
+        parameters.receive(model, arrays)
     behaviour = Behaviour.from_arrays({n: arrays[n] for n in ARRAYS}) if set(ARRAYS) <= set(arrays) else None
     return Scorer(
         model=model, features=features, behaviour=behaviour, settings=config.behaviour, model_settings=config.model
@@ -219,6 +225,13 @@ def known_of(population: Population, last: int) -> Known:
         photos=contents(population.photos),
         context=context,
     )
+
+
+def _freeze(model: Recommender, question: Question) -> None:
+    """Set what of the model is not trained. Raises ModelError where it is of another model."""
+    from fedrec.model import parameters
+
+    parameters.unflatten_frozen(model, question.arrays.get("frozen", np.zeros(0, np.float32)))
 
 
 def _array(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:

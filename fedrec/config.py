@@ -13,6 +13,7 @@ from pydantic import ValidationError, model_validator
 from fedrec.errors import ConfigError
 from fedrec.settings import (
     AdaptiveClipSettings,
+    AudioSettings,
     AuditSettings,
     BehaviourSettings,
     ContentSettings,
@@ -39,10 +40,12 @@ from fedrec.settings import (
     TrainingSettings,
     Unit,
     UserTowerKind,
+    VideoSettings,
 )
 
 __all__ = [
     "AdaptiveClipSettings",
+    "AudioSettings",
     "AuditSettings",
     "BehaviourSettings",
     "Config",
@@ -70,6 +73,7 @@ __all__ = [
     "TrainingSettings",
     "Unit",
     "UserTowerKind",
+    "VideoSettings",
     "from_run_config",
     "from_tree",
     "load",

@@ -7,6 +7,7 @@ Every opened sum goes through `PaidSums.of`: noise is added and the ledger's row
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,6 +168,8 @@ class Run:
         privacy, expected = self.config.privacy, self.rows * self.sampler.share
         by_use = settings.pool == "popularity"
         weights = negatives.weights_of(self.behaviour.popularity, settings.pool_power) if by_use else None
+        self.frozen = self.state.load_frozen(parameters.flatten_frozen(self.model))
+        parameters.unflatten_frozen(self.model, self.frozen)
         done, values, optimiser, clip = self.state.load_training(values, optimiser, privacy.clip)
         number = done
         while not self._validated(number, values) and number < settings.rounds:
@@ -178,7 +181,8 @@ class Run:
                 len(self.features.ids),
                 self._rows_in_a_sum,
                 clip,
-                weights,
+                weights=weights,
+                carried=self._carried,
             )
             paid = self.sums.of(question, self.sampler.cohort(number))
             gradient = model_update.mean_gradient(paid.noisy[: len(values)], expected)
@@ -196,11 +200,16 @@ class Run:
         due = self.stopping.due(done)
         if due is not None:
             users = self.devices.users
-            question = validation.ask(self.config, due, values.astype(np.float32), users)
+            question = validation.ask(self.config, due, values.astype(np.float32), users, self._carried)
             paid = self.sums.of(question, range(self.devices.size))
             self._show(paid)
             self.stopping.heard(validation.read(paid.noisy, users), values)
         return self.stopping.over
+
+    @property
+    def _carried(self) -> dict[str, NDArray[Any]]:
+        """What the model is beside its trained parameters."""
+        return {"frozen": self.frozen} if len(self.frozen) else {}
 
     @property
     def _rows_in_a_sum(self) -> int:
@@ -214,7 +223,7 @@ class Run:
         bits = self.config.secure_aggregation.resolution_bits
         arrays: dict[str, NDArray[np.float32]] = dict(self.behaviour.arrays())
         if self.model is not None:
-            arrays["parameters"] = parameters.flatten(self.model)
+            arrays |= parameters.broadcast(self.model)
         question = metrics_query.ask(self.config.training.rounds + 1, arrays, self.devices.users, bits)
         return metrics_query.read(self._once(question))
 

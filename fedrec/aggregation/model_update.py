@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,12 +23,15 @@ def ask(
     catalogue: int,
     rows: int,
     clip: float | None = None,
+    *,
     weights: NDArray[np.int32] | None = None,
+    carried: Mapping[str, NDArray[Any]] | None = None,
 ) -> Question:
     """The question of one round: parameters and the round's pool of negatives, the same for every device.
 
     ``clip``: of this round, where it adapts; then it is asked for, and the sum has one element more.
     ``weights``: of all items, where the pool is drawn by popularity (`negatives.weights_of`).
+    ``carried``: what the model is beside its parameters, where it has such parts: those that are not trained.
 
     The pool is drawn from the whole catalogue.  What a user has in training is left out on the device; nothing else
     is, the held-out items of an evaluation least of all (FIELD of recommendation: such a leak gives HR@10 = 1).
@@ -36,7 +42,11 @@ def ask(
         "training",
         round_number,
         _sum(config, len(parameters) + (adaptive is not None), bound_of(config, clip), rows),
-        arrays={"parameters": parameters, **_pool(config, round_number, catalogue, weights)},
+        arrays={
+            "parameters": parameters,
+            **_pool(config, round_number, catalogue, weights),
+            **(carried or {}),
+        },
         settings={} if adaptive is None else {clip_rate.CLIP: clip},
     )
 

@@ -10,7 +10,8 @@ sum by 1 at most, too.
 from __future__ import annotations
 
 import math
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +28,23 @@ CANDIDATES: Final = 99
 _NO_ROUND: Final = 0
 
 
-def ask(config: Config, number: int, parameters: NDArray[np.float32], rows: int) -> Question:
-    """Question ``number``, from 1, about the parameters after the round that the settings ask it after."""
+def ask(
+    config: Config,
+    number: int,
+    parameters: NDArray[np.float32],
+    rows: int,
+    carried: Mapping[str, NDArray[Any]] | None = None,
+) -> Question:
+    """Question ``number``, from 1, about the parameters after the round that the settings ask it after.
+
+    ``carried``: see `model_update.ask`.
+    """
     bits = config.secure_aggregation.resolution_bits
     agreed = PrivateSum.of("validation", LENGTH, BOUND, rows, resolution_bits=bits, limit=BOUND / math.sqrt(LENGTH))
     after = config.training.validated[number - 1]
-    return Question("validation", number, agreed, arrays={"parameters": parameters}, settings={AFTER: after})
+    return Question(
+        "validation", number, agreed, arrays={"parameters": parameters, **(carried or {})}, settings={AFTER: after}
+    )
 
 
 def pool(config: Config, catalogue: int) -> NDArray[np.int32]:

@@ -38,6 +38,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         "text-only": Preset("the content tower over text", _content_only("text")),
         "image-only": Preset("the content tower over pictures", _content_only("image")),
         "attributes-only": Preset("the content tower over attributes", _content_only("attributes")),
+        "audio-only": Preset("the content tower over sounds", _content_only("audio")),
         "behaviour-only": Preset(
             "popularity and co-occurrence sums; no content, nothing trained",
             {"model": {"tower": False}, "behaviour": {"weight": 1.0, "prior": 0.0}},

@@ -21,6 +21,8 @@ _WORDS = {
     "text": "its text",
     "image": "its picture",
     "attributes": "its attributes",
+    "audio": "its sound",
+    "video": "its video",
     BEHAVIOUR: "what is liked together with it",
     POPULARITY: "its popularity",
 }

@@ -7,7 +7,14 @@ Privacy knobs (`PrivacySettings`, `SecureAggregationSettings`) stand apart from 
 from fedrec.settings.audit import AuditSettings
 from fedrec.settings.base import Settings
 from fedrec.settings.behaviour import BehaviourSettings
-from fedrec.settings.content import ContentSettings, ImageSettings, Modality, TextSettings
+from fedrec.settings.content import (
+    AudioSettings,
+    ContentSettings,
+    ImageSettings,
+    Modality,
+    TextSettings,
+    VideoSettings,
+)
 from fedrec.settings.model import Fusion, ModelSettings, UserTowerKind
 from fedrec.settings.privacy import AdaptiveClipSettings, LocalSettings, PrivacySettings, QueryName, Unit
 from fedrec.settings.run import Engine, EvaluationSettings, GradSample, RunSettings, SpeedSettings
@@ -16,6 +23,7 @@ from fedrec.settings.training import Loss, Pool, Sampling, StoppingSettings, Tra
 
 __all__ = [
     "AdaptiveClipSettings",
+    "AudioSettings",
     "AuditSettings",
     "BehaviourSettings",
     "ContentSettings",
@@ -42,4 +50,5 @@ __all__ = [
     "TrainingSettings",
     "Unit",
     "UserTowerKind",
+    "VideoSettings",
 ]

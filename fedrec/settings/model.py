@@ -29,6 +29,13 @@ class ModelSettings(Settings):
     user_tower: UserTowerKind = "mean"
     text_encoder: Literal["head", "gru", "lstm", "textcnn"] = "head"
     image_encoder: Literal["head", "cnn", "vgg"] = "head"
+    audio_encoder: Literal["head", "cnn"] = "head"
+    head_rank: int = Field(
+        default=0,
+        ge=0,
+        le=512,
+        description="directions in which a head over ready features is trained, beside a frozen start; 0 = all",
+    )
     history: int = Field(default=64, ge=1, le=1024, description="events of a user that the user tower reads")
     notes: bool = False
     photos: bool = False

@@ -11,8 +11,8 @@ from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.model import parameters
 from fedrec.model.build import build_model
-from fedrec.model.encoder_head import Head
 from fedrec.model.objective import Objective
+from fedrec.model.warm_start import AnyHead
 from fedrec.randomness import key
 from fedrec.training.augment import Augmenting
 from fedrec.training.build_rows import RowShape, build_rows
@@ -55,7 +55,7 @@ class Learner:
             config.speed.grad_sample,
             flattens_rows=self.model.flattens_rows,
             # Words and patches are a long dimension, whose products with itself are what ghost norms would cost.
-            reads_tokens=not all(isinstance(encoder, Head) for encoder in self.model.encoders.values()),
+            reads_tokens=not all(isinstance(encoder, AnyHead) for encoder in self.model.encoders.values()),
             parameters=parameters.count(self.model),
         )
         objective = Objective(self.model, config.training)

@@ -105,7 +105,7 @@ class PoisonedDevices:
             return promoted_pairs(attacker.target, items, attacker.weights[items])
         if question.query != "training" or self.model is None:
             return np.zeros(length)
-        parameters.unflatten(self.model, question.arrays["parameters"])
+        parameters.receive(self.model, question.arrays)
         return promotion(
             self.model,
             self.features,

@@ -85,7 +85,9 @@ class Training:
         noise = ServerNoise(self.config, spends, RunKeys(self.config, ServerState(None, "attack")))
         # Apart from the learner's, whose hooks for gradients a row would be in the way of an adversary's own.
         object.__setattr__(self, "model", model)
-        object.__setattr__(self, "learner", Learner(self.config, features))
+        learner = Learner(self.config, features)
+        parameters.unflatten_frozen(learner.model, parameters.flatten_frozen(model))
+        object.__setattr__(self, "learner", learner)
         object.__setattr__(self, "values", parameters.flatten(model))
         object.__setattr__(self, "noise", noise)
 

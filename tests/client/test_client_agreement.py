@@ -126,6 +126,15 @@ def test_a_question_with_an_array_too_many_is_refused(ask: Callable[[], Question
         check_agreed(CONFIG, replace(asked, arrays={**asked.arrays, "more": PARAMETERS}), ITEMS)
 
 
+@pytest.mark.parametrize("ask", [ask_training, ask_metrics])
+def test_frozen_parts_are_told_only_where_the_settings_have_them(ask: Callable[[], Question]) -> None:
+    asked = ask()
+    told = replace(asked, arrays={**asked.arrays, "frozen": PARAMETERS})
+    check_agreed(cases.settings(behaviour={"items": 12}, model={"head_rank": 2}), told, ITEMS)
+    with pytest.raises(ProtocolError):
+        check_agreed(CONFIG, told, ITEMS)
+
+
 def test_a_pool_that_the_server_chose_is_refused() -> None:
     asked = ask_training()
     chosen = np.sort((asked.arrays["pool"] + 1) % ITEMS)

@@ -15,6 +15,7 @@ torch.set_num_threads(1)
 VOCABULARY = 20
 SHAPES = {"text": (6,), "image": (5,), "attributes": (4,)}
 PIXELS = (3, 8, 8)
+SPECTRA = (1, 10, 6)
 
 
 def make_model(
@@ -35,7 +36,7 @@ def features(kind: str, rows: int, items: int, shape: tuple[int, ...], generator
         words = torch.randint(1, VOCABULARY, (rows, items, *shape), generator=generator)
         lengths = torch.randint(1, shape[0] + 1, (rows, items, 1), generator=generator)
         return words * (torch.arange(shape[0]) < lengths)
-    if kind in ("cnn", "vgg"):
+    if kind in ("cnn", "vgg"):  # of pictures and of sounds
         return torch.rand((rows, items, *shape), generator=generator)
     return torch.randn((rows, items, *shape), generator=generator)
 
@@ -48,7 +49,7 @@ def make_batch(
     generator: torch.Generator,
     only: str | None = None,
 ) -> ItemBatch:
-    kinds = {"text": settings.text_encoder, "image": settings.image_encoder}
+    kinds = {"text": settings.text_encoder, "image": settings.image_encoder, "audio": settings.audio_encoder}
     names = [name for name in shapes if only in (None, name)]
     return ItemBatch(
         {name: features(kinds.get(name, "head"), rows, items, shapes[name], generator) for name in names},

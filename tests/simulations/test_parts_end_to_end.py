@@ -31,6 +31,7 @@ PARTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"fusion": "cross-attention", "user_tower": "attention"}, FURTHER),
     ({"fusion": "mixture", "user_tower": "mean"}, {}),
     ({"fusion": "late", "user_tower": "mean"}, {}),
+    ({"fusion": "weighted", "head_rank": 3}, FURTHER),
     ({"fusion": "late", "user_tower": "gru", "reads": ["text", "image"]}, FURTHER),
 ]
 
