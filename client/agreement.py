@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from client.costs import DEVICES, USERS, population_of
-from fedrec.aggregation import clip_rate, cooccurrence, metrics_query, model_update, popularity
+from fedrec.aggregation import clip_rate, cooccurrence, item_tables, metrics_query, model_update, popularity
 from fedrec.aggregation.behaviour import ARRAYS
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
@@ -100,10 +100,12 @@ def _expected(config: Config, question: Question, items: int) -> Question:
         return popularity.ask(items, rows, bits)
     if question.query == "training":
         clip = clip_rate.agreed_clip(question.settings.get(clip_rate.CLIP), question.round, config.privacy)
-        return model_update.ask(config, question.round, _vector(question, "parameters"), items, rows, clip)
+        tables = item_tables.agreed(config, question.arrays, items)
+        return model_update.ask(config, question.round, _vector(question, "parameters"), items, rows, clip, tables)
     if question.query == "metrics":
         scored_with = {name: array for name, array in question.arrays.items() if name in ("parameters", *ARRAYS)}
-        return metrics_query.ask(question.round, scored_with, rows, bits)
+        tables = item_tables.agreed(config, question.arrays, items)
+        return metrics_query.ask(question.round, {**scored_with, **tables}, rows, bits)
     most = config.behaviour.items
     taking = _vector(question, "items")
     if len(taking) != (min(most, items) if most else items):

@@ -7,11 +7,12 @@ Every opened sum goes through `PaidSums.of`: noise is added and the ledger's row
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation import clip_rate, cooccurrence, metrics_query, model_update, popularity
+from fedrec.aggregation import clip_rate, cooccurrence, item_tables, metrics_query, model_update, popularity
 from fedrec.aggregation.behaviour import Behaviour
 from fedrec.aggregation.optimisers import Optimiser
 from fedrec.aggregation.question import Question
@@ -62,7 +63,10 @@ class Run:
         self.sampler = Sampler(config, devices.size, keys.of("cohorts"))
         self.sums = self.paid_sums(config, devices, ledger, state, self.sampler, keys, self._show)
         self.behaviour = Behaviour.empty(len(features.ids))
-        self.model = _first_model(config, features)
+        self.tables = item_tables.none(config, len(features.ids))
+        self.read = item_tables.extended(config, features, self.tables)
+        self.model = _first_model(config, self.read)
+        self.deviation = 0.0
         self.stopped: str | None = None
         if config.behaviour.cooccurrence and config.behaviour.prior > 0:
             check_prior(features, config.behaviour.prior_modalities)
@@ -74,6 +78,7 @@ class Run:
         try:
             self._popularity()
             self._cooccurrence()
+            self._item_tables()
             self._training()
             metrics = self._metrics()
         except BudgetExceededError as error:
@@ -81,13 +86,15 @@ class Run:
         with self.sums.accounting():
             spends = tuple(self.ledger.spends())
             kept = {"head": self.ledger.head, "rows": len(self.ledger), "users": self.devices.users}
-        return Outcome(self.model, self.behaviour, spends, metrics, self.stopped, kept, self.sums.accounting_seconds)
+        seconds = self.sums.accounting_seconds
+        return Outcome(self.model, self.behaviour, spends, metrics, self.read, self.stopped, kept, seconds)
 
     def _popularity(self) -> None:
         if not self.config.behaviour.popularity:
             return
         bits = self.config.secure_aggregation.resolution_bits
         question = popularity.ask(len(self.features.ids), self.devices.users, bits)
+        self.deviation = self.sums.noise.deviation(question, self.devices.size)
         counts = popularity.read(self._once(question))
         none = np.zeros((len(counts), 0), np.float32)
         self.behaviour = Behaviour(none, none, counts.astype(np.float32))
@@ -113,6 +120,13 @@ class Run:
             counts, denoised, items, settings, features=self.features, noisy="cooccurrence" in self.sums.spends
         )
 
+    def _item_tables(self) -> None:
+        """Extend what the tower reads by what the sums say of the items; a model that reads it starts from it."""
+        if item_tables.names(self.config):
+            self.tables = item_tables.tables_of(self.config, self.behaviour, self.deviation)
+            self.read = item_tables.extended(self.config, self.features, self.tables)
+            self.model = _first_model(self.config, self.read)
+
     def _training(self) -> None:
         if self.model is None:
             return
@@ -123,7 +137,13 @@ class Run:
         done, values, optimiser, clip = self.state.load_training(values, optimiser, privacy.clip)
         for number in range(done + 1, settings.rounds + 1):
             question = model_update.ask(
-                self.config, number, values.astype(np.float32), len(self.features.ids), self._rows_in_a_sum, clip
+                self.config,
+                number,
+                values.astype(np.float32),
+                len(self.features.ids),
+                self._rows_in_a_sum,
+                clip,
+                self.tables,
             )
             paid = self.sums.of(question, self.sampler.cohort(number))
             values = optimiser.step(values, model_update.mean_gradient(paid.noisy[: len(values)], expected))
@@ -145,9 +165,9 @@ class Run:
         if not self.config.evaluation.private_metrics:
             return None
         bits = self.config.secure_aggregation.resolution_bits
-        arrays: dict[str, NDArray[np.float32]] = dict(self.behaviour.arrays())
+        arrays: dict[str, NDArray[Any]] = dict(self.behaviour.arrays())
         if self.model is not None:
-            arrays["parameters"] = parameters.flatten(self.model)
+            arrays |= {"parameters": parameters.flatten(self.model), **self.tables}
         question = metrics_query.ask(self.config.training.rounds + 1, arrays, self.devices.users, bits)
         return metrics_query.read(self._once(question))
 
@@ -163,7 +183,7 @@ class Run:
 
     def _show(self, paid: Paid) -> None:
         spent = self.sums.spent(paid.question)
-        known = (self.model, self.behaviour, paid.noisy)
+        known = (self.model, self.behaviour, self.read, paid.noisy)
         self.observe(Step(paid.question, paid.seconds, paid.opened, paid.asked, spent, *known))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,10 +22,12 @@ def ask(
     catalogue: int,
     rows: int,
     clip: float | None = None,
+    tables: Mapping[str, NDArray[Any]] | None = None,
 ) -> Question:
     """The question of one round: parameters and the round's pool of negatives, the same for every device.
 
     ``clip``: of this round, where it adapts; then it is asked for, and the sum has one element more.
+    ``tables``: what the items' features are extended by, see `item_tables`.
 
     The pool is drawn from the whole catalogue.  What a user has in training is left out on the device; nothing else
     is, the held-out items of an evaluation least of all (FIELD of recommendation: such a leak gives HR@10 = 1).
@@ -36,6 +41,7 @@ def ask(
         arrays={
             "parameters": parameters,
             "pool": pool(config.run.seed, round_number, catalogue, config.training.negatives),
+            **(tables or {}),
         },
         settings={} if adaptive is None else {clip_rate.CLIP: clip},
     )

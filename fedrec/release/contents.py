@@ -57,6 +57,7 @@ class ModelState:
         vocabulary: number of token ids, where text is token ids.
         offset: whether the model has a learned offset.
         auxiliary: whether it has learned to predict attributes.
+        items: how many have a vector of their own, where it reads the modality ``id``.
     """
 
     settings: ModelSettings
@@ -66,6 +67,7 @@ class ModelState:
     vocabulary: int = 4096
     offset: bool = False
     auxiliary: bool = False
+    items: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,6 +26,7 @@ def state_of(model: Recommender, *, vocabulary: int = 4096) -> ModelState:
         vocabulary=vocabulary,
         offset=model.offset is not None,
         auxiliary=model.auxiliary is not None,
+        items=model.items,
     )
 
 
@@ -44,6 +45,7 @@ def recommender(state: ModelState) -> Recommender:
             vocabulary=state.vocabulary,
             offset=state.offset,
             auxiliary=state.auxiliary,
+            items=state.items,
         )
         given = {name: tuple(values.shape) for name, values in state.parameters.items()}
         if given != dict(shapes(model)):

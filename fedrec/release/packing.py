@@ -89,6 +89,7 @@ def _model_facts(model: ModelState) -> dict[str, Any]:
         "vocabulary": model.vocabulary,
         "offset": model.offset,
         "auxiliary": model.auxiliary,
+        "items": model.items,
         "parameters": list(model.parameters),
     }
 
@@ -110,6 +111,7 @@ def _model(files: Mapping[str, bytes]) -> ModelState:
         vocabulary=int(facts["vocabulary"]),
         offset=bool(facts["offset"]),
         auxiliary=bool(facts.get("auxiliary", False)),
+        items=int(facts.get("items", 0)),
     )
 
 

@@ -17,7 +17,10 @@ class BehaviourSettings(Settings):
     ``factors``: instead of co-occurrence, low-rank factors of it by private power iteration from the content kernel of
     ``prior_modalities`` (`fedrec.aggregation.factors`), which needs far less noise.
     ``prior``: weight of the content kernel added to the co-occurrence before it is solved; ``prior_modalities``: the
-    weight of each modality in that kernel. ``weight``: share of the behaviour score in the final score, 0 to 1.
+    weight of each modality in that kernel. ``modality``: so many numbers an item, the leading ones of the table, become
+    a modality that the content tower reads (0 = none), see `fedrec.aggregation.item_tables`; made of sums that have
+    their noise, it costs no budget, but every device gets it with every question about the tower.
+    ``weight``: share of the behaviour score in the final score, 0 to 1.
     ``popularity_weight``: weight of log popularity, added to the final score.
     """
 
@@ -35,6 +38,7 @@ class BehaviourSettings(Settings):
     normalise: float = Field(default=1.0, ge=0, le=1, description="each user adds x x^T / |x|^normalise")
     prior: float = Field(default=0.0, ge=0)
     prior_modalities: dict[str, float] = Field(default_factory=dict)
+    modality: int = Field(default=0, ge=0, le=256, description="columns of the modality 'behaviour', 0 = not one")
     weight: float = Field(default=0.5, ge=0, le=1)
     popularity_weight: float = Field(default=0.0, ge=0)
 
@@ -46,4 +50,6 @@ class BehaviourSettings(Settings):
             raise ValueError("behaviour.factors needs behaviour.popularity and behaviour.prior_modalities")
         if self.directions and not self.factors:
             raise ValueError("behaviour.directions are rounds before behaviour.factors")
+        if self.modality and not (self.popularity and (self.cooccurrence or self.factors)):
+            raise ValueError("behaviour.modality needs behaviour.popularity, and behaviour.cooccurrence or factors")
         return self

@@ -43,11 +43,13 @@ def defended(config: Config, defence: Defence, *, seed: int) -> Config:
 
 def training_only(config: Config) -> Config:
     """The config with nothing asked but training: all of the budget, and so the least noise, is on the updates."""
-    off = config.behaviour.model_copy(update={"popularity": False, "cooccurrence": False})
+    sums = {"popularity": False, "cooccurrence": False, "directions": 0, "factors": False, "modality": 0}
+    off = config.behaviour.model_copy(update=sums)
+    reads = tuple(name for name in config.model.reads if name != "behaviour")
     return config.model_copy(
         update={
             "behaviour": off,
-            "model": config.model.model_copy(update={"tower": True}),
+            "model": config.model.model_copy(update={"tower": True, "reads": reads, "graph": "none"}),
             "privacy": config.privacy.model_copy(update={"shares": {"training": 1.0}}),
             "evaluation": config.evaluation.model_copy(update={"private_metrics": False}),
         }
