@@ -110,6 +110,8 @@ class Config(Settings):
                 f"model.reads names modalities that there are not: {unknown}; text, image and attributes are named in "
                 "content.modalities, behaviour needs behaviour.modality, id needs model.id_embedding"
             )
+        if "tower" in self.behaviour.prior_modalities and not self.model.tower:
+            raise ValueError("behaviour.prior_modalities.tower needs model.tower")
         if self.model.reads and (unread := sorted(beside - set(self.model.reads))):
             raise ValueError(f"model.reads leaves out what is made for the tower only: {unread}")
         if self.training.auxiliary and "attributes" not in self.content.modalities:

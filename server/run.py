@@ -6,7 +6,8 @@ Every opened sum goes through `PaidSums.of`: noise is added and the ledger's row
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ from server.plan import rows_of
 from server.sampling import Sampler
 from server.state import ServerState
 from server.steps import Devices, Observer, Opened, Outcome, Step, bytes_up_each
+from server.tower_prior import TOWER, with_tower, without_tower
 
 __all__ = ["Devices", "Observer", "Opened", "Outcome", "Run", "Step", "bytes_up_each"]
 
@@ -76,9 +78,11 @@ class Run:
         self.read = item_tables.extended(config, features, self.tables)
         self.model = _first_model(config, self.read)
         self.deviation = 0.0
+        self.solve: Callable[..., Behaviour] | None = None
         self.stopped: str | None = None
-        if config.behaviour.factors or (config.behaviour.cooccurrence and config.behaviour.prior > 0):
-            check_prior(features, config.behaviour.prior_modalities)
+        public = without_tower(config.behaviour)
+        if public.factors or (public.cooccurrence and public.prior > 0):
+            check_prior(features, public.prior_modalities)
 
     def conduct(self) -> Outcome:
         """All steps, in order."""
@@ -90,9 +94,11 @@ class Run:
             self._factors()
             self._item_tables()
             self._training()
+            self._tower_prior()
             metrics = self._metrics()
         except BudgetExceededError as error:
             self.stopped = str(error)
+            self._tower_prior()
         with self.sums.accounting():
             spends = tuple(self.ledger.spends())
             kept = {"head": self.ledger.head, "rows": len(self.ledger), "users": self.devices.users}
@@ -126,9 +132,16 @@ class Run:
         matrix = cooccurrence.read(self._once(question))
         sigma = self.sums.noise.deviation(question, self.devices.size)
         denoised = cooccurrence.denoise(matrix, sigma)
-        self.behaviour = solve(
-            counts, denoised, items, settings, features=self.features, noisy="cooccurrence" in self.sums.spends
-        )
+        noisy = "cooccurrence" in self.sums.spends
+        self.solve = partial(solve, counts, denoised, items, noisy=noisy)
+        self.behaviour = self.solve(without_tower(settings), features=self.features)
+
+    def _tower_prior(self) -> None:
+        """Solve once more, where the prior is to know what the tower has learned; both are paid for already."""
+        settings = self.config.behaviour
+        if self.solve is None or self.model is None or TOWER not in settings.prior_modalities:
+            return
+        self.behaviour = self.solve(settings, features=with_tower(self.features, self.read, self.model))
 
     def _factors(self) -> None:
         settings, users = self.config.behaviour, self.devices.users
@@ -145,7 +158,10 @@ class Run:
         whole = low_rank.joined(
             asked.centre, counts, found.factors, content, mass, scale=settings.factor_scale, prior=settings.prior
         )
-        self.behaviour = low_rank.solve_low_rank(counts, whole, mass, settings.ridge, settings.rank)
+        if settings.method == "als":
+            self.behaviour = low_rank.factorise(counts, whole, settings.ridge, settings.rank)
+        else:
+            self.behaviour = low_rank.solve_low_rank(counts, whole, mass, settings.ridge, settings.rank)
 
     def _found(self, question: Question, asked: factors.Directions, mass: NDArray[np.float64]) -> factors.Found:
         sigma = self.sums.noise.deviation(question, self.devices.size)

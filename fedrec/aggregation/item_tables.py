@@ -55,9 +55,9 @@ def tables_of(config: Config, behaviour: Behaviour, deviation: float) -> dict[st
             what is known of it would be noise, so it is without the modality and without edges.
 
     Returns:
-        ``item_factors``: float16 [items, columns + 1], the leading columns of the table's symmetric factor, of length
-        1 together, then standardised log popularity; zeros for an item that is not used.  ``item_neighbours``: int32
-        [items, neighbours], nearest first, -1 for none.
+        ``item_factors``: float16 [items, columns + 1], the table's symmetric factor on its leading directions, of
+        length 1 together, then standardised log popularity; zeros for an item that is not used.
+        ``item_neighbours``: int32 [items, neighbours], nearest first, -1 for none.
     """
     used = behaviour.popularity > _DEVIATIONS * deviation
     rows = np.where(used[:, None], behaviour.history, 0).astype(np.float64)
@@ -118,12 +118,16 @@ def extended(config: Config, features: Features, tables: Tables) -> Features:
 def _factors(
     rows: NDArray[np.float64], popularity: NDArray[np.float32], used: NDArray[np.bool_], columns: int
 ) -> NDArray[np.float16]:
-    moment = rows.T @ rows
+    """Directions are those of the items' cosines, each item counting as it is used: what is said of rare ones is mostly
+    noise, and should not decide where all of them are looked at from."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit = rows / np.where(length > 0, length, 1.0)
+    moment = (unit * popularity[:, None]).T @ unit
     kept = min(columns, len(moment))
     table = np.zeros((len(rows), columns + 1))
     if kept:
         _, vectors = eigh(moment, subset_by_index=[len(moment) - kept, len(moment) - 1])
-        leading = rows @ vectors[:, ::-1]
+        leading = unit @ vectors[:, ::-1]
         leading *= np.where(np.take_along_axis(leading, np.abs(leading).argmax(0)[None], 0) < 0, -1.0, 1.0)
         length = np.linalg.norm(leading, axis=1, keepdims=True)
         table[:, :kept] = leading / np.where(length > 0, length, 1.0)

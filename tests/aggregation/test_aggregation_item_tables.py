@@ -48,13 +48,13 @@ def test_the_leading_columns_keep_the_tables_cosines_best() -> None:
 
 
 def test_fewer_columns_are_the_leading_ones() -> None:
-    rng = np.random.default_rng(3)
-    axes = np.linalg.qr(rng.normal(size=(ITEMS, RANK)))[0] * np.array([0.1, 5.0, 0.2, 4.0, 3.0])
-    popular = np.ones(ITEMS, np.float32)
-    popular[0] = 2
-    table = Behaviour(axes.astype(np.float32), axes.astype(np.float32), popular)
-    made = item_tables.tables_of(config(), table, 0.0)[item_tables.FACTORS][:, :-1].astype(np.float64)
-    strong = axes[:, [1, 3, 4]]
+    """Where the cosines of items, each repeated as often as it is used, have their largest eigenvalues."""
+    table = behaviour(seed=3)
+    made = item_tables.tables_of(config(), table, 0.0)[item_tables.FACTORS][1:, :-1].astype(np.float64)
+    unit = (table.history / np.linalg.norm(table.history, axis=1, keepdims=True))[1:]
+    repeated = np.repeat(unit, np.arange(1, ITEMS), axis=0)
+    directions = np.linalg.svd(repeated)[2][:COLUMNS]
+    strong = unit @ directions.T
     strong /= np.linalg.norm(strong, axis=1, keepdims=True)
     np.testing.assert_allclose(made @ made.T, strong @ strong.T, atol=3e-3)
 

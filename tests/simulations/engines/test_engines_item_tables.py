@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import federation_cases as cases
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from client.ranker import Ranker
-from fedrec.aggregation import item_tables
+from fedrec.aggregation import cooccurrence, item_tables
+from fedrec.aggregation.behaviour import Behaviour
+from fedrec.aggregation.solve import solve
 from fedrec.console import open_reporter
 from fedrec.content.registry import encoder_to_bytes
 from fedrec.events.store import EventStore
+from fedrec.ranking.tower import TowerScorer
 from fedrec.release.bundle import read_release, write_release
 from fedrec.release.keys import SigningKey
 from server.publish import contents_of
@@ -86,6 +91,40 @@ def test_a_device_ranks_with_the_release_as_the_simulator_does(
     with EventStore.open(stores / "00003.sqlite") as store:
         for line in ranker.recommend(store, store.users()[0], 5):
             assert sum(line.shares.values()) == pytest.approx(1)
+
+
+def test_the_table_is_solved_again_with_what_the_tower_learned(federation_study: Study, tmp_path: Path) -> None:
+    prior = {"prior": 0.5, "prior_modalities": {"tower": 2.0, "attributes": 0.1}, "method": "als", "ridge": 0.5}
+    config = cases.settings(behaviour=prior)
+    steps: list[Step] = []
+    devices = devices_of(config, federation_study)
+    outcome = cases.conduct(config, federation_study, devices, tmp_path / "run", steps.append)
+    assert outcome.model is not None
+    before = steps[-2].behaviour
+    assert steps[-2].question.query == "training"
+    assert not np.allclose(scores(before), scores(outcome.behaviour), atol=1e-3)
+    # What devices were asked to measure with is what the release holds.
+    assert steps[-1].question.query == "metrics"
+    np.testing.assert_array_equal(steps[-1].question.arrays["history"], outcome.behaviour.history)
+    # The same, from the noisy sums and the tower alone.
+    study, sums = federation_study, {step.question.query: step for step in steps}
+    asked = sums["cooccurrence"].question.arrays["items"]
+    counts = outcome.behaviour.popularity.astype(np.float64)
+    sigma = max(spend.noise_multiplier for spend in outcome.spends if spend.query == "cooccurrence")
+    sensitivity = sums["cooccurrence"].question.sum.sensitivity
+    matrix = cooccurrence.denoise(cooccurrence.read(sums["cooccurrence"].noisy), sigma * sensitivity)
+    tower = TowerScorer(outcome.model, study.features, history=1).vectors().numpy()
+    everything = replace(
+        study.features,
+        values={**study.features.values, "tower": tower},
+        present={**study.features.present, "tower": np.ones(len(tower), bool)},
+    )
+    expected = solve(counts, matrix, asked, config.behaviour, features=everything, noisy=True)
+    np.testing.assert_allclose(scores(expected), scores(outcome.behaviour), atol=1e-4)
+
+
+def scores(table: Behaviour) -> NDArray[np.float32]:
+    return np.asarray(table.history @ table.candidate.T)
 
 
 def test_a_run_that_was_cut_off_goes_on_with_the_same_tables(federation_study: Study, tmp_path: Path) -> None:
