@@ -47,6 +47,8 @@ def nearest(vectors: Floats, count: int) -> NDArray[np.int32]:
     unit = _unit(vectors)
     found = np.full((len(unit), count), -1, np.int32)
     kept = min(count, max(0, len(unit) - 1))
+    if not unit.any():
+        return found
     for start in range(0, len(unit), _BLOCK):
         cosines = np.round(unit[start : start + _BLOCK] @ unit.T, _TIE_DIGITS)
         rows = np.arange(len(cosines))
