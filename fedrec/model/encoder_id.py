@@ -1,7 +1,9 @@
 """The item encoder over nothing but which item it is: a trained vector each, as in matrix factorisation.
 
 Items times ``dimension`` parameters, most of which a row does not touch: under privacy each of them gets noise all the
-same, and items that were not there in training have no vector, so they count as without this modality.
+same, and items that were not there in training have no vector, so they count as without this modality.  And the rows of
+the table that an update moves are the items that its device saw, so one update alone tells a history: only secure
+aggregation and noise keep that from the server.
 """
 
 from __future__ import annotations

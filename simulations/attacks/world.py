@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation import model_update
+from fedrec.aggregation import item_tables, model_update
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
 from fedrec.model import parameters
@@ -78,7 +78,7 @@ class Training:
     noise: ServerNoise = field(init=False)
 
     def __post_init__(self) -> None:
-        features = self.study.features
+        features = item_tables.extended(self.config, self.study.features, {})
         model = build_model(self.config, features)
         if self.config.model.warm_start is not None:
             fit_heads(model, features.values, features.present, evenness=self.config.model.warm_start)

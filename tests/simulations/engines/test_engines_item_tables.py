@@ -18,11 +18,13 @@ from fedrec.aggregation.solve import solve
 from fedrec.console import open_reporter
 from fedrec.content.registry import encoder_to_bytes
 from fedrec.events.store import EventStore
+from fedrec.model.build import build_model
 from fedrec.ranking.tower import TowerScorer
 from fedrec.release.bundle import read_release, write_release
 from fedrec.release.keys import SigningKey
 from server.publish import contents_of
 from server.run import Step
+from simulations.attacks.poisoned import Attacker, PoisonedDevices
 from simulations.engines.cohort import CohortDevices
 from simulations.engines.grid_devices import grid_devices
 from simulations.measure import scorer_of
@@ -152,3 +154,28 @@ def test_a_run_that_was_cut_off_goes_on_with_the_same_tables(federation_study: S
 
 def devices_of(config: Any, study: Study) -> CohortDevices:
     return CohortDevices(config, study.features, study.population)
+
+
+def test_an_attacker_among_the_devices_reads_the_tables_too(federation_study: Study, tmp_path: Path) -> None:
+    study, config = federation_study, cases.settings(**VARIANTS["everything"])
+    attacker = Attacker(3, 5, "bound", np.ones(len(study.features)), seed=1)
+    devices = PoisonedDevices(config, study.features, devices_of(config, study), attacker)
+    outcome = cases.conduct(config, study, devices, tmp_path / "run")
+    honest = cases.conduct(config, study, devices_of(config, study), tmp_path / "honest")
+    assert outcome.stopped is None
+    assert outcome.behaviour.popularity[5] > honest.behaviour.popularity[5] + 1
+
+
+def test_a_device_that_adds_all_noise_itself_trains_vectors_of_ids(federation_study: Study, tmp_path: Path) -> None:
+    config = cases.settings(
+        model={"id_embedding": True, "graph": "content", "notes": False, "photos": False},
+        behaviour={"popularity": False, "cooccurrence": False, "weight": 0.0},
+        privacy={"unit": "example", "noise_place": "local", "delta": 1e-3, "shares": {}},
+        evaluation={"private_metrics": False},
+        training={"examples": 4},
+    )
+    outcome = cases.conduct(config, federation_study, devices_of(config, federation_study), tmp_path / "run")
+    assert outcome.model is not None
+    first = build_model(config, outcome.features)
+    before, after = dict(first.named_parameters()), dict(outcome.model.named_parameters())
+    assert not np.allclose(before["encoders.id.table.weight"].tolist(), after["encoders.id.table.weight"].tolist())
