@@ -170,7 +170,7 @@ def test_a_device_that_adds_all_noise_itself_trains_vectors_of_ids(federation_st
     config = cases.settings(
         model={"id_embedding": True, "graph": "content", "notes": False, "photos": False},
         behaviour={"popularity": False, "cooccurrence": False, "weight": 0.0},
-        privacy={"unit": "example", "noise_place": "local", "delta": 1e-3, "shares": {}},
+        privacy={"unit": "example", "noise_place": "local", "delta": 1e-3, "shares": {"training": 1.0}},
         evaluation={"private_metrics": False},
         training={"examples": 4},
     )
