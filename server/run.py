@@ -92,6 +92,7 @@ class Run:
             self._popularity()
             self._cooccurrence()
             self._factors()
+            self.behaviour = self.behaviour.discounted(self.config.behaviour.discount)
             self._item_tables()
             self._training()
             self._tower_prior()
@@ -109,7 +110,10 @@ class Run:
         if not self.config.behaviour.popularity:
             return
         bits = self.config.secure_aggregation.resolution_bits
-        question = popularity.ask(len(self.features.ids), self.devices.users, bits)
+        ramp = self.config.behaviour.ramp
+        question = popularity.ask(
+            len(self.features.ids), self.devices.users, bits, unit=self.config.privacy.unit, ramp=ramp
+        )
         self.deviation = self.sums.noise.deviation(question, self.devices.size)
         counts = popularity.read(self._once(question))
         none = np.zeros((len(counts), 0), np.float32)
@@ -141,7 +145,8 @@ class Run:
         settings = self.config.behaviour
         if self.solve is None or self.model is None or TOWER not in settings.prior_modalities:
             return
-        self.behaviour = self.solve(settings, features=with_tower(self.features, self.read, self.model))
+        solved = self.solve(settings, features=with_tower(self.features, self.read, self.model))
+        self.behaviour = solved.discounted(settings.discount)
 
     def _factors(self) -> None:
         settings, users = self.config.behaviour, self.devices.users
