@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from fedrec.content import graph
 
@@ -77,7 +80,7 @@ def test_laws_of_smoothing(items: int, count: int, layers: int, seed: int) -> No
 
 
 def test_a_missing_modality_adds_nothing_to_the_content_vector() -> None:
-    values = {
+    values: dict[str, NDArray[Any]] = {
         "text": np.array([[3.0, 4.0], [9.0, 9.0]], np.float32),
         "image": np.zeros((2, 3, 4, 4), np.uint8),
         "attributes": np.array([[2.0], [1.0]], np.float32),

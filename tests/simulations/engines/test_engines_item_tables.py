@@ -95,6 +95,24 @@ def test_a_device_ranks_with_the_release_as_the_simulator_does(
             assert sum(line.shares.values()) == pytest.approx(1)
 
 
+def test_tables_made_of_opened_sums_cost_nothing(federation_study: Study, tmp_path: Path) -> None:
+    """The ledger of a run with all of them is that of a run with none, and nothing more is asked."""
+    seen = {}
+    for name, sections in {"plain": {}, "everything": VARIANTS["everything"]}.items():
+        config, asked = cases.settings(**sections), list[tuple[str, int]]()
+        devices = devices_of(config, federation_study)
+        outcome = cases.conduct(
+            config,
+            federation_study,
+            devices,
+            tmp_path / name,
+            lambda step, asked=asked: asked.append((step.question.query, step.question.round)),
+        )
+        seen[name] = (outcome.spends, asked)
+    assert seen["plain"] == seen["everything"]
+    assert len(seen["plain"][0]) == 4
+
+
 def test_the_table_is_solved_again_with_what_the_tower_learned(federation_study: Study, tmp_path: Path) -> None:
     prior = {"prior": 0.5, "prior_modalities": {"tower": 2.0, "attributes": 0.1}, "method": "als", "ridge": 0.5}
     config = cases.settings(behaviour=prior)
