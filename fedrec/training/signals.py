@@ -13,7 +13,7 @@ from fedrec.training.population import Population
 
 
 def popularity(population: Population, catalogue: int, bound: float, ramp: int = 0) -> NDArray[np.float64]:
-    """Sum over users of x / sqrt(max(|x|, ramp)), each clipped to ``bound``, for norms of at most 1. Shape [catalogue]."""
+    """Sum over users of x / sqrt(max(|x|, ramp)), of norm 1 at most, clipped to ``bound``. Shape [catalogue]."""
     owners, counts = population.owners, population.counts
     weights = min(1.0, bound) / np.sqrt(np.maximum(counts, max(ramp, 1)))[owners]
     # Of an empty population numpy would make whole numbers, whatever the type of the weights.
@@ -23,10 +23,10 @@ def popularity(population: Population, catalogue: int, bound: float, ramp: int =
 def cooccurrence(
     population: Population, items: NDArray[np.int64], catalogue: int, *, normalise: float, bound: float, ramp: int = 0
 ) -> NDArray[np.float64]:
-    """Sum over users of the upper triangle of x x^T / max(|x|, ramp)^normalise over ``items`` [K], clipped to ``bound``.
+    """Sum over users of the upper triangle of x x^T / max(|x|, ramp)^normalise over ``items`` [K].
 
     Returns:
-        [K (K + 1) / 2], row by row.  One sparse product for any number of users.
+        [K (K + 1) / 2], row by row, each user's part clipped to ``bound``.  One sparse product for any number of users.
     """
     column = np.full(catalogue, -1, dtype=np.int64)
     column[items] = np.arange(len(items))
