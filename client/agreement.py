@@ -18,6 +18,7 @@ from fedrec.aggregation import (
     clip_rate,
     cooccurrence,
     factors,
+    item_tables,
     metrics_query,
     model_update,
     negatives,
@@ -118,13 +119,14 @@ def _expected(config: Config, question: Question, items: int) -> Question:
     if question.query == "training":
         clip = clip_rate.agreed_clip(question.settings.get(clip_rate.CLIP), question.round, config.privacy)
         weights = _vector(question, negatives.WEIGHTS) if config.training.pool == "popularity" else None
-        values, carried = _vector(question, "parameters"), _carried(config, question)
+        values, carried = _vector(question, "parameters"), _carried(config, question, items)
         return model_update.ask(config, question.round, values, items, rows, clip, weights=weights, carried=carried)
     if question.query == "validation":
-        return validation.ask(config, question.round, _vector(question, "parameters"), rows, _carried(config, question))
+        values, carried = _vector(question, "parameters"), _carried(config, question, items)
+        return validation.ask(config, question.round, values, rows, carried)
     if question.query == "metrics":
         scored_with = {name: array for name, array in question.arrays.items() if name in ("parameters", *ARRAYS)}
-        return metrics_query.ask(question.round, {**scored_with, **_carried(config, question)}, rows, bits)
+        return metrics_query.ask(question.round, {**scored_with, **_carried(config, question, items)}, rows, bits)
     if question.query in ("directions", "factors"):
         return factors.ask(config, question.query, question.round, _directions(question, items), rows)
     most = config.behaviour.items
@@ -141,9 +143,11 @@ def _expected(config: Config, question: Question, items: int) -> Question:
     )
 
 
-def _carried(config: Config, question: Question) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
+def _carried(config: Config, question: Question, items: int) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
     """What the model is beside its parameters, as far as these settings have it; of what shape, the learner checks."""
-    return {"frozen": _vector(question, "frozen")} if config.model.head_rank and "frozen" in question.arrays else {}
+    frozen = config.model.head_rank > 0 and "frozen" in question.arrays
+    tables = item_tables.agreed(config, question.arrays, items)
+    return {**tables, **({"frozen": _vector(question, "frozen")} if frozen else {})}
 
 
 def _with_noise(config: Config, question: Question, expected: Question) -> Question:

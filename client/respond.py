@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation import clip_rate, model_update, validation
+from fedrec.aggregation import clip_rate, item_tables, model_update, validation
 from fedrec.aggregation.behaviour import ARRAYS, Behaviour
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
@@ -48,6 +48,7 @@ class Respondent:
         self._learner: Learner | None = None
         self._local: LocalLearner | None = None
         self._scorer: tuple[bytes, Scorer] | None = None
+        self._read: tuple[bytes, Features] | None = None
         self.last_update: Update | None = None
 
     def rows(self, question: Question, population: Population) -> int:
@@ -136,6 +137,7 @@ class Respondent:
             raise ProtocolError(
                 "a model update is asked with another bound than this device agreed to", value=question.sum.bound
             )
+        self._extend(question)
         pool = _array(question.arrays, "pool").astype(np.int32)
         if not (len(pool) and pool.min() >= 0 and pool.max() < len(self.features.ids)):
             raise ProtocolError("the pool of negatives is not of this catalogue", value=pool.shape)
@@ -144,13 +146,26 @@ class Respondent:
     def _inclusion(self, question: Question) -> NDArray[np.float32] | None:
         return model_update.log_inclusion(self.config, question, len(self.features.ids))
 
+    @property
+    def read(self) -> Features:
+        """The features as the model of the last question reads them."""
+        return self.features if self._read is None else self._read[1]
+
+    def _extend(self, question: Question) -> None:
+        """Read features as the question's tables extend them; what was built to read other ones is dropped."""
+        tables = item_tables.agreed(self.config, question.arrays, len(self.features.ids))
+        digest = _digest(tables)
+        if self._read is None or self._read[0] != digest:
+            self._read = (digest, item_tables.extended(self.config, self.features, tables))
+            self._learner = self._local = None
+
     def learner(self) -> Learner:
         """What clips rows of model updates; built when it is first needed."""
         if self._learner is None:
             # Here, since torch takes seconds to import, and counts are asked for more often than models are trained.
             from fedrec.training.learner import Learner
 
-            self._learner = Learner(self.config, self.features)
+            self._learner = Learner(self.config, self.read)
         return self._learner
 
     def local_learner(self) -> LocalLearner:
@@ -158,7 +173,7 @@ class Respondent:
         if self._local is None:
             from fedrec.training.local import LocalLearner
 
-            self._local = LocalLearner(self.config, self.features)
+            self._local = LocalLearner(self.config, self.read)
         return self._local
 
     def _metrics(self, question: Question, population: Population) -> NDArray[np.float64]:
@@ -187,7 +202,7 @@ class Respondent:
 
     def _scorer_for(self, arrays: Mapping[str, NDArray[Any]]) -> Scorer:
         """The scorer of the last broadcast, kept: one process may answer for thousands of simulated devices."""
-        digest = hashlib.sha256(b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays))).digest()
+        digest = _digest(arrays)
         if self._scorer is None or self._scorer[0] != digest:
             self._scorer = (digest, make_scorer(self.config, self.features, arrays))
         return self._scorer[1]
@@ -201,6 +216,8 @@ def make_scorer(config: Config, features: Features, arrays: Mapping[str, NDArray
 
     model = None
     if "parameters" in arrays:
+        tables = item_tables.agreed(config, arrays, len(features.ids))
+        features = item_tables.extended(config, features, tables)
         model = build_model(config, features)
         parameters.receive(model, arrays)
     behaviour = Behaviour.from_arrays({n: arrays[n] for n in ARRAYS}) if set(ARRAYS) <= set(arrays) else None
@@ -232,6 +249,10 @@ def _freeze(model: Recommender, question: Question) -> None:
     from fedrec.model import parameters
 
     parameters.unflatten_frozen(model, question.arrays.get("frozen", np.zeros(0, np.float32)))
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    return hashlib.sha256(b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays))).digest()
 
 
 def _array(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:

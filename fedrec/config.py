@@ -116,9 +116,18 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _tower_has_content(self) -> Config:
-        unknown = sorted(set(self.model.reads) - set(self.content.modalities))
+        further = {"behaviour": self.behaviour.modality > 0, "id": self.model.id_embedding}
+        beside = {name for name, wanted in further.items() if wanted}
+        unknown = sorted(set(self.model.reads) - set(self.content.modalities) - beside)
         if unknown:
-            raise ValueError(f"model.reads names modalities that content.modalities leaves out: {unknown}")
+            raise ValueError(
+                f"model.reads names modalities that there are not: {unknown}; text, image and attributes are named in "
+                "content.modalities, behaviour needs behaviour.modality, id needs model.id_embedding"
+            )
+        if "tower" in self.behaviour.prior_modalities and not self.model.tower:
+            raise ValueError("behaviour.prior_modalities.tower needs model.tower")
+        if self.model.reads and (unread := sorted(beside - set(self.model.reads))):
+            raise ValueError(f"model.reads leaves out what is made for the tower only: {unread}")
         if self.training.auxiliary and "attributes" not in self.content.modalities:
             raise ValueError("training.auxiliary predicts attributes: add them to content.modalities")
         return self
@@ -127,6 +136,14 @@ class Config(Settings):
     def _pool_has_counts(self) -> Config:
         if self.training.pool == "popularity" and self.model.tower and not self.behaviour.popularity:
             raise ValueError("training.pool=popularity is drawn by the counts of behaviour.popularity: set it to true")
+        return self
+
+    @model_validator(mode="after")
+    def _graphs_have_edges(self) -> Config:
+        behaviour = self.behaviour
+        sums = behaviour.popularity and (behaviour.cooccurrence or behaviour.factors)
+        if self.model.graph in ("cooccurrence", "both") and not sums:
+            raise ValueError("model.graph needs behaviour.popularity, and behaviour.cooccurrence or factors")
         return self
 
     @model_validator(mode="after")

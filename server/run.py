@@ -6,7 +6,8 @@ Every opened sum goes through `PaidSums.of`: noise is added and the ledger's row
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from fedrec.aggregation import (
     clip_rate,
     cooccurrence,
     factors,
+    item_tables,
     low_rank,
     metrics_query,
     model_update,
@@ -45,6 +47,7 @@ from server.sampling import Sampler
 from server.state import ServerState
 from server.steps import Devices, Observer, Opened, Outcome, Step, bytes_up_each
 from server.stopping import Stopping
+from server.tower_prior import TOWER, with_tower, without_tower
 
 __all__ = ["Devices", "Observer", "Opened", "Outcome", "Run", "Step", "bytes_up_each"]
 
@@ -76,11 +79,17 @@ class Run:
         self.sampler = Sampler(config, devices.size, keys.of("cohorts"))
         self.sums = self.paid_sums(config, devices, ledger, state, self.sampler, keys, self._show)
         self.behaviour = Behaviour.empty(len(features.ids))
-        self.model = _first_model(config, features)
+        self.tables = item_tables.none(config, len(features.ids))
+        self.read = item_tables.extended(config, features, self.tables)
+        self.model = _first_model(config, self.read)
         self.stopping = Stopping(config.training, state)
+        self.frozen = np.zeros(0, np.float32)
+        self.deviation = 0.0
+        self.solve: Callable[..., Behaviour] | None = None
         self.stopped: str | None = None
-        if config.behaviour.factors or (config.behaviour.cooccurrence and config.behaviour.prior > 0):
-            check_prior(features, config.behaviour.prior_modalities)
+        public = without_tower(config.behaviour)
+        if public.factors or (public.cooccurrence and public.prior > 0):
+            check_prior(features, public.prior_modalities)
 
     def conduct(self) -> Outcome:
         """All steps, in order."""
@@ -91,10 +100,13 @@ class Run:
             self._cooccurrence()
             self._factors()
             self.behaviour = self.behaviour.discounted(self.config.behaviour.discount)
+            self._item_tables()
             self._training()
+            self._tower_prior()
             metrics = self._metrics()
         except BudgetExceededError as error:
             self.stopped = str(error)
+            self._tower_prior()
         with self.sums.accounting():
             spends = tuple(self.ledger.spends())
             if self.stopping.early:
@@ -102,7 +114,7 @@ class Run:
             kept = {"head": self.ledger.head, "rows": len(self.ledger), "users": self.devices.users}
         seconds = self.sums.accounting_seconds
         found = self.stopping.facts()
-        return Outcome(self.model, self.behaviour, spends, metrics, self.stopped, kept, seconds, found)
+        return Outcome(self.model, self.behaviour, spends, metrics, self.read, self.stopped, kept, seconds, found)
 
     def _popularity(self) -> None:
         if not self.config.behaviour.popularity:
@@ -112,6 +124,7 @@ class Run:
         question = popularity.ask(
             len(self.features.ids), self.devices.users, bits, unit=self.config.privacy.unit, ramp=ramp
         )
+        self.deviation = self.sums.noise.deviation(question, self.devices.size)
         counts = popularity.read(self._once(question))
         none = np.zeros((len(counts), 0), np.float32)
         self.behaviour = Behaviour(none, none, counts.astype(np.float32))
@@ -133,9 +146,17 @@ class Run:
         matrix = cooccurrence.read(self._once(question))
         sigma = self.sums.noise.deviation(question, self.devices.size)
         denoised = cooccurrence.denoise(matrix, sigma)
-        self.behaviour = solve(
-            counts, denoised, items, settings, features=self.features, noisy="cooccurrence" in self.sums.spends
-        )
+        noisy = "cooccurrence" in self.sums.spends
+        self.solve = partial(solve, counts, denoised, items, noisy=noisy)
+        self.behaviour = self.solve(without_tower(settings), features=self.features)
+
+    def _tower_prior(self) -> None:
+        """Solve once more, where the prior is to know what the tower has learned; both are paid for already."""
+        settings = self.config.behaviour
+        if self.solve is None or self.model is None or TOWER not in settings.prior_modalities:
+            return
+        solved = self.solve(settings, features=with_tower(self.features, self.read, self.model))
+        self.behaviour = solved.discounted(settings.discount)
 
     def _factors(self) -> None:
         settings, users = self.config.behaviour, self.devices.users
@@ -153,11 +174,21 @@ class Run:
         whole = low_rank.joined(
             asked.centre, counts, found.factors, content, mass, scale=settings.factor_scale, prior=settings.prior
         )
-        self.behaviour = low_rank.solve_low_rank(counts, whole, mass, settings.ridge, settings.rank)
+        if settings.method == "als":
+            self.behaviour = low_rank.factorise(counts, whole, settings.ridge, settings.rank)
+        else:
+            self.behaviour = low_rank.solve_low_rank(counts, whole, mass, settings.ridge, settings.rank)
 
     def _found(self, question: Question, asked: factors.Directions, expected: factors.Expected) -> factors.Found:
         sigma = self.sums.noise.deviation(question, self.devices.size)
         return factors.read(self._once(question), asked, expected, sigma)
+
+    def _item_tables(self) -> None:
+        """Extend what the tower reads by what the sums say of the items; a model that reads it starts from it."""
+        if item_tables.names(self.config):
+            self.tables = item_tables.tables_of(self.config, self.behaviour, self.deviation)
+            self.read = item_tables.extended(self.config, self.features, self.tables)
+            self.model = _first_model(self.config, self.read)
 
     def _training(self) -> None:
         if self.model is None:
@@ -209,7 +240,7 @@ class Run:
     @property
     def _carried(self) -> dict[str, NDArray[Any]]:
         """What the model is beside its trained parameters."""
-        return {"frozen": self.frozen} if len(self.frozen) else {}
+        return {**self.tables, **({"frozen": self.frozen} if len(self.frozen) else {})}
 
     @property
     def _rows_in_a_sum(self) -> int:
@@ -221,9 +252,9 @@ class Run:
         if not self.config.evaluation.private_metrics:
             return None
         bits = self.config.secure_aggregation.resolution_bits
-        arrays: dict[str, NDArray[np.float32]] = dict(self.behaviour.arrays())
+        arrays: dict[str, NDArray[Any]] = dict(self.behaviour.arrays())
         if self.model is not None:
-            arrays |= parameters.broadcast(self.model)
+            arrays |= {**parameters.broadcast(self.model), **self.tables}
         question = metrics_query.ask(self.config.training.rounds + 1, arrays, self.devices.users, bits)
         return metrics_query.read(self._once(question))
 
@@ -239,7 +270,7 @@ class Run:
 
     def _show(self, paid: Paid) -> None:
         spent = self.sums.spent(paid.question)
-        known = (self.model, self.behaviour, paid.noisy)
+        known = (self.model, self.behaviour, self.read, paid.noisy)
         self.observe(Step(paid.question, paid.seconds, paid.opened, paid.asked, spent, *known))
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fedrec.aggregation import negatives
 from fedrec.aggregation.behaviour import Behaviour
 from fedrec.config import Config
+from fedrec.content.feature_table import Features
 from fedrec.model.recommender import Recommender
 from fedrec.randomness import key
 from fedrec.ranking.lists import content_vectors
@@ -29,22 +30,27 @@ _BLOCK = 256
 FEW = 3
 
 
-def scorer_of(config: Config, study: Study, model: Recommender | None, behaviour: Behaviour) -> Scorer:
-    """What a device would rank with, were the run to end now."""
+def scorer_of(
+    config: Config, study: Study, model: Recommender | None, behaviour: Behaviour, features: Features | None = None
+) -> Scorer:
+    """What a device would rank with, were the run to end now. ``features``: as the model reads them, where they are not
+    the study's own."""
     return Scorer(
         model=model,
-        features=study.features,
+        features=features or study.features,
         behaviour=behaviour,
         settings=config.behaviour,
         model_settings=config.model,
     )
 
 
-def quality_of(config: Config, study: Study, model: Recommender | None, behaviour: Behaviour) -> Evaluation:
-    """Both protocols on what is held out, for every measured user."""
-    scorer = scorer_of(config, study, model, behaviour)
+def quality_of(
+    config: Config, study: Study, model: Recommender | None, behaviour: Behaviour, features: Features | None = None
+) -> Evaluation:
+    """Both protocols on what is held out, for every measured user; see `scorer_of`."""
+    scorer = scorer_of(config, study, model, behaviour, features)
     measured = np.flatnonzero(study.held_out.target >= 0)
-    known = known_of(config, study, model)
+    known = known_of(config, study, model, features)
 
     def blocks() -> Iterator[tuple[NDArray[np.int64], Scores]]:
         for start in range(0, len(measured), _BLOCK):
@@ -56,16 +62,20 @@ def quality_of(config: Config, study: Study, model: Recommender | None, behaviou
 
 
 def newcomers_of(
-    config: Config, study: Study, model: Recommender | None, behaviour: Behaviour
+    config: Config,
+    study: Study,
+    model: Recommender | None,
+    behaviour: Behaviour,
+    features: Features | None = None,
 ) -> dict[str, float | int | None]:
     """loo-99neg of the users with fewer than 3 training events only."""
     few = np.diff(study.split.indptr) < FEW
     target = np.where(few, study.held_out.target, -1).astype(np.int32)
     only = replace(study, held_out=replace(study.held_out, target=target))
-    return quality_of(config, only, model, behaviour).loo_99neg.as_dict()
+    return quality_of(config, only, model, behaviour, features).loo_99neg.as_dict()
 
 
-def known_of(config: Config, study: Study, model: Recommender | None) -> Known:
+def known_of(config: Config, study: Study, model: Recommender | None, features: Features | None = None) -> Known:
     """What devices rank with: their users' data, and private vectors where the config asks for them."""
     if model is None or not config.model.adapter or not config.training.personal_steps:
         return study.known
@@ -73,7 +83,7 @@ def known_of(config: Config, study: Study, model: Recommender | None) -> Known:
     adapters = personalise(
         model,
         study.population,
-        Tables(study.features),
+        Tables(features or study.features),
         negatives.uniform(config.run.seed, 0, len(study.features.ids), settings.negatives),
         RowShape(settings.positives, config.model.history, config.model.notes, config.model.photos),
         loss=settings.loss,

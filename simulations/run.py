@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from fedrec.aggregation.item_tables import ID, MODALITY
 from fedrec.config import Config, with_protocol
 from fedrec.console import Reporter, jsonable
 from fedrec.content.registry import encoder_to_bytes
@@ -142,7 +143,7 @@ def _finish(
     audit: dict[str, Any] | None,
 ) -> dict[str, Any]:
     reporter.stage("Measuring")
-    evaluation = quality_of(config, study, outcome.model, outcome.behaviour)
+    evaluation = quality_of(config, study, outcome.model, outcome.behaviour, outcome.features)
     baselines = baselines_of(study)
     stating = time.perf_counter()
     privacy = privacy_statement(
@@ -156,13 +157,13 @@ def _finish(
     )
     accounting = outcome.accounting_seconds + time.perf_counter() - stating
     run = _facts(config, study, outcome, diary, privacy)
-    newcomers = newcomers_of(config, study, outcome.model, outcome.behaviour)
+    newcomers = newcomers_of(config, study, outcome.model, outcome.behaviour, outcome.features)
     run["quality"] = dict(evaluation.as_dict()) | {"loo-99neg-newcomers": newcomers}
     run["baselines"], run["audit"] = baselines, audit
     reporter.stage("Writing the release")
     encoders = {name: encoder_to_bytes(encoder) for name, encoder in study.encoders.items()}
     quality, data = _publishable(config, run, outcome)
-    contents = contents_of(config, study.features, encoders, outcome, run["privacy"], quality=quality, data=data)
+    contents = contents_of(config, encoders, outcome, run["privacy"], quality=quality, data=data)
     write_release(out / "model", contents, key=_signing_key(out / "release.key"), replace=True)
     seconds = time.perf_counter() - started
     run["cost"] = {
@@ -175,7 +176,7 @@ def _finish(
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     }
     (out / "run.json").write_text(json.dumps(jsonable(run), indent=2) + "\n", encoding="utf-8")
-    people = showcase(study, scorer_of(config, study, outcome.model, outcome.behaviour))
+    people = showcase(study, scorer_of(config, study, outcome.model, outcome.behaviour, outcome.features))
     build_report(out, run, diary.records, people, baselines)
     return run
 
@@ -244,7 +245,7 @@ def _modalities(config: Config, study: Study, model: Recommender | None) -> list
     read = set(() if model is None else model.modalities)
     if config.behaviour.factors or (config.behaviour.cooccurrence and config.behaviour.prior):
         read |= set(config.behaviour.prior_modalities)
-    return [*(name for name in study.features.values if name in read), *(["behaviour"] * behaviour)]
+    return [name for name in (*study.features.values, ID) if name in read] + [MODALITY] * behaviour
 
 
 def _signing_key(path: Path) -> SigningKey:

@@ -31,7 +31,8 @@ def ask(
 
     ``clip``: of this round, where it adapts; then it is asked for, and the sum has one element more.
     ``weights``: of all items, where the pool is drawn by popularity (`negatives.weights_of`).
-    ``carried``: what the model is beside its parameters, where it has such parts: those that are not trained.
+    ``carried``: what the model is beside its parameters: parts that are not trained, and tables that extend the items'
+    features (`item_tables`).
 
     The pool is drawn from the whole catalogue.  What a user has in training is left out on the device; nothing else
     is, the held-out items of an evaluation least of all (FIELD of recommendation: such a leak gives HR@10 = 1).

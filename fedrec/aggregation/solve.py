@@ -9,6 +9,15 @@ cut to a rank that fits it, never a matrix of items by items.
 Where the sums are noisy or cover part of the catalogue, a *content prior* is added to G: popularity-scaled similarity
 of public content, D^1/2 S D^1/2.  It is the prior of a Gaussian view of EASE and reaches items that took no part.
 
+Method ``als`` is matrix factorisation: the minimum over user factors X and item factors Y of
+||P - X Y^T||^2 + ridge (||X||^2 + ||Y||^2), P being the users' (scaled) histories, which alternating least squares
+finds step by step (Hu et al. 2008, section 4, with the confidence of all entries alike).  With P = U diag(s) V^T it is
+known in closed form, Y = V sqrt((s - ridge)+) and X = U sqrt((s - ridge)+) (Hastie et al. 2015, "Matrix Completion and
+Low-Rank SVD via Fast Alternating Least Squares", section 2), and V and s^2 are the eigenvectors and eigenvalues of G:
+no user's row of P is needed.  A device folds its user in by ridge regression, x = (Y^T Y + ridge I)^-1 Y^T p, and
+Y^T Y + ridge I is diag(s) on the columns that are kept.  So a score x . y_i is a sum over the user's items j of
+h_j . h_i with h = V sqrt((s - ridge)+ / s), exactly: both towers are h, and a device needs no solver.
+
 Method ``cosine`` is item-based collaborative filtering instead (Sarwar et al. 2001, section 3.1.1): an unseen item's
 score is the sum of its cosines with the user's items, G_ij / sqrt((G_ii + ridge) (G_jj + ridge)).
 """
@@ -51,9 +60,10 @@ def solve(
     if settings.prior > 0:
         root = np.sqrt(mass)
         full += settings.prior * root[:, None] * content_kernel(features, settings) * root[None, :]
-    if noisy or settings.prior > 0:
+    # A factorisation explains what items share; raised, the diagonal would make a factor of every popular item.
+    if settings.method != "als" and (noisy or settings.prior > 0):
         np.fill_diagonal(full, np.maximum(full.diagonal(), mass))
-    towers = _cosine_towers if settings.method == "cosine" else _two_towers
+    towers = {"ease": _two_towers, "cosine": _cosine_towers, "als": _factor_towers}[settings.method]
     history, candidate = towers(full, settings.ridge, settings.rank)
     return Behaviour(
         history=history.astype(np.float32),
@@ -84,6 +94,24 @@ def _two_towers(
         kept = kept[-rank:]
     history = vectors[:, kept] * np.sqrt(shrunk[kept])
     return history, history / inverse_diagonal[:, None]
+
+
+def _factor_towers(
+    matrix: NDArray[np.float64], ridge: float, rank: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    values, vectors = np.linalg.eigh(matrix)
+    return factor_towers(vectors, np.sqrt(np.maximum(values, 0.0)), ridge, rank)
+
+
+def factor_towers(
+    vectors: NDArray[np.float64], singular: NDArray[np.float64], ridge: float, rank: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Matrix factorisation from right singular vectors [items, k] and values [k], ascending; see the module."""
+    kept = np.flatnonzero(singular > ridge)
+    if rank:
+        kept = kept[-rank:]
+    table = vectors[:, kept] * np.sqrt(1.0 - ridge / singular[kept])
+    return table, table
 
 
 def _cosine_towers(

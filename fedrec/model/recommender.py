@@ -50,6 +50,7 @@ class Recommender(nn.Module):
         vocabulary: number of token ids, where text is token ids.
         offset: learn one number added to all logits; for losses that judge logits one by one (`losses.wants_offset`).
         auxiliary: learn to predict an item's attributes from its vector, see `objective`.
+        items: how many the catalogue has, where the modality ``id`` is among the shapes.
 
     ``dimension`` is the length of item and user vectors: ``settings.dimension``, times the number of modalities where
     fusion is ``late``.
@@ -69,6 +70,7 @@ class Recommender(nn.Module):
         vocabulary: int = 4096,
         offset: bool = False,
         auxiliary: bool = False,
+        items: int = 0,
     ) -> None:
         super().__init__()
         read = {name: shape for name, shape in shapes.items() if not settings.reads or name in settings.reads}
@@ -79,7 +81,8 @@ class Recommender(nn.Module):
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
         self.dimension = fused_width(settings.fusion, len(read), settings.dimension)
         self.temperature = temperature
-        self.encoders = build_encoders(settings, read, vocabulary, generator)
+        self.items = items
+        self.encoders = build_encoders(settings, read, vocabulary, generator, items)
         self.fusion = build_fusion(settings.fusion, len(read), settings.dimension, generator)
         history = build_history(settings.user_tower, self.dimension, generator)
         self.tower = UserTower(history, notes=settings.notes, photos=settings.photos)
@@ -201,7 +204,7 @@ class Recommender(nn.Module):
                 raise ModelError(
                     f"features of {name} are of the wrong kind",
                     value=str(values.dtype),
-                    action="Let content and model agree: token ids for gru, lstm and textcnn, numbers else",
+                    action="Let content and model agree: token ids for gru, lstm, textcnn, places for id, numbers else",
                 )
             wanted = (*batch.mask.shape, *self.shapes[name])
             if tuple(values.shape) != wanted or name not in batch.present:
