@@ -21,12 +21,13 @@ from fedrec.ranking.users import Known
 from fedrec.training.build_rows import RowShape
 from fedrec.training.personalise import personalise
 from fedrec.training.tables import Tables
+from simulations.cold import cold_quality
+from simulations.groups import Group, groups_of
 from simulations.shop.oracle import TRUTH, load_oracle
 from simulations.study import Study
 
 Scores = NDArray[np.float32]
 _BLOCK = 256
-FEW = 3
 
 
 def scorer_of(config: Config, study: Study, model: Recommender | None, behaviour: Behaviour) -> Scorer:
@@ -40,8 +41,14 @@ def scorer_of(config: Config, study: Study, model: Recommender | None, behaviour
     )
 
 
-def quality_of(config: Config, study: Study, model: Recommender | None, behaviour: Behaviour) -> Evaluation:
-    """Both protocols on what is held out, for every measured user."""
+def quality_of(
+    config: Config,
+    study: Study,
+    model: Recommender | None,
+    behaviour: Behaviour,
+    groups: Mapping[str, Group] | None = None,
+) -> Evaluation:
+    """Both protocols on what is held out, for every measured user, and loo-99neg of ``groups`` of them."""
     scorer = scorer_of(config, study, model, behaviour)
     measured = np.flatnonzero(study.held_out.target >= 0)
     known = known_of(config, study, model)
@@ -52,17 +59,22 @@ def quality_of(config: Config, study: Study, model: Recommender | None, behaviou
             yield users, scorer.parts_of(known.take(users)).total
 
     vectors = content_vectors(study.features.values, study.features.present)
-    return evaluate(blocks(), study.held_out, vectors=vectors)
+    masks = {name: group.users for name, group in (groups or {}).items()}
+    return evaluate(blocks(), study.held_out, vectors=vectors, groups=masks)
 
 
-def newcomers_of(
-    config: Config, study: Study, model: Recommender | None, behaviour: Behaviour
-) -> dict[str, float | int | None]:
-    """loo-99neg of the users with fewer than 3 training events only."""
-    few = np.diff(study.split.indptr) < FEW
-    target = np.where(few, study.held_out.target, -1).astype(np.int32)
-    only = replace(study, held_out=replace(study.held_out, target=target))
-    return quality_of(config, only, model, behaviour).loo_99neg.as_dict()
+def whole_quality(config: Config, study: Study, model: Recommender | None, behaviour: Behaviour) -> dict[str, Any]:
+    """The ``quality`` table of run.json: `quality_of` with warm and cold users and items apart, and cold items."""
+    groups = groups_of(study)
+    found = quality_of(config, study, model, behaviour, groups)
+    apart = {name: {"rule": groups[name].rule, **one.as_dict()} for name, one in found.groups.items()}
+    newcomers = apart.pop("newcomers")
+    del newcomers["rule"]
+    cold = None
+    if study.cold is not None:
+        scorer, known = scorer_of(config, study, model, behaviour), known_of(config, study, model)
+        cold = cold_quality(config, scorer, known, study.cold, study.population.keys)
+    return dict(found.as_dict()) | {"loo-99neg-newcomers": newcomers, "groups": apart, "cold-items": cold}
 
 
 def known_of(config: Config, study: Study, model: Recommender | None) -> Known:
@@ -74,7 +86,7 @@ def known_of(config: Config, study: Study, model: Recommender | None) -> Known:
         model,
         study.population,
         Tables(study.features),
-        model_update.pool(config.run.seed, 0, len(study.features.ids), settings.negatives),
+        model_update.pool_of(config, 0, len(study.features.ids)),
         RowShape(settings.positives, config.model.history, config.model.notes, config.model.photos),
         loss=settings.loss,
         steps=settings.personal_steps,

@@ -33,7 +33,7 @@ from server.state import ServerState
 from simulations.diary import Diary, SimulatedDevices
 from simulations.engines.audited import AuditedDevices
 from simulations.engines.cohort import CohortDevices
-from simulations.measure import baselines_of, newcomers_of, quality_of, scorer_of
+from simulations.measure import baselines_of, scorer_of, whole_quality
 from simulations.privacy.auditing import audited_devices, with_delta
 from simulations.privacy.auditor import Auditor
 from simulations.report.build import build_report
@@ -142,7 +142,7 @@ def _finish(
     audit: dict[str, Any] | None,
 ) -> dict[str, Any]:
     reporter.stage("Measuring")
-    evaluation = quality_of(config, study, outcome.model, outcome.behaviour)
+    quality = whole_quality(config, study, outcome.model, outcome.behaviour)
     baselines = baselines_of(study)
     stating = time.perf_counter()
     privacy = privacy_statement(
@@ -156,13 +156,11 @@ def _finish(
     )
     accounting = outcome.accounting_seconds + time.perf_counter() - stating
     run = _facts(config, study, outcome, diary, privacy)
-    newcomers = newcomers_of(config, study, outcome.model, outcome.behaviour)
-    run["quality"] = dict(evaluation.as_dict()) | {"loo-99neg-newcomers": newcomers}
-    run["baselines"], run["audit"] = baselines, audit
+    run["quality"], run["baselines"], run["audit"] = quality, baselines, audit
     reporter.stage("Writing the release")
     encoders = {name: encoder_to_bytes(encoder) for name, encoder in study.encoders.items()}
-    quality, data = _publishable(config, run, outcome)
-    contents = contents_of(config, study.features, encoders, outcome, run["privacy"], quality=quality, data=data)
+    public, data = _publishable(config, run, outcome)
+    contents = contents_of(config, study.features, encoders, outcome, run["privacy"], quality=public, data=data)
     write_release(out / "model", contents, key=_signing_key(out / "release.key"), replace=True)
     seconds = time.perf_counter() - started
     run["cost"] = {

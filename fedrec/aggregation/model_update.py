@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.aggregation import clip_rate
+from fedrec.aggregation.cold_items import cold_items
 from fedrec.aggregation.private_sum import PrivateSum
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
@@ -35,7 +36,7 @@ def ask(
         _sum(config, len(parameters) + (adaptive is not None), bound_of(config, clip), rows),
         arrays={
             "parameters": parameters,
-            "pool": pool(config.run.seed, round_number, catalogue, config.training.negatives),
+            "pool": pool_of(config, round_number, catalogue),
         },
         settings={} if adaptive is None else {clip_rate.CLIP: clip},
     )
@@ -72,11 +73,21 @@ def _expected_rows(config: Config, rows: int) -> int:
     return min(rows, config.training.cohort * (config.training.examples if grouped else 1))
 
 
-def pool(seed: int, round_number: int, catalogue: int, size: int) -> NDArray[np.int32]:
-    """``size`` different items drawn uniformly (all, if the catalogue is smaller), ascending. Public, not secret."""
+def pool_of(config: Config, round_number: int, catalogue: int) -> NDArray[np.int32]:
+    """The `pool` of a round as the settings have it: without the items that a study keeps out of training."""
+    without = cold_items(config, catalogue) if config.evaluation.cold else None
+    return pool(config.run.seed, round_number, catalogue, config.training.negatives, without)
+
+
+def pool(
+    seed: int, round_number: int, catalogue: int, size: int, without: NDArray[np.int32] | None = None
+) -> NDArray[np.int32]:
+    """``size`` different items drawn uniformly (all, if there are fewer), ascending. Public, not secret."""
     places = np.arange(catalogue, dtype=np.uint64)
+    if without is not None:
+        places = np.delete(places, without)
     drawn = prf_uint64(key(seed, "pool of negatives", round_number), places, np.zeros_like(places))
-    return np.sort(np.argsort(drawn, kind="stable")[:size]).astype(np.int32)
+    return np.sort(places[np.argsort(drawn, kind="stable")[:size]]).astype(np.int32)
 
 
 def mean_gradient(opened: NDArray[np.float64], expected_rows: float) -> NDArray[np.float64]:

@@ -57,6 +57,8 @@ def build_report(
             charts=drawn,
             tiles=_tiles(run),
             quality=_quality_rows(run, baselines),
+            groups=_group_rows(run),
+            cold=_cold_words(run),
             promises=words.promises(run),
             settings=_flat(charts.table(run.get("config"))),
             facts=_flat({key: run.get(key) for key in ("data", "model", "secure_aggregation", "cost")}),
@@ -99,6 +101,28 @@ def _quality_rows(run: Mapping[str, Any], baselines: Mapping[str, Any]) -> list[
     rows = [{"name": "this model", "own": True, **_pair(charts.table(run.get("quality")).get("loo-99neg"))}]
     rows += [{"name": name, "own": False, **_pair(baselines[name])} for name in charts.BASELINES if baselines.get(name)]
     return rows
+
+
+def _group_rows(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Warm and cold users and items, where the run measured them apart; groups of nobody are left out."""
+    found = charts.table(charts.table(run.get("quality")).get("groups"))
+    return [
+        {"name": str(one.get("rule") or name), "users": f"{one['users']:,}", **_pair(one)}
+        for name, one in found.items()
+        if isinstance(one, Mapping) and one.get("users")
+    ]
+
+
+def _cold_words(run: Mapping[str, Any]) -> str | None:
+    """A sentence on items that were kept out of training."""
+    cold = charts.table(charts.table(run.get("quality")).get("cold-items"))
+    hits, times = (charts.finite(cold.get(name)) for name in ("hr@10", "times_chance"))
+    if hits is None or times is None:
+        return None
+    return (
+        f"{cold['items']:,} items were kept out of training entirely. Each one that somebody had, against up to 99 of "
+        f"the others: HR@10 {figure(hits)}, {figure(times, 1)} times chance."
+    )
 
 
 def _pair(metrics: Any) -> dict[str, str]:
