@@ -40,7 +40,7 @@ _BLOCK = 256
 # The library's own settings first ({}); then widths and rates as its examples and the models' papers have them.
 RIVALS: Final[Mapping[str, Sequence[Mapping[str, Any]]]] = {
     "Popularity": [{}],
-    "EASE": [{}, {"lamb": 200, "posB": False}, {"lamb": 500, "posB": False}],
+    "EASE": [{}, {"lamb": 200, "posB": False}, {"lamb": 500, "posB": False}, {"lamb": 1000, "posB": False}],
     "BPR": [
         {},
         {"k": 64, "learning_rate": 0.01, "lambda_reg": 0.01},
