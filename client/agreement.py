@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from client.costs import DEVICES, USERS, population_of
-from fedrec.aggregation import clip_rate, cooccurrence, metrics_query, model_update, popularity
+from fedrec.aggregation import clip_rate, cooccurrence, factors, metrics_query, model_update, popularity
 from fedrec.aggregation.behaviour import ARRAYS
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
@@ -27,6 +27,7 @@ _SETTING: Final = "answered"
 # A server that was cut off asks under a new session. So often, and no more, it may begin one run again.
 _SESSIONS: Final = 32
 _RUNS_KEPT: Final = 256
+_RANKS: Final = 512
 _ROUNDING: Final = 1e-6
 
 
@@ -81,6 +82,8 @@ def _asked(config: Config) -> dict[str, bool]:
     return {
         "popularity": config.behaviour.popularity,
         "cooccurrence": config.behaviour.cooccurrence,
+        "directions": config.behaviour.directions > 0,
+        "factors": config.behaviour.factors,
         "training": config.model.tower,
         "metrics": config.evaluation.private_metrics,
     }
@@ -90,6 +93,8 @@ def _rounds(config: Config, question: Question) -> range:
     last = config.training.rounds
     if question.query == "training":
         return range(1, last + 1)
+    if question.query == "directions":
+        return range(1, config.behaviour.directions + 1)
     return range(last + 1, last + 2) if question.query == "metrics" else range(1)
 
 
@@ -104,6 +109,8 @@ def _expected(config: Config, question: Question, items: int) -> Question:
     if question.query == "metrics":
         scored_with = {name: array for name, array in question.arrays.items() if name in ("parameters", *ARRAYS)}
         return metrics_query.ask(question.round, scored_with, rows, bits)
+    if question.query in ("directions", "factors"):
+        return factors.ask(config, question.query, question.round, _directions(question, items), rows)
     most = config.behaviour.items
     taking = _vector(question, "items")
     if len(taking) != (min(most, items) if most else items):
@@ -138,6 +145,14 @@ def _with_noise(config: Config, question: Question, expected: Question) -> Quest
             action=f"It must be at least {least:.4g} times the sensitivity",
         )
     return expected.shared(config, asked.noise, asked.devices)
+
+
+def _directions(question: Question, items: int) -> factors.Directions:
+    """What the server projects on is its own to say, as parameters are; that it is over the catalogue is not."""
+    centre, vectors = _vector(question, factors.CENTRE), question.arrays.get(factors.VECTORS)
+    if vectors is None or vectors.ndim != 2 or len(vectors) != items or not 1 <= vectors.shape[1] <= _RANKS:
+        raise ProtocolError("directions are not over this catalogue", value=None if vectors is None else vectors.shape)
+    return factors.Directions(centre, vectors)
 
 
 def _vector(question: Question, name: str) -> np.ndarray[Any, np.dtype[Any]]:

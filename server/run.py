@@ -11,11 +11,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation import clip_rate, cooccurrence, metrics_query, model_update, popularity
+from fedrec.aggregation import clip_rate, cooccurrence, factors, low_rank, metrics_query, model_update, popularity
 from fedrec.aggregation.behaviour import Behaviour
 from fedrec.aggregation.optimisers import Optimiser
 from fedrec.aggregation.question import Question
-from fedrec.aggregation.solve import check_prior, solve
+from fedrec.aggregation.solve import check_prior, content_factors, solve
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.errors import BudgetExceededError
@@ -64,7 +64,7 @@ class Run:
         self.behaviour = Behaviour.empty(len(features.ids))
         self.model = _first_model(config, features)
         self.stopped: str | None = None
-        if config.behaviour.cooccurrence and config.behaviour.prior > 0:
+        if config.behaviour.factors or (config.behaviour.cooccurrence and config.behaviour.prior > 0):
             check_prior(features, config.behaviour.prior_modalities)
 
     def conduct(self) -> Outcome:
@@ -74,6 +74,7 @@ class Run:
         try:
             self._popularity()
             self._cooccurrence()
+            self._factors()
             self._training()
             metrics = self._metrics()
         except BudgetExceededError as error:
@@ -112,6 +113,27 @@ class Run:
         self.behaviour = solve(
             counts, denoised, items, settings, features=self.features, noisy="cooccurrence" in self.sums.spends
         )
+
+    def _factors(self) -> None:
+        settings, users = self.config.behaviour, self.devices.users
+        if not settings.factors:
+            return
+        counts = self.behaviour.popularity.astype(np.float64)
+        mass = low_rank.mass_of(counts, users)
+        content = content_factors(self.features, settings.prior_modalities)
+        asked = factors.first(mass, counts, content, settings.factor_rank, settings.whitening)
+        for number in range(1, settings.directions + 1):
+            found = self._found(factors.ask(self.config, "directions", number, asked, users), asked, mass)
+            asked = factors.following(asked.centre, found, settings.factor_rank, settings.whitening)
+        found = self._found(factors.ask(self.config, "factors", 0, asked, users), asked, mass)
+        whole = low_rank.joined(
+            asked.centre, counts, found.factors, content, mass, scale=settings.factor_scale, prior=settings.prior
+        )
+        self.behaviour = low_rank.solve_low_rank(counts, whole, mass, settings.ridge, settings.rank)
+
+    def _found(self, question: Question, asked: factors.Directions, mass: NDArray[np.float64]) -> factors.Found:
+        sigma = self.sums.noise.deviation(question, self.devices.size)
+        return factors.read(self._once(question), asked, mass, sigma)
 
     def _training(self) -> None:
         if self.model is None:
@@ -153,12 +175,12 @@ class Run:
 
     def _once(self, question: Question) -> NDArray[np.float64]:
         """A query that is asked of everybody once; after a restart its noisy answer is taken from the state."""
-        kept = self.state.load_answer(question.query)
+        kept = self.state.load_answer(f"{question.query}/{question.round}")
         if kept is not None:
             return kept
         paid = self.sums.of(question, range(self.devices.size))
         self._show(paid)
-        self.state.save_answer(question.query, paid.noisy)
+        self.state.save_answer(f"{question.query}/{question.round}", paid.noisy)
         return paid.noisy
 
     def _show(self, paid: Paid) -> None:

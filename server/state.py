@@ -22,7 +22,7 @@ from fedrec import randomness
 from fedrec.aggregation.optimisers import Optimiser
 from fedrec.errors import StoreError
 
-_SCHEMA = 2
+_SCHEMA = 3
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,10 +19,11 @@ from fedrec.aggregation.behaviour import Behaviour
 Floats = NDArray[np.float64]
 
 
-def solve_low_rank(popularity: Floats, factors: Floats, mass: Floats, ridge: float) -> Behaviour:
+def solve_low_rank(popularity: Floats, factors: Floats, mass: Floats, ridge: float, rank: int = 0) -> Behaviour:
     """The behaviour table of a Gram matrix whose off-diagonal part is ``factors`` factors^T, [items, k].
 
     ``mass``: [items], the diagonal; what the factors alone give more than that is left as it is.  ``ridge``: above 0.
+    ``rank``: keep so many columns, those with the most say (0 = all).
     """
     own = np.maximum(mass - (factors**2).sum(axis=1), 0.0)
     inverse = 1.0 / (own + ridge)
@@ -30,6 +31,9 @@ def solve_low_rank(popularity: Floats, factors: Floats, mass: Floats, ridge: flo
     values, vectors = np.linalg.eigh(np.eye(factors.shape[1]) + factors.T @ scaled)
     history = scaled @ (vectors / np.sqrt(values))
     diagonal = inverse - (history**2).sum(axis=1)
+    if rank and rank < history.shape[1]:
+        left, singular, _ = np.linalg.svd(history, full_matrices=False)
+        history = left[:, :rank] * singular[:rank]
     candidate = history / diagonal[:, None]
     return Behaviour(history.astype(np.float32), candidate.astype(np.float32), popularity.astype(np.float32))
 

@@ -70,14 +70,24 @@ def content_kernel(features: Features, weights: Mapping[str, float]) -> NDArray[
     Raises:
         ConfigError: a weight names a modality that the content does not have.
     """
+    factors = content_factors(features, weights)
+    return factors @ factors.T
+
+
+def content_factors(features: Features, weights: Mapping[str, float]) -> NDArray[np.float64]:
+    """Vectors whose products are the content kernel: [items, widths of all the modalities together].
+
+    Raises:
+        ConfigError: a weight names a modality that the content does not have.
+    """
     check_prior(features, weights)
-    total = np.zeros((len(features.ids), len(features.ids)))
+    columns = []
     for name, weight in weights.items():
         values = np.asarray(features.values[name], dtype=np.float64).reshape(len(features.ids), -1)
         values = values * features.present[name][:, None]
         unit = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
-        total += weight * (unit @ unit.T)
-    return total
+        columns.append(np.sqrt(weight) * unit)
+    return np.hstack(columns)
 
 
 def check_prior(features: Features, weights: Mapping[str, float]) -> None:

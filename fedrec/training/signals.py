@@ -49,8 +49,9 @@ def factors(
 ) -> NDArray[np.float64]:
     """Sum over users of x' y'^T, each of L2 norm ``bound`` or zero; float64 [catalogue * r], row by row.
 
-    A user's history x / sqrt(|x|), less its part along ``centre`` [catalogue], is brought to length 1: x'.  Its position y = vectors^T x', ``vectors`` being [catalogue, r], is brought to length 1: y'.  A user
-    without history, or at right angles to all directions, adds zero.
+    A user's history x / sqrt(|x|), less its part along ``centre`` [catalogue], is brought to length 1: x'.  Its
+    position y = vectors^T x', ``vectors`` being [catalogue, r], is brought to length 1: y'.  A user without history,
+    or at right angles to all directions, adds zero.
     """
     owners, counts = population.owners, population.counts
     size = np.sqrt(np.maximum(counts, 1))
