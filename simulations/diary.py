@@ -56,6 +56,7 @@ class Diary:
             "devices": opened.devices,
             "asked": step.cohort,
             "bytes_up_per_device": bytes_up_each(question, opened),
+            "bytes_down_per_device": sum(array.nbytes for array in question.arrays.values()),
             "aborted": dict(opened.aborted),
             "reason": opened.reason,
             "epsilon_spent": step.epsilon_spent,

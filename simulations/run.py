@@ -215,6 +215,8 @@ def _facts(config: Config, study: Study, outcome: Outcome, diary: Diary, privacy
             "survivors": asked[-1]["devices"] if asked else None,
             "bytes_up_per_device_round": asked[-1]["bytes_up_per_device"] if asked else None,
             "bytes_up_per_device_total": sum(record["bytes_up_per_device"] for record in diary.records),
+            # Numbers that questions carry; the release, and the catalogue that everybody gets, come on top.
+            "bytes_down_per_device_total": sum(record.get("bytes_down_per_device", 0) for record in diary.records),
             "aborted": aborts_of(config, diary.records),
         },
         "metrics_query": outcome.metrics,
