@@ -115,8 +115,10 @@ def results(data: Path, out: Path, python: Path, names: Sequence[str]) -> Iterat
             text = json.dumps([name, settings], sort_keys=True)
             record = out / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
             if not record.is_file():
-                facts = trained(python, out / "study.npz", out / "scores.npy", name, settings)
-                scores = np.load(out / "scores.npy")
+                left = record.with_suffix(".npy")
+                facts = trained(python, out / "study.npz", left, name, settings)
+                scores = np.load(left)
+                left.unlink()
                 quality = {target: _figures(measured(scores, held, target)) for target in ("valid", "test")}
                 found = {"rival": name, "settings": dict(settings), **facts, "quality": quality}
                 record.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

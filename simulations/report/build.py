@@ -58,7 +58,7 @@ def build_report(
             tiles=_tiles(run),
             quality=_quality_rows(run, baselines),
             groups=_group_rows(run),
-            cold=_cold_words(run),
+            cold=words.cold_items(run),
             promises=words.promises(run),
             settings=_flat(charts.table(run.get("config"))),
             facts=_flat({key: run.get(key) for key in ("data", "model", "secure_aggregation", "cost")}),
@@ -111,18 +111,6 @@ def _group_rows(run: Mapping[str, Any]) -> list[dict[str, Any]]:
         for name, one in found.items()
         if isinstance(one, Mapping) and one.get("users")
     ]
-
-
-def _cold_words(run: Mapping[str, Any]) -> str | None:
-    """A sentence on items that were kept out of training."""
-    cold = charts.table(charts.table(run.get("quality")).get("cold-items"))
-    hits, times = (charts.finite(cold.get(name)) for name in ("hr@10", "times_chance"))
-    if hits is None or times is None:
-        return None
-    return (
-        f"{cold['items']:,} items were kept out of training entirely. Each one that somebody had, against up to 99 of "
-        f"the others: HR@10 {figure(hits)}, {figure(times, 1)} times chance."
-    )
 
 
 def _pair(metrics: Any) -> dict[str, str]:

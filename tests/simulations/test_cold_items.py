@@ -23,6 +23,7 @@ from fedrec.ranking.users import Histories, Known
 from fedrec.training import signals
 from simulations.cold import cold_quality
 from simulations.groups import groups_of
+from simulations.report.words import cold_items as cold_items_in_words
 from simulations.run import simulate
 from simulations.shop.generate import write_shop
 from simulations.study import Study, prepare
@@ -143,11 +144,29 @@ def test_what_all_cold_items_share_changes_nothing_and_a_scorer_that_knows_nothi
 
 
 def test_content_finds_cold_items_and_behaviour_alone_does_not(shop: Path, tmp_path: Path) -> None:
-    with_content = run(shop, tmp_path / "fused", config())["quality"]["cold-items"]
+    fused = run(shop, tmp_path / "fused", config())
+    with_content = fused["quality"]["cold-items"]
     assert with_content["times_chance"] > 1.5
     assert with_content["hr@10"] - 3 * with_content["hr@10-error"] > with_content["chance"]
+    sentence = cold_items_in_words(fused)
+    assert sentence is not None
+    assert f"{with_content['times_chance']:.1f} times chance" in sentence
+    assert sentence in (tmp_path / "fused" / "report.html").read_text()
     alone = config(model={"preset": "behaviour-only"}, behaviour={})
     assert run(shop, tmp_path / "alone", alone)["quality"]["cold-items"]["times_chance"] == pytest.approx(1.0)
+
+
+@pytest.mark.slow
+def test_devices_with_stores_of_their_own_keep_cold_items_out_too(shop: Path, tmp_path: Path) -> None:
+    def measured_in(engine: str) -> dict[str, Any]:
+        chosen = config(run={"engine": engine}, training={"rounds": 2}, secure_aggregation={"protocol": "none"})
+        quality: dict[str, Any] = run(shop, tmp_path / engine, chosen)["quality"]
+        return quality
+
+    apart, together = measured_in("grid"), measured_in("cohort")
+    for name in ("hr@10", "ndcg@10"):
+        assert apart["cold-items"][name] == pytest.approx(together["cold-items"][name], abs=0.01)
+    assert apart["loo-99neg"]["hr@10"] == pytest.approx(together["loo-99neg"]["hr@10"], abs=0.02)
 
 
 def test_the_content_prior_reaches_cold_items_without_a_tower(shop: Path, tmp_path: Path) -> None:
