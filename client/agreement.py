@@ -102,7 +102,7 @@ def _expected(config: Config, question: Question, items: int) -> Question:
     """The question that the server's own code asks under these settings; only the number of rows is the server's."""
     rows, bits = question.sum.rows, config.secure_aggregation.resolution_bits
     if question.query == "popularity":
-        return popularity.ask(items, rows, bits)
+        return popularity.ask(items, rows, bits, unit=config.privacy.unit, ramp=config.behaviour.ramp)
     if question.query == "training":
         clip = clip_rate.agreed_clip(question.settings.get(clip_rate.CLIP), question.round, config.privacy)
         return model_update.ask(config, question.round, _vector(question, "parameters"), items, rows, clip)

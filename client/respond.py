@@ -66,7 +66,8 @@ class Respondent:
         """
         check(population, len(self.features.ids))
         if question.query == "popularity":
-            return signals.popularity(population, len(self.features.ids), question.sum.bound)
+            ramp = self.config.behaviour.ramp
+            return signals.popularity(population, len(self.features.ids), question.sum.bound, ramp)
         if question.query == "cooccurrence":
             return self._cooccurrence(question, population)
         if question.query in ("directions", "factors"):
@@ -86,6 +87,7 @@ class Respondent:
             catalogue,
             normalise=self.config.behaviour.normalise,
             bound=question.sum.bound,
+            ramp=self.config.behaviour.ramp,
         )
 
     def _factors(self, question: Question, population: Population) -> NDArray[np.float64]:

@@ -75,6 +75,7 @@ class Run:
             self._popularity()
             self._cooccurrence()
             self._factors()
+            self.behaviour = self.behaviour.discounted(self.config.behaviour.discount)
             self._training()
             metrics = self._metrics()
         except BudgetExceededError as error:
@@ -88,7 +89,10 @@ class Run:
         if not self.config.behaviour.popularity:
             return
         bits = self.config.secure_aggregation.resolution_bits
-        question = popularity.ask(len(self.features.ids), self.devices.users, bits)
+        ramp = self.config.behaviour.ramp
+        question = popularity.ask(
+            len(self.features.ids), self.devices.users, bits, unit=self.config.privacy.unit, ramp=ramp
+        )
         counts = popularity.read(self._once(question))
         none = np.zeros((len(counts), 0), np.float32)
         self.behaviour = Behaviour(none, none, counts.astype(np.float32))

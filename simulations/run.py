@@ -232,9 +232,9 @@ def _note(config: Config) -> str | None:
 
 
 def _modalities(config: Config, study: Study, model: Recommender | None) -> list[str]:
-    behaviour = config.behaviour.cooccurrence or config.behaviour.popularity
+    behaviour = config.behaviour.cooccurrence or config.behaviour.factors or config.behaviour.popularity
     read = set(() if model is None else model.modalities)
-    if config.behaviour.cooccurrence and config.behaviour.prior:
+    if config.behaviour.factors or (config.behaviour.cooccurrence and config.behaviour.prior):
         read |= set(config.behaviour.prior_modalities)
     return [*(name for name in study.features.values if name in read), *(["behaviour"] * behaviour)]
 

@@ -34,6 +34,17 @@ class Behaviour:
     candidate: NDArray[np.float32]
     popularity: NDArray[np.float32]
 
+    def discounted(self, power: float) -> Behaviour:
+        """The same with each item's score as a candidate divided by (its share of the mean popularity + 0.1)^power.
+
+        Popularity comes from the private sum, noise and all, so nothing more is asked and none is spent.
+        """
+        mean = float(self.popularity.mean(dtype=np.float64)) if len(self.popularity) else 0.0
+        if power == 0 or mean == 0:
+            return self
+        factor = (self.popularity.astype(np.float64) / mean + 0.1) ** -power
+        return Behaviour(self.history, (self.candidate * factor[:, None]).astype(np.float32), self.popularity)
+
     def __post_init__(self) -> None:
         for name in ARRAYS:
             object.__setattr__(self, name, _float32(name, getattr(self, name)))

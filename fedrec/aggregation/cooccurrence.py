@@ -1,9 +1,11 @@
 """Query ``cooccurrence``: which items are used together, the first private signal of collaboration.
 
-A user with the items x among the K that take part adds the upper triangle (with diagonal) of x x^T / |x|^a, clipped to
-the bound.  With a = 1 the part has the L2 norm sqrt((1 + 1/n) / 2), n = |x|, at most 1 and close to 0.71 for most
-users; changing one interaction of n moves it by sqrt(1/n + 1/(2 n (n - 1))) <= 1 (1 for n = 1).  With a < 1 the norm
-grows with n; such sums are for runs without noise.
+A user with the items x among the K that take part adds the upper triangle (with diagonal) of x x^T / |x|^a, clipped
+to the bound.  With a = 1 the part has the L2 norm sqrt((1 + 1/n) / 2), n = |x|, at most 1 and close to 0.71 for most
+users; changing one interaction of n moves it by sqrt(1/n + 1/(2 n (n - 1))) <= 1 (1 for n = 1).  With a ramp m, users
+of n < m items add x x^T / m: one interaction then moves the part by sqrt(n) / m up to the ramp, by less than 1 /
+sqrt(n) beyond, and so by 1 / sqrt(m) at most.  With a < 1 the norm grows with n; such sums are for runs without
+noise.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.aggregation.popularity import example_bound
 from fedrec.aggregation.private_sum import PrivateSum
 from fedrec.aggregation.question import Question
 from fedrec.config import BehaviourSettings, Unit
@@ -54,7 +57,10 @@ def ask(
     length = count * (count + 1) // 2
     # However long a row is, its elements are |x|^-a at most.
     limit = min(bound, 1.0)
-    agreed = PrivateSum.of("cooccurrence", length, bound, rows, resolution_bits=resolution_bits, limit=limit)
+    moves = example_bound(settings.ramp) if unit == "example" and settings.normalise == 1.0 else 0.0
+    agreed = PrivateSum.of(
+        "cooccurrence", length, bound, rows, resolution_bits=resolution_bits, limit=limit, moves=moves
+    )
     return Question(
         "cooccurrence", 0, agreed, arrays={"items": items}, settings={"normalise": float(settings.normalise)}
     )

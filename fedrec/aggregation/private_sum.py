@@ -45,6 +45,7 @@ class PrivateSum:
         rows: the most rows that may be in the whole sum; fixes the ring, so that overflow is impossible.
         limit: most that one row adds to an element (after rotation), in absolute value; 0 = as the bound.
         rotation: seed of the rotation, 64 hexadecimal digits, or nothing where parts are not rotated.
+        moves: most by which one privacy unit moves a row's part, L2; 0 = the bound, as where the row is the unit.
         noise, devices, dropout, colluding: how noise is shared between devices, see `NoiseShares`; all 0 = devices add
             none.
 
@@ -59,6 +60,7 @@ class PrivateSum:
     rows: int
     limit: float = 0.0
     rotation: str = ""
+    moves: float = 0.0
     noise: float = 0.0
     devices: int = 0
     dropout: float = 0.0
@@ -73,6 +75,8 @@ class PrivateSum:
                 value=(self.resolution, self.limit, self.bound),
                 action="Raise the bound or secure_aggregation.resolution_bits",
             )
+        if not 0 <= self.moves <= 2 * self.bound:
+            raise SumError(f"sum {self.name!r}: nothing can move a row by more than twice its bound", value=self.moves)
         try:
             check_resolution(self.resolution)
             if self.shares is not None:
@@ -84,11 +88,19 @@ class PrivateSum:
 
     @classmethod
     def of(
-        cls, name: str, length: int, bound: float, rows: int, *, resolution_bits: int | None = None, limit: float = 0.0
+        cls,
+        name: str,
+        length: int,
+        bound: float,
+        rows: int,
+        *,
+        resolution_bits: int | None = None,
+        limit: float = 0.0,
+        moves: float = 0.0,
     ) -> PrivateSum:
         """A sum that is not rotated, on a grid ``resolution_bits`` (or 13) binary digits below what a row adds."""
         digits = _DIGITS if resolution_bits is None else resolution_bits
-        return cls(name, length, bound, resolution_for(limit or bound, digits), rows, limit)
+        return cls(name, length, bound, resolution_for(limit or bound, digits), rows, limit, moves=moves)
 
     @classmethod
     def rotated(
@@ -122,8 +134,9 @@ class PrivateSum:
         resolution = self.resolution
         if not fixed_grid:
             # A share has four steps at least, in cohorts however large.
-            fourth = shares.noise_multiplier * self.bound / math.sqrt(shares.honest) / 4
-            resolution = min(noisy_resolution(self.bound, self.length), short_below(min(fourth, self.element_bound)))
+            moves = self.moves or self.bound
+            fourth = shares.noise_multiplier * moves / math.sqrt(shares.honest) / 4
+            resolution = min(noisy_resolution(moves, self.length), short_below(min(fourth, self.element_bound)))
         return replace(
             self,
             resolution=resolution,
@@ -170,7 +183,12 @@ class PrivateSum:
 
     @cached_property
     def sensitivity(self) -> float:
-        """L2 distance by which one row can move the sum *after rounding*; what noise is scaled to."""
+        """L2 distance by which one privacy unit can move the sum *after rounding*; what noise is scaled to."""
+        return grid_sensitivity(self.moves or self.bound, self.resolution, self.length)
+
+    @cached_property
+    def _row(self) -> float:
+        """Most that one row can be after rounding, L2."""
         return grid_sensitivity(self.bound, self.resolution, self.length)
 
     @property
@@ -251,7 +269,7 @@ class PrivateSum:
         Raises:
             SumError: its norm is beyond that, so some device broke its bound.
         """
-        norm, most = float(np.linalg.norm(vector)), rows * self.sensitivity * (1 + _SLACK)
+        norm, most = float(np.linalg.norm(vector)), rows * self._row * (1 + _SLACK)
         if not norm <= most:
             raise SumError(
                 f"what was opened for {self.name!r} is more than {rows:,} rows within their bound can add up to",

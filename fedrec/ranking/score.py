@@ -134,7 +134,8 @@ class Scorer:
         table = self.behaviour
         if table is None or table.rank == 0 or self.settings.weight == 0:
             return self._nothing(known)
-        return np.float32(self.settings.weight) * standardised(behaviour_scores(table, known.histories))
+        scores = behaviour_scores(table, known.histories, recency=self.settings.recency)
+        return np.float32(self.settings.weight) * standardised(scores)
 
     def _popularity_part(self, known: Known) -> Floats:
         if self.behaviour is None or self.settings.popularity_weight == 0:
@@ -146,16 +147,19 @@ class Scorer:
         return np.zeros((len(known), self.items), dtype=np.float32)
 
 
-def behaviour_scores(table: Behaviour, histories: Histories) -> Floats:
-    """Sum over a user's items j of ``history[j] . candidate[i]``: float32 [users, items].
+def behaviour_scores(table: Behaviour, histories: Histories, *, recency: float = 0.0) -> Floats:
+    """Sum over a user's items j of (1 + a_j)^-recency ``history[j] . candidate[i]``: float32 [users, items].
 
-    An item touched twice counts once, because the co-occurrence was counted over distinct items.
+    a_j: how many of the user's events came after j.  An item touched twice counts once, as of its last touch, because
+    the co-occurrence was counted over distinct items.
     """
-    ones = np.ones(len(histories.items), dtype=np.float32)
-    # Copied, because summing duplicates sorts the arrays where they lie.
-    touched = csr_matrix((ones, histories.items, histories.indptr), shape=(len(histories), table.items), copy=True)
-    touched.sum_duplicates()
-    touched.data[:] = 1.0
+    weights = (1.0 + histories.ages()) ** -recency
+    rows, columns = histories.rows(), histories.items.astype(np.int64)
+    # Of the entries of one user and item the last is kept: the first to be seen from the end.
+    _, last = np.unique((rows * table.items + columns)[::-1], return_index=True)
+    kept = len(columns) - 1 - last
+    shape = (len(histories), table.items)
+    touched = csr_matrix((weights[kept].astype(np.float32), (rows[kept], columns[kept])), shape=shape)
     return np.asarray(np.asarray(touched @ table.history, dtype=np.float32) @ table.candidate.T)
 
 

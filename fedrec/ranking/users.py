@@ -56,6 +56,10 @@ class Histories:
         """The user of every entry of ``items``: int64 [n]."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
+    def ages(self) -> NDArray[np.int64]:
+        """How many events of the same user came after each entry of ``items``: int64 [n], 0 for the newest."""
+        return np.repeat(self.indptr[1:], self.lengths) - 1 - np.arange(len(self.items))
+
     def last(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """The last ``count`` items of each user as a padded table [users, at most count] (1 column at least), with a
         mask that is False on padding. Padding holds place 0."""

@@ -19,6 +19,11 @@ class BehaviourSettings(Settings):
     ``prior``: weight of the content kernel added to the co-occurrence before it is solved; ``prior_modalities``: the
     weight of each modality in that kernel. ``weight``: share of the behaviour score in the final score, 0 to 1.
     ``popularity_weight``: weight of log popularity, added to the final score.
+    ``discount``: an item's behaviour score is divided by its popularity to this power, since what everybody uses says
+    little of one's next item.  ``recency``: on the device, an event with a later ones counts (1 + a)^-recency; only
+    where histories are in time order.
+    ``ramp``: a user of n items counts min(1, n / ramp) in the sums, so that one interaction moves them by no more than
+    about 1 / sqrt(ramp): for unit example (0 = all count 1).
     """
 
     popularity: bool = True
@@ -37,6 +42,9 @@ class BehaviourSettings(Settings):
     prior_modalities: dict[str, float] = Field(default_factory=dict)
     weight: float = Field(default=0.5, ge=0, le=1)
     popularity_weight: float = Field(default=0.0, ge=0)
+    discount: float = Field(default=0.0, ge=0, le=1)
+    recency: float = Field(default=0.0, ge=0, le=4)
+    ramp: int = Field(default=0, ge=0, le=10_000)
 
     @model_validator(mode="after")
     def _factors_have_what_they_need(self) -> BehaviourSettings:

@@ -12,21 +12,21 @@ from scipy import sparse
 from fedrec.training.population import Population
 
 
-def popularity(population: Population, catalogue: int, bound: float) -> NDArray[np.float64]:
-    """Sum over users of x / sqrt(|x|), each clipped to ``bound`` (a user's norm is 1). Shape [catalogue]."""
+def popularity(population: Population, catalogue: int, bound: float, ramp: int = 0) -> NDArray[np.float64]:
+    """Sum over users of x / sqrt(max(|x|, ramp)), of norm 1 at most, clipped to ``bound``. Shape [catalogue]."""
     owners, counts = population.owners, population.counts
-    weights = min(1.0, bound) / np.sqrt(np.maximum(counts, 1))[owners]
+    weights = min(1.0, bound) / np.sqrt(np.maximum(counts, max(ramp, 1)))[owners]
     # Of an empty population numpy would make whole numbers, whatever the type of the weights.
     return np.bincount(population.items, weights=weights, minlength=catalogue).astype(np.float64)
 
 
 def cooccurrence(
-    population: Population, items: NDArray[np.int64], catalogue: int, *, normalise: float, bound: float
+    population: Population, items: NDArray[np.int64], catalogue: int, *, normalise: float, bound: float, ramp: int = 0
 ) -> NDArray[np.float64]:
-    """Sum over users of the upper triangle of x x^T / |x|^normalise over ``items`` [K], each clipped to ``bound``.
+    """Sum over users of the upper triangle of x x^T / max(|x|, ramp)^normalise over ``items`` [K].
 
     Returns:
-        [K (K + 1) / 2], row by row.  One sparse product for any number of users.
+        [K (K + 1) / 2], row by row, each user's part clipped to ``bound``.  One sparse product for any number of users.
     """
     column = np.full(catalogue, -1, dtype=np.int64)
     column[items] = np.arange(len(items))
@@ -35,8 +35,9 @@ def cooccurrence(
     owners = population.owners[taking]
     counts = np.bincount(owners, minlength=len(population)).astype(np.float64)
     size = np.maximum(counts, 1.0)
-    norms = np.sqrt(size * (size + 1) / 2) / size**normalise
-    scale = np.minimum(1.0, bound / norms) / size**normalise
+    divisor = np.maximum(size, ramp) ** normalise
+    norms = np.sqrt(size * (size + 1) / 2) / divisor
+    scale = np.minimum(1.0, bound / norms) / divisor
     used = sparse.csr_matrix(
         (np.sqrt(scale[owners]), (owners, places[taking])), shape=(len(population), len(items)), dtype=np.float64
     )

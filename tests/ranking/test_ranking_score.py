@@ -275,3 +275,31 @@ def own(modality: str, contents: Contents, user: int) -> ItemBatch | None:
         return None
     there = torch.ones((1, len(values)), dtype=torch.bool)
     return ItemBatch({modality: torch.from_numpy(values[None])}, {modality: there}, there)
+
+
+def test_newer_events_count_more_where_recency_is_set() -> None:
+    histories, ours = Histories.of([[4, 2, 7], [5], []]), table()
+    got = behaviour_scores(ours, histories, recency=0.5)
+    parts = ours.history.astype(float) @ ours.candidate.T.astype(float)
+    expected = 3**-0.5 * parts[4] + 2**-0.5 * parts[2] + parts[7]
+    np.testing.assert_allclose(got[0], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(got[1], parts[5], rtol=1e-5, atol=1e-6)
+    assert not got[2].any()
+
+
+def test_an_item_touched_again_counts_once_as_of_its_last_touch() -> None:
+    ours = table()
+    again = behaviour_scores(ours, Histories.of([[3, 6, 3]]), recency=1.0)
+    parts = ours.history.astype(float) @ ours.candidate.T.astype(float)
+    np.testing.assert_allclose(again[0], parts[3] + parts[6] / 2, rtol=1e-5, atol=1e-6)
+
+
+def test_a_discount_divides_a_candidate_by_its_popularity() -> None:
+    ours = table()
+    assert ours.discounted(0.0) is ours
+    less = ours.discounted(0.5)
+    share = ours.popularity.astype(float) / ours.popularity.mean(dtype=float) + 0.1
+    np.testing.assert_allclose(less.candidate, ours.candidate / np.sqrt(share)[:, None], rtol=1e-5)
+    np.testing.assert_array_equal(less.history, ours.history)
+    nobody = Behaviour(ours.history, ours.candidate, np.zeros(ours.items, np.float32))
+    assert nobody.discounted(0.5) is nobody

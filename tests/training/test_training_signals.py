@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedrec.aggregation import cooccurrence as query
+from fedrec.aggregation.popularity import example_bound
 from fedrec.training.population import Population, keys_of
 from fedrec.training.signals import cooccurrence, popularity
 
@@ -63,6 +64,31 @@ def test_one_user_and_one_interaction_move_the_sums_by_at_most_their_bounds(
     assert np.linalg.norm(of_user[1]) <= query.USER_BOUND + 1e-9
     for whole, without in zip(parts(basket, 1.0), parts(fewer, 1.0), strict=True):
         assert np.linalg.norm(whole - without) <= 1 + 1e-9
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.integers(0, ITEMS - 1), unique=True, min_size=1), st.integers(1, ITEMS + 3), st.data())
+def test_with_a_ramp_one_interaction_moves_the_sums_by_its_root_at_most(
+    basket: list[int], ramp: int, data: st.DataObject
+) -> None:
+    gone = data.draw(st.sampled_from(basket))
+    most = example_bound(ramp)
+
+    def parts(history: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        people, everything = population_of([history]), np.arange(ITEMS)
+        pairs = cooccurrence(people, everything, ITEMS, normalise=1.0, bound=1.0, ramp=ramp)
+        return popularity(people, ITEMS, 1.0, ramp), pairs
+
+    for whole, without in zip(parts(basket), parts([i for i in basket if i != gone]), strict=True):
+        assert np.linalg.norm(whole - without) <= most + 1e-12
+
+
+def test_a_ramp_is_used_up_by_a_user_just_at_it() -> None:
+    at, before = population_of([list(range(8))]), population_of([list(range(7))])
+    moved = cooccurrence(at, np.arange(ITEMS), ITEMS, normalise=1.0, bound=1.0, ramp=8) - cooccurrence(
+        before, np.arange(ITEMS), ITEMS, normalise=1.0, bound=1.0, ramp=8
+    )
+    assert np.linalg.norm(moved) == pytest.approx(example_bound(8))
 
 
 @pytest.mark.parametrize("events", [1, 2, 27, 28, 5000])

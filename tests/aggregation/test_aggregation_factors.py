@@ -1,0 +1,174 @@
+"""Private power iteration: what a device adds, what the server finds, and EASE without a matrix of items by items."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedrec.aggregation import factors, low_rank
+from fedrec.aggregation.question import Question
+from fedrec.config import Config, from_tree
+from fedrec.errors import ConfigError
+from fedrec.training import signals
+from fedrec.training.population import Population, keys_of
+
+ITEMS, RANK = 14, 5
+CONFIG = from_tree(
+    {
+        "behaviour": {
+            "cooccurrence": False,
+            "factors": True,
+            "directions": 1,
+            "factor_rank": RANK,
+            "prior": 0.5,
+            "prior_modalities": {"text": 1.0},
+        }
+    }
+)
+baskets = st.lists(st.lists(st.integers(0, ITEMS - 1), unique=True, max_size=ITEMS), min_size=1, max_size=4)
+
+
+def population_of(lists: list[list[int]]) -> Population:
+    indptr = np.concatenate([[0], np.cumsum([len(h) for h in lists])]).astype(np.int64)
+    items = np.array([item for history in lists for item in history], np.int32)
+    return Population(keys_of([str(u) for u in range(len(lists))]), indptr, items, np.full(len(lists), -1, np.int32))
+
+
+def directions(seed: int = 0, rank: int = RANK) -> factors.Directions:
+    drawn = np.random.default_rng(seed)
+    centre = factors.centre_of(drawn.uniform(0.1, 1, ITEMS))
+    return factors.Directions(centre, np.linalg.qr(drawn.normal(size=(ITEMS, rank)))[0])
+
+
+def part_of(basket: list[int], asked: factors.Directions) -> np.ndarray:
+    """The definition, word by word."""
+    if not basket:
+        return np.zeros((ITEMS, asked.vectors.shape[1]))
+    x = np.isin(np.arange(ITEMS), basket) / np.sqrt(len(basket))
+    x = x - asked.centre * (asked.centre @ x)
+    if np.linalg.norm(x) < 1e-6:
+        return np.zeros((ITEMS, asked.vectors.shape[1]))
+    x = x / np.linalg.norm(x)
+    y = asked.vectors.T @ x
+    return np.outer(x, y / np.linalg.norm(y)) if np.linalg.norm(y) > 1e-9 else np.zeros((ITEMS, len(y)))
+
+
+@settings(max_examples=80, deadline=None)
+@given(baskets)
+def test_devices_add_what_the_definition_says_and_each_user_at_most_its_bound(lists: list[list[int]]) -> None:
+    asked = directions()
+    got = signals.factors(population_of(lists), asked.centre, asked.vectors, factors.BOUND)
+    np.testing.assert_allclose(got, sum(part_of(basket, asked) for basket in lists).reshape(-1), atol=1e-9)
+    for basket in lists:
+        alone = signals.factors(population_of([basket]), asked.centre, asked.vectors, factors.BOUND)
+        assert np.linalg.norm(alone) <= factors.BOUND + 1e-9
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0, 50), st.floats(0, 50))
+def test_no_centre_and_no_direction_of_a_servers_choice_breaks_the_bound(length: float, scale: float) -> None:
+    asked = directions(3)
+    got = signals.factors(population_of([[1, 4, 9]]), asked.centre * length, asked.vectors * scale, factors.BOUND)
+    assert np.linalg.norm(got) <= factors.BOUND * (1 + 1e-9) + 1e-9
+
+
+def test_without_noise_a_gram_matrix_within_the_rank_is_found_whole() -> None:
+    lists, asked = [[0, 1, 2], [2, 5, 6, 9], [7, 11], [1, 12, 13]], directions(1)
+    opened = sum(part_of(basket, asked) for basket in lists)
+    found = factors.read(opened.reshape(-1), asked, np.ones(ITEMS), 0.0).factors
+    gram = np.zeros((ITEMS, ITEMS))
+    for basket in lists:
+        x = np.isin(np.arange(ITEMS), basket) / np.sqrt(len(basket))
+        x = x - asked.centre * (asked.centre @ x)
+        x /= np.linalg.norm(x)
+        gram += np.outer(x, x) / np.linalg.norm(asked.vectors.T @ x)
+    np.testing.assert_allclose(found @ found.T, gram, atol=1e-8)
+
+
+def test_noise_alone_is_shrunk_and_a_signal_is_kept() -> None:
+    drawn, asked = np.random.default_rng(5), directions(2)
+    noise = drawn.normal(size=ITEMS * RANK)
+    signal = 40 * asked.vectors @ np.diag([5.0, 4, 3, 2, 1])
+    mass = np.ones(ITEMS)
+    quiet = factors.read(noise, asked, mass, 1.0).factors
+    loud = factors.read(noise + signal.reshape(-1), asked, mass, 1.0).factors
+    assert np.linalg.norm(quiet @ quiet.T) < 0.05 * np.linalg.norm(loud @ loud.T)
+    exact = asked.vectors @ np.diag([200.0, 160, 120, 80, 40]) @ asked.vectors.T
+    assert np.linalg.norm(loud @ loud.T - exact) < 0.1 * np.linalg.norm(exact)
+
+
+def test_the_next_directions_span_what_was_found_strongest_first() -> None:
+    drawn = np.random.default_rng(7)
+    basis = np.linalg.qr(drawn.normal(size=(ITEMS, 3)))[0]
+    found = factors.Found(basis * [3.0, 2.0, 1.0])
+    asked = factors.following(np.zeros(ITEMS), found, 2, 0.0)
+    assert asked.vectors.shape == (ITEMS, 2)
+    np.testing.assert_allclose(np.abs(np.diag(asked.vectors.T @ basis[:, :2])), 1.0, atol=1e-9)
+    stressed = factors.following(np.zeros(ITEMS), found, 2, 0.5)
+    assert np.linalg.norm(stressed.vectors, axis=0) == pytest.approx([1.0, 1.5])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.5, 50))
+def test_low_rank_ease_is_ease(seed: int, ridge: float) -> None:
+    drawn = np.random.default_rng(seed)
+    found, mass = drawn.normal(size=(ITEMS, 4)), drawn.uniform(1, 20, ITEMS)
+    gram = found @ found.T
+    np.fill_diagonal(gram, np.maximum(mass, gram.diagonal()))
+    inverse = np.linalg.inv(gram + ridge * np.eye(ITEMS))
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0.0)
+    table = low_rank.solve_low_rank(np.ones(ITEMS), found, mass, ridge)
+    got = table.history.astype(float) @ table.candidate.T.astype(float)
+    np.fill_diagonal(got, 0.0)
+    np.testing.assert_allclose(got, weights, atol=1e-4 * max(1.0, np.abs(weights).max()))
+
+
+def test_a_rank_that_is_cut_keeps_the_best_part() -> None:
+    drawn = np.random.default_rng(1)
+    found, mass = drawn.normal(size=(ITEMS, 6)), np.full(ITEMS, 8.0)
+    whole = low_rank.solve_low_rank(np.ones(ITEMS), found, mass, 2.0)
+    cut = low_rank.solve_low_rank(np.ones(ITEMS), found, mass, 2.0, rank=3)
+    assert cut.rank == 3
+    kept = np.linalg.svd(whole.history.astype(float), compute_uv=False)[:3]
+    np.testing.assert_allclose(np.linalg.svd(cut.history.astype(float), compute_uv=False), kept, rtol=1e-5)
+
+
+def test_mass_sums_to_the_users_and_leaves_no_item_without() -> None:
+    mass = low_rank.mass_of(np.array([0.0, 4.0, 2.0, 2.0]), 100)
+    assert mass.sum() == pytest.approx(100) and mass.min() > 0
+
+
+@pytest.mark.parametrize("rotate", [True, False])
+def test_a_question_survives_the_wire_and_says_its_bound(rotate: bool) -> None:
+    config = from_tree({**_tree(CONFIG), "secure_aggregation": {"rotate": rotate}})
+    question = factors.ask(config, "directions", 1, directions(), 30)
+    again = Question.from_parts(question.header(), question.arrays)
+    assert again.sum == question.sum and again.sum.bound == factors.BOUND and again.sum.length == ITEMS * RANK
+    assert bool(again.sum.rotation) == rotate
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"cooccurrence": True},
+        {"popularity": False},
+        {"prior_modalities": {}},
+        {"factors": False},
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(changed: dict[str, object]) -> None:
+    tree = _tree(CONFIG)
+    with pytest.raises(ConfigError):
+        from_tree({**tree, "behaviour": {**tree["behaviour"], **changed}})
+
+
+def test_factors_claim_nothing_about_interactions() -> None:
+    with pytest.raises(ConfigError, match="protects users"):
+        from_tree({**_tree(CONFIG), "privacy": {"epsilon": 8.0, "unit": "example", "shares": {"popularity": 1.0}}})
+
+
+def _tree(config: Config) -> dict[str, dict[str, object]]:
+    return {"behaviour": config.behaviour.model_dump(exclude_unset=True)}
