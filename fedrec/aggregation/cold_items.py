@@ -18,3 +18,9 @@ def cold_items(config: Config, catalogue: int) -> NDArray[np.int32]:
     drawn = prf_uint64(key(config.run.seed, "cold items", config.evaluation.split), places, np.zeros_like(places))
     count = int(config.evaluation.cold * catalogue)
     return np.sort(np.argsort(drawn, kind="stable")[:count]).astype(np.int32)
+
+
+def warm_items(config: Config, catalogue: int) -> NDArray[np.int32]:
+    """All other places, ascending: those that training may meet."""
+    places = np.arange(catalogue, dtype=np.int32)
+    return np.delete(places, cold_items(config, catalogue)) if config.evaluation.cold else places

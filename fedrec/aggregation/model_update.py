@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.aggregation import clip_rate
-from fedrec.aggregation.cold_items import cold_items
+from fedrec.aggregation.cold_items import warm_items
 from fedrec.aggregation.private_sum import PrivateSum
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
@@ -74,20 +74,16 @@ def _expected_rows(config: Config, rows: int) -> int:
 
 
 def pool_of(config: Config, round_number: int, catalogue: int) -> NDArray[np.int32]:
-    """The `pool` of a round as the settings have it: without the items that a study keeps out of training."""
-    without = cold_items(config, catalogue) if config.evaluation.cold else None
-    return pool(config.run.seed, round_number, catalogue, config.training.negatives, without)
+    """The `pool` of a round as the settings have it: of the items that a study does not keep out of training."""
+    places = warm_items(config, catalogue)
+    return places[pool(config.run.seed, round_number, len(places), config.training.negatives)]
 
 
-def pool(
-    seed: int, round_number: int, catalogue: int, size: int, without: NDArray[np.int32] | None = None
-) -> NDArray[np.int32]:
-    """``size`` different items drawn uniformly (all, if there are fewer), ascending. Public, not secret."""
+def pool(seed: int, round_number: int, catalogue: int, size: int) -> NDArray[np.int32]:
+    """``size`` different items drawn uniformly (all, if the catalogue is smaller), ascending. Public, not secret."""
     places = np.arange(catalogue, dtype=np.uint64)
-    if without is not None:
-        places = np.delete(places, without)
     drawn = prf_uint64(key(seed, "pool of negatives", round_number), places, np.zeros_like(places))
-    return np.sort(places[np.argsort(drawn, kind="stable")[:size]]).astype(np.int32)
+    return np.sort(np.argsort(drawn, kind="stable")[:size]).astype(np.int32)
 
 
 def mean_gradient(opened: NDArray[np.float64], expected_rows: float) -> NDArray[np.float64]:

@@ -164,7 +164,7 @@ def _answers(study: Study, config_text: str, seed: int, hearer: Hearer) -> tuple
     rounds = range(1, ROUNDS + 1)
     modality = _widest(study.features, config)
     catalogue = len(study.features.ids)
-    pools = [model_update.pool_of(config, number, catalogue) for number in rounds]
+    pools = [model_update.pool(config.run.seed, number, catalogue, config.training.negatives) for number in rounds]
     items = _asked(study, pools, study.features.widths[modality], draw)
     features = fingerprinted(study.features, items, modality)
     model = build_model(config, features)
