@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation import negatives
+from fedrec.aggregation import model_update
 from fedrec.aggregation.behaviour import Behaviour
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
@@ -22,12 +22,13 @@ from fedrec.ranking.users import Known
 from fedrec.training.build_rows import RowShape
 from fedrec.training.personalise import personalise
 from fedrec.training.tables import Tables
+from simulations.cold import cold_quality
+from simulations.groups import Group, groups_of
 from simulations.shop.oracle import TRUTH, load_oracle
 from simulations.study import Study
 
 Scores = NDArray[np.float32]
 _BLOCK = 256
-FEW = 3
 
 
 def scorer_of(
@@ -45,9 +46,17 @@ def scorer_of(
 
 
 def quality_of(
-    config: Config, study: Study, model: Recommender | None, behaviour: Behaviour, features: Features | None = None
+    config: Config,
+    study: Study,
+    model: Recommender | None,
+    behaviour: Behaviour,
+    groups: Mapping[str, Group] | None = None,
+    features: Features | None = None,
 ) -> Evaluation:
-    """Both protocols on what is held out, for every measured user; see `scorer_of`."""
+    """Both protocols on what is held out, for every measured user, and loo-99neg of ``groups`` of them.
+
+    ``features``: see `scorer_of`.
+    """
     scorer = scorer_of(config, study, model, behaviour, features)
     measured = np.flatnonzero(study.held_out.target >= 0)
     known = known_of(config, study, model, features)
@@ -58,21 +67,28 @@ def quality_of(
             yield users, scorer.parts_of(known.take(users)).total
 
     vectors = content_vectors(study.features.values, study.features.present)
-    return evaluate(blocks(), study.held_out, vectors=vectors)
+    masks = {name: group.users for name, group in (groups or {}).items()}
+    return evaluate(blocks(), study.held_out, vectors=vectors, groups=masks)
 
 
-def newcomers_of(
+def whole_quality(
     config: Config,
     study: Study,
     model: Recommender | None,
     behaviour: Behaviour,
     features: Features | None = None,
-) -> dict[str, float | int | None]:
-    """loo-99neg of the users with fewer than 3 training events only."""
-    few = np.diff(study.split.indptr) < FEW
-    target = np.where(few, study.held_out.target, -1).astype(np.int32)
-    only = replace(study, held_out=replace(study.held_out, target=target))
-    return quality_of(config, only, model, behaviour, features).loo_99neg.as_dict()
+) -> dict[str, Any]:
+    """The ``quality`` table of run.json: `quality_of` with warm and cold users and items apart, and cold items."""
+    groups = groups_of(study)
+    found = quality_of(config, study, model, behaviour, groups, features)
+    apart = {name: {"rule": groups[name].rule, **one.as_dict()} for name, one in found.groups.items()}
+    newcomers = apart.pop("newcomers")
+    del newcomers["rule"]
+    cold = None
+    if study.cold is not None:
+        scorer, known = scorer_of(config, study, model, behaviour, features), known_of(config, study, model, features)
+        cold = cold_quality(config, scorer, known, study.cold, study.population.keys)
+    return dict(found.as_dict()) | {"loo-99neg-newcomers": newcomers, "groups": apart, "cold-items": cold}
 
 
 def known_of(config: Config, study: Study, model: Recommender | None, features: Features | None = None) -> Known:
@@ -84,7 +100,7 @@ def known_of(config: Config, study: Study, model: Recommender | None, features: 
         model,
         study.population,
         Tables(features or study.features),
-        negatives.uniform(config.run.seed, 0, len(study.features.ids), settings.negatives),
+        model_update.pool_of(config, 0, len(study.features.ids)),
         RowShape(settings.positives, config.model.history, config.model.notes, config.model.photos),
         loss=settings.loss,
         steps=settings.personal_steps,

@@ -34,7 +34,7 @@ from server.state import ServerState
 from simulations.diary import Diary, SimulatedDevices
 from simulations.engines.audited import AuditedDevices
 from simulations.engines.cohort import CohortDevices
-from simulations.measure import baselines_of, newcomers_of, quality_of, scorer_of
+from simulations.measure import baselines_of, scorer_of, whole_quality
 from simulations.privacy.auditing import audited_devices, with_delta
 from simulations.privacy.auditor import Auditor
 from simulations.report.build import build_report
@@ -143,7 +143,7 @@ def _finish(
     audit: dict[str, Any] | None,
 ) -> dict[str, Any]:
     reporter.stage("Measuring")
-    evaluation = quality_of(config, study, outcome.model, outcome.behaviour, outcome.features)
+    quality = whole_quality(config, study, outcome.model, outcome.behaviour, outcome.features)
     baselines = baselines_of(study)
     stating = time.perf_counter()
     privacy = privacy_statement(
@@ -157,13 +157,11 @@ def _finish(
     )
     accounting = outcome.accounting_seconds + time.perf_counter() - stating
     run = _facts(config, study, outcome, diary, privacy)
-    newcomers = newcomers_of(config, study, outcome.model, outcome.behaviour, outcome.features)
-    run["quality"] = dict(evaluation.as_dict()) | {"loo-99neg-newcomers": newcomers}
-    run["baselines"], run["audit"] = baselines, audit
+    run["quality"], run["baselines"], run["audit"] = quality, baselines, audit
     reporter.stage("Writing the release")
     encoders = {name: encoder_to_bytes(encoder) for name, encoder in study.encoders.items()}
-    quality, data = _publishable(config, run, outcome)
-    contents = contents_of(config, encoders, outcome, run["privacy"], quality=quality, data=data)
+    public, data = _publishable(config, run, outcome)
+    contents = contents_of(config, encoders, outcome, run["privacy"], quality=public, data=data)
     write_release(out / "model", contents, key=_signing_key(out / "release.key"), replace=True)
     seconds = time.perf_counter() - started
     run["cost"] = {
@@ -225,6 +223,8 @@ def _facts(config: Config, study: Study, outcome: Outcome, diary: Diary, privacy
             "survivors": asked[-1]["devices"] if asked else None,
             "bytes_up_per_device_round": asked[-1]["bytes_up_per_device"] if asked else None,
             "bytes_up_per_device_total": sum(record["bytes_up_per_device"] for record in diary.records),
+            # Numbers that questions carry; the release, and the catalogue that everybody gets, come on top.
+            "bytes_down_per_device_total": sum(record.get("bytes_down_per_device", 0) for record in diary.records),
             "aborted": aborts_of(config, diary.records),
         },
         "metrics_query": outcome.metrics,

@@ -27,6 +27,7 @@ from fedrec.ranking.protocols import HeldOut
 from fedrec.ranking.users import Contents, Histories, Known
 from fedrec.training.own_content import encode_own
 from fedrec.training.population import Pieces, Population, keys_of
+from simulations.cold import without_cold
 from simulations.left_out import left_out, say_content, say_skipped, say_unreadable
 
 
@@ -36,7 +37,8 @@ class Study:
 
     ``population``: what training sees.  ``known``: what a device ranks with when it is measured: its training items,
     while testing also the validation item, which lies before the test item.  ``held_out``: what is to be found.
-    ``unreadable``: how many notes and photos say nothing to their encoder.
+    ``unreadable``: how many notes and photos say nothing to their encoder.  ``cold``: the items that each user really
+    used of those that were kept out of training, None where none were.
     """
 
     dataset: Dataset
@@ -47,6 +49,7 @@ class Study:
     known: Known
     held_out: HeldOut
     unreadable: Mapping[str, int] = field(default_factory=dict)
+    cold: Histories | None = None
 
     def facts(self) -> dict[str, Any]:
         """The section ``data`` of run.json: what there is, and what was left out."""
@@ -106,7 +109,7 @@ def prepare(config: Config, data: Path, reporter: Reporter) -> Study:
 
 def assemble(config: Config, dataset: Dataset, features: Features, encoders: Mapping[str, AnyEncoder]) -> Study:
     """A study from a data set whose catalogue is encoded."""
-    held = split(dataset, config.run.seed)
+    held, used = without_cold(config, split(dataset, config.run.seed), len(dataset.items))
     notes = _own(config.model.notes, encoders.get("text"), dataset.notes, len(dataset.users))
     photos = _own(config.model.photos, encoders.get("image"), dataset.photos, len(dataset.users))
     times = dataset.interactions.timestamp[held.rows] if config.model.context else None
@@ -121,7 +124,7 @@ def assemble(config: Config, dataset: Dataset, features: Features, encoders: Map
     known = Known(histories, _contents(notes), _contents(photos), context=context)
     held_out = HeldOut(training, target, other, held.negatives)
     unreadable = {"notes": _lost(notes, dataset.notes), "photos": _lost(photos, dataset.photos)}
-    return Study(dataset, held, features, encoders, population, known, held_out, unreadable)
+    return Study(dataset, held, features, encoders, population, known, held_out, unreadable, used)
 
 
 def cache_directory() -> Path:

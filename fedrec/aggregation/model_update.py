@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.aggregation import clip_rate, negatives
+from fedrec.aggregation.cold_items import warm_items
 from fedrec.aggregation.private_sum import PrivateSum
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
@@ -89,14 +90,19 @@ def _pool(
     """The pool, and what it was drawn by. Raises ProtocolError where weights are missing or bad."""
     settings, seed = config.training, config.run.seed
     if settings.pool == "uniform":
-        return {"pool": negatives.uniform(seed, round_number, catalogue, settings.negatives)}
+        return {"pool": pool_of(config, round_number, catalogue)}
     if weights is None:
         raise ProtocolError("a pool by popularity needs the weights of all items", value=round_number)
     negatives.check_weights(weights, catalogue)
-    return {
-        "pool": negatives.weighted(seed, round_number, weights, settings.negatives),
-        negatives.WEIGHTS: weights,
-    }
+    places = warm_items(config, catalogue)
+    drawn = negatives.weighted(seed, round_number, weights[places], settings.negatives)
+    return {"pool": places[drawn], negatives.WEIGHTS: weights}
+
+
+def pool_of(config: Config, round_number: int, catalogue: int) -> NDArray[np.int32]:
+    """A uniform pool of the items that a study does not keep out of training, as places of the catalogue."""
+    places = warm_items(config, catalogue)
+    return places[negatives.uniform(config.run.seed, round_number, len(places), config.training.negatives)]
 
 
 def log_inclusion(config: Config, question: Question, catalogue: int) -> NDArray[np.float32] | None:
@@ -104,9 +110,10 @@ def log_inclusion(config: Config, question: Question, catalogue: int) -> NDArray
     settings = config.training
     if not settings.correction:
         return None
-    alike = np.ones(catalogue, np.int32)
-    found = negatives.inclusion(question.arrays.get(negatives.WEIGHTS, alike), settings.negatives)
-    chances: NDArray[np.float64] = found[question.arrays["pool"]]
+    places = warm_items(config, catalogue)
+    weights = question.arrays.get(negatives.WEIGHTS, np.ones(catalogue, np.int32))[places]
+    found = negatives.inclusion(weights, settings.negatives)
+    chances: NDArray[np.float64] = found[np.searchsorted(places, question.arrays["pool"])]
     return np.log(chances).astype(np.float32)
 
 
