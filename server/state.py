@@ -157,6 +157,18 @@ class ServerState:
         }
         return number, arrays["values"], optimiser, float(arrays["clip"][0])
 
+    def save_validation(self, measures: list[float], best: NDArray[np.float64]) -> None:
+        """Keep what was measured so far, and the best parameters, in one transaction."""
+        self._put("validation", save({"measures": np.array(measures, np.float64), "best": best}))
+
+    def load_validation(self) -> tuple[list[float], NDArray[np.float64]]:
+        """What `save_validation` kept last; nothing at the start of a run."""
+        kept = self._get("validation")
+        if kept is None:
+            return [], np.zeros(0)
+        arrays = load(kept)
+        return [float(measure) for measure in arrays["measures"]], arrays["best"]
+
     def load_frozen(self, frozen: NDArray[np.float32]) -> NDArray[np.float32]:
         """The parts of the model that are not trained as the run began with them; kept when first asked for.
 

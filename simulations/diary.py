@@ -56,6 +56,7 @@ class Diary:
             "devices": opened.devices,
             "asked": step.cohort,
             "bytes_up_per_device": bytes_up_each(question, opened),
+            "bytes_down_per_device": sum(array.nbytes for array in question.arrays.values()),
             "aborted": dict(opened.aborted),
             "reason": opened.reason,
             "epsilon_spent": step.epsilon_spent,
@@ -73,4 +74,4 @@ class Diary:
         every, number = self.config.evaluation.every, step.question.round
         if not every or step.question.query != "training" or number % every or step.opened.reason == GIVEN_UP:
             return None
-        return dict(quality_of(self.config, self.study, step.model, step.behaviour).as_dict())
+        return dict(quality_of(self.config, self.study, step.model, step.behaviour, features=step.features).as_dict())

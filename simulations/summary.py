@@ -9,7 +9,7 @@ from typing import Any
 from fedrec.console import figure, say, show_table, size
 from simulations.left_out import counted_rows
 from simulations.report.charts import BASELINES, METRICS, finite, table
-from simulations.report.words import promises
+from simulations.report.words import cold_items, promises
 
 
 def show_run(run: Mapping[str, Any], out: Path) -> None:
@@ -20,6 +20,8 @@ def show_run(run: Mapping[str, Any], out: Path) -> None:
     rows += [_row(name, known[name]) for name in BASELINES if known.get(name)]
     say("")
     show_table("Quality, the held-out item against 99 others", ("ranking by", *METRICS.values()), rows, numbers=(1, 2))
+    if cold := cold_items(run):
+        say(cold)
     privacy = table(run.get("privacy"))
     say(f"epsilon, released model: {_epsilon(privacy, 'epsilon_released')}", style="bold")
     say(f"epsilon, server: {_epsilon(privacy, 'epsilon_server')}", style="bold")

@@ -15,6 +15,7 @@ from torch import nn
 from fedrec.config import ModelSettings
 from fedrec.errors import ModelError
 from fedrec.model.encoder_head import Head, Subspace, subspaces
+from fedrec.model.encoder_id import ItemIds
 from fedrec.model.encoder_image import SmallCNN, SmallVGG
 from fedrec.model.encoder_low_rank import LowRankHead
 from fedrec.model.encoder_sound import SoundCNN
@@ -26,26 +27,36 @@ _SOUND = "sound-cnn"
 
 
 def build_encoders(
-    settings: ModelSettings, shapes: Mapping[str, tuple[int, ...]], vocabulary: int, generator: torch.Generator
+    settings: ModelSettings,
+    shapes: Mapping[str, tuple[int, ...]],
+    vocabulary: int,
+    generator: torch.Generator,
+    items: int = 0,
 ) -> nn.ModuleDict:
-    """One encoder a modality, in the order of ``shapes``.
+    """One encoder a modality, in the order of ``shapes``. ``items``: of the catalogue, for the modality ``id``.
 
     Raises:
-        ModelError: a feature shape that the modality's encoder cannot read, or a vocabulary below 2.
+        ModelError: a feature shape that the modality's encoder cannot read, a vocabulary below 2, or ids of no items.
     """
     kinds = {name: _kind(settings, name) for name in shapes}
     for name, shape in shapes.items():
         _check(kinds[name], name, shape)
     if vocabulary < 2:
         raise ModelError("a vocabulary needs at least one word beside padding", value=vocabulary)
+    if "id" in shapes and items < 1:
+        raise ModelError("the modality id needs a catalogue of at least one item", value=items)
     # Features of an encoder trained from scratch have no width to preserve: it may use as much space as there is.
     widths = {name: shape[0] if kinds[name] == "head" else settings.dimension for name, shape in shapes.items()}
+    # Vectors of ids start near zero everywhere, and so need no coordinates of their own.
+    widths.pop("id", None)
     places = subspaces(widths, settings.dimension)
     if settings.fusion == "late":  # each modality has a vector of its own, side by side
         places = {name: Subspace(0, min(width, settings.dimension)) for name, width in widths.items()}
     return nn.ModuleDict(
         {
-            name: _build(kinds[name], shape, vocabulary, settings, places[name], generator)
+            name: ItemIds(items, settings.dimension, generator)
+            if name == "id"
+            else _build(kinds[name], shape, vocabulary, settings, places[name], generator)
             for name, shape in shapes.items()
         }
     )
@@ -76,7 +87,7 @@ def _build(
 
 def _kind(settings: ModelSettings, modality: str) -> str:
     sound = _SOUND if settings.audio_encoder == "cnn" else settings.audio_encoder
-    chosen = {"text": settings.text_encoder, "image": settings.image_encoder, "audio": sound}
+    chosen = {"text": settings.text_encoder, "image": settings.image_encoder, "audio": sound, "id": "id"}
     return chosen.get(modality, "head")
 
 

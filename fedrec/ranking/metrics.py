@@ -11,6 +11,7 @@ place (1 = best) is then uniform on ``better + 1 ... better + equal + 1``, and i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,20 @@ class Standing:
     def rank(self) -> Floats:
         """Mean place of the positive, 1 for the best: float64 [users]."""
         return 1.0 + self.better + 0.5 * self.equal
+
+    def take(self, chosen: NDArray[np.bool_]) -> Standing:
+        """The standings of some users only: bool [users]."""
+        return Standing(self.better[chosen], self.equal[chosen], self.candidates[chosen])
+
+    @classmethod
+    def join(cls, parts: Sequence[Standing]) -> Standing:
+        """The standings of several blocks of users, one after the other."""
+        none = np.zeros(0, dtype=np.int64)
+        better, equal, candidates = (
+            np.concatenate([none, *(getattr(part, name) for part in parts)])
+            for name in ("better", "equal", "candidates")
+        )
+        return cls(better, equal, candidates)
 
 
 def standing(target: NDArray[np.float32], others: NDArray[np.float32], mask: NDArray[np.bool_]) -> Standing:

@@ -7,8 +7,8 @@ draws training negatives teaches the model that what never was a negative is the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +82,8 @@ class Quality:
 class Evaluation:
     """Both protocols and the lists' own figures, None where one does not apply.
 
-    ``top``: int32 [measured users, k], the best of the full ranking; ``places``: int64 [measured users].
+    ``top``: int32 [measured users, k], the best of the full ranking; ``places``: int64 [measured users].  ``groups``:
+    loo-99neg of the groups that were asked for.
     """
 
     loo_99neg: Quality
@@ -92,6 +93,7 @@ class Evaluation:
     novelty: float | None
     places: NDArray[np.int64]
     top: NDArray[np.int32]
+    groups: Mapping[str, Quality] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
         """The ``quality`` table of ``run.json``."""
@@ -111,6 +113,7 @@ def evaluate(
     *,
     k: int = 10,
     vectors: NDArray[np.floating] | None = None,
+    groups: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Evaluation:
     """Measure both protocols in one pass over the scores.
 
@@ -120,29 +123,33 @@ def evaluate(
         held_out: what to find, and what is no candidate.
         k: how many places count.
         vectors: [items, width] for diversity, see `lists.content_vectors`; None: no diversity.
+        groups: bool [users] each, users to be told apart by name.
 
     Raises:
         ModelError: a score is not finite, a place is unknown or comes twice, or blocks differ in their items.
     """
-    full, few, tops, places = [], [], [], []
+    full, few, few_users, tops, places = [], [], [np.zeros(0, dtype=np.int64)], [], []
     items = 0
     for users, scores in _checked(blocks, held_out):
         items = scores.shape[1]
         candidates = _candidates(scores, users, held_out)
         full.append(_standing(scores, users, held_out, candidates))
         few.append(_against_negatives(scores, users, held_out))
+        few_users.append(users[_with_negatives(users, held_out)])
         tops.append(top_k(np.where(candidates, scores, -np.inf), k))
         places.append(users)
     top = np.concatenate([np.zeros((0, k), dtype=np.int32), *tops])
     counts = np.bincount(held_out.training.items, minlength=items).astype(np.float64)
+    found, owners = Standing.join(few), np.concatenate(few_users)
     return Evaluation(
-        loo_99neg=_quality(few, k),
+        loo_99neg=_quality([found], k),
         loo_full=_quality(full, k),
         coverage=lists.coverage(top, items) if items else None,
         diversity=None if vectors is None else _mean(lists.diversity(top, vectors)),
         novelty=_mean(lists.novelty(top, counts)) if counts.sum() > 0 else None,
         places=np.concatenate([np.zeros(0, dtype=np.int64), *places]),
         top=top,
+        groups={name: _quality([found.take(group[owners])], k) for name, group in (groups or {}).items()},
     )
 
 
@@ -226,25 +233,24 @@ def _standing(
     return found
 
 
-def _against_negatives(scores: NDArray[np.float32], users: NDArray[np.int64], held_out: HeldOut) -> Standing:
+def _with_negatives(users: NDArray[np.int64], held_out: HeldOut) -> NDArray[np.bool_]:
     if held_out.negatives is None:
-        users, scores = users[:0], scores[:0]
-        negatives = np.zeros((0, 1), dtype=np.int32)
-    else:
-        some = (held_out.negatives[users] >= 0).any(axis=1)
-        users, scores = users[some], scores[some]
-        negatives = held_out.negatives[users]
+        return np.zeros(len(users), dtype=np.bool_)
+    return np.asarray((held_out.negatives[users] >= 0).any(axis=1))
+
+
+def _against_negatives(scores: NDArray[np.float32], users: NDArray[np.int64], held_out: HeldOut) -> Standing:
+    some = _with_negatives(users, held_out)
+    users, scores = users[some], scores[some]
+    none = np.zeros((0, 1), dtype=np.int32)
+    negatives = none if held_out.negatives is None else held_out.negatives[users]
     rows, target = np.arange(len(users)), held_out.target[users]
     mask = (negatives >= 0) & (negatives != target[:, None])
     return metrics.standing(scores[rows, target], scores[rows[:, None], negatives], mask)
 
 
 def _quality(found: list[Standing], k: int) -> Quality:
-    at = Standing(
-        better=np.concatenate([np.zeros(0, dtype=np.int64), *(one.better for one in found)]),
-        equal=np.concatenate([np.zeros(0, dtype=np.int64), *(one.equal for one in found)]),
-        candidates=np.concatenate([np.zeros(0, dtype=np.int64), *(one.candidates for one in found)]),
-    )
+    at = Standing.join(found)
     hits, gains = metrics.hit_rate(at, k), metrics.ndcg(at, k)
     return Quality(
         users=len(at.better),

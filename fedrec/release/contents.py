@@ -58,6 +58,7 @@ class ModelState:
         offset: whether the model has a learned offset.
         auxiliary: whether it has learned to predict attributes.
         frozen: name -> float32 array, what is part of the model and was not trained.
+        items: how many have a vector of their own, where it reads the modality ``id``.
     """
 
     settings: ModelSettings
@@ -68,6 +69,7 @@ class ModelState:
     offset: bool = False
     auxiliary: bool = False
     frozen: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    items: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,7 @@ def state_of(model: Recommender, *, vocabulary: int = 4096) -> ModelState:
         offset=model.offset is not None,
         auxiliary=model.auxiliary is not None,
         frozen={name: value.to(torch.float32).numpy().copy() for name, value in frozen(model).items()},
+        items=model.items,
     )
 
 
@@ -49,6 +50,7 @@ def recommender(state: ModelState) -> Recommender:
             vocabulary=state.vocabulary,
             offset=state.offset,
             auxiliary=state.auxiliary,
+            items=state.items,
         )
         fixed = {name: tuple(value.shape) for name, value in frozen(model).items()}
         unflatten(model, _joined(state.parameters, shapes(model)))

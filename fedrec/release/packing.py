@@ -89,6 +89,7 @@ def _model_facts(model: ModelState) -> dict[str, Any]:
         "vocabulary": model.vocabulary,
         "offset": model.offset,
         "auxiliary": model.auxiliary,
+        "items": model.items,
         "parameters": list(model.parameters),
         **({"frozen": list(model.frozen)} if model.frozen else {}),
     }
@@ -113,6 +114,7 @@ def _model(files: Mapping[str, bytes]) -> ModelState:
         offset=bool(facts["offset"]),
         auxiliary=bool(facts.get("auxiliary", False)),
         frozen={name: arrays[name] for name in fixed},
+        items=int(facts.get("items", 0)),
     )
 
 

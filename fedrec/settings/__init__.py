@@ -19,7 +19,7 @@ from fedrec.settings.model import Fusion, ModelSettings, UserTowerKind
 from fedrec.settings.privacy import AdaptiveClipSettings, LocalSettings, PrivacySettings, QueryName, Unit
 from fedrec.settings.run import Engine, EvaluationSettings, GradSample, RunSettings, SpeedSettings
 from fedrec.settings.secure_aggregation import Protocol, SecureAggregationSettings
-from fedrec.settings.training import Loss, Sampling, TrainingSettings
+from fedrec.settings.training import Loss, Pool, Sampling, StoppingSettings, TrainingSettings
 
 __all__ = [
     "AdaptiveClipSettings",
@@ -37,6 +37,7 @@ __all__ = [
     "Modality",
     "ModelSettings",
     "PrivacySettings",
+    "Pool",
     "Protocol",
     "QueryName",
     "RunSettings",
@@ -44,6 +45,7 @@ __all__ = [
     "SecureAggregationSettings",
     "Settings",
     "SpeedSettings",
+    "StoppingSettings",
     "TextSettings",
     "TrainingSettings",
     "Unit",

@@ -25,11 +25,14 @@ class RunSettings(Settings):
 
 class EvaluationSettings(Settings):
     """What is measured. ``every``: a quality point each so many rounds (0 = only at the end). ``split``: ``test``, or
-    ``valid`` while tuning, which scores the validation item and never looks at the test item."""
+    ``valid`` while tuning, which scores the validation item and never looks at the test item. ``cold``: a share of
+    the items that no history, sum or pool of negatives holds, only the catalogue; ranked among themselves at the end.
+    """
 
     every: int = Field(default=5, ge=0)
     split: Literal["test", "valid"] = "test"
     users: int = Field(default=0, ge=0, description="at most so many users, the first ones (0 = all)")
+    cold: float = Field(default=0.0, ge=0, le=0.9, description="share of items kept out of training; simulations only")
     private_metrics: bool = Field(default=False, description="also ask devices for metrics, as a private sum")
 
 

@@ -87,6 +87,17 @@ def run_sweep(
     """
     started = time.perf_counter()
     jobs = list(jobs_of(config, out, epsilons, seeds, variants, overrides))
+    kept = run_jobs(jobs, data, workers=workers, reporter=reporter)
+    results = [(job.variant.name, job.epsilon, job.seed, run) for job, run in zip(jobs, kept, strict=True)]
+    return table_of(load(config, overrides).run.name, results) | {"seconds": time.perf_counter() - started}
+
+
+def run_jobs(jobs: Sequence[Job], data: Path, *, workers: int, reporter: Reporter) -> list[dict[str, Any]]:
+    """Do the jobs that are not finished yet; the content of ``run.json`` of each, in their order.
+
+    Raises:
+        FedrecError: bad settings or data, or a directory holds a run of other settings.
+    """
     kept = {job.out: _finished(job) for job in jobs}
     waiting = [job for job in jobs if kept[job.out] is None]
     count = min(workers or os.cpu_count() or 1, len(waiting))
@@ -95,8 +106,7 @@ def run_sweep(
     for done, (job, run) in enumerate(_all_runs(waiting, data, count, reporter), start=1):
         kept[job.out] = run
         reporter.progress(done, len(waiting), "runs")
-    results = [(job.variant.name, job.epsilon, job.seed, kept[job.out] or {}) for job in jobs]
-    return table_of(load(config, overrides).run.name, results) | {"seconds": time.perf_counter() - started}
+    return [kept[job.out] or {} for job in jobs]
 
 
 def jobs_of(
@@ -109,10 +119,11 @@ def jobs_of(
             for number in range(seeds):
                 seed = config.run.seed + number
                 name = f"{variant.slug}epsilon-{epsilon:g}-seed-{seed}"
-                yield Job(variant, epsilon, seed, _with(config, epsilon, seed), out / "runs" / name)
+                yield Job(variant, epsilon, seed, at(config, epsilon, seed), out / "runs" / name)
 
 
-def _with(config: Config, epsilon: float, seed: int) -> Config:
+def at(config: Config, epsilon: float, seed: int) -> Config:
+    """The settings of one run of many: this budget (infinite = no noise) and seed, one thread, measured at its end."""
     return config.model_copy(
         update={
             "run": config.run.model_copy(update={"seed": seed}),

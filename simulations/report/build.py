@@ -57,6 +57,8 @@ def build_report(
             charts=drawn,
             tiles=_tiles(run),
             quality=_quality_rows(run, baselines),
+            groups=_group_rows(run),
+            cold=words.cold_items(run),
             promises=words.promises(run),
             settings=_flat(charts.table(run.get("config"))),
             facts=_flat({key: run.get(key) for key in ("data", "model", "secure_aggregation", "cost")}),
@@ -99,6 +101,16 @@ def _quality_rows(run: Mapping[str, Any], baselines: Mapping[str, Any]) -> list[
     rows = [{"name": "this model", "own": True, **_pair(charts.table(run.get("quality")).get("loo-99neg"))}]
     rows += [{"name": name, "own": False, **_pair(baselines[name])} for name in charts.BASELINES if baselines.get(name)]
     return rows
+
+
+def _group_rows(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Warm and cold users and items, where the run measured them apart; groups of nobody are left out."""
+    found = charts.table(charts.table(run.get("quality")).get("groups"))
+    return [
+        {"name": str(one.get("rule") or name), "users": f"{one['users']:,}", **_pair(one)}
+        for name, one in found.items()
+        if isinstance(one, Mapping) and one.get("users")
+    ]
 
 
 def _pair(metrics: Any) -> dict[str, str]:

@@ -92,3 +92,15 @@ def _factor(epsilon: float) -> str:
         return "by a factor so large that the promise is empty"
     factor = math.exp(epsilon)
     return f"by a factor of at most {factor:,.0f}" if factor >= 10 else f"by a factor of at most {factor:.2f}"
+
+
+def cold_items(run: Mapping[str, Any]) -> str | None:
+    """A sentence on the items that were kept out of training; None where there were none."""
+    cold = table(table(run.get("quality")).get("cold-items"))
+    hits, times = (finite(cold.get(name)) for name in ("hr@10", "times_chance"))
+    if hits is None or times is None:
+        return None
+    return (
+        f"{cold['items']:,} items were kept out of training entirely. Each one that somebody had, against up to 99 of "
+        f"the others: HR@10 {figure(hits)}, {figure(times, 1)} times chance."
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import model_cases as cases
 import numpy as np
@@ -82,6 +84,7 @@ class Contract:
     fusion, text, image, tower, audio = "weighted", "head", "head", "mean", None
     rank = 0
     reads_order = False
+    beside: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 
     @pytest.fixture
     def chosen(self):
@@ -89,7 +92,7 @@ class Contract:
 
     @pytest.fixture
     def shapes(self):
-        shapes = dict(cases.SHAPES)
+        shapes = {**cases.SHAPES, **self.beside}
         shapes["text"] = TEXT.get(self.text, shapes["text"])
         shapes["image"] = cases.PIXELS if self.image != "head" else shapes["image"]
         if self.audio:
@@ -289,3 +292,22 @@ class TestLateGRU(Contract):
 
 class TestDeepest(Contract):
     fusion, text, image, tower, reads_order = "cross-attention", "lstm", "vgg", "attention", True
+
+
+BESIDE = MappingProxyType({"behaviour": (3,), "id": (1,)})
+
+
+class TestBehaviourAndIds(Contract):
+    beside = BESIDE
+
+
+class TestBehaviourAndIdsLate(Contract):
+    fusion, beside = "late", BESIDE
+
+
+class TestBehaviourAndIdsAttention(Contract):
+    fusion, tower, reads_order, beside = "cross-attention", "gru", True, BESIDE
+
+
+class TestBehaviourAndIdsGated(Contract):
+    fusion, text, image, beside = "gated", "textcnn", "cnn", BESIDE
