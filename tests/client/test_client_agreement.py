@@ -122,7 +122,7 @@ def test_what_the_settings_leave_out_is_not_answered(
 def ask_with_tables(query: str, config: Config) -> Question:
     tables = item_tables.none(config, ITEMS)
     if query == "training":
-        return model_update.ask(config, 2, PARAMETERS, ITEMS, ROWS, tables=tables)
+        return model_update.ask(config, 2, PARAMETERS, ITEMS, ROWS, carried=tables)
     return metrics_query.ask(4, {"parameters": PARAMETERS, **tables}, ROWS, BITS)
 
 
