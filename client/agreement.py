@@ -14,7 +14,17 @@ from typing import Any, Final
 import numpy as np
 
 from client.costs import DEVICES, USERS, population_of
-from fedrec.aggregation import clip_rate, cooccurrence, factors, metrics_query, model_update, popularity
+from fedrec.aggregation import (
+    clip_rate,
+    cooccurrence,
+    factors,
+    item_tables,
+    metrics_query,
+    model_update,
+    negatives,
+    popularity,
+    validation,
+)
 from fedrec.aggregation.behaviour import ARRAYS
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
@@ -49,7 +59,7 @@ def check_agreed(config: Config, question: Question, items: int) -> None:
     expected = replace(expected, settings={**expected.settings, **said})
     if question.header() != expected.header() or set(question.arrays) != set(expected.arrays):
         raise ProtocolError("a question differs from what this device's settings lead to", value=question.query)
-    # Parameters are the server's to say; which items are negatives is not.
+    # Parameters, and how much each item is used, are the server's to say; which items are negatives is not.
     if question.query == "training" and not np.array_equal(question.arrays["pool"], expected.arrays["pool"]):
         raise ProtocolError("the pool of negatives is not the one of this round", value=question.round)
 
@@ -85,6 +95,7 @@ def _asked(config: Config) -> dict[str, bool]:
         "directions": config.behaviour.directions > 0,
         "factors": config.behaviour.factors,
         "training": config.model.tower,
+        "validation": config.model.tower and config.training.stopping is not None,
         "metrics": config.evaluation.private_metrics,
     }
 
@@ -93,6 +104,8 @@ def _rounds(config: Config, question: Question) -> range:
     last = config.training.rounds
     if question.query == "training":
         return range(1, last + 1)
+    if question.query == "validation":
+        return range(1, len(config.training.validated) + 1)
     if question.query == "directions":
         return range(1, config.behaviour.directions + 1)
     return range(last + 1, last + 2) if question.query == "metrics" else range(1)
@@ -105,10 +118,15 @@ def _expected(config: Config, question: Question, items: int) -> Question:
         return popularity.ask(items, rows, bits, unit=config.privacy.unit, ramp=config.behaviour.ramp)
     if question.query == "training":
         clip = clip_rate.agreed_clip(question.settings.get(clip_rate.CLIP), question.round, config.privacy)
-        return model_update.ask(config, question.round, _vector(question, "parameters"), items, rows, clip)
+        weights = _vector(question, negatives.WEIGHTS) if config.training.pool == "popularity" else None
+        values, carried = _vector(question, "parameters"), _carried(config, question, items)
+        return model_update.ask(config, question.round, values, items, rows, clip, weights=weights, carried=carried)
+    if question.query == "validation":
+        values, carried = _vector(question, "parameters"), _carried(config, question, items)
+        return validation.ask(config, question.round, values, rows, carried)
     if question.query == "metrics":
         scored_with = {name: array for name, array in question.arrays.items() if name in ("parameters", *ARRAYS)}
-        return metrics_query.ask(question.round, scored_with, rows, bits)
+        return metrics_query.ask(question.round, {**scored_with, **_carried(config, question, items)}, rows, bits)
     if question.query in ("directions", "factors"):
         return factors.ask(config, question.query, question.round, _directions(question, items), rows)
     most = config.behaviour.items
@@ -125,6 +143,13 @@ def _expected(config: Config, question: Question, items: int) -> Question:
     )
 
 
+def _carried(config: Config, question: Question, items: int) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
+    """What the model is beside its parameters, as far as these settings have it; of what shape, the learner checks."""
+    frozen = config.model.head_rank > 0 and "frozen" in question.arrays
+    tables = item_tables.agreed(config, question.arrays, items)
+    return {**tables, **({"frozen": _vector(question, "frozen")} if frozen else {})}
+
+
 def _with_noise(config: Config, question: Question, expected: Question) -> Question:
     """The expected question, with the noise that devices are asked to add, if it is enough.
 
@@ -136,6 +161,8 @@ def _with_noise(config: Config, question: Question, expected: Question) -> Quest
     asked, rounds = question.sum, 1
     if question.query == "training" and config.training.sampling in ("full", "fixed"):
         rounds = config.training.rounds
+    if question.query == "validation":
+        rounds = len(config.training.validated)
     delta = config.privacy.delta if config.privacy.delta is not None else delta_for(max(2, asked.devices))
     least = gaussian_noise(config.privacy.epsilon, delta) * math.sqrt(rounds)
     if not asked.noise >= least * (1 - _ROUNDING):

@@ -1,6 +1,6 @@
 """The device's commands: ``recommend`` ranks offline from a release and the device's own store; ``personalise`` trains
-the private part of the model, which stays in that store; ``device identity`` says who the device is, ``device ledger``
-what it gave."""
+the private part of the model, which stays in that store; ``device clicked`` lets the device learn from clicks,
+``device identity`` says who it is, ``device ledger`` what it gave."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     device = typer.Typer(help="Set a device up.", no_args_is_help=True)
     device.command("identity")(identity)
     device.command("ledger")(ledger)
+    device.command("clicked")(clicked)
     app.add_typer(device, name="device")
 
 
@@ -28,6 +29,10 @@ def recommend(
     store: Annotated[Path, typer.Option(help="The device's event store.")],
     user: Annotated[str, typer.Option(help="Whom to recommend to.")],
     top: Annotated[int, typer.Option(min=1, max=1000, help="How many items.")] = 10,
+    explore: Annotated[
+        float | None,
+        typer.Option(min=0, max=100, help="Re-rank by what this user clicked before, and try new things so much."),
+    ] = None,
     key: Annotated[
         Path | None, typer.Option(help="A file with the publisher's public key: refuse what it did not sign.")
     ] = None,
@@ -36,7 +41,7 @@ def recommend(
     """Rank for one user of this device by RELEASE (a directory). Needs no network, and nothing leaves the device."""
     from client.ranker import recommend as rank
 
-    found = rank(release, store, user, top, trusted_key=key)
+    found = rank(release, store, user, top, trusted_key=key, explore=explore)
     if as_json:
         print_json({"user": user, "recommendations": [asdict(one) for one in found]})
         return
@@ -61,6 +66,30 @@ def personalise(
         print_json({"users": users})
     else:
         say(f"{users} private vector{'s' if users != 1 else ''} kept in {store}")
+
+
+def clicked(
+    release: Annotated[Path, typer.Argument()],
+    store: Annotated[Path, typer.Option(help="The device's event store.")],
+    user: Annotated[str, typer.Option(help="Who was shown the list.")],
+    shown: Annotated[list[str], typer.Option(help="An item that was shown; once for each of the list.")],
+    item: Annotated[list[str] | None, typer.Option(help="An item of it that was clicked; none = nothing was.")] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="A file with the publisher's public key: refuse what it did not sign.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Learn from what a user clicked of a list by RELEASE (a directory), for ``recommend --explore``.
+
+    What is learned is kept in the store and never leaves it.  Clicks are not added to the user's events by this.
+    """
+    from client.ranker import hear_clicks
+
+    count = hear_clicks(release, store, user, shown, item or [], trusted_key=key)
+    if as_json:
+        print_json({"user": user, "learned_from": count})
+    else:
+        say(f"learned from {count} item{'s' if count != 1 else ''} shown to {user}; it stays in {store}")
 
 
 def identity(

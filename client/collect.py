@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from fedrec.content.bundle import pack, unpack
 from fedrec.content.registry import AnyEncoder
 from fedrec.errors import ContentError
+from fedrec.events.schema import Event
 from fedrec.events.store import EventStore
+from fedrec.model.clock import UNKNOWN
 from fedrec.training.own_content import encode_own
 from fedrec.training.population import Pieces, Population, keys_of
 
@@ -40,7 +42,12 @@ class Reading:
 
 
 def collect(
-    store: EventStore, index: Mapping[str, int], *, notes: Reading | None = None, photos: Reading | None = None
+    store: EventStore,
+    index: Mapping[str, int],
+    *,
+    notes: Reading | None = None,
+    photos: Reading | None = None,
+    times: bool = False,
 ) -> Collected:
     """Read a store against a catalogue.
 
@@ -49,6 +56,7 @@ def collect(
         index: item id -> place in the catalogue.
         notes: what reads notes, None where the model does not.
         photos: what reads photos, likewise.
+        times: whether the model reads when events were.
 
     An item that was met twice counts once, when it was first met; one that is held out is in no training event.
     Encoded notes and photos are kept in the store, so that each is encoded once.
@@ -59,11 +67,15 @@ def collect(
     users = store.users()
     histories: list[list[int]] = []
     held_out: list[int] = []
+    met_at: list[int] = []
     unknown = 0
     for user in users:
         valid, test = store.held_out(user)
-        met = [event.item for event in store.events(user) if event.item not in (valid, test)]
-        histories.append(list(dict.fromkeys(index[item] for item in met if item in index)))
+        events = [event for event in store.events(user) if event.item not in (valid, test)]
+        first = first_met(events, index)
+        met = [event.item for event in events]
+        histories.append(list(first))
+        met_at += first.values()
         held_out.append(-1 if valid is None else index.get(valid, -1))
         unknown += sum(item not in index for item in met)
     population = Population(
@@ -72,9 +84,19 @@ def collect(
         items=np.array([place for places in histories for place in places], dtype=np.int32),
         held_out=np.array(held_out, dtype=np.int32),
         notes=_pieces(store, users, "notes", notes, lambda user: [note.text for note in store.notes(user)]),
+        times=np.array(met_at, dtype=np.int64) if times else None,
         photos=_pieces(store, users, "photos", photos, lambda user: [photo.data for photo in store.photos(user)]),
     )
     return Collected(population, unknown)
+
+
+def first_met(events: Sequence[Event], index: Mapping[str, int]) -> dict[int, int]:
+    """Place of each known item to when it was first met (seconds since 1970, `UNKNOWN` where nobody says), in order."""
+    found: dict[int, int] = {}
+    for event in events:
+        if event.item in index:
+            found.setdefault(index[event.item], UNKNOWN if event.timestamp is None else event.timestamp)
+    return found
 
 
 def _pieces(

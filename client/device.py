@@ -152,7 +152,9 @@ class Device:
         from client.collect import collect
 
         notes, photos = self.knowledge.readings
-        collected = collect(store, self.knowledge.index, notes=notes, photos=photos)
+        collected = collect(
+            store, self.knowledge.index, notes=notes, photos=photos, times=self.knowledge.config.model.context
+        )
         if collected.unknown:
             _log.info("%d events are about items that the catalogue does not know", collected.unknown)
         return collected

@@ -47,6 +47,7 @@ def personalise_store(release_dir: Path, store: Path, *, steps: int, trusted_key
             table.index,
             notes=Reading.by(codecs.get("text")) if settings.notes else None,
             photos=Reading.by(codecs.get("image")) if settings.photos else None,
+            times=settings.context,
         ).population
         vectors = personalise(
             recommender(state),

@@ -13,19 +13,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation import clip_rate, model_update
+from fedrec.aggregation import clip_rate, item_tables, model_update, validation
 from fedrec.aggregation.behaviour import ARRAYS, Behaviour
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.errors import PrivacyError, ProtocolError
+from fedrec.model.clock import UNKNOWN, context_of
 from fedrec.privacy.run_plan import is_local
-from fedrec.ranking.private_metrics import metric_contribution
+from fedrec.ranking.private_metrics import metric_contribution, validation_contribution
 from fedrec.ranking.users import Contents, Histories, Known
 from fedrec.training import signals
 from fedrec.training.population import Pieces, Population, check
 
 if TYPE_CHECKING:
+    from fedrec.model.recommender import Recommender
     from fedrec.ranking.score import Scorer
     from fedrec.training.learner import Learner, Update
     from fedrec.training.local import LocalLearner
@@ -46,6 +48,7 @@ class Respondent:
         self._learner: Learner | None = None
         self._local: LocalLearner | None = None
         self._scorer: tuple[bytes, Scorer] | None = None
+        self._read: tuple[bytes, Features] | None = None
         self.last_update: Update | None = None
 
     def rows(self, question: Question, population: Population) -> int:
@@ -74,6 +77,8 @@ class Respondent:
             return self._factors(question, population)
         if question.query == "training":
             return self._training(question, population)
+        if question.query == "validation":
+            return self._validation(question, population)
         return self._metrics(question, population)
 
     def _cooccurrence(self, question: Question, population: Population) -> NDArray[np.float64]:
@@ -106,7 +111,9 @@ class Respondent:
         """
         check(device, len(self.features.ids))
         values, pool, _ = self._asked(question)
-        update = self.local_learner().update(device, values, pool, question.round, noise)
+        learner = self.local_learner()
+        _freeze(learner.model, question)
+        update = learner.update(device, values, pool, question.round, noise, self._inclusion(question))
         self.last_update = update
         return update.gradient
 
@@ -115,7 +122,9 @@ class Respondent:
             raise PrivacyError("a device that adds all noise itself takes turns", action="Use Respondent.turn")
         adaptive = self.config.privacy.adaptive_clip
         values, pool, clip = self._asked(question)
-        update = self.learner().update(population, values, pool, question.round, clip)
+        learner = self.learner()
+        _freeze(learner.model, question)
+        update = learner.update(population, values, pool, question.round, clip, self._inclusion(question))
         self.last_update = update
         if adaptive is None:
             return update.gradient
@@ -128,10 +137,27 @@ class Respondent:
             raise ProtocolError(
                 "a model update is asked with another bound than this device agreed to", value=question.sum.bound
             )
+        self._extend(question)
         pool = _array(question.arrays, "pool").astype(np.int32)
         if not (len(pool) and pool.min() >= 0 and pool.max() < len(self.features.ids)):
             raise ProtocolError("the pool of negatives is not of this catalogue", value=pool.shape)
         return _array(question.arrays, "parameters").astype(np.float32), pool, clip
+
+    def _inclusion(self, question: Question) -> NDArray[np.float32] | None:
+        return model_update.log_inclusion(self.config, question, len(self.features.ids))
+
+    @property
+    def read(self) -> Features:
+        """The features as the model of the last question reads them."""
+        return self.features if self._read is None else self._read[1]
+
+    def _extend(self, question: Question) -> None:
+        """Read features as the question's tables extend them; what was built to read other ones is dropped."""
+        tables = item_tables.agreed(self.config, question.arrays, len(self.features.ids))
+        digest = _digest(tables)
+        if self._read is None or self._read[0] != digest:
+            self._read = (digest, item_tables.extended(self.config, self.features, tables))
+            self._learner = self._local = None
 
     def learner(self) -> Learner:
         """What clips rows of model updates; built when it is first needed."""
@@ -139,7 +165,7 @@ class Respondent:
             # Here, since torch takes seconds to import, and counts are asked for more often than models are trained.
             from fedrec.training.learner import Learner
 
-            self._learner = Learner(self.config, self.features)
+            self._learner = Learner(self.config, self.read)
         return self._learner
 
     def local_learner(self) -> LocalLearner:
@@ -147,20 +173,36 @@ class Respondent:
         if self._local is None:
             from fedrec.training.local import LocalLearner
 
-            self._local = LocalLearner(self.config, self.features)
+            self._local = LocalLearner(self.config, self.read)
         return self._local
 
     def _metrics(self, question: Question, population: Population) -> NDArray[np.float64]:
         scorer = self._scorer_for(question.arrays)
         training = Histories(population.indptr, population.items)
         total = np.zeros(question.sum.length)
-        for users, scores in scorer.blocks(known_of(population)):
+        for users, scores in scorer.blocks(known_of(population, self.config.model.history)):
             total += metric_contribution(scores, training.take(users), population.held_out[users]).sum(axis=0)
         return total
 
+    def _validation(self, question: Question, population: Population) -> NDArray[np.float64]:
+        _array(question.arrays, "parameters")
+        scorer = self._scorer_for(question.arrays)
+        from fedrec.ranking.score import USER_BLOCK
+
+        if scorer.tower is None:
+            raise ProtocolError("validation is asked of a model without a tower", value=question.round)
+        against = validation.pool(self.config, len(self.features.ids))
+        known, total = known_of(population, self.config.model.history), np.zeros(question.sum.length)
+        for start in range(0, len(population), USER_BLOCK):
+            users = np.arange(start, min(start + USER_BLOCK, len(population)))
+            block = known.take(users)
+            scores = scorer.tower.scores(block)
+            total += validation_contribution(scores, block.histories, population.held_out[users], against).sum(axis=0)
+        return total * question.sum.element_bound
+
     def _scorer_for(self, arrays: Mapping[str, NDArray[Any]]) -> Scorer:
         """The scorer of the last broadcast, kept: one process may answer for thousands of simulated devices."""
-        digest = hashlib.sha256(b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays))).digest()
+        digest = _digest(arrays)
         if self._scorer is None or self._scorer[0] != digest:
             self._scorer = (digest, make_scorer(self.config, self.features, arrays))
         return self._scorer[1]
@@ -174,16 +216,22 @@ def make_scorer(config: Config, features: Features, arrays: Mapping[str, NDArray
 
     model = None
     if "parameters" in arrays:
+        tables = item_tables.agreed(config, arrays, len(features.ids))
+        features = item_tables.extended(config, features, tables)
         model = build_model(config, features)
-        parameters.unflatten(model, arrays["parameters"])
+        parameters.receive(model, arrays)
     behaviour = Behaviour.from_arrays({n: arrays[n] for n in ARRAYS}) if set(ARRAYS) <= set(arrays) else None
     return Scorer(
         model=model, features=features, behaviour=behaviour, settings=config.behaviour, model_settings=config.model
     )
 
 
-def known_of(population: Population) -> Known:
-    """A population as what a scorer is told."""
+def known_of(population: Population, last: int) -> Known:
+    """A population as what a scorer is told; ``last``: how many events of a history the tower reads."""
+    context = None
+    if population.times is not None:
+        nobody = np.full(len(population), UNKNOWN, np.int64)  # when the held-out item was met is held out, too
+        context = context_of(nobody, population.indptr, population.times, last)
 
     def contents(pieces: Pieces | None) -> Contents | None:
         return None if pieces is None else Contents(pieces.indptr, pieces.values)
@@ -192,7 +240,19 @@ def known_of(population: Population) -> Known:
         histories=Histories(population.indptr, population.items),
         notes=contents(population.notes),
         photos=contents(population.photos),
+        context=context,
     )
+
+
+def _freeze(model: Recommender, question: Question) -> None:
+    """Set what of the model is not trained. Raises ModelError where it is of another model."""
+    from fedrec.model import parameters
+
+    parameters.unflatten_frozen(model, question.arrays.get("frozen", np.zeros(0, np.float32)))
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    return hashlib.sha256(b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays))).digest()
 
 
 def _array(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:

@@ -13,6 +13,7 @@ from pydantic import ValidationError, model_validator
 from fedrec.errors import ConfigError
 from fedrec.settings import (
     AdaptiveClipSettings,
+    AudioSettings,
     AuditSettings,
     BehaviourSettings,
     ContentSettings,
@@ -25,6 +26,7 @@ from fedrec.settings import (
     Loss,
     Modality,
     ModelSettings,
+    Pool,
     PrivacySettings,
     Protocol,
     QueryName,
@@ -33,14 +35,17 @@ from fedrec.settings import (
     SecureAggregationSettings,
     Settings,
     SpeedSettings,
+    StoppingSettings,
     TextSettings,
     TrainingSettings,
     Unit,
     UserTowerKind,
+    VideoSettings,
 )
 
 __all__ = [
     "AdaptiveClipSettings",
+    "AudioSettings",
     "AuditSettings",
     "BehaviourSettings",
     "Config",
@@ -54,6 +59,7 @@ __all__ = [
     "Loss",
     "Modality",
     "ModelSettings",
+    "Pool",
     "PrivacySettings",
     "Protocol",
     "QueryName",
@@ -62,10 +68,12 @@ __all__ = [
     "SecureAggregationSettings",
     "Settings",
     "SpeedSettings",
+    "StoppingSettings",
     "TextSettings",
     "TrainingSettings",
     "Unit",
     "UserTowerKind",
+    "VideoSettings",
     "from_run_config",
     "from_tree",
     "load",
@@ -96,6 +104,8 @@ class Config(Settings):
             raise ValueError("behaviour.factors protects users, not interactions: set privacy.unit=user")
         if self.audit.canaries and self.privacy.epsilon is None:
             raise ValueError("audit.canaries needs privacy.epsilon: a run without noise claims nothing to test")
+        if self.audit.canaries and self.privacy.groups:
+            raise ValueError("audit.canaries and privacy.groups do not go together: canaries reach the whole clip")
         if self.audit.canaries and self.behaviour.ramp:
             raise ValueError("audit.canaries and behaviour.ramp do not go together: no canary is as bad as the worst")
         if self.audit.canaries and self.behaviour.factors:
@@ -106,11 +116,34 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _tower_has_content(self) -> Config:
-        unknown = sorted(set(self.model.reads) - set(self.content.modalities))
+        further = {"behaviour": self.behaviour.modality > 0, "id": self.model.id_embedding}
+        beside = {name for name, wanted in further.items() if wanted}
+        unknown = sorted(set(self.model.reads) - set(self.content.modalities) - beside)
         if unknown:
-            raise ValueError(f"model.reads names modalities that content.modalities leaves out: {unknown}")
+            raise ValueError(
+                f"model.reads names modalities that there are not: {unknown}; text, image and attributes are named in "
+                "content.modalities, behaviour needs behaviour.modality, id needs model.id_embedding"
+            )
+        if "tower" in self.behaviour.prior_modalities and not self.model.tower:
+            raise ValueError("behaviour.prior_modalities.tower needs model.tower")
+        if self.model.reads and (unread := sorted(beside - set(self.model.reads))):
+            raise ValueError(f"model.reads leaves out what is made for the tower only: {unread}")
         if self.training.auxiliary and "attributes" not in self.content.modalities:
             raise ValueError("training.auxiliary predicts attributes: add them to content.modalities")
+        return self
+
+    @model_validator(mode="after")
+    def _pool_has_counts(self) -> Config:
+        if self.training.pool == "popularity" and self.model.tower and not self.behaviour.popularity:
+            raise ValueError("training.pool=popularity is drawn by the counts of behaviour.popularity: set it to true")
+        return self
+
+    @model_validator(mode="after")
+    def _graphs_have_edges(self) -> Config:
+        behaviour = self.behaviour
+        sums = behaviour.popularity and (behaviour.cooccurrence or behaviour.factors)
+        if self.model.graph in ("cooccurrence", "both") and not sums:
+            raise ValueError("model.graph needs behaviour.popularity, and behaviour.cooccurrence or factors")
         return self
 
     @model_validator(mode="after")
@@ -136,11 +169,14 @@ class Config(Settings):
         if self.privacy.unit != "example":
             raise ValueError("privacy.noise_place 'local' needs privacy.unit 'example': a row is one interaction")
         # One device's counts would drown in the noise that makes them private by themselves.
-        if self.behaviour.popularity or self.behaviour.cooccurrence or self.evaluation.private_metrics:
+        asked = self.behaviour.popularity or self.behaviour.cooccurrence or self.evaluation.private_metrics
+        if asked or self.training.stopping is not None:
             raise ValueError(
                 "privacy.noise_place 'local' is for training only: set behaviour.popularity, behaviour.cooccurrence "
-                "and evaluation.private_metrics to false"
+                "and evaluation.private_metrics to false, and leave training.stopping out"
             )
+        if self.privacy.groups:
+            raise ValueError("privacy.groups are for noise that is added to sums: not privacy.noise_place 'local'")
         if self.model.notes or self.model.photos:
             raise ValueError("privacy.noise_place 'local' protects interactions: set model.notes and photos to false")
         if self.privacy.epsilon is not None and self.privacy.delta is None:

@@ -157,6 +157,7 @@ def _record(config: Config, features: Features, devices: Devices, outcome: Outco
         "spends": [asdict(spend) for spend in outcome.spends],
         "secure_aggregation": {"protocol": config.secure_aggregation.protocol},
         "metrics_query": None if outcome.metrics is None else dict(outcome.metrics),
+        "validation": outcome.validation,
         "stopped": outcome.stopped,
         "cost": {"accounting_seconds": round(outcome.accounting_seconds, 4)},
     }
@@ -164,9 +165,7 @@ def _record(config: Config, features: Features, devices: Devices, outcome: Outco
 
 def _release(config: Config, shelf: Shelf, outcome: Outcome, record: Mapping[str, Any], out: Path) -> None:
     quality = {} if outcome.metrics is None else {"private metrics query": outcome.metrics}
-    contents = contents_of(
-        config, shelf.features, shelf.encoders, outcome, record["privacy"], quality=quality, data=record["data"]
-    )
+    contents = contents_of(config, shelf.encoders, outcome, record["privacy"], quality=quality, data=record["data"])
     path = out / "release.key"
     key = load_key(path) if path.exists() else create_key(path)
     write_release(out / RELEASE, contents, key=key, replace=True)

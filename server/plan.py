@@ -6,6 +6,7 @@ from fedrec.config import Config
 from fedrec.privacy.ledger import Budget
 from fedrec.privacy.run_plan import (
     bands_of,
+    claimed,
     delta_of,
     first_rounds,
     is_local,
@@ -19,6 +20,7 @@ from fedrec.privacy.run_plan import (
 __all__ = [
     "bands_of",
     "budget_of",
+    "claimed",
     "delta_of",
     "first_rounds",
     "rounds_of",

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fedrec.config import Config
-from fedrec.content.feature_table import Features
 from fedrec.model import parameters
 from fedrec.release.card import CardFacts, model_card
 from fedrec.release.contents import Contents
@@ -17,7 +16,6 @@ from server.run import Outcome
 
 def contents_of(
     config: Config,
-    features: Features,
     encoders: Mapping[str, bytes],
     outcome: Outcome,
     privacy: Mapping[str, Any],
@@ -36,7 +34,7 @@ def contents_of(
         data=data,
         model={
             "preset": config.model.preset,
-            "modalities": list(features.values if model is None else model.modalities),
+            "modalities": list(outcome.features.values if model is None else model.modalities),
             "parameters_shared": 0 if model is None else parameters.count(model),
         },
         quality=quality,
@@ -46,7 +44,7 @@ def contents_of(
     )
     return Contents(
         name=config.run.name,
-        items=features,
+        items=outcome.features,
         model=None if model is None else state_of(model, vocabulary=config.content.text.vocabulary),
         behaviour=outcome.behaviour,
         encoders=encoders,
@@ -59,6 +57,11 @@ def contents_of(
 def _limits(config: Config, outcome: Outcome) -> Iterator[str]:
     if outcome.stopped is not None:
         yield f"The run ended early: {outcome.stopped}"
+    if outcome.validation is not None and outcome.validation["stopped_early"]:
+        yield (
+            f"Training ended after {outcome.validation['rounds'][-1]} rounds, when private validation found nothing "
+            f"better than after round {outcome.validation['best_round']}; what is claimed is the cost of all rounds"
+        )
     if config.run.reproducible and outcome.spends:
         yield (
             "The noise was derived from the seed that stands in this release's settings, so anybody can take it off "

@@ -6,16 +6,31 @@ Every opened sum goes through `PaidSums.of`: noise is added and the ledger's row
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation import clip_rate, cooccurrence, factors, low_rank, metrics_query, model_update, popularity
+from fedrec.aggregation import (
+    clip_rate,
+    cooccurrence,
+    factors,
+    item_tables,
+    low_rank,
+    metrics_query,
+    model_update,
+    negatives,
+    popularity,
+    validation,
+)
 from fedrec.aggregation.behaviour import Behaviour
+from fedrec.aggregation.content_kernel import check_prior, content_factors
 from fedrec.aggregation.optimisers import Optimiser
 from fedrec.aggregation.question import Question
-from fedrec.aggregation.solve import check_prior, content_factors, solve
+from fedrec.aggregation.schedule import share_of_rate
+from fedrec.aggregation.solve import solve
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.errors import BudgetExceededError
@@ -27,10 +42,12 @@ from fedrec.privacy.ledger import Ledger
 from server.cohort_floor import check_sampled_cohorts
 from server.keys import RunKeys
 from server.paid_sums import Paid, PaidSums
-from server.plan import rows_of
+from server.plan import claimed, rows_of
 from server.sampling import Sampler
 from server.state import ServerState
 from server.steps import Devices, Observer, Opened, Outcome, Step, bytes_up_each
+from server.stopping import Stopping
+from server.tower_prior import TOWER, with_tower, without_tower
 
 __all__ = ["Devices", "Observer", "Opened", "Outcome", "Run", "Step", "bytes_up_each"]
 
@@ -62,10 +79,17 @@ class Run:
         self.sampler = Sampler(config, devices.size, keys.of("cohorts"))
         self.sums = self.paid_sums(config, devices, ledger, state, self.sampler, keys, self._show)
         self.behaviour = Behaviour.empty(len(features.ids))
-        self.model = _first_model(config, features)
+        self.tables = item_tables.none(config, len(features.ids))
+        self.read = item_tables.extended(config, features, self.tables)
+        self.model = _first_model(config, self.read)
+        self.stopping = Stopping(config.training, state)
+        self.frozen = np.zeros(0, np.float32)
+        self.deviation = 0.0
+        self.solve: Callable[..., Behaviour] | None = None
         self.stopped: str | None = None
-        if config.behaviour.factors or (config.behaviour.cooccurrence and config.behaviour.prior > 0):
-            check_prior(features, config.behaviour.prior_modalities)
+        public = without_tower(config.behaviour)
+        if public.factors or (public.cooccurrence and public.prior > 0):
+            check_prior(features, public.prior_modalities)
 
     def conduct(self) -> Outcome:
         """All steps, in order."""
@@ -76,14 +100,21 @@ class Run:
             self._cooccurrence()
             self._factors()
             self.behaviour = self.behaviour.discounted(self.config.behaviour.discount)
+            self._item_tables()
             self._training()
+            self._tower_prior()
             metrics = self._metrics()
         except BudgetExceededError as error:
             self.stopped = str(error)
+            self._tower_prior()
         with self.sums.accounting():
             spends = tuple(self.ledger.spends())
+            if self.stopping.early:
+                spends = tuple(claimed(tuple(self.sums.spends.values()), spends))
             kept = {"head": self.ledger.head, "rows": len(self.ledger), "users": self.devices.users}
-        return Outcome(self.model, self.behaviour, spends, metrics, self.stopped, kept, self.sums.accounting_seconds)
+        seconds = self.sums.accounting_seconds
+        found = self.stopping.facts()
+        return Outcome(self.model, self.behaviour, spends, metrics, self.read, self.stopped, kept, seconds, found)
 
     def _popularity(self) -> None:
         if not self.config.behaviour.popularity:
@@ -93,6 +124,7 @@ class Run:
         question = popularity.ask(
             len(self.features.ids), self.devices.users, bits, unit=self.config.privacy.unit, ramp=ramp
         )
+        self.deviation = self.sums.noise.deviation(question, self.devices.size)
         counts = popularity.read(self._once(question))
         none = np.zeros((len(counts), 0), np.float32)
         self.behaviour = Behaviour(none, none, counts.astype(np.float32))
@@ -114,9 +146,17 @@ class Run:
         matrix = cooccurrence.read(self._once(question))
         sigma = self.sums.noise.deviation(question, self.devices.size)
         denoised = cooccurrence.denoise(matrix, sigma)
-        self.behaviour = solve(
-            counts, denoised, items, settings, features=self.features, noisy="cooccurrence" in self.sums.spends
-        )
+        noisy = "cooccurrence" in self.sums.spends
+        self.solve = partial(solve, counts, denoised, items, noisy=noisy)
+        self.behaviour = self.solve(without_tower(settings), features=self.features)
+
+    def _tower_prior(self) -> None:
+        """Solve once more, where the prior is to know what the tower has learned; both are paid for already."""
+        settings = self.config.behaviour
+        if self.solve is None or self.model is None or TOWER not in settings.prior_modalities:
+            return
+        solved = self.solve(settings, features=with_tower(self.features, self.read, self.model))
+        self.behaviour = solved.discounted(settings.discount)
 
     def _factors(self) -> None:
         settings, users = self.config.behaviour, self.devices.users
@@ -124,20 +164,31 @@ class Run:
             return
         counts = self.behaviour.popularity.astype(np.float64)
         mass = low_rank.mass_of(counts, users)
-        content = content_factors(self.features, settings.prior_modalities)
-        asked = factors.first(mass, counts, content, settings.factor_rank, settings.whitening)
+        content = content_factors(self.features, settings)
+        expected = factors.Expected.of(mass, counts, content)
+        asked = factors.first(expected, settings.factor_rank, settings.whitening)
         for number in range(1, settings.directions + 1):
-            found = self._found(factors.ask(self.config, "directions", number, asked, users), asked, mass)
+            found = self._found(factors.ask(self.config, "directions", number, asked, users), asked, expected)
             asked = factors.following(asked.centre, found, settings.factor_rank, settings.whitening)
-        found = self._found(factors.ask(self.config, "factors", 0, asked, users), asked, mass)
+        found = self._found(factors.ask(self.config, "factors", 0, asked, users), asked, expected)
         whole = low_rank.joined(
             asked.centre, counts, found.factors, content, mass, scale=settings.factor_scale, prior=settings.prior
         )
-        self.behaviour = low_rank.solve_low_rank(counts, whole, mass, settings.ridge, settings.rank)
+        if settings.method == "als":
+            self.behaviour = low_rank.factorise(counts, whole, settings.ridge, settings.rank)
+        else:
+            self.behaviour = low_rank.solve_low_rank(counts, whole, mass, settings.ridge, settings.rank)
 
-    def _found(self, question: Question, asked: factors.Directions, mass: NDArray[np.float64]) -> factors.Found:
+    def _found(self, question: Question, asked: factors.Directions, expected: factors.Expected) -> factors.Found:
         sigma = self.sums.noise.deviation(question, self.devices.size)
-        return factors.read(self._once(question), asked, mass, sigma)
+        return factors.read(self._once(question), asked, expected, sigma)
+
+    def _item_tables(self) -> None:
+        """Extend what the tower reads by what the sums say of the items; a model that reads it starts from it."""
+        if item_tables.names(self.config):
+            self.tables = item_tables.tables_of(self.config, self.behaviour, self.deviation)
+            self.read = item_tables.extended(self.config, self.features, self.tables)
+            self.model = _first_model(self.config, self.read)
 
     def _training(self) -> None:
         if self.model is None:
@@ -146,20 +197,50 @@ class Run:
         optimiser = Optimiser(settings.optimiser, settings.learning_rate, settings.momentum)
         values = parameters.flatten(self.model).astype(np.float64)
         privacy, expected = self.config.privacy, self.rows * self.sampler.share
+        by_use = settings.pool == "popularity"
+        weights = negatives.weights_of(self.behaviour.popularity, settings.pool_power) if by_use else None
+        self.frozen = self.state.load_frozen(parameters.flatten_frozen(self.model))
+        parameters.unflatten_frozen(self.model, self.frozen)
         done, values, optimiser, clip = self.state.load_training(values, optimiser, privacy.clip)
-        for number in range(done + 1, settings.rounds + 1):
+        number = done
+        while not self._validated(number, values) and number < settings.rounds:
+            number += 1
             question = model_update.ask(
-                self.config, number, values.astype(np.float32), len(self.features.ids), self._rows_in_a_sum, clip
+                self.config,
+                number,
+                values.astype(np.float32),
+                len(self.features.ids),
+                self._rows_in_a_sum,
+                clip,
+                weights=weights,
+                carried=self._carried,
             )
             paid = self.sums.of(question, self.sampler.cohort(number))
-            values = optimiser.step(values, model_update.mean_gradient(paid.noisy[: len(values)], expected))
+            gradient = model_update.mean_gradient(paid.noisy[: len(values)], expected)
+            values = optimiser.step(values, gradient, share_of_rate(number, settings))
             if privacy.adaptive_clip is not None:
                 clip = clip_rate.next_clip(clip, float(paid.noisy[-1]), expected, privacy.adaptive_clip)
             parameters.unflatten(self.model, values)
             self._show(paid)
             self.state.save_training(number, values, optimiser, clip)
-        parameters.unflatten(self.model, values)
+        parameters.unflatten(self.model, values if self.stopping.best is None else self.stopping.values)
         self.state.forget_secret()
+
+    def _validated(self, done: int, values: NDArray[np.float64]) -> bool:
+        """Ask how good the parameters after ``done`` rounds are, where that is due; whether training is over."""
+        due = self.stopping.due(done)
+        if due is not None:
+            users = self.devices.users
+            question = validation.ask(self.config, due, values.astype(np.float32), users, self._carried)
+            paid = self.sums.of(question, range(self.devices.size))
+            self._show(paid)
+            self.stopping.heard(validation.read(paid.noisy, users), values)
+        return self.stopping.over
+
+    @property
+    def _carried(self) -> dict[str, NDArray[Any]]:
+        """What the model is beside its trained parameters."""
+        return {**self.tables, **({"frozen": self.frozen} if len(self.frozen) else {})}
 
     @property
     def _rows_in_a_sum(self) -> int:
@@ -171,9 +252,9 @@ class Run:
         if not self.config.evaluation.private_metrics:
             return None
         bits = self.config.secure_aggregation.resolution_bits
-        arrays: dict[str, NDArray[np.float32]] = dict(self.behaviour.arrays())
+        arrays: dict[str, NDArray[Any]] = dict(self.behaviour.arrays())
         if self.model is not None:
-            arrays["parameters"] = parameters.flatten(self.model)
+            arrays |= {**parameters.broadcast(self.model), **self.tables}
         question = metrics_query.ask(self.config.training.rounds + 1, arrays, self.devices.users, bits)
         return metrics_query.read(self._once(question))
 
@@ -189,7 +270,7 @@ class Run:
 
     def _show(self, paid: Paid) -> None:
         spent = self.sums.spent(paid.question)
-        known = (self.model, self.behaviour, paid.noisy)
+        known = (self.model, self.behaviour, self.read, paid.noisy)
         self.observe(Step(paid.question, paid.seconds, paid.opened, paid.asked, spent, *known))
 
 

@@ -85,8 +85,10 @@ class ServerState:
 
     @property
     def begun(self) -> bool:
-        """Whether anything was kept yet, but for the secret and a sum that is not charged."""
-        found = self._connection.execute("SELECT 1 FROM state WHERE name NOT IN ('run', 'secret', 'pending') LIMIT 1")
+        """Whether anything was kept yet, but for the secret, the model's frozen parts and a sum that is not charged."""
+        found = self._connection.execute(
+            "SELECT 1 FROM state WHERE name NOT IN ('run', 'secret', 'pending', 'frozen') LIMIT 1"
+        )
         return found.fetchone() is not None
 
     def secret(self) -> bytes:
@@ -154,6 +156,34 @@ class ServerState:
             name.removeprefix("moment/"): value for name, value in arrays.items() if name.startswith("moment/")
         }
         return number, arrays["values"], optimiser, float(arrays["clip"][0])
+
+    def save_validation(self, measures: list[float], best: NDArray[np.float64]) -> None:
+        """Keep what was measured so far, and the best parameters, in one transaction."""
+        self._put("validation", save({"measures": np.array(measures, np.float64), "best": best}))
+
+    def load_validation(self) -> tuple[list[float], NDArray[np.float64]]:
+        """What `save_validation` kept last; nothing at the start of a run."""
+        kept = self._get("validation")
+        if kept is None:
+            return [], np.zeros(0)
+        arrays = load(kept)
+        return [float(measure) for measure in arrays["measures"]], arrays["best"]
+
+    def load_frozen(self, frozen: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The parts of the model that are not trained as the run began with them; kept when first asked for.
+
+        They come out of a decomposition, whose last digits and signs may differ from one machine to the next.
+        """
+        if not len(frozen):
+            return frozen
+        kept = self._get("frozen")
+        if kept is None:
+            self._put("frozen", save({"frozen": frozen}))
+            return frozen
+        found = load(kept)["frozen"]
+        if found.shape != frozen.shape:
+            raise StoreError("the server's state holds parameters of another model", value=found.shape)
+        return np.asarray(found)
 
     def _put(self, name: str, value: bytes) -> None:
         self._connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, value))

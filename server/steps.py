@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fedrec.aggregation.behaviour import Behaviour
 from fedrec.aggregation.question import Question
+from fedrec.content.feature_table import Features
 from fedrec.model.recommender import Recommender
 from fedrec.privacy.accountant import Spend
 from server.given_up import GIVEN_UP
@@ -66,8 +67,9 @@ class Devices(Protocol):
 class Step:
     """What an observer is shown after each opened sum, and of one that was given up.
 
-    ``model`` and ``behaviour`` are what is known so far.  ``noisy``: the sum with its noise, float64
-    [question.sum.length], which the run goes on with and its ledger covers; empty where it was given up.
+    ``model`` and ``behaviour`` are what is known so far, ``features`` what the model reads.  ``noisy``: the sum with
+    its noise, float64 [question.sum.length], which the run goes on with and its ledger covers; empty where it was given
+    up.
     """
 
     question: Question
@@ -77,6 +79,7 @@ class Step:
     epsilon_spent: float | None
     model: Recommender | None
     behaviour: Behaviour
+    features: Features
     noisy: NDArray[np.float64]
 
 
@@ -87,15 +90,18 @@ Observer = Callable[[Step], None]
 class Outcome:
     """What a run leaves.
 
-    ``stopped``: why it ended before its last round, or None.  ``ledger``: head and number of rows of the ledger as the
-    release leaves it, and the users it was planned for.  ``accounting_seconds``: spent on planning, composing and
-    writing the ledger.
+    ``features``: the catalogue's, as the model reads them and a release holds them.  ``stopped``: why it ended before
+    its last round, or None.  ``ledger``: head and number of rows of the ledger as the release leaves it, and the users
+    it was planned for.  ``accounting_seconds``: spent on planning, composing and writing the ledger.  ``validation``:
+    what `server.stopping.Stopping.facts` says.
     """
 
     model: Recommender | None
     behaviour: Behaviour
     spends: tuple[Spend, ...]
     metrics: Mapping[str, float | None] | None
+    features: Features
     stopped: str | None = None
     ledger: Mapping[str, Any] = field(default_factory=dict)
     accounting_seconds: float = 0.0
+    validation: Mapping[str, Any] | None = None

@@ -74,4 +74,4 @@ class Diary:
         every, number = self.config.evaluation.every, step.question.round
         if not every or step.question.query != "training" or number % every or step.opened.reason == GIVEN_UP:
             return None
-        return dict(quality_of(self.config, self.study, step.model, step.behaviour).as_dict())
+        return dict(quality_of(self.config, self.study, step.model, step.behaviour, features=step.features).as_dict())

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fedrec.aggregation import model_update
 from fedrec.aggregation.behaviour import Behaviour
 from fedrec.config import Config
+from fedrec.content.feature_table import Features
 from fedrec.model.recommender import Recommender
 from fedrec.randomness import key
 from fedrec.ranking.lists import content_vectors
@@ -30,11 +31,14 @@ Scores = NDArray[np.float32]
 _BLOCK = 256
 
 
-def scorer_of(config: Config, study: Study, model: Recommender | None, behaviour: Behaviour) -> Scorer:
-    """What a device would rank with, were the run to end now."""
+def scorer_of(
+    config: Config, study: Study, model: Recommender | None, behaviour: Behaviour, features: Features | None = None
+) -> Scorer:
+    """What a device would rank with, were the run to end now. ``features``: as the model reads them, where they are not
+    the study's own."""
     return Scorer(
         model=model,
-        features=study.features,
+        features=features or study.features,
         behaviour=behaviour,
         settings=config.behaviour,
         model_settings=config.model,
@@ -47,11 +51,15 @@ def quality_of(
     model: Recommender | None,
     behaviour: Behaviour,
     groups: Mapping[str, Group] | None = None,
+    features: Features | None = None,
 ) -> Evaluation:
-    """Both protocols on what is held out, for every measured user, and loo-99neg of ``groups`` of them."""
-    scorer = scorer_of(config, study, model, behaviour)
+    """Both protocols on what is held out, for every measured user, and loo-99neg of ``groups`` of them.
+
+    ``features``: see `scorer_of`.
+    """
+    scorer = scorer_of(config, study, model, behaviour, features)
     measured = np.flatnonzero(study.held_out.target >= 0)
-    known = known_of(config, study, model)
+    known = known_of(config, study, model, features)
 
     def blocks() -> Iterator[tuple[NDArray[np.int64], Scores]]:
         for start in range(0, len(measured), _BLOCK):
@@ -63,21 +71,27 @@ def quality_of(
     return evaluate(blocks(), study.held_out, vectors=vectors, groups=masks)
 
 
-def whole_quality(config: Config, study: Study, model: Recommender | None, behaviour: Behaviour) -> dict[str, Any]:
+def whole_quality(
+    config: Config,
+    study: Study,
+    model: Recommender | None,
+    behaviour: Behaviour,
+    features: Features | None = None,
+) -> dict[str, Any]:
     """The ``quality`` table of run.json: `quality_of` with warm and cold users and items apart, and cold items."""
     groups = groups_of(study)
-    found = quality_of(config, study, model, behaviour, groups)
+    found = quality_of(config, study, model, behaviour, groups, features)
     apart = {name: {"rule": groups[name].rule, **one.as_dict()} for name, one in found.groups.items()}
     newcomers = apart.pop("newcomers")
     del newcomers["rule"]
     cold = None
     if study.cold is not None:
-        scorer, known = scorer_of(config, study, model, behaviour), known_of(config, study, model)
+        scorer, known = scorer_of(config, study, model, behaviour, features), known_of(config, study, model, features)
         cold = cold_quality(config, scorer, known, study.cold, study.population.keys)
     return dict(found.as_dict()) | {"loo-99neg-newcomers": newcomers, "groups": apart, "cold-items": cold}
 
 
-def known_of(config: Config, study: Study, model: Recommender | None) -> Known:
+def known_of(config: Config, study: Study, model: Recommender | None, features: Features | None = None) -> Known:
     """What devices rank with: their users' data, and private vectors where the config asks for them."""
     if model is None or not config.model.adapter or not config.training.personal_steps:
         return study.known
@@ -85,7 +99,7 @@ def known_of(config: Config, study: Study, model: Recommender | None) -> Known:
     adapters = personalise(
         model,
         study.population,
-        Tables(study.features),
+        Tables(features or study.features),
         model_update.pool_of(config, 0, len(study.features.ids)),
         RowShape(settings.positives, config.model.history, config.model.notes, config.model.photos),
         loss=settings.loss,

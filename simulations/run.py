@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from fedrec.aggregation.item_tables import ID, MODALITY
 from fedrec.config import Config, with_protocol
 from fedrec.console import Reporter, jsonable
 from fedrec.content.registry import encoder_to_bytes
@@ -142,7 +143,7 @@ def _finish(
     audit: dict[str, Any] | None,
 ) -> dict[str, Any]:
     reporter.stage("Measuring")
-    quality = whole_quality(config, study, outcome.model, outcome.behaviour)
+    quality = whole_quality(config, study, outcome.model, outcome.behaviour, outcome.features)
     baselines = baselines_of(study)
     stating = time.perf_counter()
     privacy = privacy_statement(
@@ -160,11 +161,11 @@ def _finish(
     reporter.stage("Writing the release")
     encoders = {name: encoder_to_bytes(encoder) for name, encoder in study.encoders.items()}
     public, data = _publishable(config, run, outcome)
-    contents = contents_of(config, study.features, encoders, outcome, run["privacy"], quality=public, data=data)
+    contents = contents_of(config, encoders, outcome, run["privacy"], quality=public, data=data)
     write_release(out / "model", contents, key=_signing_key(out / "release.key"), replace=True)
     seconds = time.perf_counter() - started
     run["cost"] = {
-        "rounds": config.training.rounds if config.model.tower else 0,
+        "rounds": _rounds(config, outcome),
         "seconds": round(seconds, 3),
         "training_seconds": round(diary.asking_seconds, 3),
         "rows_per_second": diary.rows / diary.asking_seconds if diary.asking_seconds and diary.rows else None,
@@ -173,9 +174,16 @@ def _finish(
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     }
     (out / "run.json").write_text(json.dumps(jsonable(run), indent=2) + "\n", encoding="utf-8")
-    people = showcase(study, scorer_of(config, study, outcome.model, outcome.behaviour))
+    people = showcase(study, scorer_of(config, study, outcome.model, outcome.behaviour, outcome.features))
     build_report(out, run, diary.records, people, baselines)
     return run
+
+
+def _rounds(config: Config, outcome: Outcome) -> int:
+    """Rounds of training that were run."""
+    if outcome.validation is not None and outcome.validation["stopped_early"]:
+        return int(outcome.validation["rounds"][-1])
+    return config.training.rounds if config.model.tower else 0
 
 
 def _publishable(
@@ -220,6 +228,7 @@ def _facts(config: Config, study: Study, outcome: Outcome, diary: Diary, privacy
             "aborted": aborts_of(config, diary.records),
         },
         "metrics_query": outcome.metrics,
+        "validation": outcome.validation,
         "stopped": outcome.stopped,
         "cost": None,
     }
@@ -236,7 +245,7 @@ def _modalities(config: Config, study: Study, model: Recommender | None) -> list
     read = set(() if model is None else model.modalities)
     if config.behaviour.factors or (config.behaviour.cooccurrence and config.behaviour.prior):
         read |= set(config.behaviour.prior_modalities)
-    return [*(name for name in study.features.values if name in read), *(["behaviour"] * behaviour)]
+    return [name for name in (*study.features.values, ID) if name in read] + [MODALITY] * behaviour
 
 
 def _signing_key(path: Path) -> SigningKey:

@@ -22,6 +22,7 @@ from fedrec.errors import ContentError, DataError
 from fedrec.events.reader import read_dataset
 from fedrec.events.schema import Dataset
 from fedrec.events.splits import Split, split
+from fedrec.model.clock import UNKNOWN, context_of
 from fedrec.ranking.protocols import HeldOut
 from fedrec.ranking.users import Contents, Histories, Known
 from fedrec.training.own_content import encode_own
@@ -65,6 +66,7 @@ class Study:
         found = hashlib.sha256(self.features.digest().encode())
         population = self.population
         arrays: list[NDArray[Any]] = [population.keys, population.indptr, population.items, population.held_out]
+        arrays += [] if population.times is None else [population.times]
         for pieces in (population.notes, population.photos):
             arrays += [] if pieces is None else [pieces.indptr, pieces.values]
         for array in arrays:
@@ -110,13 +112,16 @@ def assemble(config: Config, dataset: Dataset, features: Features, encoders: Map
     held, used = without_cold(config, split(dataset, config.run.seed), len(dataset.items))
     notes = _own(config.model.notes, encoders.get("text"), dataset.notes, len(dataset.users))
     photos = _own(config.model.photos, encoders.get("image"), dataset.photos, len(dataset.users))
-    population = Population(keys_of(dataset.users), held.indptr, held.items, held.valid, notes, photos)
+    times = dataset.interactions.timestamp[held.rows] if config.model.context else None
+    population = Population(keys_of(dataset.users), held.indptr, held.items, held.valid, notes, photos, times)
     testing = config.evaluation.split == "test"
     training = Histories(held.indptr, held.items)
     target, other = (held.test, held.valid) if testing else (held.valid, held.test)
     if config.evaluation.users:
         target = np.where(np.arange(len(target)) < config.evaluation.users, target, -1).astype(np.int32)
-    known = Known(_with_last(training, held.valid) if testing else training, _contents(notes), _contents(photos))
+    histories = _with_last(training, held.valid) if testing else training
+    context = None if times is None else _context(dataset, histories, target, config.model.history)
+    known = Known(histories, _contents(notes), _contents(photos), context=context)
     held_out = HeldOut(training, target, other, held.negatives)
     unreadable = {"notes": _lost(notes, dataset.notes), "photos": _lost(photos, dataset.photos)}
     return Study(dataset, held, features, encoders, population, known, held_out, unreadable, used)
@@ -127,6 +132,22 @@ def cache_directory() -> Path:
     chosen = os.environ.get("FEDREC_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(chosen) if chosen else Path(base) / "fedrec"
+
+
+def _context(dataset: Dataset, histories: Histories, target: NDArray[np.int32], last: int) -> NDArray[np.float32]:
+    """Times of day: a user asks when the item that is to be found was met, about which nothing else is told."""
+    table, items = dataset.interactions, max(len(dataset.items), 1)
+    pair = table.user.astype(np.int64) * items + table.item
+    pairs, first = np.unique(pair, return_index=True)
+
+    def met(users: NDArray[np.int64], places: NDArray[np.int32]) -> NDArray[np.int64]:
+        wanted = users * items + places
+        at = np.minimum(np.searchsorted(pairs, wanted), max(len(pairs) - 1, 0))
+        known = (places >= 0) & (pairs[at] == wanted)
+        return np.where(known, table.timestamp[first[at]], UNKNOWN)
+
+    request = met(np.arange(len(target)), target)
+    return context_of(request, histories.indptr, met(histories.rows(), histories.items), last)
 
 
 def _own(wanted: bool, encoder: AnyEncoder | None, owned: Mapping[int, Sequence[Any]], users: int) -> Pieces | None:

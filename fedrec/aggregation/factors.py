@@ -64,19 +64,37 @@ def ask(config: Config, query: Literal["directions", "factors"], number: int, as
     return Question(query, number, agreed, arrays=arrays)
 
 
-def first(mass: Floats, popularity: Floats, content: Floats, rank: int, whitening: float) -> Directions:
-    """The directions before anybody was asked: the strongest of the content kernel D^1/2 S D^1/2.
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What is expected before anybody was asked: the content kernel D^1/2 S D^1/2 without its popular direction.
 
     Args:
         mass: [items], above 0, the diagonal D.
-        popularity: [items], zero or above, not all zero.
-        content: [items, w] with S = content content^T.
+        centre: [items], of length 1, the popular direction.
+        factors: [items, w], whose products are the kernel.
+    """
+
+    mass: Floats
+    centre: Floats
+    factors: Floats
+
+    @classmethod
+    def of(cls, mass: Floats, popularity: Floats, content: Floats) -> Expected:
+        """From ``popularity`` [items], zero or above, and ``content`` [items, w] with S = content content^T."""
+        centre = centre_of(popularity)
+        kernel = np.sqrt(mass)[:, None] * content
+        return cls(mass, centre, kernel - np.outer(centre, centre @ kernel))
+
+
+def first(expected: Expected, rank: int, whitening: float) -> Directions:
+    """The directions before anybody was asked: the strongest of what is expected.
+
+    Args:
+        expected: the content kernel.
         rank: r, at most as many as the kernel has.
         whitening: 0 to 1; the say of a direction is its eigenvalue to the power of minus this.
     """
-    centre = centre_of(popularity)
-    kernel = np.sqrt(mass)[:, None] * content
-    return _directions(centre, kernel - np.outer(centre, centre @ kernel), rank, whitening)
+    return _directions(expected.centre, expected.factors, rank, whitening)
 
 
 def following(centre: Floats, found: Found, rank: int, whitening: float) -> Directions:
@@ -84,23 +102,41 @@ def following(centre: Floats, found: Found, rank: int, whitening: float) -> Dire
     return _directions(centre, found.factors, rank, whitening)
 
 
-def read(opened: Floats, asked: Directions, mass: Floats, sigma: float) -> Found:
+def read(opened: Floats, asked: Directions, expected: Expected, sigma: float) -> Found:
     """Denoise an opened sum [items * r] and complete it to factors; uses public facts and the noisy sum only.
 
-    In the sum's principal axes an item's entry is taken as normal with a variance in proportion to its mass, and
-    shrunk to its posterior mean given noise of ``sigma``: rare items, whose entries are noise, go to zero and keep what
-    content says.  Then Nystroem's method completes A = G U to G = A (U^T A)^-1 A^T.
+    Nystroem's method completes A = G U to G = A (U^T A)^-1 A^T.
     """
-    noisy = opened.reshape(asked.vectors.shape)
+    found = denoised(opened.reshape(asked.vectors.shape), asked, expected, sigma)
+    inner = asked.vectors.T @ found
+    values, vectors = np.linalg.eigh((inner + inner.T) / 2)
+    kept = values > _LEAST_EIGENVALUE * values.max(initial=0.0)
+    return Found(found @ (vectors[:, kept] / np.sqrt(values[kept])))
+
+
+def denoised(noisy: Floats, asked: Directions, expected: Expected, sigma: float) -> Floats:
+    """A noisy sum [items, r] brought nearer to what it would be without noise of ``sigma``.
+
+    Each column is compared with what content leads to expect of it, scaled to fit.  In the principal axes of what is
+    left, an item's entry is taken as normal with a variance in proportion to its mass, and shrunk to its posterior
+    mean: rare items, whose entries are noise, keep what content says.
+    """
+    guess = _fitted(expected.factors @ (expected.factors.T @ asked.vectors), noisy)
+    return guess + _shrunk(noisy - guess, expected.mass, sigma)
+
+
+def _fitted(guess: Floats, noisy: Floats) -> Floats:
+    """Each column of the guess times the number, zero or above, that brings it nearest to the noisy one."""
+    scale = (guess * noisy).sum(axis=0) / np.maximum((guess**2).sum(axis=0), 1e-12)
+    return np.asarray(guess * np.maximum(scale, 0.0))
+
+
+def _shrunk(noisy: Floats, mass: Floats, sigma: float) -> Floats:
     _, _, axes = np.linalg.svd(noisy, full_matrices=False)
     turned = noisy @ axes.T
     weight = (mass / mass.mean())[:, None]
     signal = np.maximum(((turned**2 - sigma**2) * weight).sum(axis=0) / (weight**2).sum(), 1e-9)
-    shrunk = (turned * (signal * weight / (signal * weight + sigma**2))) @ axes
-    inner = asked.vectors.T @ shrunk
-    values, vectors = np.linalg.eigh((inner + inner.T) / 2)
-    kept = values > _LEAST_EIGENVALUE * values.max(initial=0.0)
-    return Found(shrunk @ (vectors[:, kept] / np.sqrt(values[kept])))
+    return np.asarray((turned * (signal * weight / (signal * weight + sigma**2))) @ axes)
 
 
 def centre_of(popularity: Floats) -> Floats:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.aggregation.behaviour import Behaviour
+from fedrec.aggregation.solve import factor_towers
 
 Floats = NDArray[np.float64]
 
@@ -35,6 +36,13 @@ def solve_low_rank(popularity: Floats, factors: Floats, mass: Floats, ridge: flo
         left, singular, _ = np.linalg.svd(history, full_matrices=False)
         history = left[:, :rank] * singular[:rank]
     candidate = history / diagonal[:, None]
+    return Behaviour(history.astype(np.float32), candidate.astype(np.float32), popularity.astype(np.float32))
+
+
+def factorise(popularity: Floats, factors: Floats, ridge: float, rank: int = 0) -> Behaviour:
+    """Matrix factorisation of a Gram matrix ``factors`` factors^T, [items, k]; see method ``als`` of `solve`."""
+    left, singular, _ = np.linalg.svd(factors, full_matrices=False)
+    history, candidate = factor_towers(left[:, ::-1], singular[::-1], ridge, rank)
     return Behaviour(history.astype(np.float32), candidate.astype(np.float32), popularity.astype(np.float32))
 
 

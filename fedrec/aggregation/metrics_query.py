@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,9 @@ NAMES = ("hr@10", "ndcg@10", "users")
 BOUND = math.sqrt(len(NAMES))
 
 
-def ask(
-    round_number: int, arrays: Mapping[str, NDArray[np.float32]], rows: int, resolution_bits: int | None
-) -> Question:
-    """The question. ``arrays`` is what devices score with: parameters and, where there is one, the behaviour table."""
+def ask(round_number: int, arrays: Mapping[str, NDArray[Any]], rows: int, resolution_bits: int | None) -> Question:
+    """The question. ``arrays`` is what devices score with: parameters, and where there are any
+    the behaviour table and the tables that extend the items' features."""
     agreed = PrivateSum.of("metrics", len(NAMES), BOUND, rows, resolution_bits=resolution_bits, limit=1.0)
     return Question("metrics", round_number, agreed, arrays=dict(arrays))
 

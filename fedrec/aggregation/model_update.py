@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation import clip_rate
+from fedrec.aggregation import clip_rate, negatives
 from fedrec.aggregation.cold_items import warm_items
 from fedrec.aggregation.private_sum import PrivateSum
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
-from fedrec.randomness import key, prf_uint64
+from fedrec.errors import ProtocolError
+from fedrec.randomness import key
 
 
 def ask(
@@ -20,10 +24,16 @@ def ask(
     catalogue: int,
     rows: int,
     clip: float | None = None,
+    *,
+    weights: NDArray[np.int32] | None = None,
+    carried: Mapping[str, NDArray[Any]] | None = None,
 ) -> Question:
     """The question of one round: parameters and the round's pool of negatives, the same for every device.
 
     ``clip``: of this round, where it adapts; then it is asked for, and the sum has one element more.
+    ``weights``: of all items, where the pool is drawn by popularity (`negatives.weights_of`).
+    ``carried``: what the model is beside its parameters: parts that are not trained, and tables that extend the items'
+    features (`item_tables`).
 
     The pool is drawn from the whole catalogue.  What a user has in training is left out on the device; nothing else
     is, the held-out items of an evaluation least of all (FIELD of recommendation: such a leak gives HR@10 = 1).
@@ -36,7 +46,8 @@ def ask(
         _sum(config, len(parameters) + (adaptive is not None), bound_of(config, clip), rows),
         arrays={
             "parameters": parameters,
-            "pool": pool_of(config, round_number, catalogue),
+            **_pool(config, round_number, catalogue, weights),
+            **(carried or {}),
         },
         settings={} if adaptive is None else {clip_rate.CLIP: clip},
     )
@@ -73,17 +84,37 @@ def _expected_rows(config: Config, rows: int) -> int:
     return min(rows, config.training.cohort * (config.training.examples if grouped else 1))
 
 
-def pool_of(config: Config, round_number: int, catalogue: int) -> NDArray[np.int32]:
-    """The `pool` of a round as the settings have it: of the items that a study does not keep out of training."""
+def _pool(
+    config: Config, round_number: int, catalogue: int, weights: NDArray[np.int32] | None
+) -> dict[str, NDArray[np.int32]]:
+    """The pool, and what it was drawn by. Raises ProtocolError where weights are missing or bad."""
+    settings, seed = config.training, config.run.seed
+    if settings.pool == "uniform":
+        return {"pool": pool_of(config, round_number, catalogue)}
+    if weights is None:
+        raise ProtocolError("a pool by popularity needs the weights of all items", value=round_number)
+    negatives.check_weights(weights, catalogue)
     places = warm_items(config, catalogue)
-    return places[pool(config.run.seed, round_number, len(places), config.training.negatives)]
+    drawn = negatives.weighted(seed, round_number, weights[places], settings.negatives)
+    return {"pool": places[drawn], negatives.WEIGHTS: weights}
 
 
-def pool(seed: int, round_number: int, catalogue: int, size: int) -> NDArray[np.int32]:
-    """``size`` different items drawn uniformly (all, if the catalogue is smaller), ascending. Public, not secret."""
-    places = np.arange(catalogue, dtype=np.uint64)
-    drawn = prf_uint64(key(seed, "pool of negatives", round_number), places, np.zeros_like(places))
-    return np.sort(np.argsort(drawn, kind="stable")[:size]).astype(np.int32)
+def pool_of(config: Config, round_number: int, catalogue: int) -> NDArray[np.int32]:
+    """A uniform pool of the items that a study does not keep out of training, as places of the catalogue."""
+    places = warm_items(config, catalogue)
+    return places[negatives.uniform(config.run.seed, round_number, len(places), config.training.negatives)]
+
+
+def log_inclusion(config: Config, question: Question, catalogue: int) -> NDArray[np.float32] | None:
+    """Of each item of a question's pool, the logarithm of its chance to be in it; None without a correction."""
+    settings = config.training
+    if not settings.correction:
+        return None
+    places = warm_items(config, catalogue)
+    weights = question.arrays.get(negatives.WEIGHTS, np.ones(catalogue, np.int32))[places]
+    found = negatives.inclusion(weights, settings.negatives)
+    chances: NDArray[np.float64] = found[np.searchsorted(places, question.arrays["pool"])]
+    return np.log(chances).astype(np.float32)
 
 
 def mean_gradient(opened: NDArray[np.float64], expected_rows: float) -> NDArray[np.float64]:

@@ -32,12 +32,17 @@ class Optimiser:
     steps: int = 0
     moments: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
-    def step(self, parameters: NDArray[np.float64], gradient: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return new parameters, one step down ``gradient``. Raises ModelError on unequal shapes or a non-number."""
+    def step(
+        self, parameters: NDArray[np.float64], gradient: NDArray[np.float64], share: float = 1.0
+    ) -> NDArray[np.float64]:
+        """Return new parameters, one step down ``gradient``, with this share of the learning rate.
+
+        Raises ModelError on unequal shapes or a non-number.
+        """
         if parameters.shape != gradient.shape or not np.isfinite(gradient).all():
             raise ModelError("a gradient does not fit the parameters or is not finite", value=gradient.shape)
         self.steps += 1
-        return parameters - self.learning_rate * self._direction(gradient)
+        return parameters - share * self.learning_rate * self._direction(gradient)
 
     def _direction(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.kind == "sgd":

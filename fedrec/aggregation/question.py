@@ -18,7 +18,7 @@ from fedrec.config import Config
 from fedrec.errors import ProtocolError
 from fedrec.privacy.distributed import NoiseShares
 
-Query = Literal["popularity", "cooccurrence", "directions", "factors", "training", "metrics"]
+Query = Literal["popularity", "cooccurrence", "directions", "factors", "training", "validation", "metrics"]
 FORMAT = 1
 _FIELDS = {"format", "query", "round", "sum", "settings"}
 

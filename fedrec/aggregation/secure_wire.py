@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from fedrec.aggregation import validation
 from fedrec.aggregation.question import Question
 from fedrec.aggregation.wire import FORMAT, Envelope, Part
 from fedrec.config import SecureAggregationSettings
@@ -83,8 +84,12 @@ _MOST_DIRECTIONS = 16
 def number_of(question: Question) -> int:
     """The number of a question's sum within its run: no two have the same, and they only go up."""
     first = {"popularity": 0, "cooccurrence": 1, "directions": 1, "factors": _MOST_DIRECTIONS + 2}
-    # Metrics are asked as the round after the last of training.
-    return first.get(question.query, _MOST_DIRECTIONS + 2) + question.round
+    if question.query in first:
+        return first[question.query] + question.round
+    # Metrics are asked as the round after the last of training, and validation between two rounds.
+    between = question.query == "validation"
+    after = int(question.settings[validation.AFTER]) if between else question.round
+    return _MOST_DIRECTIONS + 2 + 2 * after + between
 
 
 def floors_of(settings: SecureAggregationSettings) -> Floors:

@@ -9,21 +9,28 @@ cut to a rank that fits it, never a matrix of items by items.
 Where the sums are noisy or cover part of the catalogue, a *content prior* is added to G: popularity-scaled similarity
 of public content, D^1/2 S D^1/2.  It is the prior of a Gaussian view of EASE and reaches items that took no part.
 
+Method ``als`` is matrix factorisation: the minimum over user factors X and item factors Y of
+||P - X Y^T||^2 + ridge (||X||^2 + ||Y||^2), P being the users' (scaled) histories, which alternating least squares
+finds step by step (Hu et al. 2008, section 4, with the confidence of all entries alike).  With P = U diag(s) V^T it is
+known in closed form, Y = V sqrt((s - ridge)+) and X = U sqrt((s - ridge)+) (Hastie et al. 2015, "Matrix Completion and
+Low-Rank SVD via Fast Alternating Least Squares", section 2), and V and s^2 are the eigenvectors and eigenvalues of G:
+no user's row of P is needed.  A device folds its user in by ridge regression, x = (Y^T Y + ridge I)^-1 Y^T p, and
+Y^T Y + ridge I is diag(s) on the columns that are kept.  So a score x . y_i is a sum over the user's items j of
+h_j . h_i with h = V sqrt((s - ridge)+ / s), exactly: both towers are h, and a device needs no solver.
+
 Method ``cosine`` is item-based collaborative filtering instead (Sarwar et al. 2001, section 3.1.1): an unseen item's
 score is the sum of its cosines with the user's items, G_ij / sqrt((G_ii + ridge) (G_jj + ridge)).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.aggregation.behaviour import Behaviour
+from fedrec.aggregation.content_kernel import content_kernel
 from fedrec.config import BehaviourSettings
 from fedrec.content.feature_table import Features
-from fedrec.errors import ConfigError
 
 
 def solve(
@@ -52,53 +59,17 @@ def solve(
     full[np.ix_(items, items)] = matrix
     if settings.prior > 0:
         root = np.sqrt(mass)
-        full += settings.prior * root[:, None] * content_kernel(features, settings.prior_modalities) * root[None, :]
-    if noisy or settings.prior > 0:
+        full += settings.prior * root[:, None] * content_kernel(features, settings) * root[None, :]
+    # A factorisation explains what items share; raised, the diagonal would make a factor of every popular item.
+    if settings.method != "als" and (noisy or settings.prior > 0):
         np.fill_diagonal(full, np.maximum(full.diagonal(), mass))
-    towers = _cosine_towers if settings.method == "cosine" else _two_towers
+    towers = {"ease": _two_towers, "cosine": _cosine_towers, "als": _factor_towers}[settings.method]
     history, candidate = towers(full, settings.ridge, settings.rank)
     return Behaviour(
         history=history.astype(np.float32),
         candidate=candidate.astype(np.float32),
         popularity=popularity.astype(np.float32),
     )
-
-
-def content_kernel(features: Features, weights: Mapping[str, float]) -> NDArray[np.float64]:
-    """Weighted sum of the modalities' cosine similarities, [items, items]; a missing modality counts 0.
-
-    Raises:
-        ConfigError: a weight names a modality that the content does not have.
-    """
-    factors = content_factors(features, weights)
-    return factors @ factors.T
-
-
-def content_factors(features: Features, weights: Mapping[str, float]) -> NDArray[np.float64]:
-    """Vectors whose products are the content kernel: [items, widths of all the modalities together].
-
-    Raises:
-        ConfigError: a weight names a modality that the content does not have.
-    """
-    check_prior(features, weights)
-    columns = []
-    for name, weight in weights.items():
-        values = np.asarray(features.values[name], dtype=np.float64).reshape(len(features.ids), -1)
-        values = values * features.present[name][:, None]
-        unit = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
-        columns.append(np.sqrt(weight) * unit)
-    return np.hstack(columns)
-
-
-def check_prior(features: Features, weights: Mapping[str, float]) -> None:
-    """Hold the prior's weights to the content, before anything is asked. Raises ConfigError."""
-    unknown = sorted(set(weights) - set(features.values))
-    if unknown or not weights:
-        raise ConfigError(
-            "behaviour.prior_modalities must name modalities of the content",
-            value=unknown or dict(weights),
-            action=f"The content has {', '.join(sorted(features.values))}",
-        )
 
 
 def _diagonal_from(
@@ -123,6 +94,24 @@ def _two_towers(
         kept = kept[-rank:]
     history = vectors[:, kept] * np.sqrt(shrunk[kept])
     return history, history / inverse_diagonal[:, None]
+
+
+def _factor_towers(
+    matrix: NDArray[np.float64], ridge: float, rank: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    values, vectors = np.linalg.eigh(matrix)
+    return factor_towers(vectors, np.sqrt(np.maximum(values, 0.0)), ridge, rank)
+
+
+def factor_towers(
+    vectors: NDArray[np.float64], singular: NDArray[np.float64], ridge: float, rank: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Matrix factorisation from right singular vectors [items, k] and values [k], ascending; see the module."""
+    kept = np.flatnonzero(singular > ridge)
+    if rank:
+        kept = kept[-rank:]
+    table = vectors[:, kept] * np.sqrt(1.0 - ridge / singular[kept])
+    return table, table
 
 
 def _cosine_towers(

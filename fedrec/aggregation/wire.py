@@ -30,7 +30,7 @@ REFUSED: Final = (101, "the device refuses the question")
 FAILED: Final = (102, "the device cannot answer")
 
 _ANSWER: Final[Mapping[str, str | int]] = {"format": FORMAT, "protocol": "none"}
-_TYPES: Final = ("float32", "int32", "int64")
+_TYPES: Final = ("float16", "float32", "int32", "int64")
 _SAME_VERSION: Final = "Check that both sides run the same version"
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fedrec.content.bundle import pack, unpack, write_atomically
 from fedrec.content.encoder import Encoded, Problem
-from fedrec.content.image_decode import LARGEST_FILE, Picture
+from fedrec.content.files import LARGEST_FILE, File
 from fedrec.errors import ContentError
 from fedrec.events.schema import ItemRecord
 
@@ -36,7 +36,7 @@ class FeatureCache:
 
         Args:
             name: what encodes, with every setting that matters, and, for a fitted encoder, its digest.
-            content: a hash of what is encoded (`texts_hash`, `pictures_hash`).
+            content: a hash of what is encoded (`texts_hash`, `files_hash`).
             make: encodes; called at most once.
 
         Raises:
@@ -63,9 +63,9 @@ def texts_hash(texts: Iterable[str]) -> str:
     return _sha256(text.encode("utf-8", "surrogatepass") for text in texts)
 
 
-def pictures_hash(pictures: Iterable[Picture]) -> str:
-    """SHA-256 of pictures' bytes in order, in hex; one that is missing and one that cannot be read both count."""
-    return _sha256(_bytes_of(picture) for picture in pictures)
+def files_hash(files: Iterable[File]) -> str:
+    """SHA-256 of files' bytes in order, in hex; one that is missing and one that cannot be read both count."""
+    return _sha256(_bytes_of(file) for file in files)
 
 
 def items_hash(items: Iterable[ItemRecord]) -> str:
@@ -75,13 +75,13 @@ def items_hash(items: Iterable[ItemRecord]) -> str:
     )
 
 
-def _bytes_of(picture: Picture) -> bytes:
-    if picture is None:
+def _bytes_of(given: File) -> bytes:
+    if given is None:
         return b"none"
-    if isinstance(picture, bytes):
-        return b"file" + picture
+    if isinstance(given, bytes):
+        return b"file" + given
     try:
-        with picture.open("rb") as file:
+        with given.open("rb") as file:
             return b"file" + file.read(LARGEST_FILE + 1)
     except (OSError, ValueError):
         return b"unreadable"

@@ -51,6 +51,15 @@ class BackboneExtractor:
         """See `Extractor.width`."""
         return self.backbone.width
 
+    def hold_to(self, sha256: object) -> None:
+        """Raise ContentError unless the weights are those of this hash."""
+        if self.sha256 != sha256:
+            raise ContentError(
+                f"the weights of {self.network} at hand are not those the features were made with",
+                value=self.sha256,
+                action=f"Use the file whose SHA-256 starts with {sha256}",
+            )
+
     def extract(self, batch: Sequence[Picture], progress: Progress | None = None) -> Encoded:
         """Run pictures through the network, tens a second on two cores; see `Extractor.extract`.
 
@@ -123,12 +132,7 @@ class BackboneImage(ProjectedEncoder[Picture]):
         if network not in BACKBONES:
             raise ContentError("a saved encoder names an unknown network", value=network)
         extractor = BackboneExtractor(network, field_of(meta, "side", int), weights or find_weights(network))
-        if extractor.sha256 != meta.get("sha256"):
-            raise ContentError(
-                f"the weights of {network} at hand are not those the features were made with",
-                value=extractor.sha256,
-                action=f"Use the file whose SHA-256 starts with {meta.get('sha256')}",
-            )
+        extractor.hold_to(meta.get("sha256"))
         projection = Projection.from_arrays(arrays, extractor.width)
         return cls(extractor, field_of(meta, "dimension", int), projection)
 

@@ -16,17 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fedrec.content.encoder import Problem
+from fedrec.content.files import File, UnreadableError, read_file
 
-Picture = bytes | Path | None
+Picture = File
+
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-LARGEST_FILE = 32 * 2**20
-"""Bytes of a picture file."""
 MOST_PIXELS = 40_000_000
 LONGEST_SIDE = 20_000
-
-
-class UnreadableError(Exception):
-    """A picture cannot be used; the text says why. Never leaves this package."""
 
 
 def open_picture(picture: bytes | Path, *, near: int = 0) -> Image.Image:
@@ -37,7 +33,7 @@ def open_picture(picture: bytes | Path, *, near: int = 0) -> Image.Image:
     Raises:
         UnreadableError: see the module.
     """
-    data = _read(picture)
+    data = read_file(picture)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -84,22 +80,6 @@ def decode_batch(
         pixels[place] = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0))
         present[place] = True
     return pixels, aspect, present, problems
-
-
-def _read(picture: bytes | Path) -> bytes:
-    if isinstance(picture, bytes):
-        data = picture
-    else:
-        try:
-            with picture.open("rb") as file:
-                data = file.read(LARGEST_FILE + 1)
-        except (OSError, ValueError) as error:
-            raise UnreadableError(f"file cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if not data:
-        raise UnreadableError("file is empty")
-    if len(data) > LARGEST_FILE:
-        raise UnreadableError(f"file is larger than {LARGEST_FILE} bytes")
-    return data
 
 
 def _rgb(image: Image.Image) -> Image.Image:

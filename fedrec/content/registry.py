@@ -5,22 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from fedrec.content.attributes import AttributeEncoder
+from fedrec.content.audio_logmel import LogMelAudio
+from fedrec.content.audio_statistics import StatisticsAudio
 from fedrec.content.bundle import pack, unpack
 from fedrec.content.encoder import Encoder
 from fedrec.content.image_backbone import BackboneImage
 from fedrec.content.image_pixels import PixelsImage
 from fedrec.content.image_statistics import StatisticsImage
+from fedrec.content.text_hashed import HashedText
 from fedrec.content.text_lsa import LsaText
 from fedrec.content.text_minilm import MiniLmText
 from fedrec.content.text_tokens import TokenText
+from fedrec.content.video_frames import VideoBackbone, VideoStatistics
 from fedrec.errors import ContentError
 
 AnyEncoder = Encoder[Any]
 ENCODERS: dict[tuple[str, str], type[AnyEncoder]] = {
     (encoder.modality, encoder.kind): encoder
     for encoder in (
-        *(LsaText, MiniLmText, TokenText),
+        *(LsaText, MiniLmText, TokenText, HashedText),
         *(StatisticsImage, PixelsImage, BackboneImage),
+        *(StatisticsAudio, LogMelAudio),
+        *(VideoStatistics, VideoBackbone),
         AttributeEncoder,
     )
 }

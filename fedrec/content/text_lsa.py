@@ -56,7 +56,7 @@ class LsaText(Encoder[str]):
         tidied = [text for text in tidy(texts)[0] if text]
         tokenizer = train_words(tidied, settings.vocabulary)
         counts = _counts(tokenizer, tidied)
-        idf = _idf(counts)
+        idf = inverse_frequency(np.bincount(counts.indices, minlength=counts.shape[1]), counts.shape[0])
         if not idf.any():
             raise ContentError("no text of the catalogue holds a word", action="Leave 'text' out of content.modalities")
         weighted = _weighted(counts, idf)
@@ -133,13 +133,11 @@ def _counts(tokenizer: Tokenizer, texts: Sequence[str]) -> sparse.csr_matrix:
     return sparse.csr_matrix(parts, shape=shape)
 
 
-def _idf(counts: sparse.csr_matrix) -> NDArray[np.float32]:
+def inverse_frequency(with_word: NDArray[np.int64], texts: int) -> NDArray[np.float32]:
     """log((1 + texts) / (1 + texts with the word)) + 1; 0 for words that are too common or too rare.
 
     A catalogue so small that nothing would remain keeps all its words.
     """
-    texts = counts.shape[0]
-    with_word = np.bincount(counts.indices, minlength=counts.shape[1])
     idf = np.log((1 + texts) / (1 + with_word)) + 1
     kept = (with_word >= FEWEST) & (with_word <= MOST_COMMON * texts)
     if kept.sum() < min(texts, 16):

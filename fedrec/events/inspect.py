@@ -74,6 +74,8 @@ def _coverage(dataset: Dataset) -> dict[str, Any]:
         "title": _share((bool(item.title) for item in items), len(items)),
         "text": _share((bool(item.text) for item in items), len(items)),
         "image": _share((item.image is not None for item in items), len(items)),
+        "audio": _share((item.sound is not None for item in items), len(items)),
+        "video": _share((bool(item.frames) for item in items), len(items)),
         "attributes": {name: _share((name in item.attributes for item in items), len(items)) for name in fields},
         "numbers": {name: _share((name in item.numbers for item in items), len(items)) for name in numbers},
         "users_with_notes": _share((True for _ in dataset.notes), users),

@@ -1,4 +1,4 @@
-"""The catalogue of a data directory: ``items.csv`` and ``images/``."""
+"""The catalogue of a data directory: ``items.csv``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedrec.errors import DataError
-from fedrec.events.pictures import by_stem, pictures
 from fedrec.events.schema import ItemRecord, Skipped
 from fedrec.events.tables import CSV, Table
 from fedrec.events.tally import Tally, cut
@@ -33,28 +32,19 @@ class ItemColumns:
     numbers: tuple[tuple[str, int], ...]
 
 
-def read_items_csv(path: Path, images: Path | None, skipped: list[Skipped]) -> tuple[ItemRecord, ...]:
+def read_items_csv(path: Path, skipped: list[Skipped]) -> tuple[ItemRecord, ...]:
     """The items of ``items.csv`` in the order of the file.
 
     Columns: ``item`` and ``title`` are required; ``text`` is optional; the columns of `ATTRIBUTES` and those that start
     with ``attr_`` hold ``|``-separated values; ``price`` and those that start with ``num_`` hold numbers; a field is
-    called by its column without the prefix. All other columns are ignored. An item's picture is
-    ``images/<item>.jpg`` (or .jpeg, .png).
+    called by its column without the prefix. All other columns are ignored.
 
-    Left out and recorded: rows without an id, rows whose id came before, unreadable numbers, text beyond 1 MB, empty
-    picture files and pictures of no item. Raises DataError for a wrong structure or when more than half of the rows
-    are lost.
+    Left out and recorded: rows without an id, rows whose id came before, unreadable numbers, text beyond 1 MB.
+    Raises DataError for a wrong structure or when more than half of the rows are lost.
     """
     table = Table(path, CSV)
     table.require("item", "title")
-    records = read_items(table, _columns(table), Tally(path, skipped))
-    if images is None:
-        return records
-    found = by_stem(pictures(images, skipped, images.name))
-    known = {record.id for record in records}
-    for stem in sorted(found.keys() - known):
-        skipped.append(Skipped(f"{images.name}/{found[stem].name}", 0, "picture of an unknown item"))
-    return tuple(_with_image(record, found.get(record.id)) for record in records)
+    return read_items(table, _columns(table), Tally(path, skipped))
 
 
 def read_items(table: Table, columns: ItemColumns, tally: Tally) -> tuple[ItemRecord, ...]:
@@ -136,9 +126,3 @@ def _numbers(row: Sequence[str], columns: ItemColumns, line: int, tally: Tally) 
         else:
             tally.trim(line, f"{name} is not a finite number, left out")
     return found
-
-
-def _with_image(record: ItemRecord, image: Path | None) -> ItemRecord:
-    if image is None:
-        return record
-    return ItemRecord(record.id, record.title, record.text, record.attributes, record.numbers, image)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fedrec.errors import DataError
-from fedrec.events.pictures import pictures
+from fedrec.events.media_files import folders, pictures
 from fedrec.events.schema import Skipped
 from fedrec.events.tables import CSV, Table
 from fedrec.events.tally import Tally, cut
@@ -64,11 +63,7 @@ def read_photos(directory: Path, users: Mapping[str, int], skipped: list[Skipped
     cannot be listed.
     """
     photos: dict[int, tuple[Path, ...]] = {}
-    try:
-        folders = sorted(entry for entry in directory.iterdir() if entry.is_dir())
-    except OSError as error:
-        raise DataError(f"cannot be listed: {error.strerror}", path=directory) from None
-    for folder in folders:
+    for folder in folders(directory):
         prefix = f"{directory.name}/{folder.name}"
         if folder.name not in users:
             skipped.append(Skipped(prefix, 0, "photos of an unknown user"))

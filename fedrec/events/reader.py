@@ -11,8 +11,11 @@ from fedrec.errors import DataError
 from fedrec.events.atomic import read_atomic
 from fedrec.events.evaluation_table import read_evaluation
 from fedrec.events.interactions_table import Places, read_interactions
+from fedrec.events.item_media import with_media
 from fedrec.events.items_table import read_items_csv
+from fedrec.events.media_files import folder
 from fedrec.events.private_files import read_notes, read_photos, read_users
+from fedrec.events.relations import with_relations
 from fedrec.events.schema import Dataset, Interactions, LeaveOneOut, Skipped
 from fedrec.events.tables import CSV, Table
 from fedrec.events.tally import Tally
@@ -22,9 +25,10 @@ def read_dataset(path: Path) -> Dataset:
     """Read a data directory; ids are text and are taken as they stand.
 
     Files: ``interactions.csv`` (user,item[,rating][,timestamp][,split], split one of train, valid, test) and
-    ``items.csv`` (see `read_items_csv`) are required; ``images/``, ``users.csv`` (user,...), ``loo_99neg.csv``
-    (see `read_evaluation`), ``notes.csv`` (user,text) and ``photos/<user>/`` are optional. A directory without
-    ``interactions.csv`` but with a ``.inter`` file is read by `read_atomic`.
+    ``items.csv`` (see `read_items_csv`) are required; ``images/``, ``sounds/`` and ``videos/`` (see `with_media`),
+    ``relations.csv`` (see `with_relations`), ``users.csv`` (user,...), ``loo_99neg.csv`` (see `read_evaluation`),
+    ``notes.csv`` (user,text) and ``photos/<user>/`` are optional. A directory without ``interactions.csv`` but with a
+    ``.inter`` file is read by `read_atomic`.
 
     Users come in the order of their first interaction, then those that only ``users.csv`` names: people with no event.
     Bad rows are left out and listed in ``skipped``, never silently.
@@ -48,7 +52,8 @@ def read_dataset(path: Path) -> Dataset:
 
 def _read_csv_directory(path: Path) -> Dataset:
     skipped: list[Skipped] = []
-    items = read_items_csv(path / "items.csv", _folder(path / "images"), skipped)
+    items = with_media(read_items_csv(path / "items.csv", skipped), path, skipped)
+    items = with_relations(items, path / "relations.csv", skipped)
     index = {item.id: place for place, item in enumerate(items)}
     users, interactions = _interactions(path / "interactions.csv", index, skipped)
     if (path / "users.csv").exists():
@@ -56,7 +61,7 @@ def _read_csv_directory(path: Path) -> Dataset:
         table.require("user")
         users = read_users(table, "user", users, Tally(table.path, skipped))
     places = {user: place for place, user in enumerate(users)}
-    notes, photos = path / "notes.csv", _folder(path / "photos")
+    notes, photos = path / "notes.csv", folder(path / "photos")
     return Dataset(
         name=path.resolve().name,
         directory=path,
@@ -68,13 +73,6 @@ def _read_csv_directory(path: Path) -> Dataset:
         photos=read_photos(photos, places, skipped) if photos else {},
         skipped=tuple(skipped),
     )
-
-
-def _folder(path: Path) -> Path | None:
-    """The folder, or None where there is none. Raises DataError for a file of that name."""
-    if path.exists() and not path.is_dir():
-        raise DataError("a folder of pictures is a file", path=path, action="Make it a folder, or take it away")
-    return path if path.exists() else None
 
 
 def _interactions(path: Path, items: Mapping[str, int], skipped: list[Skipped]) -> tuple[tuple[str, ...], Interactions]:

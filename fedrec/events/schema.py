@@ -42,7 +42,8 @@ class ItemRecord:
     """One item of the catalogue as published: public content, no behaviour.
 
     ``attributes``: categorical fields, each with zero or more values (``{"genres": ("Drama", "War")}``).
-    ``numbers``: numeric fields (``{"price": 12.5}``). ``image``: the picture's file, or None.
+    ``numbers``: numeric fields (``{"price": 12.5}``). ``image``, ``sound``: the picture's and the
+    sound's file, or None. ``frames``: picture files of a video, in its order.
     """
 
     id: str
@@ -51,6 +52,8 @@ class ItemRecord:
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     numbers: Mapping[str, float] = field(default_factory=dict)
     image: Path | None = None
+    sound: Path | None = None
+    frames: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

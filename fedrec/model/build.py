@@ -22,4 +22,5 @@ def build_model(config: Config, features: Features) -> Recommender:
         vocabulary=config.content.text.vocabulary,
         offset=wants_offset(config.training.loss),
         auxiliary=config.training.auxiliary > 0,
+        items=len(features.ids) if config.model.id_embedding else 0,
     )

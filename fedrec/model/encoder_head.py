@@ -70,6 +70,17 @@ class Head(nn.Module):
             self.linear.weight[subspace.places] = scale * orthonormal(size, width, generator)
             self.linear.bias.zero_()
 
+    @property
+    def width(self) -> int:
+        """Of the features."""
+        return int(self.linear.weight.shape[1])
+
+    def start(self, weight: Tensor, bias: Tensor) -> None:
+        """Begin with these instead, [dimension, width] and [dimension]."""
+        with torch.no_grad():
+            self.linear.weight.copy_(weight)
+            self.linear.bias.copy_(bias)
+
     def forward(self, values: Tensor, real: Tensor) -> Tensor:
         """[rows, items, width] -> [rows, items, dimension]; features where ``real`` is False count as zeros."""
         known = values.to(self.linear.weight.dtype).masked_fill(~real.unsqueeze(-1), 0.0)

@@ -47,26 +47,30 @@ class Convolution(nn.Module):
         return channels_last.transpose(1, 2).reshape(rows, items, -1, *places)
 
 
-class _Pictures(nn.Module, ABC):
-    """Pixels [rows, items, 3, side, side] -> maps -> mean over places -> head."""
+class Pictures(nn.Module, ABC):
+    """Pixels [rows, items, channels, height, width] -> maps -> what is kept of the places -> head."""
 
     flattens_rows = False
     reads_tokens = False
     head: Head
 
     def forward(self, values: Tensor, real: Tensor) -> Tensor:
-        """uint8 in 0..255 or float in 0..1, [rows, items, 3, side, side] -> [rows, items, dimension]."""
+        """uint8 in 0..255 or float in 0..1, [rows, items, channels, height, width] -> [rows, items, dimension]."""
         like = self.head.linear.weight
         pixels = values.to(like.dtype) if values.is_floating_point() else values.to(like.dtype) / 255.0
         pixels = (2.0 * pixels - 1.0).masked_fill(~real[..., None, None, None], 0.0)
-        return self.head(centred(self.maps(pixels).mean((-2, -1))), real)  # type: ignore[no-any-return]
+        return self.head(centred(self.pooled(self.maps(pixels))), real)  # type: ignore[no-any-return]
+
+    def pooled(self, maps: Tensor) -> Tensor:
+        """[rows, items, channels, height, width] -> [rows, items, what the head reads]: here, means over places."""
+        return maps.mean((-2, -1))
 
     @abstractmethod
     def maps(self, pictures: Tensor) -> Tensor:
-        """[rows, items, 3, side, side] -> [rows, items, channels, height, width]."""
+        """[rows, items, channels, height, width] -> the same with other channels, height and width."""
 
 
-class SmallCNN(_Pictures):
+class SmallCNN(Pictures):
     """Three convolutions of stride 2."""
 
     def __init__(self, dimension: int, subspace: Subspace, generator: torch.Generator) -> None:
@@ -77,12 +81,12 @@ class SmallCNN(_Pictures):
         self.head = Head(CHANNELS[-1], dimension, subspace, generator)
 
     def maps(self, pictures: Tensor) -> Tensor:
-        """See `_Pictures.maps`."""
+        """See `Pictures.maps`."""
         found: Tensor = self.blocks(pictures)
         return found
 
 
-class SmallVGG(_Pictures):
+class SmallVGG(Pictures):
     """Three stages of two convolutions and a 2 x 2 maximum (Simonyan and Zisserman 2015, section 2.1, in small)."""
 
     LEAST_SIDE = 8
@@ -96,7 +100,7 @@ class SmallVGG(_Pictures):
         self.head = Head(CHANNELS[-1], dimension, subspace, generator)
 
     def maps(self, pictures: Tensor) -> Tensor:
-        """See `_Pictures.maps`."""
+        """See `Pictures.maps`."""
         for stage in self.stages:
             maps = stage(pictures)
             pooled = max_pool2d(maps.flatten(0, 1), 2)

@@ -15,66 +15,94 @@ from torch import nn
 from fedrec.config import ModelSettings
 from fedrec.errors import ModelError
 from fedrec.model.encoder_head import Head, Subspace, subspaces
+from fedrec.model.encoder_id import ItemIds
 from fedrec.model.encoder_image import SmallCNN, SmallVGG
+from fedrec.model.encoder_low_rank import LowRankHead
+from fedrec.model.encoder_sound import SoundCNN
 from fedrec.model.encoder_text import TextCNN, TextRecurrent
 from fedrec.model.recurrent import GatedCell, MemoryCell
 
 _PICTURES = ("cnn", "vgg")
+_SOUND = "sound-cnn"
 
 
 def build_encoders(
-    settings: ModelSettings, shapes: Mapping[str, tuple[int, ...]], vocabulary: int, generator: torch.Generator
+    settings: ModelSettings,
+    shapes: Mapping[str, tuple[int, ...]],
+    vocabulary: int,
+    generator: torch.Generator,
+    items: int = 0,
 ) -> nn.ModuleDict:
-    """One encoder a modality, in the order of ``shapes``.
+    """One encoder a modality, in the order of ``shapes``. ``items``: of the catalogue, for the modality ``id``.
 
     Raises:
-        ModelError: a feature shape that the modality's encoder cannot read, or a vocabulary below 2.
+        ModelError: a feature shape that the modality's encoder cannot read, a vocabulary below 2, or ids of no items.
     """
     kinds = {name: _kind(settings, name) for name in shapes}
     for name, shape in shapes.items():
         _check(kinds[name], name, shape)
     if vocabulary < 2:
         raise ModelError("a vocabulary needs at least one word beside padding", value=vocabulary)
+    if "id" in shapes and items < 1:
+        raise ModelError("the modality id needs a catalogue of at least one item", value=items)
     # Features of an encoder trained from scratch have no width to preserve: it may use as much space as there is.
     widths = {name: shape[0] if kinds[name] == "head" else settings.dimension for name, shape in shapes.items()}
+    # Vectors of ids start near zero everywhere, and so need no coordinates of their own.
+    widths.pop("id", None)
     places = subspaces(widths, settings.dimension)
     if settings.fusion == "late":  # each modality has a vector of its own, side by side
         places = {name: Subspace(0, min(width, settings.dimension)) for name, width in widths.items()}
     return nn.ModuleDict(
         {
-            name: _build(kinds[name], shape, vocabulary, settings.dimension, places[name], generator)
+            name: ItemIds(items, settings.dimension, generator)
+            if name == "id"
+            else _build(kinds[name], shape, vocabulary, settings, places[name], generator)
             for name, shape in shapes.items()
         }
     )
 
 
 def _build(
-    kind: str, shape: tuple[int, ...], vocabulary: int, dimension: int, place: Subspace, generator: torch.Generator
+    kind: str,
+    shape: tuple[int, ...],
+    vocabulary: int,
+    settings: ModelSettings,
+    place: Subspace,
+    generator: torch.Generator,
 ) -> nn.Module:
+    dimension = settings.dimension
     if kind == "textcnn":
         return TextCNN(vocabulary, dimension, place, generator)
     if kind in ("gru", "lstm"):
         cell = GatedCell if kind == "gru" else MemoryCell
         return TextRecurrent(cell, vocabulary, dimension, place, generator)
+    if kind == _SOUND:
+        return SoundCNN(shape[1], dimension, place, generator)
     if kind in _PICTURES:
         return (SmallCNN if kind == "cnn" else SmallVGG)(dimension, place, generator)
+    if 0 < settings.head_rank < shape[0]:  # from there on, a low rank is none
+        return LowRankHead(shape[0], dimension, settings.head_rank, place, generator)
     return Head(shape[0], dimension, place, generator)
 
 
 def _kind(settings: ModelSettings, modality: str) -> str:
-    chosen = {"text": settings.text_encoder, "image": settings.image_encoder}
+    sound = _SOUND if settings.audio_encoder == "cnn" else settings.audio_encoder
+    chosen = {"text": settings.text_encoder, "image": settings.image_encoder, "audio": sound, "id": "id"}
     return chosen.get(modality, "head")
 
 
 def _check(kind: str, modality: str, shape: tuple[int, ...]) -> None:
     least = SmallVGG.LEAST_SIDE if kind == "vgg" else 1
-    picture = len(shape) == 3 and shape[0] == 3 and min(shape[1:]) >= least
+    channels = 1 if kind == _SOUND else 3
+    picture = len(shape) == 3 and shape[0] == channels and min(shape[1:]) >= least
     vector = len(shape) == 1 and shape[0] > 0
-    if not (picture if kind in _PICTURES else vector):
-        wanted = f"pixels (3, side, side), a side at least {least}," if kind in _PICTURES else "a vector (width,)"
+    drawn = kind in (*_PICTURES, _SOUND)
+    if not (picture if drawn else vector):
+        wanted = f"pixels ({channels}, height, width), a side at least {least}," if drawn else "a vector (width,)"
         pixels = "Set content.image.encoder to pixels, or model.image_encoder to head"
         action = {
             **dict.fromkeys(_PICTURES, pixels),
-            "head": "Set model.image_encoder to cnn or vgg for pixels",
+            _SOUND: "Set content.audio.encoder to logmel, or model.audio_encoder to head",
+            "head": "Set model.image_encoder to cnn or vgg for pixels, model.audio_encoder to cnn for logmel",
         }.get(kind, "Set content.text.encoder to tokens, or model.text_encoder to head")
         raise ModelError(f"the encoder {kind} of {modality} reads {wanted}", value=shape, action=action)

@@ -3,7 +3,8 @@
 ``l`` are logits, ``P`` a row's real positives, ``N`` its real negatives (``candidate_mask`` True):
 
 - ``sampled-softmax``: mean over p in P of log(1 + sum over N of exp(l_n - l_p)), that is the softmax of each positive
-  against the row's negatives (Covington et al. 2016, section 3).
+  against the row's negatives (Covington et al. 2016, section 3).  Where the rows say how likely each candidate was to
+  be drawn, the logarithm of that is taken off its logit, so that the sum over N stands for the sum over all items.
 - ``bpr``: mean over P x N of log(1 + exp(l_n - l_p)) (Rendle et al. 2009, section 4).
 - ``bce``: cross-entropy of sigmoid(l) with the target, the mean over P plus the mean over N.
 - ``mse``: squared error of sigmoid(l) against the target, the mean over P plus the mean over N.
@@ -52,7 +53,9 @@ def wants_offset(kind: config.Loss) -> bool:
 
 
 def _sampled_softmax(logits: Tensor, rows: Rows) -> Tensor:
-    positive, negative, p_mask, n_mask = _halves(logits, rows)
+    positive, negative, p_mask, n_mask = _halves(
+        logits if rows.log_inclusion is None else logits - rows.log_inclusion, rows
+    )
     if not negative.shape[1]:
         return logits.sum(1) * 0.0
     # Without a real negative the rest is so small that softplus and its gradient are exactly 0.

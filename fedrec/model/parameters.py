@@ -1,12 +1,15 @@
 """The shared parameters as one flat vector, in the order in which the model declares them.
 
-What is shared is what a `Recommender` holds.  What is private (`Adapter`) is another module; a module given here that
-holds a private parameter is refused rather than flattened.
+What is shared and trained is what a `Recommender` holds as parameters; what is shared and frozen it holds as
+buffers, which make a second vector, broadcast with the first.  What is private (`Adapter`) is another module; a module
+given here that holds a private parameter is refused rather than flattened.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,11 +58,14 @@ def unflatten(model: nn.Module, vector: NDArray[np.floating]) -> None:
     Raises:
         ModelError: the vector has another shape than [P], or a value that is not finite; the model is then unchanged.
     """
-    found = shared_parameters(model)
+    _fill(shared_parameters(model), vector, "shared parameters")
+
+
+def _fill(found: Mapping[str, Tensor], vector: NDArray[np.floating], what: str) -> None:
     length = sum(value.numel() for value in found.values())
     if vector.shape != (length,):
         raise ModelError(
-            f"a vector of shape ({length},) was expected for this model",
+            f"{what}: a vector of shape ({length},) was expected for this model",
             value=vector.shape,
             action="Use the vector with the settings and feature widths it was made with",
         )
@@ -67,7 +73,7 @@ def unflatten(model: nn.Module, vector: NDArray[np.floating]) -> None:
     if not bool(torch.isfinite(source).all()):
         bad = int((~torch.isfinite(source)).sum())
         raise ModelError(
-            "shared parameters must be finite",
+            f"{what} must be finite",
             value=f"{bad} of {length} values are not",
             action="Lower the learning rate or the noise",
         )
@@ -76,6 +82,34 @@ def unflatten(model: nn.Module, vector: NDArray[np.floating]) -> None:
         for value in found.values():
             value.copy_(source[start : start + value.numel()].view(value.shape))
             start += value.numel()
+
+
+def frozen(model: nn.Module) -> OrderedDict[str, Tensor]:
+    """What all devices share and nobody trains, by name, in declared order."""
+    return OrderedDict(model.named_buffers())
+
+
+def flatten_frozen(model: nn.Module) -> NDArray[np.float32]:
+    """The frozen parts as float32 [F], a copy; F is 0 for a model without any."""
+    parts = [value.reshape(-1).to("cpu", torch.float32) for value in frozen(model).values()]
+    return torch.cat(parts).numpy().copy() if parts else np.zeros(0, np.float32)
+
+
+def unflatten_frozen(model: nn.Module, vector: NDArray[np.floating]) -> None:
+    """Set the frozen parts from a vector [F]; see `unflatten`."""
+    _fill(frozen(model), vector, "frozen parts")
+
+
+def broadcast(model: nn.Module) -> dict[str, NDArray[np.float32]]:
+    """All that a device needs to have this model: ``parameters`` and, where there are any, ``frozen`` parts."""
+    fixed = flatten_frozen(model)
+    return {"parameters": flatten(model), **({"frozen": fixed} if len(fixed) else {})}
+
+
+def receive(model: nn.Module, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Become the model that was `broadcast`. Raises ModelError where it is another one."""
+    unflatten(model, arrays["parameters"])
+    unflatten_frozen(model, arrays.get("frozen", np.zeros(0, np.float32)))
 
 
 def named_parts(model: nn.Module, vector: NDArray[np.floating]) -> OrderedDict[str, NDArray[np.floating]]:

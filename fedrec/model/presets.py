@@ -27,6 +27,10 @@ _PIXELS = {"encoder": "pixels", "size": 32}
 _FEW_ROWS = {"batch_rows": 16}
 
 
+_FACTORISATION = {"method": "als", "ridge": 1.0}
+_TOWER_FIRST = {"prior": 1.0, "prior_modalities": {"tower": 1.0}, "weight": 1.0}
+
+
 def _content_only(*modalities: str) -> dict[str, Any]:
     return {"content": {"modalities": list(modalities)}, "behaviour": dict(_NO_BEHAVIOUR)}
 
@@ -38,6 +42,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         "text-only": Preset("the content tower over text", _content_only("text")),
         "image-only": Preset("the content tower over pictures", _content_only("image")),
         "attributes-only": Preset("the content tower over attributes", _content_only("attributes")),
+        "audio-only": Preset("the content tower over sounds", _content_only("audio")),
         "behaviour-only": Preset(
             "popularity and co-occurrence sums; no content, nothing trained",
             {"model": {"tower": False}, "behaviour": {"weight": 1.0, "prior": 0.0}},
@@ -72,6 +77,26 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         "ease": Preset(
             "EASE in closed form from private sums",
             {"model": {"tower": False}, "behaviour": {"method": "ease", "weight": 1.0, "prior": 0.0}},
+        ),
+        "gcn": Preset(
+            "graph convolution over co-occurrence and content: smoothed features, and behaviour as one of them",
+            {"model": {"graph": "both"}, "behaviour": {"modality": 16, "weight": 0.0}},
+        ),
+        "mf-fused": Preset(
+            "fused content, matrix factorisation beside it, and its factors as one of the modalities",
+            {"behaviour": _FACTORISATION | {"modality": 16, "weight": 0.5}},
+        ),
+        "dfmf": Preset(
+            "deep features first: the content tower trained, then a factorisation that has its item vectors as a prior",
+            {"content": {"modalities": ["text", "image"]}, "behaviour": _FACTORISATION | _TOWER_FIRST},
+        ),
+        "mtmf": Preset(
+            "as dfmf, the tower trained on several tasks: it predicts attributes beside recommending",
+            {
+                "model": {"reads": ["text", "image"]},
+                "behaviour": _FACTORISATION | _TOWER_FIRST,
+                "training": {"auxiliary": 0.3},
+            },
         ),
         "weighted-fusion": Preset(
             "(1 - alpha) text + alpha image, alpha learned, over ready features",

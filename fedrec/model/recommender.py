@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fedrec.config import ModelSettings
 from fedrec.errors import ModelError
+from fedrec.model.clock import WIDTH
 from fedrec.model.encoders import build_encoders
 from fedrec.model.fusion import build_fusion, fused_width
 from fedrec.model.history import build_history
@@ -49,6 +50,7 @@ class Recommender(nn.Module):
         vocabulary: number of token ids, where text is token ids.
         offset: learn one number added to all logits; for losses that judge logits one by one (`losses.wants_offset`).
         auxiliary: learn to predict an item's attributes from its vector, see `objective`.
+        items: how many the catalogue has, where the modality ``id`` is among the shapes.
 
     ``dimension`` is the length of item and user vectors: ``settings.dimension``, times the number of modalities where
     fusion is ``late``.
@@ -68,6 +70,7 @@ class Recommender(nn.Module):
         vocabulary: int = 4096,
         offset: bool = False,
         auxiliary: bool = False,
+        items: int = 0,
     ) -> None:
         super().__init__()
         read = {name: shape for name, shape in shapes.items() if not settings.reads or name in settings.reads}
@@ -78,11 +81,13 @@ class Recommender(nn.Module):
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
         self.dimension = fused_width(settings.fusion, len(read), settings.dimension)
         self.temperature = temperature
-        self.encoders = build_encoders(settings, read, vocabulary, generator)
+        self.items = items
+        self.encoders = build_encoders(settings, read, vocabulary, generator, items)
         self.fusion = build_fusion(settings.fusion, len(read), settings.dimension, generator)
         history = build_history(settings.user_tower, self.dimension, generator)
         self.tower = UserTower(history, notes=settings.notes, photos=settings.photos)
         self.offset = constant([[0.0]]) if offset else None
+        self.context = constant([[0.0] * WIDTH] * self.dimension) if settings.context else None
         self.auxiliary = _auxiliary(shapes, self.dimension, generator) if auxiliary else None
 
     @property
@@ -101,13 +106,20 @@ class Recommender(nn.Module):
         return self._encode([batch])[0]
 
     def encode_user(
-        self, history: Tensor, mask: Tensor, notes: Source | None = None, photos: Source | None = None
+        self,
+        history: Tensor,
+        mask: Tensor,
+        notes: Source | None = None,
+        photos: Source | None = None,
+        context: Tensor | None = None,
     ) -> Tensor:
         """User vectors [rows, dimension] of length 1 from item vectors [rows, n, dimension] and masks [rows, n].
 
-        A user of whom nothing is known has the zero vector, and so logit 0 for everything.
+        A user of whom nothing is known has the zero vector, and so logit 0 for everything.  ``context``: [rows, 4],
+        see `fedrec.model.clock`; None, or a model without it = no time is known.
         """
-        return self.tower((history, mask), notes, photos)  # type: ignore[no-any-return]
+        users: Tensor = self.tower((history, mask), notes, photos)
+        return users if self.context is None or context is None else unit(users + self.context(context))
 
     def score(self, users: Tensor, items: Tensor) -> Tensor:
         """Logits [rows, items] of user vectors [rows, dimension] for item vectors [rows, items, dimension]."""
@@ -134,6 +146,7 @@ class Recommender(nn.Module):
             rows.history.mask,
             None if notes is None else (rest[0], notes.mask),
             None if photos is None else (rest[-1], photos.mask),
+            rows.context,
         )
         own = rows.history.items + rows.positives
         learned = candidates[:, : rows.positives]
@@ -191,7 +204,7 @@ class Recommender(nn.Module):
                 raise ModelError(
                     f"features of {name} are of the wrong kind",
                     value=str(values.dtype),
-                    action="Let content and model agree: token ids for gru, lstm and textcnn, numbers else",
+                    action="Let content and model agree: token ids for gru, lstm, textcnn, places for id, numbers else",
                 )
             wanted = (*batch.mask.shape, *self.shapes[name])
             if tuple(values.shape) != wanted or name not in batch.present:

@@ -55,7 +55,9 @@ class Rows:
     what a user wrote and photographed, or None.  ``candidates``: the first ``positives`` of them are positives, the
     rest is the pool of negatives.  ``candidate_mask``: bool [rows, candidates], False = padding, or a negative that
     the user has in training.  ``targets``: float [rows, candidates] in [0, 1] for rating prediction (not finite =
-    unknown, left out), or None: 1 for positives, 0 for negatives.
+    unknown, left out), or None: 1 for positives, 0 for negatives.  ``log_inclusion``: float [rows, candidates], the
+    logarithm of each candidate's chance to be one, which the softmax takes off its logit; None = it does not.
+    ``context``: float [rows, 4], times of day (`fedrec.model.clock`) of the positives and of the history, or None.
     """
 
     history: ItemBatch
@@ -65,6 +67,8 @@ class Rows:
     positives: int
     candidate_mask: Tensor
     targets: Tensor | None = None
+    log_inclusion: Tensor | None = None
+    context: Tensor | None = None
 
     @property
     def rows(self) -> int:
@@ -80,6 +84,8 @@ class Rows:
             positives=self.positives,
             candidate_mask=self.candidate_mask[rows],
             targets=None if self.targets is None else self.targets[rows],
+            log_inclusion=None if self.log_inclusion is None else self.log_inclusion[rows],
+            context=None if self.context is None else self.context[rows],
         )
 
     def to(self, dtype: torch.dtype) -> Rows:
@@ -92,13 +98,16 @@ class Rows:
             positives=self.positives,
             candidate_mask=self.candidate_mask,
             targets=None if self.targets is None else _to(self.targets, dtype),
+            log_inclusion=None if self.log_inclusion is None else _to(self.log_inclusion, dtype),
+            context=None if self.context is None else _to(self.context, dtype),
         )
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by name, each with rows first: what ``torch.func.vmap`` can map over."""
         found: dict[str, Tensor] = {"candidate_mask": self.candidate_mask}
-        if self.targets is not None:
-            found["targets"] = self.targets
+        for name in ("targets", "log_inclusion", "context"):
+            if getattr(self, name) is not None:
+                found[name] = getattr(self, name)
         for part in _PARTS:
             batch: ItemBatch | None = getattr(self, part)
             if batch is None:
@@ -123,6 +132,8 @@ class Rows:
             positives=positives,
             candidate_mask=tensors["candidate_mask"],
             targets=tensors.get("targets"),
+            log_inclusion=tensors.get("log_inclusion"),
+            context=tensors.get("context"),
         )
 
     @classmethod

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from fedrec.errors import ModelError
 from fedrec.model.encoder_head import Head
+from fedrec.model.encoder_low_rank import LowRankHead
 from fedrec.model.layers import EPSILON
 from fedrec.model.recommender import Recommender
 
 _CHUNK = 8192
 _APART = ("max", "late")
+AnyHead = Head | LowRankHead
 
 
 def fit_heads(
@@ -39,6 +41,8 @@ def fit_heads(
     the heads use the coordinates of the item space that were theirs.  Fusions that do not add vectors up (``max``,
     ``late``) get each modality's own leading directions, in its own coordinates.
 
+    A low-rank head is trained along the leading directions of its modality's features from then on.
+
     The server does this once and sends the parameters; a device needs no catalogue for it.
 
     Args:
@@ -52,7 +56,7 @@ def fit_heads(
         ModelError: a modality is missing, has another width than the model's, values that are not finite where
             present, a negative weight, or an evenness outside of 0 to 1.
     """
-    heads = {name: encoder for name, encoder in model.encoders.items() if isinstance(encoder, Head)}
+    heads = {name: encoder for name, encoder in model.encoders.items() if isinstance(encoder, AnyHead)}
     if not 0.0 <= evenness <= 1.0:
         raise ModelError("evenness must be between 0 and 1", value=evenness)
     if not heads:
@@ -66,7 +70,14 @@ def fit_heads(
     apart = model.settings.fusion in _APART
     for group in [{name: head} for name, head in heads.items()] if apart else [heads]:
         places = sorted({p for head in group.values() for p in head.subspace.places})
-        _write(group, places, _leading([scaled[name] for name in group], len(places), evenness), means, share)
+        leading = _leading([scaled[name] for name in group], len(places), evenness)
+        _write(group, places, leading, means, share, model.settings.dimension)
+    for name, head in heads.items():
+        if isinstance(head, LowRankHead):
+            directions = _leading([scaled[name]], head.rank, 0.0)
+            lengths = np.linalg.norm(directions, axis=1)
+            known = lengths > 0
+            head.look_along(torch.from_numpy(directions[known] / lengths[known, None]))
 
 
 def _check(
@@ -118,19 +129,18 @@ def _leading(blocks: list[NDArray[np.float64]], size: int, evenness: float) -> N
 
 
 def _write(
-    heads: Mapping[str, Head],
+    heads: Mapping[str, AnyHead],
     places: list[int],
     directions: NDArray[np.float64],
     means: Mapping[str, NDArray[np.float64]],
     share: Mapping[str, float],
+    dimension: int,
 ) -> None:
     start = 0
-    with torch.no_grad():
-        for name, head in heads.items():
-            width = head.linear.weight.shape[1]
-            part = directions[:, start : start + width] * share[name] ** 0.5
-            start += width
-            head.linear.weight.zero_()
-            head.linear.bias.zero_()
-            head.linear.weight[places] = torch.from_numpy(part).to(head.linear.weight.dtype)
-            head.linear.bias[places] = torch.from_numpy(-part @ means[name]).to(head.linear.bias.dtype)
+    for name, head in heads.items():
+        part = directions[:, start : start + head.width] * share[name] ** 0.5
+        start += head.width
+        weight, bias = torch.zeros(dimension, head.width), torch.zeros(dimension)
+        weight[places] = torch.from_numpy(part).float()
+        bias[places] = torch.from_numpy(-part @ means[name]).float()
+        head.start(weight, bias)

@@ -28,7 +28,7 @@ from scipy.special import log_ndtr
 
 from fedrec.errors import PrivacyError
 
-Query = Literal["popularity", "cooccurrence", "directions", "factors", "training", "metrics"]
+Query = Literal["popularity", "cooccurrence", "directions", "factors", "training", "validation", "metrics"]
 Sampling = Literal["full", "poisson", "fixed", "cyclic"]
 LEAST_NOISE, MOST_NOISE = 1e-2, 1e9
 

@@ -44,6 +44,7 @@ def rounds_of(config: Config) -> dict[Query, int]:
         "directions": settings.directions,
         "factors": int(settings.factors),
         "training": config.training.rounds if config.model.tower else 0,
+        "validation": len(config.training.validated) if config.model.tower else 0,
         "metrics": int(config.evaluation.private_metrics),
     }
 
@@ -80,6 +81,17 @@ def spends_of(config: Config, users: int, devices: int | None = None) -> list[Sp
     separation: dict[Query, int] = {"training": separation_of(config, devices)}
     shares = {query: privacy.shares[query] for query in rounds}
     return plan(privacy.epsilon, delta_of(config, users), shares, rounds, sampling, separation)
+
+
+def claimed(plan: Sequence[Spend], charged: Sequence[Spend]) -> list[Spend]:
+    """What a run claims that ended as soon as what it had learned said so: all that it could have asked.
+
+    When to stop is then learned from the data, and what was not asked tells something, too.  What such a run shows is
+    the beginning of what the whole plan would have shown, so the plan's cost covers it.  What the ledger was charged is
+    less, and whatever budget is left can be spent on something else (Smith and Thakurta, 2022).
+    """
+    asked = {spend.query: spend.rounds for spend in charged}
+    return [replace(spend, rounds=max(spend.rounds, asked.get(spend.query, 0))) for spend in plan]
 
 
 def first_rounds(plan: Sequence[Spend], count: int) -> list[Spend]:

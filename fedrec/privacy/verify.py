@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fedrec.errors import PrivacyError
+from fedrec.privacy import run_plan
 from fedrec.privacy.accountant import Spend, epsilon
 from fedrec.privacy.ledger import Budget, Entry, Ledger
 from fedrec.privacy.participation import check_participation, check_rounds
@@ -43,6 +44,7 @@ class Said:
     ``claims``: where -> a ``privacy`` table (``epsilon_released``, ``delta``, ``unit``, ``ledger``).  ``lines``: of
     events.jsonl.  ``whole``: whether the run says that it went to its end.  ``promise``: epsilon, delta and unit that
     the settings have each device keep where devices add all noise (`fedrec.privacy.local.promise_of`), else None.
+    ``early``: whether training ended by what validation said; the claim is then of the plan (`run_plan.claimed`).
     """
 
     budget: Budget | None
@@ -51,6 +53,7 @@ class Said:
     lines: Sequence[Mapping[str, Any]]
     whole: bool = True
     promise: Mapping[str, Any] | None = None
+    early: bool = False
 
 
 def verify_run(path: Path, said: Said) -> list[Check]:
@@ -104,7 +107,7 @@ def _epsilon(ledger: Ledger, said: Said) -> Iterator[str]:
     if said.promise is not None:
         yield from _promise(ledger.entries(), said.claims, said.promise)
         return
-    spends = ledger.spends()
+    spends = run_plan.claimed(said.plan, ledger.spends()) if said.early else ledger.spends()
     for where, claim in said.claims.items():
         claimed, delta, unit = (claim.get(name) for name in ("epsilon_released", "delta", "unit"))
         if ledger.budget is None or not spends:
@@ -150,8 +153,12 @@ def _noise(entries: Sequence[Entry], said: Said) -> Iterator[str]:
                 f"{entry.query}, round {entry.round}: noise multiplier {entry.spend.noise_multiplier:.6g} "
                 f"({entry.spend.sampling}), the settings give {plan.noise_multiplier:.6g} ({plan.sampling})"
             )
+    if said.early and "validation" not in planned:
+        yield "training is said to have ended early, and the settings plan no validation"
+    cut_short = {"training", "validation"} if said.early else set()
     for query, plan in planned.items():
-        if charged[query] > plan.rounds or (said.whole and charged[query] != plan.rounds):
+        whole = said.whole and query not in cut_short
+        if charged[query] > plan.rounds or (whole and charged[query] != plan.rounds):
             yield f"{query}: {charged[query]} rounds are charged, the settings plan {plan.rounds}"
 
 

@@ -21,6 +21,9 @@ _WORDS = {
     "text": "its text",
     "image": "its picture",
     "attributes": "its attributes",
+    "audio": "its sound",
+    "video": "its video",
+    "id": "what was learned of it alone",
     BEHAVIOUR: "what is liked together with it",
     POPULARITY: "its popularity",
 }
@@ -86,7 +89,8 @@ def _shares(
     tower = parts.tower[0, places]
     modalities = () if scorer.tower is None else scorer.tower.modalities
     losses = {name: tower - scorer.tower_part(known, without=name)[0, places] for name in modalities}
-    losses[BEHAVIOUR] = parts.behaviour[0, places]
+    # Behaviour may speak twice: through the tower that reads it, and by its own score.
+    losses[BEHAVIOUR] = losses.get(BEHAVIOUR, np.float32(0)) + parts.behaviour[0, places]
     losses[POPULARITY] = parts.popularity[0, places]
     lost = np.stack([part.astype(np.float64) for part in losses.values()])
     gains = np.maximum(lost, 0.0)

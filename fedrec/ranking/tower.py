@@ -79,6 +79,7 @@ class TowerScorer:
             torch.from_numpy(mask),
             self._own(known.notes, "text") if settings.notes and without != "text" else None,
             self._own(known.photos, "image") if settings.photos and without != "image" else None,
+            None if known.context is None else _tensor(known.context),
         )
         return users if known.adapter is None else unit(users + self._adapter(known.adapter))
 

@@ -124,6 +124,7 @@ class Known:
         notes: encoded notes (features of the modality ``text``), or None.
         photos: encoded photos (modality ``image``), or None.
         adapter: float32 [users, dimension], each user's private vector, or None.
+        context: float32 [users, 4], times of day of the request and the history (`fedrec.model.clock`), or None.
 
     Raises:
         ModelError: parts about different numbers of users.
@@ -133,10 +134,11 @@ class Known:
     notes: Contents | None = None
     photos: Contents | None = None
     adapter: NDArray[np.float32] | None = None
+    context: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         users = len(self.histories)
-        for name in ("notes", "photos", "adapter"):
+        for name in ("notes", "photos", "adapter", "context"):
             part = getattr(self, name)
             if part is not None and len(part) != users:
                 raise ModelError(f"histories are of {users} users, {name} of another number", value=len(part))
@@ -151,6 +153,7 @@ class Known:
             notes=None if self.notes is None else self.notes.take(places),
             photos=None if self.photos is None else self.photos.take(places),
             adapter=None if self.adapter is None else self.adapter[places],
+            context=None if self.context is None else self.context[places],
         )
 
 

@@ -57,6 +57,8 @@ class ModelState:
         vocabulary: number of token ids, where text is token ids.
         offset: whether the model has a learned offset.
         auxiliary: whether it has learned to predict attributes.
+        frozen: name -> float32 array, what is part of the model and was not trained.
+        items: how many have a vector of their own, where it reads the modality ``id``.
     """
 
     settings: ModelSettings
@@ -66,6 +68,8 @@ class ModelState:
     vocabulary: int = 4096
     offset: bool = False
     auxiliary: bool = False
+    frozen: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    items: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +133,9 @@ def _check_model(model: ModelState, items: FeatureTable) -> None:
     for name, shape in model.shapes.items():
         if name not in items.values or items.values[name].shape[1:] != tuple(shape):
             raise _unfit(f"the model reads {name} of another shape than the catalogue's features have", tuple(shape))
-    for name, values in model.parameters.items():
+    if set(model.parameters) & set(model.frozen):
+        raise _unfit("a part of a model is trained or frozen", sorted(set(model.parameters) & set(model.frozen)))
+    for name, values in (*model.parameters.items(), *model.frozen.items()):
         if values.dtype != np.float32:
             raise _unfit(f"parameter {name} is not float32", str(values.dtype))
         _check_finite(f"parameter {name}", values)

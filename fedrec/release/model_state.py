@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from fedrec.errors import ModelError, ReleaseError
-from fedrec.model.parameters import flatten, named_parts, shapes, unflatten
+from fedrec.model.parameters import flatten, frozen, named_parts, shapes, unflatten, unflatten_frozen
 from fedrec.model.recommender import Recommender
 from fedrec.release.contents import ModelState
 
@@ -26,6 +30,8 @@ def state_of(model: Recommender, *, vocabulary: int = 4096) -> ModelState:
         vocabulary=vocabulary,
         offset=model.offset is not None,
         auxiliary=model.auxiliary is not None,
+        frozen={name: value.to(torch.float32).numpy().copy() for name, value in frozen(model).items()},
+        items=model.items,
     )
 
 
@@ -44,12 +50,19 @@ def recommender(state: ModelState) -> Recommender:
             vocabulary=state.vocabulary,
             offset=state.offset,
             auxiliary=state.auxiliary,
+            items=state.items,
         )
-        given = {name: tuple(values.shape) for name, values in state.parameters.items()}
-        if given != dict(shapes(model)):
-            raise ReleaseError("the parameters are not those of a model with these settings", value=sorted(given))
-        vector = [state.parameters[name].reshape(-1) for name in shapes(model)]
-        unflatten(model, np.concatenate([np.zeros(0, dtype=np.float32), *vector]))
+        fixed = {name: tuple(value.shape) for name, value in frozen(model).items()}
+        unflatten(model, _joined(state.parameters, shapes(model)))
+        unflatten_frozen(model, _joined(state.frozen, fixed))
     except ModelError as error:
         raise ReleaseError(f"the released model cannot be built: {error.what}", action="Update fedrec") from error
     return model.eval()
+
+
+def _joined(parts: Mapping[str, NDArray[np.float32]], form: Mapping[str, tuple[int, ...]]) -> NDArray[np.float32]:
+    """The parts as one vector in declared order. Raises ReleaseError where they are not of this form."""
+    given = {name: tuple(values.shape) for name, values in parts.items()}
+    if given != dict(form):
+        raise ReleaseError("the parameters are not those of a model with these settings", value=sorted(given))
+    return np.concatenate([np.zeros(0, dtype=np.float32), *(parts[name].reshape(-1) for name in form)])

@@ -41,7 +41,7 @@ def pack(contents: Contents) -> dict[str, bytes]:
     }
     if model is not None:
         files[MODEL] = canonical.encode(_model_facts(model), what=MODEL)
-        files[PARAMETERS] = _save(model.parameters, PARAMETERS)
+        files[PARAMETERS] = _save({**model.parameters, **model.frozen}, PARAMETERS)
     if contents.behaviour is not None:
         files[BEHAVIOUR] = _save(contents.behaviour.arrays(), BEHAVIOUR)
     return files | {f"{_ENCODER}{modality}.safetensors": data for modality, data in contents.encoders.items()}
@@ -89,14 +89,17 @@ def _model_facts(model: ModelState) -> dict[str, Any]:
         "vocabulary": model.vocabulary,
         "offset": model.offset,
         "auxiliary": model.auxiliary,
+        "items": model.items,
         "parameters": list(model.parameters),
+        **({"frozen": list(model.frozen)} if model.frozen else {}),
     }
 
 
 def _model(files: Mapping[str, bytes]) -> ModelState:
     facts = canonical.decode(files[MODEL], what=MODEL)
     arrays = _load(files, PARAMETERS)
-    if set(facts["parameters"]) != set(arrays):
+    fixed = list(facts.get("frozen", []))
+    if {*facts["parameters"], *fixed} != set(arrays):
         raise ReleaseError(f"{PARAMETERS} holds other parameters than {MODEL} names", value=sorted(arrays))
     try:
         settings = ModelSettings.model_validate(facts["settings"])
@@ -110,6 +113,8 @@ def _model(files: Mapping[str, bytes]) -> ModelState:
         vocabulary=int(facts["vocabulary"]),
         offset=bool(facts["offset"]),
         auxiliary=bool(facts.get("auxiliary", False)),
+        frozen={name: arrays[name] for name in fixed},
+        items=int(facts.get("items", 0)),
     )
 
 

@@ -7,15 +7,23 @@ Privacy knobs (`PrivacySettings`, `SecureAggregationSettings`) stand apart from 
 from fedrec.settings.audit import AuditSettings
 from fedrec.settings.base import Settings
 from fedrec.settings.behaviour import BehaviourSettings
-from fedrec.settings.content import ContentSettings, ImageSettings, Modality, TextSettings
+from fedrec.settings.content import (
+    AudioSettings,
+    ContentSettings,
+    ImageSettings,
+    Modality,
+    TextSettings,
+    VideoSettings,
+)
 from fedrec.settings.model import Fusion, ModelSettings, UserTowerKind
 from fedrec.settings.privacy import AdaptiveClipSettings, LocalSettings, PrivacySettings, QueryName, Unit
 from fedrec.settings.run import Engine, EvaluationSettings, GradSample, RunSettings, SpeedSettings
 from fedrec.settings.secure_aggregation import Protocol, SecureAggregationSettings
-from fedrec.settings.training import Loss, Sampling, TrainingSettings
+from fedrec.settings.training import Loss, Pool, Sampling, StoppingSettings, TrainingSettings
 
 __all__ = [
     "AdaptiveClipSettings",
+    "AudioSettings",
     "AuditSettings",
     "BehaviourSettings",
     "ContentSettings",
@@ -29,6 +37,7 @@ __all__ = [
     "Modality",
     "ModelSettings",
     "PrivacySettings",
+    "Pool",
     "Protocol",
     "QueryName",
     "RunSettings",
@@ -36,8 +45,10 @@ __all__ = [
     "SecureAggregationSettings",
     "Settings",
     "SpeedSettings",
+    "StoppingSettings",
     "TextSettings",
     "TrainingSettings",
     "Unit",
     "UserTowerKind",
+    "VideoSettings",
 ]

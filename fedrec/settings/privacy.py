@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from fedrec.settings.base import Settings
 
 Unit = Literal["user", "example"]
-QueryName = Literal["popularity", "cooccurrence", "directions", "factors", "training", "metrics"]
+QueryName = Literal["popularity", "cooccurrence", "directions", "factors", "training", "validation", "metrics"]
 
 
 def _default_shares() -> dict[QueryName, float]:
-    return {"popularity": 0.1, "cooccurrence": 0.5, "training": 0.35, "metrics": 0.05}
+    return {"popularity": 0.1, "cooccurrence": 0.5, "training": 0.35, "validation": 0.05, "metrics": 0.05}
 
 
 class AdaptiveClipSettings(Settings):
@@ -48,6 +48,9 @@ class PrivacySettings(Settings):
     privacy units. ``clip``: most by which one privacy unit moves a sum of model updates, L2; ``adaptive_clip`` lets it
     follow a quantile. ``shares``: what part of the budget, as a part of 1/z^2 of a full-participation Gaussian, goes
     to each kind of query; they are normalised to sum 1.
+    ``groups``: parts of the model (the beginning of parameters' names, such as ``encoders`` or ``tower``, and ``rest``)
+    to their share of the squared clip; each is clipped to its own part, see `fedrec.training.groups`.  None named = the
+    whole gradient is clipped at once.
     ``noise``: of training, ``independent`` each round, or ``banded``: correlated over ``bands`` rounds so that it
     cancels in the sums of updates (0 = the best number), which needs sampling cyclic and the server to add the noise.
     ``noise_place``: ``server``: added to opened sums, by a server that is trusted with them.  ``distributed``: each
@@ -66,6 +69,7 @@ class PrivacySettings(Settings):
     local: LocalSettings = LocalSettings()
     shares: dict[QueryName, float] = Field(default_factory=_default_shares)
     adaptive_clip: AdaptiveClipSettings | None = None
+    groups: dict[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict, max_length=64)
 
     @model_validator(mode="after")
     def _clip_can_adapt(self) -> PrivacySettings:

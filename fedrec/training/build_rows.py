@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from fedrec.model.rows import Rows
+from fedrec.model.clock import mean_clock
+from fedrec.model.rows import ItemBatch, Rows
 from fedrec.randomness import prf_uint64
+from fedrec.training.augment import Augment
 from fedrec.training.population import Population
 from fedrec.training.tables import Tables, pieces_batch
+
+Number = TypeVar("Number", np.int32, np.int64)
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,8 @@ def build_rows(
     *,
     key: bytes,
     batch_rows: int,
+    inclusion: NDArray[np.float32] | None = None,
+    augment: Augment | None = None,
 ) -> Iterator[Rows]:
     """Rows of all users that have an event, in batches, each with as many columns as its longest row needs.
 
@@ -39,18 +48,31 @@ def build_rows(
     on a phone and among thousands in a study.  The first min(positives, max(1, n // 2)) are positives, the next ones
     the history, so a positive is never in its own history, which is put back in time order.  A negative of the pool is
     masked where the user has it in training; nothing else is looked at, in particular not what was held out.
+    ``inclusion``: float32 [pool], the logarithm of each negative's chance to be in the pool, where the loss wants it.
+    ``augment``: how the features of a row's items are changed in this round.
     """
     counts = population.counts
     learned = np.minimum(shape.positives, np.maximum(1, counts // 2))
     kept = np.minimum(shape.history, counts - learned)
-    order = _shuffled(population, key, learned, kept)
+    places = _shuffled(population, key, learned, kept)
+    order = population.items[places]
+    times = None if population.times is None else population.times[places]
     with_events = np.flatnonzero(counts > 0)
     for start in range(0, len(with_events), batch_rows):
         users = with_events[start : start + batch_rows]
         first = population.indptr[users]
         positives, p_mask = _spread(order, first, learned[users])
         history, h_mask = _spread(order, first + learned[users], kept[users])
-        yield _batch(population.select(users), tables, pool, shape, (positives, p_mask), (history, h_mask))
+        rows = _batch(population.select(users), tables, pool, shape, (positives, p_mask), (history, h_mask))
+        if augment is not None:
+            candidates = np.concatenate([positives, np.broadcast_to(pool, (len(users), len(pool)))], axis=1)
+            rows = _augmented(rows, augment, population.keys[users], history, candidates)
+        if times is not None:
+            of_positives = _spread(times, first, learned[users])
+            of_history = _spread(times, first + learned[users], kept[users])
+            seen = np.concatenate([mean_clock(*of_positives), mean_clock(*of_history)], axis=1)
+            rows = replace(rows, context=torch.from_numpy(seen))
+        yield rows if inclusion is None else replace(rows, log_inclusion=_of_candidates(inclusion, rows))
 
 
 def _batch(
@@ -77,10 +99,33 @@ def _batch(
     )
 
 
+def _augmented(
+    rows: Rows, augment: Augment, names: NDArray[np.uint64], history: NDArray[np.int32], candidates: NDArray[np.int32]
+) -> Rows:
+    """The rows with all features changed; ``names``: of the rows, the rest are places of their items."""
+
+    def own(part: ItemBatch | None, kind: str) -> ItemBatch | None:
+        return None if part is None else augment.batch(part, names, np.arange(part.items), kind)
+
+    return replace(
+        rows,
+        history=augment.batch(rows.history, names, history),
+        candidates=augment.batch(rows.candidates, names, candidates),
+        notes=own(rows.notes, "notes"),
+        photos=own(rows.photos, "photos"),
+    )
+
+
+def _of_candidates(inclusion: NDArray[np.float32], rows: Rows) -> Tensor:
+    """[rows, candidates]: 0 for positives, which are there for certain, and what is known of the pool."""
+    row = torch.cat([torch.zeros(rows.positives), torch.from_numpy(inclusion)])
+    return row.expand(rows.rows, -1)
+
+
 def _shuffled(
     population: Population, key: bytes, learned: NDArray[np.int64], kept: NDArray[np.int64]
-) -> NDArray[np.int32]:
-    """Every user's items in a keyed order, still grouped by user; those of the history back in time order."""
+) -> NDArray[np.int64]:
+    """Places of every user's events in a keyed order, still grouped by user; of the history back in time order."""
     owners = population.owners
     drawn = prf_uint64(key, population.keys[owners], population.items.astype(np.uint64))
     order = np.lexsort((drawn, owners))
@@ -88,14 +133,14 @@ def _shuffled(
     history = (rank >= learned[owners]) & (rank < (learned + kept)[owners])
     # Places of events are in time order within a user, so sorting a user's run of them is.
     order[history] = np.sort(order[history])
-    return population.items[order]
+    return order
 
 
 def _spread(
-    items: NDArray[np.int32], first: NDArray[np.int64], counts: NDArray[np.int64]
-) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Runs ``items[first:first + count]`` as padded rows [users, longest (at least 1)] and their mask."""
+    values: NDArray[Number], first: NDArray[np.int64], counts: NDArray[np.int64]
+) -> tuple[NDArray[Number], NDArray[np.bool_]]:
+    """Runs ``values[first:first + count]`` as padded rows [users, longest (at least 1)] and their mask."""
     column = np.arange(max(1, int(counts.max(initial=0))))
     mask = column[None, :] < counts[:, None]
     places = np.where(mask, first[:, None] + column[None, :], 0)
-    return items[places], mask
+    return values[places], mask

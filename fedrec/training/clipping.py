@@ -8,7 +8,7 @@ layer folds items into the batch so that hooks would lose the row.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ from fedrec.config import GradSample
 from fedrec.errors import ModelError
 from fedrec.model.parameters import shared_parameters
 from fedrec.model.rows import Rows
+from fedrec.training.groups import Groups
 
 RowLoss = Callable[[Tensor, Rows], Tensor]
 Mode = Literal["hooks", "ghost", "functional"]
@@ -50,16 +51,25 @@ class ClippedGradients:
     """Computes, for batches of rows, the sum over rows of each row's gradient scaled to at most ``bound``.
 
     The guarantee: for every row r, ``||g_r * min(1, bound / ||g_r||)|| <= bound``, with ``g_r`` the gradient of that
-    row's loss alone; a test holds it against brute force over single rows within 1e-5.
+    row's loss alone; a test holds it against brute force over single rows within 1e-5.  With groups it holds for each
+    group and its part of the bound, and so, as their squares add up, for the whole.
 
     Args:
         model: computes logits (or ready losses) from `Rows`; its parameters are read in declared order.
         loss: the loss of each row, [rows], from what the model computes; a row's loss depends on that row only.
         bound: above 0.
+        mode: see `choose_mode`.
+        groups: shares of parts of the model, each clipped apart (`fedrec.training.groups`); none = one group.
+
+    Raises:
+        ModelError: groups that do not fit the model.
     """
 
-    def __init__(self, model: nn.Module, loss: RowLoss, bound: float, mode: Mode) -> None:
+    def __init__(
+        self, model: nn.Module, loss: RowLoss, bound: float, mode: Mode, groups: Mapping[str, float] | None = None
+    ) -> None:
         self.model, self.loss, self.bound, self.mode = model, loss, bound, mode
+        self.groups = Groups.split(list(shared_parameters(model)), groups or {})
         self.wrapped: nn.Module = model
         if mode == "hooks":
             self.wrapped = GradSampleModule(model, batch_first=True, loss_reduction="sum", strict=True)
@@ -69,7 +79,8 @@ class ClippedGradients:
             )
 
     def __call__(self, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-        """Returns the clipped sum as float64 [P], each row's norm before clipping [rows], and the summed loss.
+        """Returns the clipped sum as float64 [P], each row's norm before clipping [rows] (with
+        groups see `Groups.factors`; beyond the bound = clipped), and the summed loss.
 
         Raises:
             ModelError: a row's gradient is not finite.
@@ -87,7 +98,8 @@ class ClippedGradients:
 
     def clip(self, samples: Tensor) -> Tensor:
         """Sum of given gradients, [rows, P], each scaled to the bound as `__call__` scales a row's own; [P]."""
-        return self._factors(samples.norm(dim=1)) @ samples
+        sizes = [value.numel() for value in shared_parameters(self.model).values()]
+        return self._clipped(torch.split(samples, sizes, dim=1))[0].to(samples.dtype)
 
     def close(self) -> None:
         """Take Opacus' hooks off the model again."""
@@ -95,19 +107,21 @@ class ClippedGradients:
             wrapped: Any = self.wrapped
             wrapped.remove_hooks()
 
-    def _factors(self, norms: Tensor) -> Tensor:
-        return (self.bound / norms.clamp(min=1e-12)).clamp(max=1.0)
+    def _clipped(self, samples: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """The clipped sum [P] of per-row gradients, one [rows, ...] for each parameter, and the rows' norms [rows]."""
+        norms = torch.stack([sample.flatten(1).norm(dim=1) for sample in samples])
+        factors, reach = self.groups.factors(norms, self.bound)
+        placed = zip(self.groups.of, samples, strict=True)
+        total = [torch.einsum("r,r...->...", factors[group], sample).flatten() for group, sample in placed]
+        return torch.cat(total), reach.detach()
 
     def _hooks(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
         losses = self.loss(self.wrapped(rows), rows)
         losses.sum().backward()  # type: ignore[no-untyped-call]
         parameters = list(shared_parameters(self.model).values())
-        samples = [_sample(value, rows.rows) for value in parameters]
-        norms = torch.stack([sample.flatten(1).norm(dim=1) for sample in samples]).norm(dim=0)
-        factors = self._factors(norms)
-        total = torch.cat([torch.einsum("r,r...->...", factors, sample).flatten() for sample in samples])
+        total, norms = self._clipped([_sample(value, rows.rows) for value in parameters])
         self.wrapped.zero_grad(set_to_none=True)
-        return total, norms.detach(), float(losses.detach().sum())
+        return total, norms, float(losses.detach().sum())
 
     def _ghost(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
         wrapped: Any = self.wrapped
@@ -116,12 +130,17 @@ class ClippedGradients:
             value._norm_sample = None  # type: ignore[attr-defined]  # a layer that this batch does not reach keeps none
         losses = self.loss(wrapped(rows), rows)
         losses.sum().backward(retain_graph=True)  # type: ignore[no-untyped-call]
-        norms = _ghost_norms(values, rows.rows)
-        wrapped.zero_grad(set_to_none=True)
+        factors, norms = self.groups.factors(_ghost_norms(values, rows.rows), self.bound)
+        parts = [torch.zeros(0)] * len(values)
         wrapped.disable_hooks()
-        (losses * self._factors(norms)).sum().backward()  # type: ignore[no-untyped-call]
+        for group, factor in enumerate(factors):  # a group's rows are scaled by its own factors: a pass for each
+            wrapped.zero_grad(set_to_none=True)
+            (losses * factor).sum().backward(retain_graph=group + 1 < len(factors))
+            for place, value in enumerate(values):
+                if self.groups.of[place] == group:
+                    parts[place] = (torch.zeros_like(value) if value.grad is None else value.grad).flatten()
         wrapped.enable_hooks()
-        total = torch.cat([(torch.zeros_like(v) if v.grad is None else v.grad).flatten() for v in values])
+        total = torch.cat(parts)
         wrapped.zero_grad(set_to_none=True)
         return total, norms, float(losses.detach().sum())
 
@@ -135,9 +154,7 @@ class ClippedGradients:
             return value, value
 
         samples, losses = vmap(grad(loss_of, has_aux=True), in_dims=(None, 0))(parameters, rows.tensors())
-        norms = torch.stack([sample.flatten(1).norm(dim=1) for sample in samples.values()]).norm(dim=0)
-        factors = self._factors(norms)
-        total = torch.cat([torch.einsum("r,r...->...", factors, sample).flatten() for sample in samples.values()])
+        total, norms = self._clipped(list(samples.values()))
         return total, norms, float(losses.sum())
 
 
@@ -152,15 +169,14 @@ def _sample(value: Tensor, rows: int) -> Tensor:
 
 
 def _ghost_norms(values: list[Tensor], rows: int) -> Tensor:
-    """Each row's gradient norm from the norms of its layers; a layer without one must have no gradient either."""
-    squares = torch.zeros(rows)
+    """Each row's norm by parameter, [parameters, rows]; a layer without norms must have no gradient either."""
+    found = []
     for value in values:
         norm = getattr(value, "_norm_sample", None)
-        if norm is not None:
-            squares = squares + norm.detach() ** 2
-        elif value.grad is not None:
+        found.append(torch.zeros(rows) if norm is None else norm.detach())
+        if norm is None and value.grad is not None:
             raise ModelError(
                 "ghost norms do not reach every layer of this model (words within items)",
                 action="Set speed.grad_sample to auto or hooks",
             )
-    return squares.sqrt()
+    return torch.stack(found)

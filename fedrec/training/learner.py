@@ -11,9 +11,10 @@ from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.model import parameters
 from fedrec.model.build import build_model
-from fedrec.model.encoder_head import Head
 from fedrec.model.objective import Objective
+from fedrec.model.warm_start import AnyHead
 from fedrec.randomness import key
+from fedrec.training.augment import Augmenting
 from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.clipping import ClippedGradients, choose_mode
 from fedrec.training.population import Population, by_example
@@ -49,15 +50,17 @@ class Learner:
         self.config = config
         self.model = build_model(config, features)
         self.tables = Tables(features)
+        self.augmenting = Augmenting(config)
         mode = choose_mode(
             config.speed.grad_sample,
             flattens_rows=self.model.flattens_rows,
             # Words and patches are a long dimension, whose products with itself are what ghost norms would cost.
-            reads_tokens=not all(isinstance(encoder, Head) for encoder in self.model.encoders.values()),
+            reads_tokens=not all(isinstance(encoder, AnyHead) for encoder in self.model.encoders.values()),
             parameters=parameters.count(self.model),
         )
         objective = Objective(self.model, config.training)
-        self.gradients = ClippedGradients(objective, lambda losses, _: losses, row_bound(config), mode)
+        bound, groups = row_bound(config), config.privacy.groups
+        self.gradients = ClippedGradients(objective, lambda losses, _: losses, bound, mode, groups)
 
     def update(
         self,
@@ -66,10 +69,11 @@ class Learner:
         pool: NDArray[np.int32],
         round_number: int,
         clip: float | None = None,
+        inclusion: NDArray[np.float32] | None = None,
     ) -> Update:
         """One round: for every row its gradient at ``values`` [P], clipped to `row_bound` of ``clip``, summed.
 
-        A population without events gives the zero vector, as long as any other.
+        A population without events gives the zero vector, as long as any other.  ``inclusion``: see `build_rows`.
 
         Raises:
             ModelError: parameters of another model, or a gradient that is not finite.
@@ -93,6 +97,8 @@ class Learner:
             shape,
             key=key(settings.run.seed, "rows", round_number),
             batch_rows=settings.speed.batch_rows,
+            inclusion=inclusion,
+            augment=self.augmenting.of(round_number),
         )
         for rows in batches:
             gradient, norms, batch_loss = self.gradients(rows)

@@ -33,6 +33,7 @@ from fedrec.model.build import build_model
 from fedrec.model.objective import Objective
 from fedrec.model.rows import Rows
 from fedrec.randomness import derived_key, gaussian, key, uniform
+from fedrec.training.augment import Augmenting
 from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.learner import Update
 from fedrec.training.own_noise import OwnNoise
@@ -122,6 +123,7 @@ class LocalLearner:
                 action="Use encoders over frozen features: content.text.encoder lsa, content.image.encoder statistics",
             )
         self.tables = Tables(features)
+        self.augmenting = Augmenting(config)
         objective = Objective(self.model, config.training)
         self.wrapped = GradSampleModule(objective, batch_first=True, loss_reduction="sum", strict=True)
         self.values = list(parameters.shared_parameters(self.model).values())
@@ -133,6 +135,7 @@ class LocalLearner:
         pool: NDArray[np.int32],
         round_number: int,
         noise: OwnNoise,
+        inclusion: NDArray[np.float32] | None = None,
     ) -> Update:
         """A device's turn: from ``values`` [P] some noisy steps, and back how far it went, within the bound.
 
@@ -142,6 +145,7 @@ class LocalLearner:
             pool: places of the round's negatives.
             round_number: of the round.
             noise: how much, and from which key.
+            inclusion: see `build_rows`.
 
         Returns:
             ``values`` minus where the steps led, which points where a gradient does, scaled down to norm
@@ -158,7 +162,7 @@ class LocalLearner:
         for step in range(local.steps):
             drawn = sample(population, noise.probability, derived_key(noise.key, "sample", step))
             optimiser.noise_key = derived_key(noise.key, "noise", step)
-            seen = self._step(optimiser, self._batch(drawn, pool, round_number, step))
+            seen = self._step(optimiser, self._batch(drawn, pool, round_number, step, inclusion))
             rows, loss, clipped = rows + seen[0], loss + seen[1], clipped + seen[2]
         moved = values.astype(np.float64) - parameters.flatten(self.model)
         return Update(_within(moved, local.bound), rows, loss, clipped)
@@ -167,13 +171,29 @@ class LocalLearner:
         """By how many rows a step's sum is divided: a public number, whatever was drawn."""
         return max(1, len(population)) * self.config.training.examples
 
-    def _batch(self, drawn: Population, pool: NDArray[np.int32], round_number: int, step: int) -> Rows | None:
+    def _batch(
+        self,
+        drawn: Population,
+        pool: NDArray[np.int32],
+        round_number: int,
+        step: int,
+        inclusion: NDArray[np.float32] | None = None,
+    ) -> Rows | None:
         """The rows of the drawn interactions; None without any."""
         seed = self.config.run.seed
         rows = by_example(drawn, self.config.training.examples, key(seed, "local groups", round_number, step))
         shape = RowShape(positives=1, history=self.config.model.history)
         order = key(seed, "local rows", round_number, step)
-        batches = build_rows(rows, self.tables, pool, shape, key=order, batch_rows=max(1, len(rows)))
+        batches = build_rows(
+            rows,
+            self.tables,
+            pool,
+            shape,
+            key=order,
+            batch_rows=max(1, len(rows)),
+            inclusion=inclusion,
+            augment=self.augmenting.of(round_number, step),
+        )
         return next(batches, None)
 
     def _step(self, optimiser: _Optimizer, rows: Rows | None) -> tuple[int, float, int]:
@@ -204,7 +224,8 @@ def sample(population: Population, probability: float, sample_key: bytes) -> Pop
     drawn = uniform(sample_key, len(population.items)) < probability
     counts = np.bincount(population.owners[drawn], minlength=len(population))
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return replace(population, indptr=indptr, items=population.items[drawn])
+    times = None if population.times is None else population.times[drawn]
+    return replace(population, indptr=indptr, items=population.items[drawn], times=times)
 
 
 def _samples(value: Any, rows: int) -> Tensor:

@@ -86,5 +86,6 @@ def _encoded(model: Recommender, rows: Rows) -> tuple[Tensor, Tensor]:
         rows.history.mask,
         source(rows.notes, model.settings.notes),
         source(rows.photos, model.settings.photos),
+        rows.context,
     )
     return users, model.encode_items(rows.candidates)

@@ -34,7 +34,8 @@ class Population:
 
     ``keys``: uint64 [U], `user_hash` of each id, seeds what a user samples.  ``indptr`` int64 [U + 1] and ``items``
     int32 [n]: catalogue places of each user's training events, in time order, none twice.  ``held_out``: int32 [U],
-    the item a device keeps back to measure with, -1 = none; never among ``items``.
+    the item a device keeps back to measure with, -1 = none; never among ``items``.  ``times``: int64 [n], seconds
+    since 1970, UTC, of each event, -1 = unknown; None where nobody asks for them.
     """
 
     keys: NDArray[np.uint64]
@@ -43,6 +44,7 @@ class Population:
     held_out: NDArray[np.int32]
     notes: Pieces | None = None
     photos: Pieces | None = None
+    times: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -67,6 +69,7 @@ class Population:
             self.held_out[users],
             None if self.notes is None else self.notes.select(users),
             None if self.photos is None else self.photos.select(users),
+            None if self.times is None else self.times[places],
         )
 
     def history(self, user: int) -> NDArray[np.int32]:
@@ -112,6 +115,7 @@ def by_example(population: Population, groups: int, key: bytes) -> Population:
         held_out=np.full(len(population) * groups, -1, np.int32),
         notes=None,
         photos=None,
+        times=None if population.times is None else population.times[order],
     )
 
 

@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 
 from client.respond import Respondent
 from fedrec import randomness
-from fedrec.aggregation import model_update
+from fedrec.aggregation import item_tables, model_update, negatives
 from fedrec.aggregation.question import Question
 from fedrec.audit.attacks.catalogue import columns, fingerprinted, matched
 from fedrec.config import Config
@@ -164,12 +164,13 @@ def _answers(study: Study, config_text: str, seed: int, hearer: Hearer) -> tuple
     rounds = range(1, ROUNDS + 1)
     modality = _widest(study.features, config)
     catalogue = len(study.features.ids)
-    pools = [model_update.pool(config.run.seed, number, catalogue, config.training.negatives) for number in rounds]
+    pools = [negatives.uniform(config.run.seed, number, catalogue, config.training.negatives) for number in rounds]
     items = _asked(study, pools, study.features.widths[modality], draw)
     features = fingerprinted(study.features, items, modality)
-    model = build_model(config, features)
+    tables = item_tables.none(config, catalogue)
+    model = build_model(config, item_tables.extended(config, features, tables))
     values, rows = parameters.flatten(model), rows_of(config, len(study.population))
-    questions = [model_update.ask(config, number, values, catalogue, rows) for number in rounds]
+    questions = [model_update.ask(config, number, values, catalogue, rows, carried=tables) for number in rounds]
     respondent = Respondent(config, features)
     sent = np.zeros((len(questions), len(users), len(items), config.model.dimension))
     for place in range(len(users)):

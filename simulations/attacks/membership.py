@@ -101,7 +101,7 @@ def signals_of(config: Config, study: Study, outcome: Outcome) -> NDArray[np.flo
     """What a release says of each user's items, [users, KINDS]: each kind larger where the release knows the user."""
     population = study.population
     known = Known(_histories(population))
-    scorer: Scorer = scorer_of(config, study, outcome.model, outcome.behaviour)
+    scorer: Scorer = scorer_of(config, study, outcome.model, outcome.behaviour, outcome.features)
     owners = population.owners
     counts = np.maximum(population.counts, 1)
     found = np.zeros((len(population), len(KINDS)))
@@ -116,7 +116,7 @@ def signals_of(config: Config, study: Study, outcome: Outcome) -> NDArray[np.flo
         raw = behaviour_scores(outcome.behaviour, known.histories)
         found[:, 1], found[:, 2] = mean(standardised(raw)), mean(raw)
     if outcome.model is not None:
-        tower = TowerScorer(outcome.model, study.features, history=config.model.history)
+        tower = TowerScorer(outcome.model, outcome.features, history=config.model.history)
         found[:, 3] = mean(standardised(tower.scores(known)))
     popularity = outcome.behaviour.popularity[population.items].astype(np.float64)
     found[:, 4] = np.bincount(owners, weights=popularity, minlength=len(population)) / np.sqrt(counts)

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.aggregation import item_tables
 from fedrec.aggregation.question import Question
 from fedrec.audit.attacks.exposure import promoted_counts, promoted_pairs, promotion, scaled
 from fedrec.config import Config
@@ -47,8 +48,7 @@ class PoisonedDevices:
     """Honest devices, and the attacker's after them in the roster, who answer every query."""
 
     def __init__(self, config: Config, features: Features, honest: CohortDevices, attacker: Attacker) -> None:
-        self.honest, self.attacker, self.features = honest, attacker, features
-        self.model = build_model(config, features) if config.model.tower else None
+        self.config, self.honest, self.attacker, self.features = config, honest, attacker, features
 
     @property
     def users(self) -> int:
@@ -103,12 +103,15 @@ class PoisonedDevices:
         if question.query == "cooccurrence":
             items = np.asarray(question.arrays["items"], dtype=np.int64)
             return promoted_pairs(attacker.target, items, attacker.weights[items])
-        if question.query != "training" or self.model is None:
+        if question.query != "training":
             return np.zeros(length)
-        parameters.unflatten(self.model, question.arrays["parameters"])
+        tables = item_tables.agreed(self.config, question.arrays, len(self.features.ids))
+        read = item_tables.extended(self.config, self.features, tables)
+        model = build_model(self.config, read)
+        parameters.receive(model, question.arrays)
         return promotion(
-            self.model,
-            self.features,
+            model,
+            read,
             attacker.target,
             users=MINED_USERS,
             k=LIST,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation import model_update
+from fedrec.aggregation import item_tables, model_update
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
 from fedrec.model import parameters
@@ -43,11 +43,14 @@ def defended(config: Config, defence: Defence, *, seed: int) -> Config:
 
 def training_only(config: Config) -> Config:
     """The config with nothing asked but training: all of the budget, and so the least noise, is on the updates."""
-    off = config.behaviour.model_copy(update={"popularity": False, "cooccurrence": False})
+    sums = {"popularity": False, "cooccurrence": False, "directions": 0, "factors": False, "modality": 0}
+    off = config.behaviour.model_copy(update=sums)
+    reads = tuple(name for name in config.model.reads if name != "behaviour")
     return config.model_copy(
         update={
             "behaviour": off,
-            "model": config.model.model_copy(update={"tower": True}),
+            "model": config.model.model_copy(update={"tower": True, "reads": reads, "graph": "none"}),
+            "training": config.training.model_copy(update={"pool": "uniform", "stopping": None}),
             "privacy": config.privacy.model_copy(update={"shares": {"training": 1.0}}),
             "evaluation": config.evaluation.model_copy(update={"private_metrics": False}),
         }
@@ -76,7 +79,7 @@ class Training:
     noise: ServerNoise = field(init=False)
 
     def __post_init__(self) -> None:
-        features = self.study.features
+        features = item_tables.extended(self.config, self.study.features, {})
         model = build_model(self.config, features)
         if self.config.model.warm_start is not None:
             fit_heads(model, features.values, features.present, evenness=self.config.model.warm_start)
@@ -84,7 +87,9 @@ class Training:
         noise = ServerNoise(self.config, spends, RunKeys(self.config, ServerState(None, "attack")))
         # Apart from the learner's, whose hooks for gradients a row would be in the way of an adversary's own.
         object.__setattr__(self, "model", model)
-        object.__setattr__(self, "learner", Learner(self.config, features))
+        learner = Learner(self.config, features)
+        parameters.unflatten_frozen(learner.model, parameters.flatten_frozen(model))
+        object.__setattr__(self, "learner", learner)
         object.__setattr__(self, "values", parameters.flatten(model))
         object.__setattr__(self, "noise", noise)
 
@@ -104,5 +109,9 @@ class Training:
         return self._sum(asked, question) + self.noise.of(question)
 
     def _sum(self, asked: Population, question: Question) -> NDArray[np.float64]:
-        pool = (self.question(1) if self.one_pool else question).arrays["pool"]
-        return self.learner.update(asked, self.values, pool, question.round).gradient
+        source = self.question(1) if self.one_pool else question
+        pool, inclusion = (
+            source.arrays["pool"],
+            model_update.log_inclusion(self.config, source, len(self.study.features)),
+        )
+        return self.learner.update(asked, self.values, pool, question.round, inclusion=inclusion).gradient

@@ -23,6 +23,7 @@ from fedrec.audit.canaries import Canaries
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.errors import ConfigError
+from fedrec.model.clock import UNKNOWN
 from fedrec.training.population import Pieces, Population
 from simulations.engines.cohort import CohortDevices
 
@@ -120,6 +121,7 @@ def with_canaries(population: Population, canaries: Canaries) -> Population:
         held_out=np.concatenate([population.held_out, np.full(len(canaries), -1, np.int32)]),
         notes=_longer(population.notes, len(canaries)),
         photos=_longer(population.photos, len(canaries)),
+        times=None if population.times is None else np.append(population.times, np.full(int(counts.sum()), UNKNOWN)),
     )
 
 

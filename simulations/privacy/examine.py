@@ -42,7 +42,8 @@ def examine(run: Path) -> list[Check]:
     except FedrecError as error:
         problems.append(str(error))
     plan = spends_of(config, users, int(record["data"].get("devices", users)))
-    said = Said(budget, plan, claims, read_lines(run), record.get("stopped") is None, promise_of(config))
+    whole, early = record.get("stopped") is None, bool((record.get("validation") or {}).get("stopped_early"))
+    said = Said(budget, plan, claims, read_lines(run), whole, promise_of(config), early)
     devices = tuple(_devices(run / "stores", said))
     return [*verify_run(run / LEDGER, said), Check("release", tuple(problems)), Check("devices", devices)]
 

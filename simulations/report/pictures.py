@@ -7,7 +7,8 @@ import io
 from pathlib import Path
 from typing import Final
 
-from fedrec.content.image_decode import UnreadableError, open_picture
+from fedrec.content.files import UnreadableError
+from fedrec.content.image_decode import open_picture
 
 SIDE: Final = 180
 

@@ -1,4 +1,4 @@
-"""The shop's catalogue: each item's name, words, picture, and attributes that say only a little."""
+"""The shop's catalogue: each item's name, words, picture, sound, and attributes that say only a little."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from simulations.shop.latents import TEXT, VISUAL, Items, stream
 from simulations.shop.pictures import draw_picture
+from simulations.shop.sounds import make_sound
 from simulations.shop.words import description, title
 
 # (category, its products, its usual price): in the order of the outlines that pictures draws.
@@ -90,16 +91,20 @@ def describe_items(seed: int, items: Items) -> list[ShopItem]:
 
 
 def write_catalogue(out: Path, seed: int, items: Items, progress: Progress | None) -> None:
-    """Write items.csv and images/<item>.jpg below ``out``."""
+    """Write items.csv, images/<item>.jpg and sounds/<item>.wav below ``out``."""
     described = describe_items(seed, items)
     with (out / "items.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(FIELDS)
         writer.writerows(item.row for item in described)
-    (out / "images").mkdir()
+    for folder in ("images", "sounds"):
+        (out / folder).mkdir()
     for place, item in enumerate(described):
         picture = draw_picture(stream(seed, "item picture", place), items.parts[place, VISUAL], item.category)
         (out / "images" / f"{item.id}.jpg").write_bytes(picture)
+        sound = make_sound(stream(seed, "item sound", place), items.parts[place])
+        if sound is not None:
+            (out / "sounds" / f"{item.id}.wav").write_bytes(sound)
         if progress is not None and (place + 1) % 100 == 0:
             progress(place + 1, len(items), "items")
     if progress is not None:

@@ -43,10 +43,11 @@ def write_shop(
 ) -> ShopSummary:
     """Make a shop and write it as a data directory, with its oracle beside it.
 
-    Files: items.csv, images/<item>.jpg, users.csv, interactions.csv (user,item,timestamp; sorted by user and time;
-    the evaluation items are in it), loo_99neg.csv (a user's last item is the test item, the one before the validation
-    item, empty for users of fewer than three events), notes.csv, photos/<user>/<number>.jpg, oracle.safetensors and
-    oracle.json. The same arguments give the same bytes on the same versions of numpy and Pillow.
+    Files: items.csv, images/<item>.jpg, sounds/<item>.wav (of nine items in ten), users.csv, interactions.csv
+    (user,item,timestamp; sorted by user and time; the evaluation items are in it), loo_99neg.csv (a user's last item is
+    the test item, the one before the validation item, empty for users of fewer than three events), notes.csv,
+    photos/<user>/<number>.jpg, oracle.safetensors and oracle.json. The same arguments give the same bytes on the same
+    versions of numpy and Pillow.
 
     Args:
         out: a directory that does not exist yet or is empty.

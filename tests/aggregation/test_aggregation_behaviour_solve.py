@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fedrec.aggregation import cooccurrence
-from fedrec.aggregation.solve import content_kernel, solve
+from fedrec.aggregation.content_kernel import content_factors, content_kernel
+from fedrec.aggregation.solve import solve
 from fedrec.config import BehaviourSettings
 from fedrec.content.feature_table import Features
 from fedrec.errors import ConfigError
@@ -67,15 +68,36 @@ def test_items_that_took_no_part_are_reached_by_the_content_prior_only() -> None
 
 
 def test_a_missing_modality_counts_nothing_in_the_kernel() -> None:
-    kernel = content_kernel(features(), {"text": 2.0})
+    kernel = content_kernel(features(), BehaviourSettings(prior_modalities={"text": 2.0}))
     assert not kernel[3].any()
     np.testing.assert_allclose(np.delete(np.diag(kernel), 3), 2.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("sharpness", [0.0, 2.0])
+def test_content_factors_multiply_to_the_kernel(sharpness: float) -> None:
+    settings = BehaviourSettings(prior_modalities={"text": 2.0}, prior_sharpness=sharpness)
+    content = features()
+    factors, kernel = content_factors(content, settings), content_kernel(content, settings)
+    np.testing.assert_allclose(factors @ factors.T, kernel, atol=1e-9)
+    few = content_factors(features(), settings.model_copy(update={"prior_rank": 2, "prior_sharpness": 2.0}))
+    assert few.shape == (ITEMS, 2)
+
+
+def test_a_sharpened_kernel_is_the_gaussian_one_and_leaves_out_what_has_no_content() -> None:
+    settings = BehaviourSettings(prior_modalities={"text": 1.0}, prior_sharpness=3.0)
+    content = features()
+    kernel, values = content_kernel(content, settings), content.values["text"].astype(float)
+    unit = values / np.linalg.norm(values, axis=1, keepdims=True)
+    apart = np.square(unit[1] - unit[5]).sum()
+    assert kernel[1, 5] == pytest.approx(np.exp(-3.0 * apart / 2), rel=1e-6)
+    assert not kernel[3].any() and not kernel[:, 3].any()
+    assert np.linalg.eigvalsh(kernel).min() > -1e-9
 
 
 @pytest.mark.parametrize("weights", [{}, {"smell": 1.0}])
 def test_a_prior_over_content_that_is_not_there_is_refused(weights: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="prior_modalities"):
-        content_kernel(features(), weights)
+        content_kernel(features(), BehaviourSettings(prior_modalities=weights))
 
 
 def symmetric_noise(size: int, sigma: float, seed: int) -> np.ndarray:

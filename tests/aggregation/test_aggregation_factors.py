@@ -77,7 +77,7 @@ def test_no_centre_and_no_direction_of_a_servers_choice_breaks_the_bound(length:
 def test_without_noise_a_gram_matrix_within_the_rank_is_found_whole() -> None:
     lists, asked = [[0, 1, 2], [2, 5, 6, 9], [7, 11], [1, 12, 13]], directions(1)
     opened = sum(part_of(basket, asked) for basket in lists)
-    found = factors.read(opened.reshape(-1), asked, np.ones(ITEMS), 0.0).factors
+    found = factors.read(opened.reshape(-1), asked, nothing_expected(), 0.0).factors
     gram = np.zeros((ITEMS, ITEMS))
     for basket in lists:
         x = np.isin(np.arange(ITEMS), basket) / np.sqrt(len(basket))
@@ -91,12 +91,31 @@ def test_noise_alone_is_shrunk_and_a_signal_is_kept() -> None:
     drawn, asked = np.random.default_rng(5), directions(2)
     noise = drawn.normal(size=ITEMS * RANK)
     signal = 40 * asked.vectors @ np.diag([5.0, 4, 3, 2, 1])
-    mass = np.ones(ITEMS)
-    quiet = factors.read(noise, asked, mass, 1.0).factors
-    loud = factors.read(noise + signal.reshape(-1), asked, mass, 1.0).factors
+    quiet = factors.read(noise, asked, nothing_expected(), 1.0).factors
+    loud = factors.read(noise + signal.reshape(-1), asked, nothing_expected(), 1.0).factors
     assert np.linalg.norm(quiet @ quiet.T) < 0.05 * np.linalg.norm(loud @ loud.T)
     exact = asked.vectors @ np.diag([200.0, 160, 120, 80, 40]) @ asked.vectors.T
     assert np.linalg.norm(loud @ loud.T - exact) < 0.1 * np.linalg.norm(exact)
+
+
+def test_rare_items_keep_what_content_says_and_common_ones_what_was_heard() -> None:
+    drawn, items, sigma = np.random.default_rng(3), 300, 1.0
+    vectors = np.linalg.qr(drawn.normal(size=(items, RANK)))[0]
+    asked = factors.Directions(np.zeros(items), vectors)
+    rare = np.arange(items) < items // 2
+    mass = np.where(rare, 1e-3, 2.0)
+    expected = factors.Expected(mass, np.zeros(items), drawn.normal(size=(items, 3)))
+    guess = expected.factors @ (expected.factors.T @ vectors)
+    truth = guess + np.where(rare[:, None], 0.0, 3 * drawn.normal(size=guess.shape))
+    noisy = truth + sigma * drawn.normal(size=truth.shape)
+    better = factors.denoised(noisy, asked, expected, sigma)
+    off = [np.linalg.norm((estimate - truth)[rows]) for rows in (rare, ~rare) for estimate in (better, noisy)]
+    assert off[0] < 0.3 * off[1] and off[2] < off[3]
+    np.testing.assert_allclose(factors.denoised(truth, asked, expected, 0.0), truth, atol=1e-9)
+
+
+def nothing_expected() -> factors.Expected:
+    return factors.Expected(np.ones(ITEMS), np.zeros(ITEMS), np.zeros((ITEMS, 1)))
 
 
 def test_the_next_directions_span_what_was_found_strongest_first() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from client import agreement
 from client.agreement import check_agreed, claim
-from fedrec.aggregation import cooccurrence, metrics_query, model_update, popularity
+from fedrec.aggregation import cooccurrence, item_tables, metrics_query, model_update, negatives, popularity
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
 from fedrec.errors import ProtocolError
@@ -37,6 +37,28 @@ def ask_training(config: Config = CONFIG, number: int = 2) -> Question:
 
 def ask_metrics(config: Config = CONFIG) -> Question:
     return metrics_query.ask(4, {"parameters": PARAMETERS}, ROWS, BITS)
+
+
+def ask_by_popularity(config: Config = CONFIG) -> Question:
+    weights = negatives.weights_of(np.arange(float(ITEMS)), 0.75)
+    return model_update.ask(config, 2, PARAMETERS, ITEMS, ROWS, weights=weights)
+
+
+def test_a_pool_by_popularity_is_drawn_again_and_nothing_else_is_taken_for_it() -> None:
+    config = cases.settings(training={"pool": "popularity", "correction": True})
+    question = ask_by_popularity(config)
+    check_agreed(config, question, ITEMS)
+    weights = question.arrays[negatives.WEIGHTS]
+    for arrays in (
+        {**question.arrays, "pool": np.roll(np.arange(ITEMS, dtype=np.int32), 3)[: len(question.arrays["pool"])]},
+        {**question.arrays, negatives.WEIGHTS: weights[::-1].copy()},
+        {**question.arrays, negatives.WEIGHTS: weights * 0},
+        {name: array for name, array in question.arrays.items() if name != negatives.WEIGHTS},
+    ):
+        with pytest.raises(ProtocolError):
+            check_agreed(config, replace(question, arrays=arrays), ITEMS)
+    with pytest.raises(ProtocolError):
+        check_agreed(CONFIG, question, ITEMS)
 
 
 ASKS = [ask_popularity, ask_cooccurrence, ask_training, ask_metrics]
@@ -97,11 +119,42 @@ def test_what_the_settings_leave_out_is_not_answered(
         check_agreed(cases.settings(**section), ask(), ITEMS)
 
 
+def ask_with_tables(query: str, config: Config) -> Question:
+    tables = item_tables.none(config, ITEMS)
+    if query == "training":
+        return model_update.ask(config, 2, PARAMETERS, ITEMS, ROWS, tables=tables)
+    return metrics_query.ask(4, {"parameters": PARAMETERS, **tables}, ROWS, BITS)
+
+
+@pytest.mark.parametrize("query", ["training", "metrics"])
+def test_tables_of_items_are_agreed_as_the_settings_have_them(query: str) -> None:
+    config = cases.settings(behaviour={"items": 12, "modality": 4}, model={"graph": "both"})
+    asked = ask_with_tables(query, config)
+    check_agreed(config, asked, ITEMS)
+    with pytest.raises(ProtocolError):
+        check_agreed(CONFIG, asked, ITEMS)
+    for name in (item_tables.FACTORS, item_tables.NEIGHBOURS):
+        without = {key: array for key, array in asked.arrays.items() if key != name}
+        with pytest.raises(ProtocolError):
+            check_agreed(config, replace(asked, arrays=without), ITEMS)
+        with pytest.raises(ProtocolError):
+            check_agreed(config, replace(asked, arrays={**without, name: asked.arrays[name][:, 1:]}), ITEMS)
+
+
 @pytest.mark.parametrize("ask", ASKS)
 def test_a_question_with_an_array_too_many_is_refused(ask: Callable[[], Question]) -> None:
     asked = ask()
     with pytest.raises(ProtocolError):
         check_agreed(CONFIG, replace(asked, arrays={**asked.arrays, "more": PARAMETERS}), ITEMS)
+
+
+@pytest.mark.parametrize("ask", [ask_training, ask_metrics])
+def test_frozen_parts_are_told_only_where_the_settings_have_them(ask: Callable[[], Question]) -> None:
+    asked = ask()
+    told = replace(asked, arrays={**asked.arrays, "frozen": PARAMETERS})
+    check_agreed(cases.settings(behaviour={"items": 12}, model={"head_rank": 2}), told, ITEMS)
+    with pytest.raises(ProtocolError):
+        check_agreed(CONFIG, told, ITEMS)
 
 
 def test_a_pool_that_the_server_chose_is_refused() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedrec.content.cache import FeatureCache, items_hash, pictures_hash, texts_hash
+from fedrec.content.cache import FeatureCache, files_hash, items_hash, texts_hash
 from fedrec.content.encoder import Encoded, Problem
 from fedrec.errors import ContentError
 from fedrec.events.schema import ItemRecord
@@ -79,8 +79,8 @@ def test_hashes_tell_content_and_its_order_apart(tmp_path: Path) -> None:
     path.write_bytes(b"xy")
     assert texts_hash(["a", "b"]) == texts_hash(iter(["a", "b"]))
     assert len({texts_hash(t) for t in (["a", "b"], ["b", "a"], ["ab"], ["a", "b", ""], ["\ud800"])}) == 5
-    assert pictures_hash([path]) == pictures_hash([b"xy"])
-    assert len({pictures_hash([p]) for p in (None, b"", b"xy", b"none", tmp_path / "none.jpg")}) == 5
+    assert files_hash([path]) == files_hash([b"xy"])
+    assert len({files_hash([p]) for p in (None, b"", b"xy", b"none", tmp_path / "none.jpg")}) == 5
     items = [
         ItemRecord("1", "a"),
         ItemRecord("1", "a", attributes={"g": ("x",)}),

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from encoder_contract import PICTURES, TEXTS
+from sound_cases import SOUNDS
 
-from fedrec.config import ContentSettings, ImageSettings, TextSettings
+from fedrec.config import AudioSettings, ContentSettings, ImageSettings, TextSettings
 from fedrec.content.catalogue import Catalogue, item_text
 from fedrec.content.features import Features, build_features, load_features, save_features
 from fedrec.content.image_statistics import StatisticsExtractor
@@ -129,6 +130,28 @@ def test_tokens_and_pixels_keep_their_types(catalogue: Catalogue) -> None:
     features, _ = build_features(catalogue, settings)
     assert features.shapes == {"text": (7,), "image": (3, 16, 16)}
     assert (features.values["text"].dtype, features.values["image"].dtype) == (np.int32, np.uint8)
+
+
+def test_sounds_are_encoded_and_bad_ones_counted(tmp_path: Path) -> None:
+    files = [*SOUNDS, SOUNDS[0][:-5], b"no sound"]
+    items = []
+    for place, data in enumerate(files):
+        (tmp_path / f"{place}.wav").write_bytes(data)
+        items.append(ItemRecord(f"i{place}", f"Title {place}", sound=tmp_path / f"{place}.wav"))
+    items.append(ItemRecord("mute", "Without a sound"))
+    for kind, shape in (("statistics", (4,)), ("logmel", (1, 8, 8))):
+        audio = AudioSettings.model_validate({"encoder": kind, "dimension": 4, "mels": 8, "frames": 8})
+        settings = ContentSettings(modalities=("text", "audio"), audio=audio)
+        features, encoders = build_features(Catalogue.of(items), settings, cache=tmp_path / "cache")
+        assert features.shapes["audio"] == shape == encoders["audio"].shape
+        assert features.present["audio"].tolist() == [True] * 9 + [False] * 3
+        assert not features.values["audio"][9:].any()
+        assert [(warning.item, warning.modality) for warning in features.warnings] == [
+            ("i9", "audio"),
+            ("i10", "audio"),
+        ]
+        again, _ = build_features(Catalogue.of(items), settings, cache=tmp_path / "cache")
+        assert again.digest() == features.digest()
 
 
 def test_ready_made_features_stand_in_for_encoding(catalogue: Catalogue) -> None:

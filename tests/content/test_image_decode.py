@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fedrec.content.image_decode import LARGEST_FILE, UnreadableError, decode_batch, open_picture
+from fedrec.content.files import LARGEST_FILE, UnreadableError
+from fedrec.content.image_decode import decode_batch, open_picture
 
 
 def file_of(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

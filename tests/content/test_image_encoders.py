@@ -7,16 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from backbone_cases import weights_at_hand, weights_of
 from encoder_contract import PICTURES, EncoderContract, picture
 from PIL import Image
 
-from fedrec.config import ImageSettings
-from fedrec.content import torchvision_shim
-from fedrec.content.backbones import find_weights
+from fedrec.config import ContentSettings, ImageSettings
+from fedrec.content.backbones import find_weights, load
+from fedrec.content.catalogue import Catalogue
+from fedrec.content.features import build_features
 from fedrec.content.image_backbone import BackboneImage
 from fedrec.content.image_pixels import PixelsImage
 from fedrec.content.image_statistics import StatisticsImage
+from fedrec.content.registry import encoder_from_bytes, encoder_to_bytes
 from fedrec.errors import ContentError
+from fedrec.events.schema import ItemRecord
 
 STATISTICS = ImageSettings(dimension=6, size=32)
 has_lite0 = all(
@@ -114,18 +119,6 @@ def test_a_single_picture_is_enough_to_fit_on() -> None:
     assert got.present.all() and np.isfinite(got.values).all()
 
 
-def weights_of(network: str, path: Path) -> Path:
-    torch = pytest.importorskip("torch")
-    torchvision_shim.prepare()
-    from torchvision import models
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(5)
-        module = getattr(models, network.replace("-", "_"))(weights=None)
-    torch.save(module.state_dict(), path)
-    return path
-
-
 @pytest.mark.parametrize(("network", "width"), [("mobilenet-v3-small", 576), ("resnet18", 512)])
 def test_torchvision_networks_take_a_weights_file(network: str, width: int, tmp_path: Path) -> None:
     path = weights_of(network, tmp_path / "weights.pth")
@@ -166,6 +159,38 @@ def test_a_weights_file_cannot_run_code(tmp_path: Path) -> None:
     with pytest.raises(ContentError, match="does not hold weights"):
         BackboneImage.fit(PICTURES[:1], ImageSettings(encoder="resnet18"), weights=path)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("network", ["resnet18", "mobilenet-v3-small"])
+def test_weights_at_hand_are_found_by_settings_alone_and_by_a_saved_encoder(
+    network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = weights_at_hand(network, tmp_path, monkeypatch)
+    items = []
+    for place, data in enumerate(PICTURES[:5]):
+        (tmp_path / f"{place}.png").write_bytes(data)
+        items.append(ItemRecord(f"i{place}", "", image=tmp_path / f"{place}.png"))
+    items.append(ItemRecord("bare", ""))
+    settings = {"modalities": ["image"], "image": {"encoder": network, "dimension": 3, "size": 128}}
+    features, encoders = build_features(Catalogue.of(items), ContentSettings.model_validate(settings))
+    values = features.values["image"]
+    assert features.present["image"].tolist() == [True] * 5 + [False] and not values[5].any()
+    assert values[:5].std(axis=0).min() > 0.01  # pictures are told apart, even by random weights
+    saved = encoder_to_bytes(encoders["image"])
+    assert len(saved) < path.stat().st_size / 100  # weights are named, not stored
+    again = encoder_from_bytes(saved).encode([PICTURES[0], b"no picture"])
+    np.testing.assert_allclose(again.values[0], values[0], atol=1e-5)
+    assert again.present.tolist() == [True, False]
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(ContentError, match="not those the features were made with"):
+        encoder_from_bytes(saved)
+
+
+def test_a_network_is_frozen_and_gives_pooled_features(tmp_path: Path) -> None:
+    for network, width in (("resnet18", 512), ("mobilenet-v3-small", 576)):
+        module = load(network, 128, weights_of(network, tmp_path / network))
+        assert not module.training and not any(value.requires_grad for value in module.parameters())
+        assert module(torch.zeros(2, 3, 128, 128)).shape == (2, width)
 
 
 def test_missing_weights_say_where_they_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,13 +15,15 @@ torch.set_num_threads(1)
 VOCABULARY = 20
 SHAPES = {"text": (6,), "image": (5,), "attributes": (4,)}
 PIXELS = (3, 8, 8)
+SPECTRA = (1, 10, 6)
+ITEMS = 12
 
 
 def make_model(
     settings: ModelSettings, shapes: dict[str, tuple[int, ...]], *, seed: int = 3, shaken: float = 0.0
 ) -> Recommender:
     """A model; ``shaken`` moves every parameter at random, so that no zero start hides a mistake."""
-    model = Recommender(settings, shapes, seed=seed, temperature=0.5, vocabulary=VOCABULARY, offset=True)
+    model = Recommender(settings, shapes, seed=seed, temperature=0.5, vocabulary=VOCABULARY, offset=True, items=ITEMS)
     if shaken:
         generator = torch.Generator().manual_seed(seed + 1)
         with torch.no_grad():
@@ -35,7 +37,9 @@ def features(kind: str, rows: int, items: int, shape: tuple[int, ...], generator
         words = torch.randint(1, VOCABULARY, (rows, items, *shape), generator=generator)
         lengths = torch.randint(1, shape[0] + 1, (rows, items, 1), generator=generator)
         return words * (torch.arange(shape[0]) < lengths)
-    if kind in ("cnn", "vgg"):
+    if kind == "id":
+        return torch.randint(0, ITEMS, (rows, items, *shape), generator=generator)
+    if kind in ("cnn", "vgg"):  # of pictures and of sounds
         return torch.rand((rows, items, *shape), generator=generator)
     return torch.randn((rows, items, *shape), generator=generator)
 
@@ -48,7 +52,12 @@ def make_batch(
     generator: torch.Generator,
     only: str | None = None,
 ) -> ItemBatch:
-    kinds = {"text": settings.text_encoder, "image": settings.image_encoder}
+    kinds = {
+        "text": settings.text_encoder,
+        "image": settings.image_encoder,
+        "audio": settings.audio_encoder,
+        "id": "id",
+    }
     names = [name for name in shapes if only in (None, name)]
     return ItemBatch(
         {name: features(kinds.get(name, "head"), rows, items, shapes[name], generator) for name in names},

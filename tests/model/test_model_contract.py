@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import model_cases as cases
+import numpy as np
 import pytest
 import torch
 from opacus.grad_sample import GradSampleModule
 
 from fedrec.config import ModelSettings
 from fedrec.model.losses import loss_per_row
-from fedrec.model.parameters import flatten
+from fedrec.model.parameters import flatten, flatten_frozen
 from fedrec.model.rows import ItemBatch, Rows
 from fedrec.release.model_state import recommender, state_of
 
 TEXT = {"textcnn": (6,), "gru": (5,), "lstm": (5,)}
 
 
-def settings(fusion="weighted", text="head", image="head", tower="mean"):
+def settings(fusion="weighted", text="head", image="head", tower="mean", audio="head", rank=0):
     return ModelSettings(
         dimension=8,
         fusion=fusion,
         text_encoder=text,
         image_encoder=image,
+        audio_encoder=audio,
+        head_rank=rank,
         user_tower=tower,
         notes=True,
         photos=True,
@@ -76,18 +81,22 @@ def every_part(rows, change):
 class Contract:
     """Subclasses name a fusion, encoders and a user tower; the model has been shaken, in double precision."""
 
-    fusion, text, image, tower = "weighted", "head", "head", "mean"
+    fusion, text, image, tower, audio = "weighted", "head", "head", "mean", None
+    rank = 0
     reads_order = False
+    beside: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 
     @pytest.fixture
     def chosen(self):
-        return settings(self.fusion, self.text, self.image, self.tower)
+        return settings(self.fusion, self.text, self.image, self.tower, self.audio or "head", self.rank)
 
     @pytest.fixture
     def shapes(self):
-        shapes = dict(cases.SHAPES)
+        shapes = {**cases.SHAPES, **self.beside}
         shapes["text"] = TEXT.get(self.text, shapes["text"])
         shapes["image"] = cases.PIXELS if self.image != "head" else shapes["image"]
+        if self.audio:
+            shapes["audio"] = cases.SPECTRA if self.audio == "cnn" else (3,)
         return shapes
 
     @pytest.fixture
@@ -200,8 +209,9 @@ class Contract:
         before = torch.get_rng_state()
         one, same, other = (cases.make_model(chosen, shapes, seed=seed) for seed in (1, 1, 2))
         assert torch.equal(before, torch.get_rng_state())
-        assert (flatten(one) == flatten(same)).all()
-        assert (flatten(one) != flatten(other)).any()
+        one, same, other = (np.concatenate([flatten(model), flatten_frozen(model)]) for model in (one, same, other))
+        assert (one == same).all()
+        assert (one != other).any()
 
 
 class TestHeadsMean(Contract):
@@ -282,3 +292,22 @@ class TestLateGRU(Contract):
 
 class TestDeepest(Contract):
     fusion, text, image, tower, reads_order = "cross-attention", "lstm", "vgg", "attention", True
+
+
+BESIDE = MappingProxyType({"behaviour": (3,), "id": (1,)})
+
+
+class TestBehaviourAndIds(Contract):
+    beside = BESIDE
+
+
+class TestBehaviourAndIdsLate(Contract):
+    fusion, beside = "late", BESIDE
+
+
+class TestBehaviourAndIdsAttention(Contract):
+    fusion, tower, reads_order, beside = "cross-attention", "gru", True, BESIDE
+
+
+class TestBehaviourAndIdsGated(Contract):
+    fusion, text, image, beside = "gated", "textcnn", "cnn", BESIDE

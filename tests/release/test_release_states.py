@@ -11,7 +11,7 @@ from release_cases import contents
 from fedrec.config import ModelSettings, TextSettings
 from fedrec.content.text_lsa import LsaText
 from fedrec.errors import ReleaseError
-from fedrec.model.parameters import flatten
+from fedrec.model.parameters import flatten, flatten_frozen
 from fedrec.model.recommender import Recommender
 from fedrec.release.bundle import read_release, write_release
 from fedrec.release.content_state import encoders, features, saved_encoders
@@ -45,6 +45,28 @@ def test_a_model_comes_back_with_every_parameter(tmp_path: Path) -> None:
     np.testing.assert_array_equal(flatten(again), flatten(model))
     assert again.modalities == model.modalities and again.temperature == 0.2 and again.offset is not None
     assert again.settings == model.settings and not again.training
+
+
+def low_rank() -> Recommender:
+    settings = ModelSettings(dimension=6, image_encoder="cnn", head_rank=2)
+    return Recommender(settings, SHAPES, seed=5, temperature=0.2)
+
+
+def test_frozen_parts_come_back_and_are_missed(tmp_path: Path) -> None:
+    model = low_rank()
+    assert len(flatten_frozen(model)) == 6 * 4 + 2 * 4
+    state = through_a_release(dataclasses.replace(contents(), model=state_of(model)), tmp_path / "r").model
+    assert state is not None
+    again = recommender(state)
+    np.testing.assert_array_equal(flatten_frozen(again), flatten_frozen(model))
+    np.testing.assert_array_equal(flatten(again), flatten(model))
+    shorter = {name: values[:1] for name, values in state.frozen.items()}
+    for wrong in ({}, shorter):
+        with pytest.raises(ReleaseError, match="not those of a model"):
+            recommender(dataclasses.replace(state, frozen=wrong))
+    both = dataclasses.replace(state, frozen={**state.frozen, next(iter(state.parameters)): np.zeros(1, np.float32)})
+    with pytest.raises(ReleaseError, match="trained or frozen"):
+        dataclasses.replace(contents(), model=both)
 
 
 def broken(**changes: object) -> ModelState:

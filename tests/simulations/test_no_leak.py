@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fedrec.aggregation.model_update import pool
+from fedrec.aggregation.negatives import uniform
 from fedrec.content.feature_table import Features
 from fedrec.randomness import key
 from fedrec.ranking.protocols import HeldOut, evaluate
@@ -46,7 +46,7 @@ def times_a_negative(people: Population, spare: np.ndarray | None = None) -> np.
     )
     counted = np.zeros((USERS, ITEMS), np.float32)
     for number in range(1, ROUNDS + 1):
-        drawn = pool(0, number, ITEMS, POOL)
+        drawn = uniform(0, number, ITEMS, POOL)
         start = 0
         for rows in build_rows(people, tables, drawn, RowShape(4, 8), key=key(0, "rows", number), batch_rows=128):
             items = rows.candidates.values["text"][:, rows.positives :, 0].numpy().astype(int)

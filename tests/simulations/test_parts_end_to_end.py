@@ -31,6 +31,7 @@ PARTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"fusion": "cross-attention", "user_tower": "attention"}, FURTHER),
     ({"fusion": "mixture", "user_tower": "mean"}, {}),
     ({"fusion": "late", "user_tower": "mean"}, {}),
+    ({"fusion": "weighted", "head_rank": 3}, FURTHER),
     ({"fusion": "late", "user_tower": "gru", "reads": ["text", "image"]}, FURTHER),
 ]
 
@@ -48,10 +49,10 @@ def test_a_device_ranks_with_the_release_as_the_simulator_does(
     before = parameters.flatten(build_model(config, study.features))
     assert before.shape == parameters.flatten(outcome.model).shape
     encoders = {name: encoder_to_bytes(encoder) for name, encoder in study.encoders.items()}
-    contents = contents_of(config, study.features, encoders, outcome, {}, quality={}, data={})
+    contents = contents_of(config, encoders, outcome, {}, quality={}, data={})
     write_release(tmp_path / "release", contents, key=SigningKey.fresh())
     ranker = Ranker(read_release(tmp_path / "release"))
-    ours = scorer_of(config, study, outcome.model, outcome.behaviour).parts_of(study.known)
+    ours = scorer_of(config, study, outcome.model, outcome.behaviour, outcome.features).parts_of(study.known)
     theirs = ranker.scorer.parts_of(study.known)
     np.testing.assert_allclose(theirs.tower, ours.tower, atol=1e-4)
     assert ours.tower.std() > 0.1

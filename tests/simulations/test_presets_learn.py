@@ -15,8 +15,11 @@ import pytest
 from fedrec.aggregation.behaviour import Behaviour
 from fedrec.config import Config, from_tree
 from fedrec.console import SilentReporter
+from fedrec.content.feature_table import Features
 from fedrec.model.build import build_model
 from fedrec.model.warm_start import fit_heads
+from fedrec.release.bundle import read_release
+from fedrec.release.content_state import features
 from simulations.measure import quality_of
 from simulations.run import settled, simulate
 from simulations.shop.generate import write_shop
@@ -31,6 +34,10 @@ HEADS: dict[str, Any] = {
 }
 
 
+def slower(tree: dict[str, Any], learning_rate: float) -> dict[str, Any]:
+    return {**tree, "training": {**tree["training"], "learning_rate": learning_rate}}
+
+
 def from_scratch(vocabulary: int = 256, **training: float) -> dict[str, Any]:
     return {
         "content": {"text": {"length": 12, "vocabulary": vocabulary}, "image": {"size": 16}},
@@ -39,9 +46,16 @@ def from_scratch(vocabulary: int = 256, **training: float) -> dict[str, Any]:
     }
 
 
-# Settings, and what was asked before the runs were: HR@10 and AUC above chance, and the AUC above that of the same
-# model untrained. All are of the same 99 negatives. Networks that start from noise learn little of 120 users in so few
-# noisy rounds: more than their AUC, which is steadier than whether one item is among the first ten, does not show it.
+# Settings, and what was asked before the runs were: HR@10 above chance, AUC above chance, and AUC above that of the
+# same tower untrained, all against the same 99 negatives.
+#
+# Four presets are judged by AUC alone, and not by HR@10 (None): concat-ctr, attention-multitask, mmulcoonn and mmfnet.
+# Their networks start from random weights, and 120 users in 5 to 8 noisy rounds teach them little. AUC, the chance that
+# a liked item is ranked above another, is a mean over all 99 places and shows that little; HR@10 looks at ten of them
+# only, and at this size differs by more from seed to seed than such a model learns. So of these four it is shown that
+# they learn, and not that they recommend well: for that they would need more users or less noise.
+#
+# The untrained tower of gcn and mf-fused reads what the private sums said already, so what training adds is less.
 CASES: dict[str, tuple[dict[str, Any], float | None, float, float]] = {
     "concat-ctr": (from_scratch(temperature=0.3, learning_rate=0.5), None, 0.05, 0.03),
     "weighted-fusion": (HEADS, 0.15, 0.1, 0.01),
@@ -49,6 +63,10 @@ CASES: dict[str, tuple[dict[str, Any], float | None, float, float]] = {
     "mmulcoonn": (from_scratch(128, rounds=5, temperature=0.6, learning_rate=3.0, negatives=16), None, 0.05, 0.03),
     "mmfnet": (from_scratch(temperature=0.3, learning_rate=1.5), None, 0.05, 0.03),
     "pretrained-cf": (HEADS, 0.15, 0.1, 0.03),
+    "gcn": (slower(HEADS, 0.5), 0.15, 0.1, 0.01),
+    "mf-fused": (HEADS, 0.15, 0.1, 0.03),
+    "dfmf": (HEADS, 0.15, 0.1, 0.03),
+    "mtmf": (HEADS, 0.15, 0.1, 0.03),
     "item-cf": ({}, 0.15, 0.1, 0.1),
     "ease": ({}, 0.15, 0.1, 0.1),
     "fedrec": (HEADS, 0.15, 0.1, 0.03),
@@ -89,18 +107,20 @@ def test_the_preset_learns_federated_and_private(
     assert run["privacy"]["epsilon_released"] == pytest.approx(EPSILON, abs=0.1)
     assert run["baselines"]["random"]["hr@10"] == pytest.approx(CHANCE)
     trained = run["quality"]["loo-99neg"]
-    untrained = untrained_auc(config, study)
+    read = features(read_release(tmp_path / "out" / "model").contents)
+    untrained = untrained_auc(config, study, read)
     assert trained["auc"] >= max(0.5 + over_chance, untrained + over_untrained)
     assert hits is None or trained["hr@10"] >= CHANCE + hits
 
 
-def untrained_auc(config: Config, study: Study) -> float:
-    """Of the content tower as training finds it, where there is one; else of chance."""
+def untrained_auc(config: Config, study: Study, read: Features) -> float:
+    """Of the content tower alone as training finds it, where there is one; else of chance. ``read``: what it reads."""
     if not config.model.tower:
         return 0.5
-    first = build_model(config, study.features)
+    first = build_model(config, read)
     if config.model.warm_start is not None:
-        fit_heads(first, study.features.values, study.features.present, evenness=config.model.warm_start)
-    found = quality_of(config, study, first, Behaviour.empty(len(study.features.ids))).loo_99neg.auc
+        fit_heads(first, read.values, read.present, evenness=config.model.warm_start)
+    alone = config.model_copy(update={"behaviour": config.behaviour.model_copy(update={"weight": 0.0})})
+    found = quality_of(alone, study, first, Behaviour.empty(len(read.ids)), read).loo_99neg.auc
     assert found is not None
     return found

@@ -79,6 +79,24 @@ def test_other_samplings_hold_too(training: dict[str, Any], shop: Path, tmp_path
     assert not failed(tmp_path)
 
 
+def test_a_run_that_ended_early_claims_its_whole_plan_and_holds(shop: Path, tmp_path: Path) -> None:
+    stopping = {"every": 1, "patience": 1}
+    harmful = {"rounds": 9, "negatives": 20, "optimiser": "sgd", "learning_rate": 50.0, "stopping": stopping}
+    record = simulate(config(training=harmful), shop, tmp_path, reporter=SilentReporter())
+    assert record["validation"]["stopped_early"]
+    assert record["cost"]["rounds"] == record["validation"]["rounds"][-1] < 9
+    assert record["privacy"]["epsilon_released"] == pytest.approx(8.0, rel=1e-3)
+    assert not failed(tmp_path)
+    # Neither the smaller figure of what was charged is accepted, nor that all was asked.
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        spent = ledger.spent()
+    change_record(tmp_path, lambda record: record["privacy"].update(epsilon_released=spent))
+    assert "epsilon" in failed(tmp_path)
+    change_record(tmp_path, lambda record: record["privacy"].update(epsilon_released=8.0))
+    change_record(tmp_path, lambda record: record["validation"].update(stopped_early=False))
+    assert "noise" in failed(tmp_path)
+
+
 def test_a_run_without_noise_claims_nothing_and_holds(shop: Path, tmp_path: Path) -> None:
     simulate(config(privacy={"epsilon": None}), shop, tmp_path, reporter=SilentReporter())
     assert not failed(tmp_path)

@@ -67,6 +67,7 @@ VARIANTS = [
         {"model": {"fusion": "late", "user_tower": "gru"}, "training": {"auxiliary": 0.5, "alignment": 0.2}},
         id="late-gru-multitask",
     ),
+    pytest.param({"model": {"head_rank": 3}}, id="low-rank"),
 ]
 
 

@@ -7,9 +7,11 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from fedrec.content.audio_decode import open_sound
 from fedrec.errors import ConfigError, DataError
 from simulations.shop import ShopSummary, shop_summary, write_shop
 from simulations.shop.generate import LEAST_ITEMS, default_items
@@ -44,15 +46,22 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path: Path
         write_shop(tmp_path / name, users=24, items=LEAST_ITEMS, seed=seed)
     first, second, other = (digests(tmp_path / name) for name in "abc")
     assert first == second
-    assert first.keys() > {"items.csv", "interactions.csv", "notes.csv", "images/i00001.jpg", "oracle.safetensors"}
+    assert first.keys() > {
+        "items.csv",
+        "interactions.csv",
+        "notes.csv",
+        "images/i00001.jpg",
+        "sounds/i00002.wav",
+        "oracle.safetensors",
+    }
     assert all(first[name] != other[name] for name in ("items.csv", "interactions.csv", "notes.csv"))
 
 
 def test_the_catalogue_does_not_depend_on_the_users(shop: ShopSummary, tmp_path: Path) -> None:
     write_shop(tmp_path / "few", users=20, items=ITEMS, seed=3, private_users=0)
     one, other = digests(shop.directory), digests(tmp_path / "few")
-    public = [name for name in one if name == "items.csv" or name.startswith("images/")]
-    assert len(public) == ITEMS + 1
+    public = [name for name in one if name == "items.csv" or name.startswith(("images/", "sounds/"))]
+    assert len(public) == ITEMS + 1 + len(list((shop.directory / "sounds").iterdir()))
     assert all(one[name] == other[name] for name in public)
 
 
@@ -67,6 +76,27 @@ def test_items_have_all_fields_and_a_readable_picture(shop: ShopSummary) -> None
     with Image.open(shop.directory / "images" / f"{items[0]['item']}.jpg") as picture:
         picture.load()
         assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (96, 96))
+
+
+def test_most_items_have_a_short_sound_and_some_have_none(shop: ShopSummary) -> None:
+    files = sorted((shop.directory / "sounds").iterdir())
+    assert 0.8 * ITEMS < len(files) < 0.97 * ITEMS
+    for file in files[:5]:
+        sound = open_sound(file, seconds=9)
+        assert (sound.rate, len(sound.samples)) == (8_000, 4_000)
+        assert 0.1 < np.abs(sound.samples).max() < 1
+
+
+def test_sounds_have_a_stream_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a sound draws, all else stays as it is: shops from before there were sounds come out the same."""
+    write_shop(tmp_path / "a", users=24, items=LEAST_ITEMS, seed=5)
+    monkeypatch.setattr("simulations.shop.catalogue.make_sound", lambda rng, parts: rng.bytes(7))
+    write_shop(tmp_path / "b", users=24, items=LEAST_ITEMS, seed=5)
+    one, other = digests(tmp_path / "a"), digests(tmp_path / "b")
+    silent = {name for name in one if not name.startswith("sounds/")}
+    assert len(silent) > LEAST_ITEMS
+    assert all(one[name] == other[name] for name in silent)
+    assert not any(one[name] == other[name] for name in one.keys() - silent)
 
 
 def test_events_are_ordered_and_never_repeat_an_item(shop: ShopSummary) -> None:

@@ -11,10 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from fedrec.content.audio_statistics import AudioExtractor
 from fedrec.errors import DataError
 from simulations.shop import Oracle, load_oracle, oracle_quality, write_shop
 from simulations.shop.latents import HIDDEN, TEXT, VISUAL, WEIGHTS, Items, affinity, draw_items, draw_users
 from simulations.shop.pictures import OUTLINES, draw_picture
+from simulations.shop.sounds import CARRIED
 
 USERS, ITEMS = 200, 500
 Floats = NDArray[np.float64]
@@ -87,6 +89,16 @@ def test_pictures_tell_the_visual_part_and_nothing_else(shop: Path, truth: Oracl
     assert probe(features, parts[:, VISUAL], 30.0).min() > 0.7
     assert probe(features, parts[:, TEXT], 30.0).max() < 0.15
     assert probe(features, parts[:, HIDDEN], 30.0).max() < 0.15
+
+
+def test_sounds_tell_some_dimensions_of_each_part_and_nothing_else(shop: Path, truth: Oracle) -> None:
+    files = [shop / "sounds" / f"{item}.wav" for item in truth.item_ids]
+    encoded = AudioExtractor(1.0, 4000).extract([file if file.exists() else None for file in files])
+    assert not encoded.problems
+    told = probe(encoded.values[encoded.present].astype(np.float64), truth.items.parts[encoded.present], 30.0)
+    carried = list(CARRIED)
+    assert told[carried].min() > 0.4
+    assert np.delete(told, carried).max() < 0.15
 
 
 def test_behaviour_tells_the_hidden_part(tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""A head that is trained in a few directions only: a frozen start plus a low-rank update.
+
+W = W0 + B A (Hu et al. 2021, "LoRA", section 4.1), of which only B is trained, and begins at zero. A and W0 are frozen
+(as A is in Sun et al. 2024, "Improving LoRA in Privacy-preserving Federated Learning", section 4): what is trained
+then no longer grows with the width of the features, so neither does the length of the noise; the noise of A is not
+multiplied by that of B; and averaging B over devices averages W, which averaging A and B apart would not. A's rows are
+orthonormal, so a step is the full head's step, projected.
+
+Where the catalogue is at hand, A is the leading directions of its features, which are public (`warm_start`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from fedrec.model.encoder_head import Head, Subspace
+from fedrec.model.layers import blank, orthonormal, unit
+
+
+class LowRankHead(nn.Module):
+    """The function of `Head`, with ``rank * dimension + dimension`` trained numbers instead of ``width * dimension``.
+
+    ``weight`` W0 [dimension, width] and ``down`` A [rank, width] are buffers: no part of the flat vector, but of the
+    state, of every broadcast and of a release. ``rank`` is below the width.
+    """
+
+    flattens_rows = False
+    reads_tokens = False
+    weight: Tensor
+    down: Tensor
+
+    def __init__(self, width: int, dimension: int, rank: int, subspace: Subspace, generator: torch.Generator) -> None:
+        super().__init__()
+        self.subspace = subspace
+        self.register_buffer("weight", Head(width, dimension, subspace, generator).linear.weight.detach().clone())
+        self.register_buffer("down", orthonormal(rank, width, generator))
+        self.up = blank(nn.Linear, rank, dimension, bias=True)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    @property
+    def width(self) -> int:
+        """Of the features."""
+        return int(self.weight.shape[1])
+
+    @property
+    def rank(self) -> int:
+        """Directions that are trained."""
+        return int(self.down.shape[0])
+
+    def start(self, weight: Tensor, bias: Tensor) -> None:
+        """Begin with these, [dimension, width] and [dimension]; see `Head.start`."""
+        with torch.no_grad():
+            self.weight.copy_(weight)
+            self.up.weight.zero_()
+            self.up.bias.copy_(bias)
+
+    def look_along(self, directions: Tensor) -> None:
+        """Train along these, [at most rank, width], orthonormal rows; what is left of the rank keeps its own, made
+        orthogonal to them."""
+        with torch.no_grad():
+            both = torch.cat([directions.to(torch.float64), self.down.to(torch.float64)])
+            q, r = torch.linalg.qr(both.T)
+            signs = torch.where(torch.diagonal(r) < 0, -1.0, 1.0)
+            turned = (q * signs).T[: self.rank]
+            self.down.copy_(turned)
+
+    def forward(self, values: Tensor, real: Tensor) -> Tensor:
+        """[rows, items, width] -> [rows, items, dimension]; features where ``real`` is False count as zeros."""
+        known = unit(values.to(self.weight.dtype).masked_fill(~real.unsqueeze(-1), 0.0))
+        update: Tensor = self.up(linear(known, self.down))
+        return linear(known, self.weight) + update

@@ -1,0 +1,35 @@
+"""The content tower as part of the prior of the behaviour table: factorisation after deep features.
+
+Before training there is no tower to speak of, so the table is first solved with the rest of the prior, and once more
+when it is trained.  Its parameters and the sums are paid for by then, and the server asks nobody anything new.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from fedrec.config import BehaviourSettings
+from fedrec.content.feature_table import Features
+from fedrec.model.recommender import Recommender
+from fedrec.ranking.tower import TowerScorer
+
+TOWER: Final = "tower"
+
+
+def without_tower(settings: BehaviourSettings) -> BehaviourSettings:
+    """The settings with a prior of public content alone; without one, where the tower is all there is."""
+    if TOWER not in settings.prior_modalities:
+        return settings
+    rest = {name: weight for name, weight in settings.prior_modalities.items() if name != TOWER}
+    return settings.model_copy(update={"prior_modalities": rest, "prior": settings.prior if rest else 0.0})
+
+
+def with_tower(features: Features, read: Features, model: Recommender) -> Features:
+    """``features`` with the tower's item vectors [items, dimension] as the modality ``tower``; ``read``: what the tower
+    reads."""
+    vectors = TowerScorer(model, read, history=1).vectors().numpy()
+    present = np.asarray(vectors.any(axis=1))
+    return replace(features, values={**features.values, TOWER: vectors}, present={**features.present, TOWER: present})
