@@ -58,14 +58,21 @@ def _content_alone(name: str) -> tuple[str, ...]:
     without = [f"model.{own_piece}=false" for modality, own_piece in own.items() if modality != name]
     # The auxiliary task would let attributes in by the back door.
     without += [] if name == "attributes" else ["training.auxiliary=0"]
-    return (f'content.modalities=["{name}"]', "model.reads=[]", "training.alignment=0", *without, *_NO_BEHAVIOUR)
+    without += ["model.graph=none", "training.pool=uniform", "training.alignment=0"]
+    return (f'content.modalities=["{name}"]', "model.reads=[]", *without, *_NO_BEHAVIOUR)
 
 
 def _behaviour_alone(config: Config) -> tuple[str, ...]:
-    alone = ["model.tower=false", "model.notes=false", "model.photos=false", "behaviour.prior=0", "behaviour.weight=1"]
+    alone = [
+        "model.tower=false",
+        "model.notes=false",
+        "model.photos=false",
+        "model.graph=none",
+        "training.stopping=null",
+    ]
+    alone += ["behaviour.prior=0", "behaviour.prior_modalities={}", "behaviour.weight=1"]
     if config.behaviour.factors:  # these begin from a content kernel; co-occurrence needs none
         alone += ["behaviour.factors=false", "behaviour.directions=0", "behaviour.cooccurrence=true"]
-        alone += ["behaviour.prior_modalities={}"]
         shares = config.privacy.shares
         if "cooccurrence" not in shares and "factors" in shares:
             alone.append(f"privacy.shares.cooccurrence={shares['factors']}")
