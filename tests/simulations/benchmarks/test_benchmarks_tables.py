@@ -83,7 +83,7 @@ def test_factors_alone_become_cooccurrence_with_their_share(tmp_path: Path) -> N
 
 def test_what_needs_behaviour_or_the_tower_goes_with_them(tmp_path: Path) -> None:
     text = '[model]\ngraph = "both"\nreads = ["text", "image", "behaviour"]\n[training]\npool = "popularity"\n'
-    text += "[behaviour]\nprior = 0.5\nprior_modalities = { text = 0.5, tower = 0.5 }\n[content]\n"
+    text += "[behaviour]\nmodality = 16\nprior = 0.5\nprior_modalities = { text = 0.5, tower = 0.5 }\n[content]\n"
     (tmp_path / "g.toml").write_text(text + 'modalities = ["text", "image"]\n')
     changes = modalities.changes_of(load(tmp_path / "g.toml"))
     for name in ("text", "image"):
