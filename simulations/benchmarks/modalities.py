@@ -24,6 +24,7 @@ from simulations.privacy.sweep_runs import Job, epsilons_of, run_jobs
 FUSED: Final = "all fused"
 BEHAVIOUR: Final = "behaviour"
 _CONFIGS: Final = Path(__file__).parents[1] / "configs"
+_NO_TABLES: Final = ("model.reads=[]", "model.graph=none", "model.id_embedding=false", "behaviour.modality=0")
 _NO_BEHAVIOUR: Final = (
     "behaviour.popularity=false",
     "behaviour.cooccurrence=false",
@@ -58,18 +59,19 @@ def _content_alone(name: str) -> tuple[str, ...]:
     without = [f"model.{own_piece}=false" for modality, own_piece in own.items() if modality != name]
     # The auxiliary task would let attributes in by the back door.
     without += [] if name == "attributes" else ["training.auxiliary=0"]
-    return (f'content.modalities=["{name}"]', "model.reads=[]", "training.alignment=0", *without, *_NO_BEHAVIOUR)
+    without += ["training.pool=uniform", "training.alignment=0"]
+    return (f'content.modalities=["{name}"]', *without, *_NO_TABLES, *_NO_BEHAVIOUR)
 
 
 def _behaviour_alone(config: Config) -> tuple[str, ...]:
-    alone = ["model.tower=false", "model.notes=false", "model.photos=false", "behaviour.prior=0", "behaviour.weight=1"]
+    alone = ["model.tower=false", "model.notes=false", "model.photos=false", "training.auxiliary=0"]
+    alone += ["training.stopping=null", "behaviour.prior=0", "behaviour.prior_modalities={}", "behaviour.weight=1"]
     if config.behaviour.factors:  # these begin from a content kernel; co-occurrence needs none
         alone += ["behaviour.factors=false", "behaviour.directions=0", "behaviour.cooccurrence=true"]
-        alone += ["behaviour.prior_modalities={}"]
         shares = config.privacy.shares
         if "cooccurrence" not in shares and "factors" in shares:
             alone.append(f"privacy.shares.cooccurrence={shares['factors']}")
-    return tuple(alone)
+    return (*alone, *_NO_TABLES)
 
 
 def jobs_of(

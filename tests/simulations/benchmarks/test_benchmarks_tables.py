@@ -81,6 +81,17 @@ def test_factors_alone_become_cooccurrence_with_their_share(tmp_path: Path) -> N
     assert not load(tmp_path / "f.toml", changes["text"]).behaviour.factors
 
 
+def test_what_needs_behaviour_or_the_tower_goes_with_them(tmp_path: Path) -> None:
+    text = '[model]\ngraph = "both"\nreads = ["text", "image", "behaviour"]\n[training]\npool = "popularity"\n'
+    text += "[behaviour]\nmodality = 16\nprior = 0.5\nprior_modalities = { text = 0.5, tower = 0.5 }\n[content]\n"
+    (tmp_path / "g.toml").write_text(text + 'modalities = ["text", "image"]\n')
+    changes = modalities.changes_of(load(tmp_path / "g.toml"))
+    for name in ("text", "image"):
+        alone = load(tmp_path / "g.toml", changes[name])
+        assert (alone.model.graph, alone.model.reads, alone.training.pool) == ("none", (), "uniform")
+    assert not load(tmp_path / "g.toml", changes["behaviour"]).model.tower
+
+
 @pytest.mark.slow
 def test_the_table_of_modalities_is_made_once(place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     words = [place / "shop", "--out", tmp_path / "out", "--config", f"inf,8={place / 'small.toml'}", "--seeds", "1"]
