@@ -27,7 +27,7 @@ from fedrec.privacy.accountant import Spend, epsilon, gaussian_noise
 from fedrec.privacy.mechanism import GaussianMechanism
 from fedrec.randomness import key
 from fedrec.training import learner
-from fedrec.training.clipping import ClippedGradients
+from fedrec.training.groups import Groups
 from server.noise import ServerNoise
 from server.sampling import Sampler
 from simulations.engines.audited import RAW_NORM, CanaryRespondent
@@ -119,7 +119,13 @@ def test_runs_that_keep_their_claim_are_not_refuted(sections: dict[str, Any], st
 
 
 def no_clip(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ClippedGradients, "_factors", lambda self, norms: torch.ones_like(norms))
+    honest = Groups.factors
+
+    def unclipped(self: Groups, norms: torch.Tensor, bound: float) -> tuple[torch.Tensor, torch.Tensor]:
+        factors, reach = honest(self, norms, bound)
+        return torch.ones_like(factors), reach
+
+    patch.setattr(Groups, "factors", unclipped)
 
 
 def canary_not_clipped(patch: pytest.MonkeyPatch) -> None:

@@ -184,7 +184,7 @@ def test_engines_agree_and_a_device_ranks_by_the_hour(federation_study: Study, t
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-5)
     assert np.abs(outcome.model.context.weight.detach().numpy()).max() > 1e-3  # type: ignore[union-attr]
     encoders = {name: encoder_to_bytes(encoder) for name, encoder in study.encoders.items()}
-    contents = contents_of(config, study.features, encoders, outcome, {}, quality={}, data={})
+    contents = contents_of(config, encoders, outcome, {}, quality={}, data={})
     write_release(tmp_path / "release", contents, key=SigningKey.fresh())
     ranker = Ranker(read_release(tmp_path / "release"))
     with EventStore.open(sorted((tmp_path / "d").rglob("00000.sqlite"))[0]) as store:
@@ -199,5 +199,5 @@ def test_engines_agree_and_a_device_ranks_by_the_hour(federation_study: Study, t
         first = ranker.scorer.tower_part(known)
         assert not np.allclose(first, ranker.scorer.tower_part(ranker.known(store, user, at + 43_200)), atol=1e-4)
         assert ranker.known(store, user).context is not None
-    simulated = scorer_of(config, study, outcome.model, outcome.behaviour).tower_part(study.known)
+    simulated = scorer_of(config, study, outcome.model, outcome.behaviour, outcome.features).tower_part(study.known)
     np.testing.assert_allclose(ranker.scorer.tower_part(study.known), simulated, atol=1e-4)

@@ -121,6 +121,6 @@ def untrained_auc(config: Config, study: Study, read: Features) -> float:
     if config.model.warm_start is not None:
         fit_heads(first, read.values, read.present, evenness=config.model.warm_start)
     alone = config.model_copy(update={"behaviour": config.behaviour.model_copy(update={"weight": 0.0})})
-    found = quality_of(alone, study, first, Behaviour.empty(len(read.ids)), read).loo_99neg.auc
+    found = quality_of(alone, study, first, Behaviour.empty(len(read.ids)), features=read).loo_99neg.auc
     assert found is not None
     return found
