@@ -98,6 +98,26 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 "training": {"auxiliary": 0.3},
             },
         ),
+        "factors": Preset(
+            "private power iteration from the content of all modalities: for small budgets; nothing else is trained",
+            {
+                "model": {"tower": False},
+                "behaviour": {
+                    "cooccurrence": False,
+                    "factors": True,
+                    "directions": 1,
+                    "factor_rank": 24,
+                    "whitening": 0.15,
+                    "factor_scale": 1.0,
+                    "prior": 0.8,
+                    "prior_modalities": {"text": 0.7, "attributes": 0.8, "image": 0.1},
+                    "prior_sharpness": 1.5,
+                    "ridge": 20.0,
+                    "discount": 0.25,
+                    "weight": 1.0,
+                },
+            },
+        ),
         "weighted-fusion": Preset(
             "(1 - alpha) text + alpha image, alpha learned, over ready features",
             _content_only("text", "image") | {"model": {"fusion": "weighted"}},

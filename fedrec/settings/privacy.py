@@ -13,7 +13,15 @@ QueryName = Literal["popularity", "cooccurrence", "directions", "factors", "trai
 
 
 def _default_shares() -> dict[QueryName, float]:
-    return {"popularity": 0.1, "cooccurrence": 0.5, "training": 0.35, "validation": 0.05, "metrics": 0.05}
+    return {
+        "popularity": 0.1,
+        "cooccurrence": 0.5,
+        "directions": 0.1,
+        "factors": 0.5,
+        "training": 0.35,
+        "validation": 0.05,
+        "metrics": 0.05,
+    }
 
 
 class AdaptiveClipSettings(Settings):

@@ -46,20 +46,20 @@ _HEAD: Final = ("modality", "epsilon", "HR@10", "NDCG@10", *_GROUPS, "cold items
 
 def changes_of(config: Config) -> dict[str, tuple[str, ...]]:
     """The settings, as ``section.key=value``, that leave one modality of a config alone; none of all fused."""
-    found: dict[str, tuple[str, ...]] = {}
-    if config.model.tower:
-        found |= {name: _content_alone(name) for name in config.content.modalities}
+    found = {name: _content_alone(name, config) for name in config.content.modalities}
     if config.behaviour.cooccurrence or config.behaviour.factors:
         found[BEHAVIOUR] = _behaviour_alone(config)
     return found | {FUSED: ()}
 
 
-def _content_alone(name: str) -> tuple[str, ...]:
+def _content_alone(name: str, config: Config) -> tuple[str, ...]:
     own = {"text": "notes", "image": "photos"}
     without = [f"model.{own_piece}=false" for modality, own_piece in own.items() if modality != name]
     # The auxiliary task would let attributes in by the back door.
     without += [] if name == "attributes" else ["training.auxiliary=0"]
-    without += ["training.pool=uniform", "training.alignment=0"]
+    without += ["training.pool=uniform", "training.alignment=0", "model.tower=true"]
+    if "training" not in config.privacy.shares:
+        without.append("privacy.shares.training=1")
     return (f'content.modalities=["{name}"]', *without, *_NO_TABLES, *_NO_BEHAVIOUR)
 
 

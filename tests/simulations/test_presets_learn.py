@@ -69,6 +69,7 @@ CASES: dict[str, tuple[dict[str, Any], float | None, float, float]] = {
     "mtmf": (HEADS, 0.15, 0.1, 0.03),
     "item-cf": ({}, 0.15, 0.1, 0.1),
     "ease": ({}, 0.15, 0.1, 0.1),
+    "factors": ({}, 0.15, 0.1, 0.1),
     "fedrec": (HEADS, 0.15, 0.1, 0.03),
 }
 
