@@ -46,7 +46,8 @@ _HEAD: Final = ("modality", "epsilon", "HR@10", "NDCG@10", *_GROUPS, "cold items
 
 def changes_of(config: Config) -> dict[str, tuple[str, ...]]:
     """The settings, as ``section.key=value``, that leave one modality of a config alone; none of all fused."""
-    found: dict[str, tuple[str, ...]] = {name: _content_alone(name, config) for name in config.content.modalities}
+    found: dict[str, tuple[str, ...]] = {}
+    found |= {name: _content_alone(name, config) for name in config.content.modalities}
     if config.behaviour.cooccurrence or config.behaviour.factors:
         found[BEHAVIOUR] = _behaviour_alone(config)
     return found | {FUSED: ()}
