@@ -49,7 +49,7 @@ def markdown(name: str, rows: Sequence[Sequence[str]], seeds: int, command: str)
     lines = [
         f"# The best models on {name}",
         "",
-        f"Mean and standard deviation over {seeds} seeds, test items, against 99 negatives and against all items. Every",
+        f"Mean and standard deviation over {seeds} seeds, test items, against 99 negatives and all items. Each",
         "run's ledger was examined as by `fedrec privacy verify`. Seconds: the slowest run, content encoded before.",
         "",
         f"`{command}`",
