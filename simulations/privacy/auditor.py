@@ -29,8 +29,8 @@ from server.run import Step
 from simulations.engines.audited import AuditedDevices
 
 NOTE = (
-    "canaries took part in every sum as the worst rows could, half of them with nothing: the model is a little other "
-    "than without them; they are no users, and quality is measured on real users only"
+    "canaries took part in every sum as the worst rows could, half of them without what is secret of them: the model "
+    "is a little other than without them; they are no users, and quality is measured on real users only"
 )
 
 

@@ -38,6 +38,7 @@ class PlaceOption(StrEnum):
 
     server = "server"
     distributed = "distributed"
+    local = "local"
 
 
 def command(
@@ -57,7 +58,7 @@ def command(
     noise: Annotated[NoiseOption, typer.Option(help="Banded needs sampling cyclic.")] = NoiseOption.independent,
     bands: Annotated[int, typer.Option(min=0, help="Of banded noise; 0 = the best number.")] = 0,
     noise_place: Annotated[
-        PlaceOption, typer.Option(help="Who adds the noise; local: give a config.")
+        PlaceOption, typer.Option(help="Who adds the noise; local only with a config.")
     ] = PlaceOption.server,
     dropout: Annotated[
         float, typer.Option(min=0.0, max=0.9, help="Share of a cohort that may drop out of distributed noise.")
@@ -105,6 +106,9 @@ def command(
         raise ConfigError("a plan needs --rounds and --epsilon, or a config", value=(rounds, epsilon))
     if devices is not None or interactions or settings:
         raise ConfigError("--devices, --interactions and --set are about a config", action="Give its TOML file")
+    if noise_place is PlaceOption.local:
+        action = "Give a config with privacy.noise_place = local"
+        raise ConfigError("noise of each device for itself depends on its steps and interactions", action=action)
     chosen = sampling or (SamplingOption.cyclic if noise is NoiseOption.banded else SamplingOption.poisson)
     setting = Setting(
         population=population,
@@ -114,7 +118,7 @@ def command(
         sampling=chosen.value,
         noise=noise.value,
         bands=bands,
-        place=noise_place.value,
+        place="distributed" if noise_place is PlaceOption.distributed else "server",
         delta=delta,
         parameters=parameters,
         clip=clip,

@@ -226,6 +226,7 @@ def test_the_command_plans_local_noise(tmp_path: Path) -> None:
         ("simulations/configs/demo.toml", "--population", "300", "--epsilon", "3"),
         ("simulations/configs/demo.toml", "--population", "300", "--rounds", "3"),
         ("--population", "300"),
+        ("--population", "300", "--rounds", "3", "--epsilon", "1", "--noise-place", "local"),
         ("--population", "300", "--rounds", "3", "--epsilon", "1", "--set", "privacy.epsilon=2"),
     ],
 )

@@ -148,7 +148,7 @@ def test_canaries_are_in_directions_and_factors_too(shop: Path, tmp_path: Path) 
     assert run["audit"]["sums"] == 4
     assert 0 < run["audit"]["epsilon_lower_bound"] < 8
     config = tmp_path / "factors.toml"
-    config.write_text('[model]\npreset = "factors"\n[privacy]\nepsilon = 1.0\n')
+    config.write_text('[model]\npreset = "factors"\n')
     words = ["privacy", "audit", str(config), "--data", str(shop), "--set", "privacy.delta=1e-5", "--json"]
     code, text = called(*words, "--canaries", "140", "--epsilon", "4", "--seeds", "4")
     (found,) = json.loads(text)["audits"]
