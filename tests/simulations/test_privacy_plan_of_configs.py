@@ -158,7 +158,7 @@ def test_devices_that_add_all_noise_charge_what_was_planned(shop: Path, tmp_path
                 "epsilon": 6.0,
                 "delta": 1e-3,
                 "noise_place": "local",
-                "local": {"steps": 2, "batch": 4},
+                "local": {"steps": 2, "batch": 8},
             },
             "secure_aggregation": {"protocol": "none"},
         }
