@@ -27,6 +27,19 @@ _PIXELS = {"encoder": "pixels", "size": 32}
 _FEW_ROWS = {"batch_rows": 16}
 
 
+_FACTORS = {
+    "cooccurrence": False,
+    "factors": True,
+    "directions": 1,
+    "factor_rank": 24,
+    "whitening": 0.15,
+    "factor_scale": 1.0,
+    "prior": 0.8,
+    "prior_modalities": {"text": 0.7, "attributes": 0.8, "image": 0.1},
+    "prior_sharpness": 1.5,
+    "ridge": 20.0,
+    "discount": 0.25,
+}
 _FACTORISATION = {"method": "als", "ridge": 1.0}
 _TOWER_FIRST = {"prior": 1.0, "prior_modalities": {"tower": 1.0}, "weight": 1.0}
 
@@ -37,7 +50,11 @@ def _content_only(*modalities: str) -> dict[str, Any]:
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
-        "fedrec": Preset("content tower and private behaviour sums together: the defaults"),
+        "defaults": Preset("content tower and the whole co-occurrence together: what the other presets change"),
+        "fedrec": Preset(
+            "our best: the fused content tower beside private power iteration, with fold-in on the device",
+            {"behaviour": _FACTORS | {"fold_in": {"weight": 0.5}, "weight": 0.5}},
+        ),
         "content-only": Preset("the content tower over all modalities", _content_only("text", "image", "attributes")),
         "text-only": Preset("the content tower over text", _content_only("text")),
         "image-only": Preset("the content tower over pictures", _content_only("image")),
@@ -55,7 +72,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             },
         ),
         "personal": Preset(
-            "as fedrec, with notes, photos and a private vector a user",
+            "the defaults with notes, photos and a private vector a user",
             {"model": {"notes": True, "photos": True, "adapter": True}, "training": {"personal_steps": 5}},
         ),
         "pretrained": Preset(
@@ -102,20 +119,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             "private power iteration from the content of all modalities: for small budgets; nothing else is trained",
             {
                 "model": {"tower": False},
-                "behaviour": {
-                    "cooccurrence": False,
-                    "factors": True,
-                    "directions": 1,
-                    "factor_rank": 24,
-                    "whitening": 0.15,
-                    "factor_scale": 1.0,
-                    "prior": 0.8,
-                    "prior_modalities": {"text": 0.7, "attributes": 0.8, "image": 0.1},
-                    "prior_sharpness": 1.5,
-                    "ridge": 20.0,
-                    "discount": 0.25,
-                    "weight": 1.0,
-                },
+                "behaviour": _FACTORS | {"weight": 1.0},
             },
         ),
         "weighted-fusion": Preset(

@@ -28,7 +28,7 @@ class ModelSettings(Settings):
     ``context``: the time of day (UTC) of the request and of the history adds a learned vector to the user's.
     """
 
-    preset: str = "fedrec"
+    preset: str = "defaults"
     tower: bool = Field(default=True, description="train the content tower at all")
     dimension: int = Field(default=32, ge=2, le=512)
     reads: tuple[Input, ...] = ()
