@@ -1,0 +1,59 @@
+"""The text encoder that fine-tunes MiniLM: its last layer with low-rank adapters, the mean over tokens, a head.
+
+All layers below are frozen, and so is what they make of the public catalogue: `fedrec.content.text_minilm_states` runs
+them once, and the model starts from their output.  Trained are ``width * rank`` numbers for each of two adapters, of
+query and value (where Hu et al. 2021, section 7.1, found a given number of parameters to do most), and the head:
+neither updates nor their noise grow with the layer's 1.8 million weights.  It begins as the pretrained model, exactly.
+
+It costs what a transformer's layer does: about 8 million multiplications a token, forward and back, for each item of
+each row.  Few negatives, a short history and short texts keep that in bounds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fedrec.model.encoder_head import Head, Subspace
+from fedrec.model.lora_layer import LowRankAdapter, PretrainedLayer
+
+_CHUNK = 256
+
+
+class LoraText(nn.Module):
+    """States of tokens before the last layer -> vectors. Every adapter sees rows first, and once a forward pass."""
+
+    flattens_rows = False
+    reads_tokens = False
+
+    def __init__(self, width: int, rank: int, dimension: int, subspace: Subspace, generator: torch.Generator) -> None:
+        super().__init__()
+        self.layer = PretrainedLayer(width, generator)
+        self.query = LowRankAdapter(width, rank, generator)
+        self.value = LowRankAdapter(width, rank, generator)
+        self.head = Head(width, dimension, subspace, generator)
+
+    def pooled(self, values: Tensor, real: Tensor) -> Tensor:
+        """float [rows, items, tokens, width] -> [rows, items, width], the mean over tokens of the layer's output; zeros
+        where ``real`` is False.  A token of zeros is padding."""
+        states = values.to(self.head.linear.weight.dtype).masked_fill(~real[..., None, None], 0.0)
+        words = (states != 0).any(-1)
+        seen = self.layer(states, words, self.query, self.value)
+        total = torch.where(words.unsqueeze(-1), seen, 0.0).sum(-2)
+        return total / words.sum(-1, keepdim=True).clamp(min=1)
+
+    def forward(self, values: Tensor, real: Tensor) -> Tensor:
+        """float [rows, items, tokens, width] -> [rows, items, dimension]."""
+        return self.head(self.pooled(values, real), real)  # type: ignore[no-any-return]
+
+    def pooled_items(self, values: NDArray[np.generic], present: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """The same of a catalogue's features [items, tokens, width], as arrays; what a head is fitted to."""
+        parts = [np.zeros((0, values.shape[-1]), np.float32)]
+        with torch.inference_mode():
+            for start in range(0, len(values), _CHUNK):
+                part = slice(start, start + _CHUNK)
+                given = torch.from_numpy(np.asarray(values[part], np.float32))[None]
+                parts.append(self.pooled(given, torch.from_numpy(np.array(present[part]))[None])[0].numpy())
+        return np.concatenate(parts)
