@@ -27,12 +27,14 @@ class LoraText(nn.Module):
 
     flattens_rows = False
     reads_tokens = False
+    centre: Tensor
 
     def __init__(self, width: int, rank: int, dimension: int, subspace: Subspace, generator: torch.Generator) -> None:
         super().__init__()
         self.layer = PretrainedLayer(width, generator)
         self.query = LowRankAdapter(width, rank, generator)
         self.value = LowRankAdapter(width, rank, generator)
+        self.register_buffer("centre", torch.zeros(width))
         self.head = Head(width, dimension, subspace, generator)
 
     def pooled(self, values: Tensor, real: Tensor) -> Tensor:
@@ -46,14 +48,18 @@ class LoraText(nn.Module):
 
     def forward(self, values: Tensor, real: Tensor) -> Tensor:
         """float [rows, items, tokens, width] -> [rows, items, dimension]."""
-        return self.head(self.pooled(values, real), real)  # type: ignore[no-any-return]
+        return self.head(self.pooled(values, real) - self.centre, real)  # type: ignore[no-any-return]
 
-    def pooled_items(self, values: NDArray[np.generic], present: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """The same of a catalogue's features [items, tokens, width], as arrays; what a head is fitted to."""
+    def centre_on(self, values: NDArray[np.generic], present: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Let the head see how texts differ from the mean text of a catalogue, features [items, tokens, width]; returns
+        what it sees then, [items, width]. All of MiniLM's outputs point much the same way."""
         parts = [np.zeros((0, values.shape[-1]), np.float32)]
         with torch.inference_mode():
             for start in range(0, len(values), _CHUNK):
                 part = slice(start, start + _CHUNK)
                 given = torch.from_numpy(np.asarray(values[part], np.float32))[None]
                 parts.append(self.pooled(given, torch.from_numpy(np.array(present[part]))[None])[0].numpy())
-        return np.concatenate(parts)
+        pooled = np.concatenate(parts)
+        mean = pooled.sum(0, dtype=np.float64) / max(int(present.sum()), 1)
+        self.centre.copy_(torch.from_numpy(mean))
+        return np.asarray((pooled - mean) * present[:, None], np.float32)

@@ -22,6 +22,7 @@ from fedrec.model.layers import blank, masked_softmax, orthonormal
 
 HEAD: Final = 32
 """Width of an attention head."""
+SCALE = 0.1
 _INNER: Final = 4
 _EPSILON: Final = 1e-12
 
@@ -44,7 +45,7 @@ class LowRankAdapter(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         """[..., width] -> [..., width]"""
         change: Tensor = self.up(linear(states, self.down))
-        return change
+        return SCALE * change
 
 
 class PretrainedLayer(nn.Module):

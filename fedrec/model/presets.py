@@ -183,7 +183,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             {
                 "content": {
                     "modalities": ["text", "image"],
-                    "text": {"encoder": "minilm-states", "length": 16},
+                    "text": {"encoder": "minilm-states"},
                     "image": {"encoder": "efficientnet-lite0", "dimension": 64},
                 },
                 "model": {"text_encoder": "minilm-lora", "history": 8},

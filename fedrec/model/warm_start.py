@@ -40,7 +40,7 @@ def fit_heads(
 
     The kernel of two items is the weighted sum, over the modalities, of the inner products of their features after
     scaling to length 1 and subtracting the catalogue's mean; the features of a `LoraText` are what its pretrained layer
-    makes of them.  Encoders trained from scratch are left as they are, and
+    makes of them, seen from their mean.  Encoders trained from scratch are left as they are, and
     the heads use the coordinates of the item space that were theirs.  Fusions that do not add vectors up (``max``,
     ``late``) get each modality's own leading directions, in its own coordinates.
 
@@ -70,7 +70,7 @@ def fit_heads(
     scaled, means = {}, {}
     for name in heads:
         encoder, given = model.encoders[name], values[name]
-        ready = encoder.pooled_items(given, present[name]) if isinstance(encoder, LoraText) else given
+        ready = encoder.centre_on(given, present[name]) if isinstance(encoder, LoraText) else given
         scaled[name], means[name] = _centred(ready, present[name], share[name])
     apart = model.settings.fusion in _APART
     for group in [{name: head} for name, head in heads.items()] if apart else [heads]:

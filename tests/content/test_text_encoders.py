@@ -243,7 +243,7 @@ def test_minilm_states_cut_a_long_text_pad_a_short_one_and_come_with_their_layer
     settings = ContentSettings.model_validate(
         {"modalities": ["text"], "text": {"encoder": "minilm-states", "length": 6}}
     )
-    features, encoders = build_features(Catalogue(items), settings, cache=tmp_path / "cache")
+    features, encoders = build_features(Catalogue.of(items), settings, cache=tmp_path / "cache")
     words = features.values["text"].any(axis=2)
     assert words.tolist() == [[True] * 6, [True] * 3 + [False] * 3, [False] * 6]
     assert features.present["text"].tolist() == [True, True, False]

@@ -18,7 +18,7 @@ from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.encoder_head import Subspace
 from fedrec.model.encoder_lora import LoraText
-from fedrec.model.lora_layer import LowRankAdapter, PretrainedLayer
+from fedrec.model.lora_layer import SCALE, LowRankAdapter, PretrainedLayer
 from fedrec.model.warm_start import fit_heads
 
 ITEMS, WIDTH = 30, lora_cases.WIDTH
@@ -42,7 +42,7 @@ def shaken(made: LoraText) -> LoraText:
     generator = torch.Generator().manual_seed(9)
     with torch.no_grad():
         for adapter in (made.query, made.value):
-            adapter.up.weight.copy_(torch.randn(adapter.up.weight.shape, generator=generator) * 0.2)
+            adapter.up.weight.copy_(torch.randn(adapter.up.weight.shape, generator=generator))
     return made
 
 
@@ -106,12 +106,12 @@ def test_the_layer_is_minilms_last() -> None:
 
 
 def test_adapters_are_an_update_of_the_weights() -> None:
-    """W x + B (A x) is the layer with weight W + B A (Hu et al. 2021, section 4.1)."""
+    """W x + s B (A x) is the layer with weight W + s B A (Hu et al. 2021, section 4.1)."""
     made = shaken(encoder())
     merged = encoder()
     for name in ("query", "value"):
         adapter = getattr(made, name)
-        getattr(merged.layer, f"{name}_weight").add_(adapter.up.weight.detach() @ adapter.down)
+        getattr(merged.layer, f"{name}_weight").add_(SCALE * adapter.up.weight.detach() @ adapter.down)
     real = torch.ones(1, ITEMS, dtype=torch.bool)
     values = states()[0]
     torch.testing.assert_close(made(values, real), merged(values, real), atol=1e-5, rtol=0)
@@ -133,11 +133,11 @@ def test_little_is_trained_and_the_layer_is_not_sent() -> None:
     assert parameters.count(more) - parameters.count(few) == 2 * 3 * WIDTH
     names = [name for name in parameters.shapes(few) if name.startswith("encoders.text.")]
     assert names == [f"encoders.text.{part}" for part in TRAINED]
-    assert len(parameters.flatten_frozen(few)) == 2 * 2 * WIDTH
+    assert len(parameters.flatten_frozen(few)) == 2 * 2 * WIDTH + WIDTH
     assert sum(value.numel() for value in parameters.frozen(few).values()) > 12 * WIDTH**2
     assert {name: len(sent) for name, sent in parameters.broadcast(few).items()} == {
         "parameters": parameters.count(few),
-        "frozen": 2 * 2 * WIDTH,
+        "frozen": 2 * 2 * WIDTH + WIDTH,
     }
 
 
@@ -182,7 +182,7 @@ def test_the_head_is_fitted_to_what_the_pretrained_layer_makes_of_the_catalogue(
     features = some_features()
     made, plain = encoder(), config(text_encoder="head")
     made.layer.become(features.weights["text"])
-    pooled = made.pooled_items(features.values["text"], features.present["text"])
+    pooled = made.centre_on(features.values["text"], features.present["text"])
     ready = replace(features, values={"text": pooled})
     models = [build_model(config(), features), build_model(plain, ready)]
     for model, given in zip(models, (features, ready), strict=True):

@@ -96,7 +96,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_preset_learns_federated_and_private(
     name: str, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FEDREC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("FEDREC_CACHE", str(shop.parent / "cache"))  # networks look at the same pictures once
     tree, hits, over_chance, over_untrained = CASES[name]
     config = settled(
         from_tree(

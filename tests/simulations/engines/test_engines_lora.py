@@ -52,8 +52,8 @@ def test_devices_that_get_messages_train_the_same_model(secure: bool, study: Stu
     asked = [step.question for step in steps if step.question.query in ("training", "metrics")]
     assert len(asked) == 3
     for question in asked:
-        # Of what is frozen only what A is, for two adapters.
-        assert question.arrays["frozen"].size == 2 * 2 * lora_cases.WIDTH
+        # Of what is frozen only A, for two adapters, and the centre.
+        assert question.arrays["frozen"].size == (2 * 2 + 1) * lora_cases.WIDTH
         assert all(array.size < LAYER for array in question.arrays.values()), question.query
     begun = build_model(config, study.features)
     for adapter in ("query", "value"):
