@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from fedrec.content.feature_table import Features
 from fedrec.model.lora_layer import PretrainedLayer
 
+torch.set_num_threads(1)
+
 TOKENS, WIDTH = 4, 64
 LORA: dict[str, Any] = {"text_encoder": "minilm-lora", "lora_rank": 2, "notes": False}
 
