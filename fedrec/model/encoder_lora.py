@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fedrec.model.encoder_head import Head, Subspace
 from fedrec.model.lora_layer import LowRankAdapter, PretrainedLayer
 
-_CHUNK = 256
+_CHUNK = 128
 
 
 class LoraText(nn.Module):
@@ -40,6 +40,13 @@ class LoraText(nn.Module):
     def pooled(self, values: Tensor, real: Tensor) -> Tensor:
         """float [rows, items, tokens, width] -> [rows, items, width], the mean over tokens of the layer's output; zeros
         where ``real`` is False.  A token of zeros is padding."""
+        if torch.is_grad_enabled():
+            return self._pooled(values, real)
+        # A whole catalogue at once would fill the memory.
+        parts = zip(torch.split(values, _CHUNK, 1), torch.split(real, _CHUNK, 1), strict=True)
+        return torch.cat([self._pooled(*part) for part in parts], 1)
+
+    def _pooled(self, values: Tensor, real: Tensor) -> Tensor:
         states = values.to(self.head.linear.weight.dtype).masked_fill(~real[..., None, None], 0.0)
         words = (states != 0).any(-1)
         seen = self.layer(states, words, self.query, self.value)
@@ -53,13 +60,9 @@ class LoraText(nn.Module):
     def centre_on(self, values: NDArray[np.generic], present: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Let the head see how texts differ from the mean text of a catalogue, features [items, tokens, width]; returns
         what it sees then, [items, width]. All of MiniLM's outputs point much the same way."""
-        parts = [np.zeros((0, values.shape[-1]), np.float32)]
-        with torch.inference_mode():
-            for start in range(0, len(values), _CHUNK):
-                part = slice(start, start + _CHUNK)
-                given = torch.from_numpy(np.asarray(values[part], np.float32))[None]
-                parts.append(self.pooled(given, torch.from_numpy(np.array(present[part]))[None])[0].numpy())
-        pooled = np.concatenate(parts)
+        with torch.no_grad():
+            given = torch.from_numpy(np.ascontiguousarray(values)), torch.from_numpy(np.ascontiguousarray(present))
+            pooled = self.pooled(*(part[None] for part in given))[0].numpy()
         mean = pooled.sum(0, dtype=np.float64) / max(int(present.sum()), 1)
         self.centre.copy_(torch.from_numpy(mean))
         return np.asarray((pooled - mean) * present[:, None], np.float32)

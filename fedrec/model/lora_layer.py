@@ -22,13 +22,16 @@ from fedrec.model.layers import blank, masked_softmax, orthonormal
 
 HEAD: Final = 32
 """Width of an attention head."""
-SCALE = 0.1
+SCALE: Final = 0.1
+"""What adapters count: alpha / rank of Hu et al. 2021, section 4.1. States of MiniLM are about 12 long, so that at 1 a
+rate that suits a head would take the layer apart."""
 _INNER: Final = 4
 _EPSILON: Final = 1e-12
 
 
 class LowRankAdapter(nn.Module):
-    """B A x, with B [width, rank] trained from zero and A [rank, width] frozen (Hu et al. 2021, section 4.1).
+    """s B A x, with B [width, rank] trained from zero, A [rank, width] frozen, s = `SCALE` (Hu et al. 2021, section
+    4.1).
 
     That A stays as it was drawn halves what is trained, keeps B's noise from being multiplied by A's, and makes the
     average of updates the update of the average (Sun et al. 2024, section 4); `encoder_low_rank` does the same.
