@@ -25,7 +25,7 @@ from fedrec.aggregation import (
     popularity,
     validation,
 )
-from fedrec.aggregation.behaviour import ARRAYS
+from fedrec.aggregation.behaviour import ARRAYS, FACTORS
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
 from fedrec.errors import ProtocolError
@@ -125,7 +125,9 @@ def _expected(config: Config, question: Question, items: int) -> Question:
         values, carried = _vector(question, "parameters"), _carried(config, question, items)
         return validation.ask(config, question.round, values, rows, carried)
     if question.query == "metrics":
-        scored_with = {name: array for name, array in question.arrays.items() if name in ("parameters", *ARRAYS)}
+        scored_with = {
+            name: array for name, array in question.arrays.items() if name in ("parameters", *ARRAYS, FACTORS)
+        }
         return metrics_query.ask(question.round, {**scored_with, **_carried(config, question, items)}, rows, bits)
     if question.query in ("directions", "factors"):
         return factors.ask(config, question.query, question.round, _directions(question, items), rows)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.aggregation import clip_rate, item_tables, model_update, validation
-from fedrec.aggregation.behaviour import ARRAYS, Behaviour
+from fedrec.aggregation.behaviour import ARRAYS, FACTORS, Behaviour
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
@@ -220,7 +220,8 @@ def make_scorer(config: Config, features: Features, arrays: Mapping[str, NDArray
         features = item_tables.extended(config, features, tables)
         model = build_model(config, features)
         parameters.receive(model, arrays)
-    behaviour = Behaviour.from_arrays({n: arrays[n] for n in ARRAYS}) if set(ARRAYS) <= set(arrays) else None
+    table = {name: arrays[name] for name in (*ARRAYS, FACTORS) if name in arrays}
+    behaviour = Behaviour.from_arrays(table) if set(ARRAYS) <= set(table) else None
     return Scorer(
         model=model, features=features, behaviour=behaviour, settings=config.behaviour, model_settings=config.model
     )

@@ -106,10 +106,6 @@ class Config(Settings):
             raise ValueError("audit.canaries needs privacy.epsilon: a run without noise claims nothing to test")
         if self.audit.canaries and self.privacy.groups:
             raise ValueError("audit.canaries and privacy.groups do not go together: canaries reach the whole clip")
-        if self.audit.canaries and self.behaviour.ramp:
-            raise ValueError("audit.canaries and behaviour.ramp do not go together: no canary is as bad as the worst")
-        if self.audit.canaries and self.behaviour.factors:
-            raise ValueError("audit.canaries and behaviour.factors do not go together: canaries know no directions")
         if self.audit.canaries and self.privacy.adaptive_clip is not None:
             raise ValueError("audit.canaries and privacy.adaptive_clip do not go together: canaries have no bit to say")
         return self

@@ -7,6 +7,7 @@ Every opened sum goes through `PaidSums.of`: noise is added and the ledger's row
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,7 @@ from fedrec.aggregation import (
 )
 from fedrec.aggregation.behaviour import Behaviour
 from fedrec.aggregation.content_kernel import check_prior, content_factors
+from fedrec.aggregation.item_factors import from_factors
 from fedrec.aggregation.optimisers import Optimiser
 from fedrec.aggregation.question import Question
 from fedrec.aggregation.schedule import share_of_rate
@@ -178,6 +180,8 @@ class Run:
             self.behaviour = low_rank.factorise(counts, whole, settings.ridge, settings.rank)
         else:
             self.behaviour = low_rank.solve_low_rank(counts, whole, mass, settings.ridge, settings.rank)
+        if settings.fold_in is not None:
+            self.behaviour = replace(self.behaviour, factors=from_factors(whole, mass, settings.fold_in))
 
     def _found(self, question: Question, asked: factors.Directions, expected: factors.Expected) -> factors.Found:
         sigma = self.sums.noise.deviation(question, self.devices.size)

@@ -7,7 +7,7 @@ one person beyond what those sums, with their noise, already gave away.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from fedrec.errors import ModelError
 
 ARRAYS = ("history", "candidate", "popularity")
+# Part of the table where its settings ask for it.
+FACTORS = "factors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +27,8 @@ class Behaviour:
         history: float32 [items, rank]; rank 0 where there is no co-occurrence.
         candidate: float32 [items, rank].
         popularity: float32 [items], estimates, zero or above; all zeros where there are none.
+        factors: float32 [items, k], among which a device places its user (`fedrec.aggregation.item_factors`); None
+            where there are none.
 
     Raises:
         ModelError: shapes that do not fit each other, values that are not finite, or a popularity below zero.
@@ -33,6 +37,7 @@ class Behaviour:
     history: NDArray[np.float32]
     candidate: NDArray[np.float32]
     popularity: NDArray[np.float32]
+    factors: NDArray[np.float32] | None = None
 
     def discounted(self, power: float) -> Behaviour:
         """The same with each item's score as a candidate divided by (its share of the mean popularity + 0.1)^power.
@@ -43,10 +48,10 @@ class Behaviour:
         if power == 0 or mean == 0:
             return self
         factor = (self.popularity.astype(np.float64) / mean + 0.1) ** -power
-        return Behaviour(self.history, (self.candidate * factor[:, None]).astype(np.float32), self.popularity)
+        return replace(self, candidate=(self.candidate * factor[:, None]).astype(np.float32))
 
     def __post_init__(self) -> None:
-        for name in ARRAYS:
+        for name in self.names:
             object.__setattr__(self, name, _float32(name, getattr(self, name)))
         if self.history.ndim != 2 or self.history.shape != self.candidate.shape:
             raise ModelError(
@@ -59,6 +64,12 @@ class Behaviour:
                 f"behaviour is about {len(self.history)} items, its popularity is not",
                 value=self.popularity.shape,
                 action="Give one popularity estimate for each item",
+            )
+        if self.factors is not None and (self.factors.ndim != 2 or len(self.factors) != len(self.history)):
+            raise ModelError(
+                f"behaviour is about {len(self.history)} items, its factors are not",
+                value=self.factors.shape,
+                action="Give one row of factors for each item",
             )
         if np.any(self.popularity < 0):
             raise ModelError(
@@ -83,20 +94,25 @@ class Behaviour:
         """Width of the factors; 0 where there is no co-occurrence."""
         return int(self.history.shape[1])
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The arrays that the table is made of."""
+        return ARRAYS if self.factors is None else (*ARRAYS, FACTORS)
+
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """The table as named arrays, for a release or a message; `from_arrays` is the inverse."""
-        return {name: getattr(self, name) for name in ARRAYS}
+        return {name: getattr(self, name) for name in self.names}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.float32]]) -> Behaviour:
         """Build from what `arrays` gave. Raises ModelError on a missing, an unknown or an ill-formed array."""
-        if set(arrays) != set(ARRAYS):
+        if set(arrays) - {FACTORS} != set(ARRAYS):
             raise ModelError(
-                "a behaviour table is made of the arrays history, candidate and popularity",
+                "a behaviour table is made of the arrays history, candidate and popularity, and may have factors",
                 value=sorted(arrays),
                 action="Save it with Behaviour.arrays()",
             )
-        return cls(**{name: arrays[name] for name in ARRAYS})
+        return cls(**arrays)
 
 
 def _float32(name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:

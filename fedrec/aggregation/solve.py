@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from fedrec.aggregation.behaviour import Behaviour
 from fedrec.aggregation.content_kernel import content_kernel
+from fedrec.aggregation.item_factors import from_matrix
 from fedrec.config import BehaviourSettings
 from fedrec.content.feature_table import Features
 
@@ -65,10 +66,12 @@ def solve(
         np.fill_diagonal(full, np.maximum(full.diagonal(), mass))
     towers = {"ease": _two_towers, "cosine": _cosine_towers, "als": _factor_towers}[settings.method]
     history, candidate = towers(full, settings.ridge, settings.rank)
+    factors = None if settings.fold_in is None else from_matrix(full, mass, settings.fold_in)
     return Behaviour(
         history=history.astype(np.float32),
         candidate=candidate.astype(np.float32),
         popularity=popularity.astype(np.float32),
+        factors=factors,
     )
 
 

@@ -1,8 +1,11 @@
 """Canaries: rows that an auditor adds to a run, each in or out by a secret fair coin.
 
 A canary is as strong as one row may be: in every sum its part is at the bound and as far from other canaries' parts as
-the sum's length allows (at right angles where there is room).  In a sum of histories it is a row with one or two items;
-in a model update it is a row whose raw gradient is many times the clip, in a direction of its own.  The sign of that
+the sum's length allows (at right angles where there is room).  In a sum of histories it is a row with one or two items,
+or, where short histories count less (``behaviour.ramp``), with as many as count fully.  A canary that is one
+interaction is then the last that counts: with the same base, which all canaries have in any case, and an item of its
+own.  In sums of outer products (``directions``, ``factors``) a row is at the bound whatever its history; in a model
+update it is a row whose raw gradient is many times the clip, in a direction of its own.  The sign of that
 direction alternates from round to round: what a mechanism fails to draw anew each round cancels then, and a canary
 hardly moves the model.
 """
@@ -15,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from fedrec.config import Unit
 from fedrec.errors import PrivacyError
 from fedrec.randomness import key as derive_key
 from fedrec.randomness import prf_uint64, user_hash
@@ -28,25 +32,30 @@ _WIDTH = 16
 class Canaries:
     """The canaries of one run.
 
-    ``keys``: uint64 [m], distinct.  ``included``: bool [m], the coins.  ``histories``: int32 [m, 1 or 2], items'
-    places.  ``secret``: 32 bytes that directions are drawn from; the auditor knows it, as the worst adversary would.
+    ``keys``: uint64 [m], distinct.  ``included``: bool [m], the coins.  ``histories``: int32 [m, width], items' places,
+    which a canary has if its coin says so.  ``base``: int32, the items that every canary has besides, whatever its
+    coin says, none of them in a history.  ``secret``: 32 bytes that directions are drawn from; the auditor knows it, as
+    the worst adversary would.
     """
 
     keys: NDArray[np.uint64]
     included: NDArray[np.bool_]
     histories: NDArray[np.int32]
     secret: bytes
+    base: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     _directions: dict[int, sparse.csr_matrix] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     @classmethod
-    def draw(cls, count: int, catalogue: int, seed: int) -> Canaries:
+    def draw(cls, count: int, catalogue: int, seed: int, *, ramp: int = 0, unit: Unit = "user") -> Canaries:
         """``count`` canaries for a catalogue of so many items. The seed fixes coins and all: for simulations.
 
+        ``ramp``: the items from which on a history counts fully (``behaviour.ramp``).  ``unit``: what a canary is.
+
         Raises:
-            PrivacyError: the count is outside 16 to 20,000, or the catalogue has fewer than 2 items.
+            PrivacyError: the count is outside 16 to 20,000, or the catalogue has fewer than 2 items or than the ramp.
         """
         if not LEAST <= count <= MOST:
             raise PrivacyError(f"canaries must be {LEAST} to {MOST:,}", value=count)
@@ -54,10 +63,11 @@ class Canaries:
             raise PrivacyError("canaries need a catalogue of at least 2 items", value=catalogue)
         places = np.arange(count, dtype=np.uint64)
         coins = prf_uint64(derive_key(seed, "audit", "coins"), places, np.zeros_like(places)) >> np.uint64(63)
-        width = 1 if count <= catalogue else 2
-        histories = spread(count, catalogue, width, derive_key(seed, "audit", "histories"))
+        if ramp > catalogue:
+            raise PrivacyError("behaviour.ramp is above the number of items", value=(ramp, catalogue))
+        histories, base = _histories(count, catalogue, ramp, unit, derive_key(seed, "audit", "histories"))
         keys = np.array([user_hash(f"fedrec canary {place}") for place in range(count)], dtype=np.uint64)
-        return cls(keys, coins == 1, histories.astype(np.int32), derive_key(seed, "audit", "directions"))
+        return cls(keys, coins == 1, histories, derive_key(seed, "audit", "directions"), base)
 
     def directions(self, length: int) -> sparse.csr_matrix:
         """A unit vector for each canary, the same in every round: sparse float64 [m, length].
@@ -80,6 +90,18 @@ class Canaries:
     def signs(self, round_number: int) -> NDArray[np.float64]:
         """+1 or -1 for each canary, turned over each round; half of the canaries begin with either."""
         return np.where((np.arange(len(self)) + round_number) % 2, -1.0, 1.0)
+
+
+def _histories(
+    count: int, catalogue: int, ramp: int, unit: Unit, secret: bytes
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Each canary's secret items, and those that all have."""
+    if unit == "example" and ramp > 1:
+        order = spread(1, catalogue, catalogue, secret)[0].astype(np.int32)
+        base, own = order[: ramp - 1], order[ramp - 1 :]
+        return own[spread(count, len(own), 1, secret)], base
+    width = max(ramp, 1 if count <= catalogue else 2)
+    return spread(count, catalogue, width, secret).astype(np.int32), np.zeros(0, np.int32)
 
 
 def spread(count: int, length: int, width: int, secret: bytes) -> NDArray[np.int64]:

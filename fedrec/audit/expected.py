@@ -10,35 +10,65 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fedrec.audit.canaries import Canaries
+from fedrec.audit.outer import OuterParts
+
+Floats = NDArray[np.float64]
 
 
-def in_popularity(canaries: Canaries, catalogue: int, bound: float) -> sparse.csr_matrix:
-    """x / sqrt(|x|), within the bound; [m, catalogue]."""
+def in_popularity(canaries: Canaries, catalogue: int, bound: float, ramp: int = 0) -> sparse.csr_matrix:
+    """x / sqrt(max(|x|, ramp)), within the bound; [m, catalogue].
+
+    What a canary has in any case counts the same with and without the rest: both are within the ramp.
+    """
     width = canaries.histories.shape[1]
     rows = np.repeat(np.arange(len(canaries)), width)
-    values = np.full(len(rows), min(1.0, bound) / np.sqrt(width))
+    values = np.full(len(rows), min(1.0, bound) / np.sqrt(max(width + len(canaries.base), ramp)))
     return sparse.csr_matrix((values, (rows, canaries.histories.ravel())), (len(canaries), catalogue))
 
 
-def in_cooccurrence(canaries: Canaries, items: NDArray[np.int64], catalogue: int, bound: float) -> sparse.csr_matrix:
-    """The upper triangle of x x^T / |x| over the items that take part, within the bound; [m, K (K + 1) / 2]."""
+def in_cooccurrence(
+    canaries: Canaries, items: NDArray[np.int64], catalogue: int, bound: float, ramp: int = 0
+) -> sparse.csr_matrix:
+    """The upper triangle of x x^T / max(|x|, ramp) over the items that take part, within the bound; [m, K (K + 1) / 2].
+
+    Of what a canary has in any case, only the pairs with its secret items hang on its coin.
+    """
     column = np.full(catalogue, -1, dtype=np.int64)
     column[items] = np.arange(len(items))
-    taking = np.sort(column[canaries.histories], axis=1)
-    count = (taking >= 0).sum(axis=1)
-    length = len(items) * (len(items) + 1) // 2
-    size = np.maximum(count, 1)
-    scale = np.minimum(1.0, bound / np.sqrt((1 + 1 / size) / 2)) / size
+    width = canaries.histories.shape[1]
+    taking = column[np.hstack([canaries.histories, np.tile(canaries.base, (len(canaries), 1))])]
+    count = np.maximum((taking >= 0).sum(axis=1), 1)
+    size = np.maximum(count, ramp)
+    scale = np.minimum(1.0, bound * size / np.sqrt(count * (count + 1) / 2)) / size
     rows, places = [], []
-    width = taking.shape[1]
     for first in range(width):
-        for second in range(first, width):
+        for second in range(first, taking.shape[1]):
             there = np.flatnonzero((taking[:, first] >= 0) & (taking[:, second] >= 0))
-            low, high = taking[there, first], taking[there, second]
+            pair = taking[there][:, [first, second]]
+            low, high = pair.min(axis=1), pair.max(axis=1)
             rows.append(there)
             places.append(low * len(items) - low * (low - 1) // 2 + high - low)
-    row = np.concatenate(rows)
+    row, length = np.concatenate(rows), len(items) * (len(items) + 1) // 2
     return sparse.csr_matrix((scale[row], (row, np.concatenate(places))), (len(canaries), length))
+
+
+def in_factors(canaries: Canaries, centre: Floats, vectors: Floats, bound: float) -> OuterParts:
+    """x' y'^T at the bound: x' the history less its part along ``centre`` [items], y' = vectors^T x', both of length 1.
+
+    ``vectors``: [items, r], as they were asked.  A canary whose history is at right angles to all of them, or nothing
+    but the centre, adds nothing.
+    """
+    count, width = canaries.histories.shape
+    rows = np.repeat(np.arange(count), width)
+    values = np.full(len(rows), 1 / np.sqrt(width))
+    used = sparse.csr_matrix((values, (rows, canaries.histories.ravel())), (count, len(centre)))
+    along = used @ centre
+    left = np.sqrt(np.maximum(1 - 2 * along**2 + along**2 * (centre @ centre), 0.0))
+    inverse = np.where(left > 1e-6, 1 / np.maximum(left, 1e-6), 0.0)
+    positions = (used @ vectors - np.outer(along, centre @ vectors)) * inverse[:, None]
+    length = np.linalg.norm(positions, axis=1, keepdims=True)
+    right = np.where(length > 1e-9, positions / np.maximum(length, 1e-9), 0.0) * bound
+    return OuterParts(sparse.csr_matrix(used.multiply(inverse[:, None])), along * inverse, centre, right)
 
 
 def in_training(canaries: Canaries, length: int, bound: float, round_number: int) -> sparse.csr_matrix:

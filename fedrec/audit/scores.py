@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from fedrec.audit.outer import OuterParts
 from fedrec.errors import PrivacyError
 
 
 def log_likelihood_ratios(
-    expected: sparse.csr_matrix,
+    expected: sparse.csr_matrix | OuterParts,
     residual: NDArray[np.float64],
     sigma: float,
     *,
@@ -40,18 +41,25 @@ def log_likelihood_ratios(
     if not sigma > 0 or not 0 < probability <= 1:
         raise PrivacyError("a score needs noise and a chance", value=(sigma, probability))
     takes = np.ones(expected.shape[0]) if asked is None else asked.astype(np.float64)
-    gram = sparse.csr_matrix(expected @ expected.T)
-    square = np.asarray(gram.diagonal())
+    # What the others add along a canary, each of them in by a fair coin and, if sampled, by its draw.
+    chance = takes * probability / 2
+    if isinstance(expected, OuterParts):
+        seen, square, (mean, variance) = expected.of(residual), expected.squares, expected.others(chance)
+    else:
+        seen, (square, mean, variance) = np.asarray(expected @ residual), _met(expected, chance)
     norm = np.sqrt(square)
     there = (norm > 0) & (takes > 0)
     safe = np.where(norm > 0, norm, 1.0)
-    # What the others add along a canary, each of them in by a fair coin and, if sampled, by its draw.
-    gram.setdiag(0)
-    chance = takes * probability / 2
-    others = np.asarray(gram @ chance) / safe
-    spread = np.asarray(gram.multiply(gram) @ (chance * (1 - chance))) / safe**2
-    along = np.asarray(expected @ residual) / safe - others
-    ratio = (along * norm - square / 2) / (sigma**2 + spread)
+    along = (seen - mean) / safe
+    ratio = (along * norm - square / 2) / (sigma**2 + variance / safe**2)
     if probability < 1:
         ratio = np.logaddexp(math.log1p(-probability), math.log(probability) + ratio)
     return np.where(there, ratio, 0.0)
+
+
+def _met(expected: sparse.csr_matrix, chance: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Of each part: its squared length, and the mean and variance of its product with what the others add."""
+    gram = sparse.csr_matrix(expected @ expected.T)
+    square = np.asarray(gram.diagonal())
+    gram.setdiag(0)
+    return square, np.asarray(gram @ chance), np.asarray(gram.multiply(gram) @ (chance * (1 - chance)))

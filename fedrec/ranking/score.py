@@ -1,6 +1,7 @@
 """The final score of every item for a user: content tower, behaviour and popularity, each standardised, then mixed.
 
     score = (1 - w) * z(tower) + w * z(behaviour) + p * z(log popularity)
+    behaviour = (1 - f) * z(table) + f * z(fold-in), where there is a fold-in, of weight f
 
 ``z`` standardises over the catalogue for one user (0 everywhere where the spread is 0), so that the weights mean the
 same for every user and model. w is `BehaviourSettings.weight` and p its ``popularity_weight``. A part that is not there
@@ -20,6 +21,7 @@ from fedrec.aggregation.behaviour import Behaviour
 from fedrec.config import BehaviourSettings, ModelSettings
 from fedrec.errors import ModelError
 from fedrec.model.recommender import Recommender
+from fedrec.ranking.fold_in import FoldIn
 from fedrec.ranking.tower import TowerScorer
 from fedrec.ranking.users import Contents, Histories, Known
 from fedrec.release.contents import FeatureTable
@@ -76,6 +78,7 @@ class Scorer:
         self.behaviour = behaviour
         self.settings = settings
         self.tower = None if model is None else TowerScorer(model, features, history=model_settings.history)
+        self.fold_in = _fold_in(behaviour, settings)
 
     def scores(
         self,
@@ -134,8 +137,12 @@ class Scorer:
         table = self.behaviour
         if table is None or table.rank == 0 or self.settings.weight == 0:
             return self._nothing(known)
-        scores = behaviour_scores(table, known.histories, recency=self.settings.recency)
-        return np.float32(self.settings.weight) * standardised(scores)
+        scores = standardised(behaviour_scores(table, known.histories, recency=self.settings.recency))
+        if self.fold_in is not None:
+            share = np.float32(self.fold_in.settings.weight)
+            second = self.fold_in.scores(touched(known.histories, self.items, recency=self.settings.recency))
+            scores = standardised((1 - share) * scores + share * standardised(second))
+        return np.float32(self.settings.weight) * scores
 
     def _popularity_part(self, known: Known) -> Floats:
         if self.behaviour is None or self.settings.popularity_weight == 0:
@@ -148,19 +155,29 @@ class Scorer:
 
 
 def behaviour_scores(table: Behaviour, histories: Histories, *, recency: float = 0.0) -> Floats:
-    """Sum over a user's items j of (1 + a_j)^-recency ``history[j] . candidate[i]``: float32 [users, items].
+    """Sum over a user's items j of c_j ``history[j] . candidate[i]``, c_j as in `touched`: float32 [users, items]."""
+    counts = touched(histories, table.items, recency=recency)
+    return np.asarray(np.asarray(counts @ table.history, dtype=np.float32) @ table.candidate.T)
 
-    a_j: how many of the user's events came after j.  An item touched twice counts once, as of its last touch, because
-    the co-occurrence was counted over distinct items.
+
+def touched(histories: Histories, items: int, *, recency: float = 0.0) -> csr_matrix:
+    """What users touched, float32 [users, items]: (1 + a)^-recency where a of the user's events came later, else 0.
+
+    An item touched twice counts once, as of its last touch, because the co-occurrence was counted over distinct items.
     """
     weights = (1.0 + histories.ages()) ** -recency
     rows, columns = histories.rows(), histories.items.astype(np.int64)
     # Of the entries of one user and item the last is kept: the first to be seen from the end.
-    _, last = np.unique((rows * table.items + columns)[::-1], return_index=True)
+    _, last = np.unique((rows * items + columns)[::-1], return_index=True)
     kept = len(columns) - 1 - last
-    shape = (len(histories), table.items)
-    touched = csr_matrix((weights[kept].astype(np.float32), (rows[kept], columns[kept])), shape=shape)
-    return np.asarray(np.asarray(touched @ table.history, dtype=np.float32) @ table.candidate.T)
+    shape = (len(histories), items)
+    return csr_matrix((weights[kept].astype(np.float32), (rows[kept], columns[kept])), shape=shape)
+
+
+def _fold_in(behaviour: Behaviour | None, settings: BehaviourSettings) -> FoldIn | None:
+    if settings.fold_in is None or behaviour is None or behaviour.factors is None:
+        return None
+    return FoldIn(behaviour.factors, settings.fold_in)
 
 
 def standardised(scores: Floats) -> Floats:

@@ -15,6 +15,7 @@ from fedrec.settings.content import (
     TextSettings,
     VideoSettings,
 )
+from fedrec.settings.fold_in import FoldInSettings
 from fedrec.settings.model import Fusion, ModelSettings, UserTowerKind
 from fedrec.settings.privacy import AdaptiveClipSettings, LocalSettings, PrivacySettings, QueryName, Unit
 from fedrec.settings.run import Engine, EvaluationSettings, GradSample, RunSettings, SpeedSettings
@@ -29,6 +30,7 @@ __all__ = [
     "ContentSettings",
     "Engine",
     "EvaluationSettings",
+    "FoldInSettings",
     "Fusion",
     "GradSample",
     "ImageSettings",

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from fedrec.settings.base import Settings
+from fedrec.settings.fold_in import FoldInSettings
 
 
 class BehaviourSettings(Settings):
@@ -31,6 +32,7 @@ class BehaviourSettings(Settings):
     where histories are in time order.
     ``ramp``: a user of n items counts min(1, n / ramp) in the sums, so that one interaction moves them by no more than
     about 1 / sqrt(ramp): for unit example (0 = all count 1).
+    ``fold_in``: a second score of the same sums, for which each device places its user among item factors.
     """
 
     popularity: bool = True
@@ -55,6 +57,7 @@ class BehaviourSettings(Settings):
     discount: float = Field(default=0.0, ge=0, le=1)
     recency: float = Field(default=0.0, ge=0, le=4)
     ramp: int = Field(default=0, ge=0, le=10_000)
+    fold_in: FoldInSettings | None = None
 
     @model_validator(mode="after")
     def _factors_have_what_they_need(self) -> BehaviourSettings:
@@ -64,6 +67,8 @@ class BehaviourSettings(Settings):
             raise ValueError("behaviour.factors needs behaviour.popularity and behaviour.prior_modalities")
         if self.directions and not self.factors:
             raise ValueError("behaviour.directions are rounds before behaviour.factors")
+        if self.fold_in is not None and not (self.cooccurrence or self.factors):
+            raise ValueError("behaviour.fold_in needs behaviour.cooccurrence or behaviour.factors")
         if "tower" in self.prior_modalities and not (self.cooccurrence and self.prior):
             raise ValueError("behaviour.prior_modalities.tower needs behaviour.cooccurrence and behaviour.prior")
         if self.modality and not (self.popularity and (self.cooccurrence or self.factors)):

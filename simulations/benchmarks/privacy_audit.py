@@ -82,7 +82,7 @@ def markdown(found: Mapping[str, Any], command: str, cores: int) -> str:
         "# Claims and lower bounds on the shop",
         "",
         f"{data['users']:,} users, {data['items']:,} items, {found['canaries']:,} canary users, each in or out by a",
-        f"fair coin; popularity, co-occurrence and {found['rounds']} rounds of training;",
+        f"fair coin; {found['asked']};",
         f"delta {first['claim']['delta']:g}. Both bounds of a run hold together at {first['confidence']:.0%}.",
         "An estimate is not a bound. `all runs`: the guesses of all seeds as one experiment.",
         "False alarm: the chance that one run whose claim is exactly right is refuted, if each canary is the",
@@ -121,6 +121,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=1000)
     parser.add_argument("--canaries", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--factors", action="store_true", help="private power iteration, and nothing trained")
     parser.add_argument("--delta", type=float, default=1e-5)
     parser.add_argument("--epsilon", type=float, nargs="+", default=[1.0, 4.0, 8.0])
     parser.add_argument("--seeds", type=int, default=20)
@@ -128,6 +129,7 @@ def main() -> None:
     torch.set_num_threads(1)
     config = from_tree(
         {
+            "model": {"preset": "factors"} if asked.factors else {},
             "training": {"rounds": asked.rounds, "negatives": 64},
             "privacy": {"epsilon": asked.epsilon[0], "delta": asked.delta},
             "audit": {"canaries": asked.canaries},
@@ -138,7 +140,9 @@ def main() -> None:
         shop = Path(place) / "shop"
         write_shop(shop, users=asked.users, items=asked.items, seed=0, private_users=0)
         found = study(config, shop, asked.epsilon, asked.seeds)
-    found |= {"rounds": asked.rounds, "seconds": round(time.perf_counter() - began, 1)}
+    trained = f"popularity, co-occurrence and {asked.rounds} rounds of training"
+    said = "popularity, a round of directions and one of factors" if asked.factors else trained
+    found |= {"asked": said, "seconds": round(time.perf_counter() - began, 1)}
     given = " ".join(sys.argv[1:]).replace(str(asked.out), "DIR")
     asked.out.mkdir(parents=True, exist_ok=True)
     text = markdown(found, f"python -m simulations.benchmarks.privacy_audit {given}", os.cpu_count() or 1)

@@ -1,10 +1,11 @@
 """Engine ``cohort`` with canaries among its users: for testing what a run claims about itself.
 
-A canary is a user like any other to sampling, sums, noise and ledger.  Its history is its own item (or two), empty
-where its coin said "out", so popularity and co-occurrence are answered by the code that answers for everybody.  In a
-model update its raw gradient is given: many times the clip, in the canary's own direction, and then clipped by the code
-that clips everybody's.  With unit ``example`` a canary is an interaction that joins a row of another one and turns that
-row's gradient around, which is as far as one interaction can move a row.
+A canary is a user like any other to sampling, sums, noise and ledger.  Its history is its own items, empty where its
+coin said "out" (or the base that all canaries have), so popularity, co-occurrence, directions and factors are answered
+by the code that answers for everybody.  In a model update its raw gradient is given: many times the clip, in the
+canary's own direction, and then clipped by the code that clips everybody's.  With unit ``example`` a canary is an
+interaction that joins a row of another one and turns that row's gradient around, which is as far as one interaction
+can move a row.
 """
 
 from __future__ import annotations
@@ -60,7 +61,11 @@ class CanaryRespondent(Respondent):
             own, known = self._of_training(question, mine)
             rest = rest + known
         else:
-            own = super().answer(question, population.select(np.flatnonzero(place >= 0)))
+            canaries = population.select(np.flatnonzero(place >= 0))
+            own = super().answer(question, canaries)
+            if len(self.canaries.base):
+                known = super().answer(question, self._without_secret(canaries))
+                rest, own = rest + known, own - known
         asked = np.zeros(len(self.canaries), dtype=np.bool_)
         asked[mine] = True
         self.sights = {(question.query, question.round): Sight(rest, asked)}
@@ -87,6 +92,13 @@ class CanaryRespondent(Respondent):
             total += learner.gradients.clip(torch.from_numpy(raw)).numpy()
         return total
 
+    def _without_secret(self, canaries: Population) -> Population:
+        """The canaries as they are if every coin says "out"."""
+        base = self.canaries.base
+        items, indptr = np.tile(base, len(canaries)), np.arange(len(canaries) + 1, dtype=np.int64) * len(base)
+        times = None if canaries.times is None else np.full(len(items), UNKNOWN)
+        return replace(canaries, indptr=indptr, items=items, times=times)
+
     def _places(self, population: Population) -> NDArray[np.int64]:
         """The number of the canary that each row is; -1 for real rows."""
         keys = self.canaries.keys[self._order]
@@ -104,20 +116,24 @@ class AuditedDevices(CohortDevices):
 
 
 def with_canaries(population: Population, canaries: Canaries) -> Population:
-    """The population with one user a canary at its end; those that are out have done nothing.
+    """The population with one user a canary at its end; those that are out have the base only, most often nothing.
 
     Raises:
         ConfigError: the canaries are of a larger catalogue, or one has a real user's key.
     """
     if np.isin(canaries.keys, population.keys).any():
         raise ConfigError("a user of the data has the name of a canary", action="Rename users 'fedrec canary ...'")
-    counts = np.where(canaries.included, canaries.histories.shape[1], 0)
+    histories = [
+        np.concatenate([canaries.base, own] if there else [canaries.base])
+        for own, there in zip(canaries.histories, canaries.included, strict=True)
+    ]
+    counts = np.array([len(history) for history in histories])
     ends = population.indptr[-1] + np.cumsum(counts)
     return replace(
         population,
         keys=np.concatenate([population.keys, canaries.keys]),
         indptr=np.concatenate([population.indptr, ends]).astype(np.int64),
-        items=np.concatenate([population.items, canaries.histories[canaries.included].ravel()]).astype(np.int32),
+        items=np.concatenate([population.items, *histories]).astype(np.int32),
         held_out=np.concatenate([population.held_out, np.full(len(canaries), -1, np.int32)]),
         notes=_longer(population.notes, len(canaries)),
         photos=_longer(population.photos, len(canaries)),

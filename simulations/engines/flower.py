@@ -23,20 +23,33 @@ from fedrec.errors import ConfigError, ProtocolError
 
 _START_SECONDS, _STOP_SECONDS = 60.0, 10.0
 _LINK: Final = "fedrec"
+_LAST_LINES: Final = 40
 _PROCESSES: Final = Path("/proc")
 
 
 def run_flower(
-    app: Path, home: Path, run_config: Mapping[str, str | int | float], *, devices: int, seconds: float, cpus: int = 2
+    app: Path,
+    home: Path,
+    run_config: Mapping[str, str | int | float],
+    *,
+    devices: int,
+    seconds: float,
+    silence: float = 120.0,
+    cpus: int = 2,
 ) -> str:
     """`flwr run` with so many simulated devices; returns the run's log. What the run leaves is where ``out`` says.
+
+    Flower 1.41's simulation runtime was seen to hang: it neither printed nor ended. So it is watched. Where it has been
+    silent for too long everything is stopped and started again, and the server goes on from what it kept in ``out``, as
+    after any crash.
 
     Args:
         app: directory of the app's ``pyproject.toml``.
         home: a directory for Flower's own files; made where it is missing.
         run_config: values for keys of ``[tool.flwr.app.config]``; a text of one line, without both kinds of quotes.
         devices: nodes; the ``partition-id`` of each is its place in ``stores``.
-        seconds: a limit, after which everything is stopped.
+        seconds: a limit for all of it, after which everything is stopped.
+        silence: so many seconds without a printed line count as hanging: longer than any round takes.
         cpus: how many devices may compute at a time.
 
     Raises:
@@ -45,11 +58,42 @@ def run_flower(
     """
     simulation = f"num-supernodes={devices} client-resources-num-cpus=1 init-args-num-cpus={cpus}"
     chosen = " ".join(f"{key}={toml_value(value)}" for key, value in run_config.items())
-    with superlink(home) as environment:
-        command = [command_of("flwr"), "run", str(app), _LINK, "--stream"]
-        return run_command(
-            [*command, "--run-config", chosen, "--federation-config", simulation], environment, seconds=seconds
-        ).stdout
+    command = [command_of("flwr"), "run", str(app), _LINK, "--stream"]
+    command += ["--run-config", chosen, "--federation-config", simulation]
+    end, log = time.monotonic() + seconds, home / "run.log"
+    while True:
+        with superlink(home) as environment:
+            if watched(command, environment, log, seconds=end - time.monotonic(), silence=silence):
+                return log.read_text(encoding="utf-8", errors="replace")
+        if time.monotonic() >= end:
+            raise _late(seconds, log.read_text(encoding="utf-8", errors="replace"))
+
+
+def watched(
+    command: Sequence[str], environment: Mapping[str, str], log: Path, *, seconds: float, silence: float
+) -> bool:
+    """Run a command that prints as it goes; what it prints, errors too, is added to ``log``.
+
+    Returns:
+        Whether it came to its end. If not, it took longer than ``seconds`` or printed nothing for ``silence`` of them,
+        and was stopped.
+    """
+    end = time.monotonic() + seconds
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            command, env={**environment}, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+        )
+        size, heard = log.stat().st_size, time.monotonic()
+        while process.poll() is None:
+            now = time.monotonic()
+            if (grown := log.stat().st_size) != size:
+                size, heard = grown, now
+            if now > min(end, heard + silence):
+                process.kill()
+                process.wait()
+                return False
+            time.sleep(0.1)
+    return True
 
 
 def run_command(
@@ -71,9 +115,14 @@ def run_command(
             timeout=seconds,
             check=False,
         )
-    except subprocess.TimeoutExpired:
-        action = "Allow it more time, or look into what it printed"
-        raise ProtocolError("Flower's command did not end in time", value=f"{seconds:g} s", action=action) from None
+    except subprocess.TimeoutExpired as expired:
+        # What was printed until then is bytes, whatever `text` says.
+        raise _late(seconds, (expired.output or b"").decode("utf-8", "replace")) from None
+
+
+def _late(seconds: float, printed: str) -> ProtocolError:
+    action = "\n".join(["Allow it more time. The last that it printed:", *printed.splitlines()[-_LAST_LINES:]])
+    return ProtocolError("Flower's command did not end in time", value=f"{seconds:g} s", action=action)
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def command(
     """
     from simulations.privacy.auditing import audit
 
-    config = _config_of(target, settings or [], canaries, confidence)
+    config = _config_of(target, settings or [], canaries, confidence, epsilon or [])
     first = config.run.seed
     with open_reporter(silent=as_json) as reporter:
         found = audit(config, data, epsilons=epsilon or [], seeds=range(first, first + seeds), reporter=reporter)
@@ -92,10 +92,13 @@ def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _config_of(target: Path, settings: Sequence[str], canaries: int | None, confidence: float | None) -> Config:
+def _config_of(
+    target: Path, settings: Sequence[str], canaries: int | None, confidence: float | None, epsilons: Sequence[float]
+) -> Config:
     from fedrec.config import from_tree, load, with_overrides
 
-    overrides = list(settings)
+    # A config without a claim is audited at the claims that are given, and none but these.
+    overrides = [*settings, *(f"privacy.epsilon={first}" for first in epsilons[:1])]
     overrides += [] if canaries is None else [f"audit.canaries={canaries}"]
     overrides += [] if confidence is None else [f"audit.confidence={confidence}"]
     if not target.is_dir():

@@ -104,7 +104,13 @@ def audited_run(config: Config, study: Study) -> Evidence:
 
 def audited_devices(config: Config, study: Study) -> AuditedDevices:
     """The study's users and the config's canaries."""
-    canaries = Canaries.draw(config.audit.canaries, len(study.features.ids), config.run.seed)
+    canaries = Canaries.draw(
+        config.audit.canaries,
+        len(study.features.ids),
+        config.run.seed,
+        ramp=config.behaviour.ramp,
+        unit=config.privacy.unit,
+    )
     return AuditedDevices(config, study.features, study.population, canaries)
 
 

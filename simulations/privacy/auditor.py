@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from fedrec.aggregation.factors import CENTRE, VECTORS
 from fedrec.aggregation.question import Query, Question
 from fedrec.audit import expected
 from fedrec.audit.canaries import Canaries
 from fedrec.audit.families import Claim
 from fedrec.audit.one_run import Count
+from fedrec.audit.outer import OuterParts
 from fedrec.audit.scores import log_likelihood_ratios
 from fedrec.audit.verdict import bounds, count_guesses, estimate, plan_guesses
 from fedrec.config import Config
@@ -27,8 +29,8 @@ from server.run import Step
 from simulations.engines.audited import AuditedDevices
 
 NOTE = (
-    "canaries took part in every sum as the worst rows could, half of them with nothing: the model is a little other "
-    "than without them; they are no users, and quality is measured on real users only"
+    "canaries took part in every sum as the worst rows could, half of them without what is secret of them: the model "
+    "is a little other than without them; they are no users, and quality is measured on real users only"
 )
 
 
@@ -98,14 +100,18 @@ class Auditor:
         claim = Claim(tuple(spends), delta)
         return Evidence(claim, self.scores, self.canaries.included, self.sums, self.config.audit.confidence)
 
-    def _expected(self, question: Question) -> sparse.csr_matrix | None:
+    def _expected(self, question: Question) -> sparse.csr_matrix | OuterParts | None:
         """What canaries add to a sum; None for one that they are not seen in (metrics: one direction for all)."""
         agreed, catalogue = question.sum, len(self.devices.respondent.features.ids)
+        ramp = self.config.behaviour.ramp
         if question.query == "popularity":
-            return expected.in_popularity(self.canaries, catalogue, agreed.bound)
+            return expected.in_popularity(self.canaries, catalogue, agreed.bound, ramp)
         if question.query == "cooccurrence":
             items = question.arrays["items"].astype(np.int64)
-            return expected.in_cooccurrence(self.canaries, items, catalogue, agreed.bound)
+            return expected.in_cooccurrence(self.canaries, items, catalogue, agreed.bound, ramp)
+        if question.query in ("directions", "factors"):
+            centre, vectors = (question.arrays[name].astype(np.float64) for name in (CENTRE, VECTORS))
+            return expected.in_factors(self.canaries, centre, vectors, agreed.bound)
         if question.query == "training":
             return expected.in_training(self.canaries, agreed.length, agreed.bound, question.round)
         return None

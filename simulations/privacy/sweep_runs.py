@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import multiprocessing
 import os
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from fedrec.errors import ConfigError, FedrecError
 from simulations.privacy.sweep_table import table_of
 from simulations.run import settled, simulate
 from simulations.study import Study, assemble, prepare
+from simulations.workers import pool_of
 
 RUN = "run.json"
 
@@ -162,10 +162,8 @@ def _all_runs(
         return
     for content in {job.config.content.model_dump_json(): job.config for job in jobs}.values():
         prepare(settled(content), data, reporter)  # once, so that all processes find it in the cache
-    # Started anew rather than forked: torch's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
-        pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
+        pool = stack.enter_context(pool_of(workers))
         stack.callback(pool.shutdown, wait=True, cancel_futures=True)
         futures: dict[Future[dict[str, Any]], Job] = {pool.submit(_run_here, job, data): job for job in jobs}
         for future in as_completed(futures):

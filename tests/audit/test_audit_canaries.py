@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy import sparse, stats
 
+from fedrec.aggregation.popularity import example_bound
 from fedrec.audit import expected
 from fedrec.audit.canaries import Canaries, spread
 from fedrec.audit.families import Claim
 from fedrec.audit.guesses import expected_count, guess
 from fedrec.audit.one_run import Count
+from fedrec.audit.outer import OuterParts
 from fedrec.audit.scores import log_likelihood_ratios
 from fedrec.audit.verdict import bounds, count_guesses, estimate, plan_guesses, pooled
+from fedrec.config import Unit
 from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import Spend, gaussian_noise
 from fedrec.randomness import key
@@ -58,10 +65,12 @@ def test_places_are_used_up_before_any_is_used_again(count: int, length: int, wi
     assert len(set(first.tolist())) == len(first)
 
 
-def canary_population(canaries: Canaries) -> Population:
-    width = canaries.histories.shape[1]
-    indptr = np.arange(len(canaries) + 1, dtype=np.int64) * width
-    return Population(canaries.keys, indptr, canaries.histories.ravel(), np.full(len(canaries), -1, np.int32))
+def canary_population(canaries: Canaries, *, secret: bool = True) -> Population:
+    """All canaries as they are if every coin says "in" (or, without their secret, "out")."""
+    base = np.tile(canaries.base, (len(canaries), 1))
+    items = np.hstack([base, canaries.histories]) if secret else base
+    indptr = np.arange(len(canaries) + 1, dtype=np.int64) * items.shape[1]
+    return Population(canaries.keys, indptr, items.ravel(), np.full(len(canaries), -1, np.int32))
 
 
 @pytest.mark.parametrize("catalogue", [60, 30])
@@ -81,6 +90,89 @@ def test_expectations_are_what_devices_add(catalogue: int, bound: float) -> None
             signals.cooccurrence(alone, items, catalogue, normalise=1.0, bound=bound)
         )
     assert np.linalg.norm(together, axis=1).max() == pytest.approx(bound)
+
+
+@pytest.mark.parametrize(("unit", "bound", "together"), [("user", 0.72, 0.72), ("example", 1.0, 1 / np.sqrt(6))])
+def test_where_short_histories_count_less_a_canary_is_still_at_the_bound(
+    unit: Unit, bound: float, together: float
+) -> None:
+    """What devices add with the secret less what they add without it: all that the ramp lets a row, or an item, do."""
+    canaries, catalogue, ramp = Canaries.draw(40, 90, 3, ramp=6, unit=unit), 90, 6
+    assert (canaries.histories.shape[1], len(canaries.base)) == ((6, 0) if unit == "user" else (1, 5))
+    assert not np.isin(canaries.histories, canaries.base).any()
+    items = np.sort(np.concatenate([canaries.base, np.setdiff1d(np.arange(0, 90, 2), canaries.base)])).astype(np.int64)
+    everything = np.arange(catalogue, dtype=np.int64)
+    there, away = (canary_population(canaries, secret=secret) for secret in (True, False))
+
+    def moved(answer: Callable[[Population], NDArray[np.float64]], place: int) -> NDArray[np.float64]:
+        return answer(there.select(np.array([place]))) - answer(away.select(np.array([place])))
+
+    def paired(population: Population, over: NDArray[np.int64]) -> NDArray[np.float64]:
+        return signals.cooccurrence(population, over, catalogue, normalise=1.0, bound=bound, ramp=ramp)
+
+    counted = expected.in_popularity(canaries, catalogue, 1.0, ramp).toarray()
+    whole = expected.in_cooccurrence(canaries, everything, catalogue, bound, ramp).toarray()
+    some = expected.in_cooccurrence(canaries, items, catalogue, bound, ramp).toarray()
+    for place in range(len(canaries)):
+        assert counted[place] == pytest.approx(moved(partial(_counted, ramp=ramp), place))
+        assert whole[place] == pytest.approx(moved(lambda one: paired(one, everything), place))
+        assert some[place] == pytest.approx(moved(lambda one: paired(one, items), place))
+    most = 1.0 if unit == "user" else example_bound(ramp)
+    assert np.linalg.norm(counted, axis=1) == pytest.approx(most)
+    assert np.linalg.norm(whole, axis=1) == pytest.approx(together)
+
+
+def _counted(population: Population, ramp: int) -> NDArray[np.float64]:
+    return signals.popularity(population, 90, 1.0, ramp)
+
+
+def asked_directions(catalogue: int, rank: int = 5) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    drawn = np.random.default_rng(4)
+    centre = drawn.uniform(0.1, 1, catalogue)
+    return centre / np.linalg.norm(centre), np.linalg.qr(drawn.normal(size=(catalogue, rank)))[0]
+
+
+def written_out(parts: OuterParts) -> NDArray[np.float64]:
+    left = parts.histories.toarray() - np.outer(parts.along, parts.centre)
+    return np.asarray(left[:, :, None] * parts.right[:, None, :]).reshape(len(left), -1)
+
+
+@pytest.mark.parametrize("catalogue", [60, 30])
+@pytest.mark.parametrize("stretched", [1.0, 1.3])
+def test_in_directions_and_factors_every_canary_is_at_the_bound(catalogue: int, stretched: float) -> None:
+    canaries = Canaries.draw(40, catalogue, 3)
+    centre, vectors = asked_directions(catalogue)
+    parts = expected.in_factors(canaries, stretched * centre, vectors, 1.0)
+    whole, everybody = written_out(parts), canary_population(canaries)
+    assert parts.shape == whole.shape
+    for place in range(len(canaries)):
+        alone = everybody.select(np.array([place]))
+        assert whole[place] == pytest.approx(signals.factors(alone, stretched * centre, vectors, 1.0), abs=1e-9)
+    assert np.linalg.norm(whole, axis=1) == pytest.approx(1.0)
+
+
+def test_a_canary_that_no_direction_sees_says_nothing() -> None:
+    canaries = Canaries.draw(16, 30, 3)
+    centre, vectors = np.zeros(30), np.zeros((30, 2))
+    vectors[canaries.histories[0, 0], 0] = 1.0
+    parts = expected.in_factors(canaries, centre, vectors, 1.0)
+    assert np.flatnonzero(parts.squares).tolist() == [0]
+    scores = log_likelihood_ratios(parts, np.random.default_rng(1).normal(size=60), 1.0)
+    assert np.flatnonzero(scores).tolist() == [0]
+
+
+@pytest.mark.parametrize("count", [20, 300])
+def test_scores_of_outer_products_are_those_of_the_parts_written_out(count: int) -> None:
+    canaries = Canaries.draw(count, 40, 3)
+    parts = expected.in_factors(canaries, *asked_directions(40), 1.0)
+    residual = np.random.default_rng(2).normal(size=parts.shape[1])
+    asked = np.arange(count) % 3 > 0
+    for probability in (1.0, 0.3):
+        found = log_likelihood_ratios(parts, residual, 0.7, asked=asked, probability=probability)
+        plain = sparse.csr_matrix(written_out(parts))
+        assert found == pytest.approx(log_likelihood_ratios(plain, residual, 0.7, asked=asked, probability=probability))
+    with pytest.raises(PrivacyError):
+        log_likelihood_ratios(parts, residual[1:], 0.7)
 
 
 def test_scores_are_exact_log_likelihood_ratios() -> None:
@@ -157,3 +249,9 @@ def test_runs_pool() -> None:
 def test_numbers_of_canaries_that_cannot_be(count: int, catalogue: int) -> None:
     with pytest.raises(PrivacyError):
         Canaries.draw(count, catalogue, 0)
+
+
+def test_a_ramp_longer_than_the_catalogue_is_refused() -> None:
+    for unit in ("user", "example"):
+        with pytest.raises(PrivacyError, match="ramp"):
+            Canaries.draw(16, 20, 0, ramp=21, unit=unit)

@@ -17,7 +17,9 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
+from fedrec.aggregation import cooccurrence, popularity
 from fedrec.aggregation.private_sum import PrivateSum
+from fedrec.aggregation.question import Question
 from fedrec.audit.families import Claim
 from fedrec.audit.scores import log_likelihood_ratios
 from fedrec.audit.verdict import bounds, count_guesses, plan_guesses, pooled
@@ -26,8 +28,9 @@ from fedrec.console import SilentReporter
 from fedrec.privacy.accountant import Spend, epsilon, gaussian_noise
 from fedrec.privacy.mechanism import GaussianMechanism
 from fedrec.randomness import key
-from fedrec.training import learner
+from fedrec.training import learner, signals
 from fedrec.training.groups import Groups
+from fedrec.training.population import Population
 from server.noise import ServerNoise
 from server.sampling import Sampler
 from simulations.engines.audited import RAW_NORM, CanaryRespondent
@@ -41,6 +44,25 @@ SEEDS = (0, 1, 2)
 TRAINING = {"popularity": False, "cooccurrence": False}
 # One canary an item: then they do not disturb each other in sums of histories either.
 HISTORIES = {"behaviour": {"popularity": True, "cooccurrence": True}, "audit": {"canaries": ITEMS}}
+FACTORS: dict[str, Any] = {
+    "model": {"tower": False},
+    "behaviour": {
+        "popularity": True,
+        "factors": True,
+        "directions": 1,
+        "factor_rank": 12,
+        "prior": 1.0,
+        "prior_modalities": {"text": 1.0},
+    },
+    "audit": {"canaries": ITEMS},
+}
+RAMP = 20
+RAMPED: dict[str, Any] = {
+    "model": {"tower": False},
+    "behaviour": {"popularity": True, "cooccurrence": True, "ramp": RAMP},
+    "audit": {"canaries": 100},
+}
+RAMPED_EXAMPLE = RAMPED | {"privacy": {"unit": "example"}, "audit": {"canaries": ITEMS - RAMP}}
 
 
 def settings(**sections: Any) -> Config:
@@ -99,8 +121,22 @@ def seen(claim: float, sections: dict[str, Any]) -> float | None:
         EXAMPLE,
         POISSON,
         FIXED,
+        FACTORS,
+        RAMPED,
+        RAMPED_EXAMPLE,
     ],
-    ids=["user", "histories", "epsilon 1", "epsilon 8", "example", "poisson", "fixed"],
+    ids=[
+        "user",
+        "histories",
+        "epsilon 1",
+        "epsilon 8",
+        "example",
+        "poisson",
+        "fixed",
+        "factors",
+        "ramp",
+        "ramp, example",
+    ],
 )
 def test_runs_that_keep_their_claim_are_not_refuted(sections: dict[str, Any], study: Study) -> None:
     # Estimates scatter by about 0.2 at claim 1 and 0.4 at claim 8, so a small claim takes more runs to judge.
@@ -142,6 +178,38 @@ def half_noise(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(GaussianMechanism, "noise", lambda self, secret, length: right(self, secret, length) / 2)
 
 
+def third_of_noise_in(*queries: str) -> Patch:
+    """The noise of some sums is a third of what the ledger is charged for."""
+
+    def patched(patch: pytest.MonkeyPatch) -> None:
+        right = ServerNoise.of
+
+        def third(self: ServerNoise, question: Question) -> NDArray[np.float64]:
+            return right(self, question) / (3 if question.query in queries else 1)
+
+        patch.setattr(ServerNoise, "of", third)
+
+    return patched
+
+
+def positions_beyond_their_bound(patch: pytest.MonkeyPatch) -> None:
+    """A user's position among the directions is three times as long as it may be."""
+    right = signals.factors
+
+    def long(
+        population: Population, centre: NDArray[np.float64], vectors: NDArray[np.float64], bound: float
+    ) -> NDArray[np.float64]:
+        return right(population, centre, vectors, 3 * bound)
+
+    patch.setattr(signals, "factors", long)
+
+
+def noise_for_the_mean_item(patch: pytest.MonkeyPatch) -> None:
+    """Noise is sized as if one of n items moved a history by 1 / n, and it moves it by 1 / sqrt(n)."""
+    for module in (popularity, cooccurrence):
+        patch.setattr(module, "example_bound", lambda ramp: 1 / max(ramp, 1))
+
+
 def noise_reused(patch: pytest.MonkeyPatch) -> None:
     right = ServerNoise._key
     patch.setattr(ServerNoise, "_key", lambda self, query, number: right(self, query, 1))
@@ -174,6 +242,12 @@ MUTANTS: dict[str, tuple[dict[str, Any], Patch]] = {
     "canary not clipped": ({}, canary_not_clipped),
     "half noise": ({}, half_noise),
     "half noise, histories too": (HISTORIES, half_noise),
+    "factors: third of the noise": (FACTORS, third_of_noise_in("popularity", "directions", "factors")),
+    "factors: third of the noise but in counts": (FACTORS, third_of_noise_in("directions", "factors")),
+    "factors: positions beyond their bound": (FACTORS, positions_beyond_their_bound),
+    "ramp: third of the noise": (RAMPED, third_of_noise_in("popularity", "cooccurrence")),
+    "ramp, example: third of the noise": (RAMPED_EXAMPLE, third_of_noise_in("popularity", "cooccurrence")),
+    "ramp, example: noise for the mean item": (RAMPED_EXAMPLE, noise_for_the_mean_item),
     "noise reused over rounds": ({}, noise_reused),
     "claimed sampling, none done": (POISSON, always_drawn),
     "sampled six times over": (POISSON, drawn_too_often),
@@ -186,7 +260,8 @@ MUTANTS: dict[str, tuple[dict[str, Any], Patch]] = {
 def test_every_mutant_is_refuted(name: str, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     sections, patch = MUTANTS[name]
     patch(monkeypatch)
-    found = audited(settings(**sections), study)
+    # A run without training takes a moment, and what is wrong in some of its sums only takes more of them to show.
+    found = audited(settings(**sections), study, tuple(range(8)) if sections is FACTORS else SEEDS)
     assert found["violated"], found["f_dp"]
     assert found["epsilon_lower_bound"] >= found["claim"]["epsilon"]
 

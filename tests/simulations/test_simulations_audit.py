@@ -132,6 +132,42 @@ def test_the_command_audits_a_config_and_a_run(finished: Path, shop: Path, tmp_p
     assert "not a bound" in text
 
 
+def test_canaries_are_in_directions_and_factors_too(shop: Path, tmp_path: Path) -> None:
+    sections: dict[str, Any] = {
+        "model": {"tower": False},
+        "behaviour": {
+            "cooccurrence": False,
+            "factors": True,
+            "directions": 2,
+            "factor_rank": 8,
+            "prior": 1.0,
+            "prior_modalities": {"text": 1.0},
+        },
+    }
+    run = simulate(settings(**sections), shop, tmp_path / "run", reporter=SilentReporter())
+    assert run["audit"]["sums"] == 4
+    assert 0 < run["audit"]["epsilon_lower_bound"] < 8
+    config = tmp_path / "factors.toml"
+    config.write_text('[model]\npreset = "factors"\n')
+    words = ["privacy", "audit", str(config), "--data", str(shop), "--set", "privacy.delta=1e-5", "--json"]
+    code, text = called(*words, "--canaries", "140", "--epsilon", "4", "--seeds", "4")
+    (found,) = json.loads(text)["audits"]
+    assert code == 0
+    assert found["runs"][0]["sums"] == 3
+    estimates = [one["estimate"]["epsilon"] for one in found["runs"]]
+    assert sum(estimates) / 4 == pytest.approx(4.0, rel=0.3)
+
+
+def test_where_short_histories_count_less_interactions_are_audited(shop: Path, tmp_path: Path) -> None:
+    privacy = {"unit": "example", "epsilon": 8.0, "delta": 1e-5}
+    ramped = settings(behaviour={"ramp": 12}, privacy=privacy, model={"tower": False})
+    run = simulate(ramped, shop, tmp_path / "run", reporter=SilentReporter())
+    assert run["audit"]["sums"] == 2
+    assert 0 < run["audit"]["epsilon_lower_bound"] < 8
+    with pytest.raises(PrivacyError, match="ramp is above"):
+        simulate(settings(behaviour={"ramp": 500}), shop, tmp_path / "long", reporter=SilentReporter())
+
+
 def test_the_command_fails_where_a_claim_is_refuted(
     finished: Path, shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

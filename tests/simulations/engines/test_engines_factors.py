@@ -30,6 +30,7 @@ FACTORS: dict[str, Any] = {
     "prior_modalities": {"text": 0.5, "image": 0.5},
     "prior_sharpness": 2.0,
     "discount": 0.2,
+    "fold_in": {"rank": 5, "weight": 0.5},
 }
 SHARES = {"popularity": 0.2, "directions": 0.2, "factors": 0.5, "metrics": 0.1}
 
@@ -64,6 +65,7 @@ def test_the_grid_opens_what_the_cohort_adds_up(protocol: str, federation_study:
         expected = vectorised.ask(step.question, range(cases.USERS)).vector
         np.testing.assert_allclose(step.opened.vector, expected, rtol=0, atol=ROUNDING * step.question.sum.bound)
     assert outcome.behaviour.rank > 0
+    assert outcome.behaviour.factors is not None and outcome.behaviour.factors.shape[1] == 5
     spent = {spend.query: spend.rounds for spend in outcome.spends}
     assert spent == {"popularity": 1, "directions": 2, "factors": 1, "metrics": 1}
 
