@@ -5,8 +5,9 @@ them once, and the model starts from their output.  Trained are ``width * rank``
 query and value (where Hu et al. 2021, section 7.1, found a given number of parameters to do most), and the head:
 neither updates nor their noise grow with the layer's 1.8 million weights.  It begins as the pretrained model, exactly.
 
-It costs what a transformer's layer does: about 8 million multiplications a token, forward and back, for each item of
-each row.  Few negatives, a short history and short texts keep that in bounds.
+It costs what a transformer's layer does: about 3 million multiplications a token, forward and back, for each item of
+each row, and 60 kB of memory.  Few negatives, a short history, short texts and few rows at once (``speed.batch_rows``)
+keep that in bounds.
 """
 
 from __future__ import annotations
@@ -16,26 +17,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fedrec.model.encoder_head import Head, Subspace
+from fedrec.model.encoder_head import Head
+from fedrec.model.encoder_low_rank import LowRankHead
 from fedrec.model.lora_layer import LowRankAdapter, PretrainedLayer
 
 _CHUNK = 128
 
 
 class LoraText(nn.Module):
-    """States of tokens before the last layer -> vectors. Every adapter sees rows first, and once a forward pass."""
+    """States of tokens before the last layer -> vectors. Every adapter sees rows first, and once a forward pass.
+
+    ``head``: over features of the layer's width.
+    """
 
     flattens_rows = False
     reads_tokens = False
     centre: Tensor
 
-    def __init__(self, width: int, rank: int, dimension: int, subspace: Subspace, generator: torch.Generator) -> None:
+    def __init__(self, head: Head | LowRankHead, rank: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.layer = PretrainedLayer(width, generator)
-        self.query = LowRankAdapter(width, rank, generator)
-        self.value = LowRankAdapter(width, rank, generator)
-        self.register_buffer("centre", torch.zeros(width))
-        self.head = Head(width, dimension, subspace, generator)
+        self.layer = PretrainedLayer(head.width, generator)
+        self.query = LowRankAdapter(head.width, rank, generator)
+        self.value = LowRankAdapter(head.width, rank, generator)
+        self.register_buffer("centre", torch.zeros(head.width))
+        self.head = head
 
     def pooled(self, values: Tensor, real: Tensor) -> Tensor:
         """float [rows, items, tokens, width] -> [rows, items, width], the mean over tokens of the layer's output; zeros
@@ -47,7 +52,7 @@ class LoraText(nn.Module):
         return torch.cat([self._pooled(*part) for part in parts], 1)
 
     def _pooled(self, values: Tensor, real: Tensor) -> Tensor:
-        states = values.to(self.head.linear.weight.dtype).masked_fill(~real[..., None, None], 0.0)
+        states = values.to(self.centre.dtype).masked_fill(~real[..., None, None], 0.0)
         words = (states != 0).any(-1)
         seen = self.layer(states, words, self.query, self.value)
         total = torch.where(words.unsqueeze(-1), seen, 0.0).sum(-2)

@@ -81,14 +81,18 @@ def _build(
         cell = GatedCell if kind == "gru" else MemoryCell
         return TextRecurrent(cell, vocabulary, dimension, place, generator)
     if kind == _LORA:
-        return LoraText(shape[1], settings.lora_rank, dimension, place, generator)
+        return LoraText(_head(shape[1], settings, place, generator), settings.lora_rank, generator)
     if kind == _SOUND:
         return SoundCNN(shape[1], dimension, place, generator)
     if kind in _PICTURES:
         return (SmallCNN if kind == "cnn" else SmallVGG)(dimension, place, generator)
-    if 0 < settings.head_rank < shape[0]:  # from there on, a low rank is none
-        return LowRankHead(shape[0], dimension, settings.head_rank, place, generator)
-    return Head(shape[0], dimension, place, generator)
+    return _head(shape[0], settings, place, generator)
+
+
+def _head(width: int, settings: ModelSettings, place: Subspace, generator: torch.Generator) -> Head | LowRankHead:
+    if 0 < settings.head_rank < width:  # from there on, a low rank is none
+        return LowRankHead(width, settings.dimension, settings.head_rank, place, generator)
+    return Head(width, settings.dimension, place, generator)
 
 
 def _kind(settings: ModelSettings, modality: str) -> str:

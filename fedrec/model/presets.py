@@ -190,7 +190,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 "behaviour": {"popularity": True, "cooccurrence": True, "weight": 0.5},
                 # Each item of each row goes through a transformer's layer.
                 "training": {"positives": 4, "negatives": 16},
-                "speed": _FEW_ROWS,
+                "speed": {"batch_rows": 4},
             },
         ),
         "from-scratch": Preset(

@@ -16,7 +16,7 @@ from fedrec.content.feature_table import Features, features_from_bytes, features
 from fedrec.errors import ModelError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
-from fedrec.model.encoder_head import Subspace
+from fedrec.model.encoder_head import Head, Subspace
 from fedrec.model.encoder_lora import LoraText
 from fedrec.model.lora_layer import SCALE, LowRankAdapter, PretrainedLayer
 from fedrec.model.warm_start import fit_heads
@@ -35,7 +35,8 @@ TORCHS = {
 
 
 def encoder(rank: int = 3, width: int = WIDTH, seed: int = 0) -> LoraText:
-    return LoraText(width, rank, 8, Subspace(0, 8), torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return LoraText(Head(width, 8, Subspace(0, 8), generator), rank, generator)
 
 
 def shaken(made: LoraText) -> LoraText:
@@ -178,18 +179,22 @@ def test_features_that_are_no_states_are_refused(shape: tuple[int, ...]) -> None
         build_model(config(), replace(some_features(), values=values))
 
 
-def test_the_head_is_fitted_to_what_the_pretrained_layer_makes_of_the_catalogue() -> None:
+@pytest.mark.parametrize("rank", [0, 5])
+def test_the_head_is_fitted_to_what_the_pretrained_layer_makes_of_the_catalogue(rank: int) -> None:
     features = some_features()
-    made, plain = encoder(), config(text_encoder="head")
+    made, plain = encoder(), config(text_encoder="head", head_rank=rank)
     made.layer.become(features.weights["text"])
     pooled = made.centre_on(features.values["text"], features.present["text"])
     ready = replace(features, values={"text": pooled})
-    models = [build_model(config(), features), build_model(plain, ready)]
+    models = [build_model(config(head_rank=rank), features), build_model(plain, ready)]
     for model, given in zip(models, (features, ready), strict=True):
         fit_heads(model, given.values, given.present)
     inputs = [torch.from_numpy(given.values["text"])[None].float() for given in (features, ready)]
     real = torch.from_numpy(features.present["text"])[None]
     lora, head = (model.encoders["text"](values, real) for model, values in zip(models, inputs, strict=True))
     torch.testing.assert_close(lora, head, atol=1e-5, rtol=0)
-    untouched = build_model(config(), features).encoders["text"](inputs[0], real)
+    if rank:
+        directions = [getattr(model.encoders["text"], "head", model.encoders["text"]).down for model in models]
+        torch.testing.assert_close(*directions, atol=1e-4, rtol=0)
+    untouched = build_model(config(head_rank=rank), features).encoders["text"](inputs[0], real)
     assert (lora - untouched).abs().max() > 0.05
