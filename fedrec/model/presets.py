@@ -186,7 +186,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "text": {"encoder": "minilm-states"},
                     "image": {"encoder": "efficientnet-lite0", "dimension": 64},
                 },
-                "model": {"text_encoder": "minilm-lora", "history": 8},
+                "model": {"text_encoder": "minilm-lora", "head_rank": 128, "history": 8},
                 "behaviour": {"popularity": True, "cooccurrence": True, "weight": 0.5},
                 # Each item of each row goes through a transformer's layer.
                 "training": {"positives": 4, "negatives": 16},
