@@ -147,7 +147,8 @@ def _expected(config: Config, question: Question, items: int) -> Question:
 
 def _carried(config: Config, question: Question, items: int) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
     """What the model is beside its parameters, as far as these settings have it; of what shape, the learner checks."""
-    frozen = config.model.head_rank > 0 and "frozen" in question.arrays
+    fixed = config.model.head_rank > 0 or config.model.text_encoder == "minilm-lora"
+    frozen = fixed and "frozen" in question.arrays
     tables = item_tables.agreed(config, question.arrays, items)
     return {**tables, **({"frozen": _vector(question, "frozen")} if frozen else {})}
 

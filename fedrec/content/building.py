@@ -27,6 +27,7 @@ from fedrec.content.registry import AnyEncoder
 from fedrec.content.text_hashed import HashedText
 from fedrec.content.text_lsa import LsaText
 from fedrec.content.text_minilm import MiniLmExtractor, MiniLmText
+from fedrec.content.text_minilm_states import MiniLmStates
 from fedrec.content.text_tokens import TokenText
 from fedrec.content.video_frames import frames_extractor, video_kind
 from fedrec.errors import ContentError
@@ -101,8 +102,8 @@ def _text(
     chosen = settings.text
     if chosen.encoder == "minilm":
         return _projected(MiniLmText, MiniLmExtractor(), chosen.dimension, texts, content, cache, progress)
-    kinds: dict[str, type[LsaText] | type[HashedText] | type[TokenText]]
-    kinds = {"lsa": LsaText, "hashed": HashedText, "tokens": TokenText}
+    kinds: dict[str, type[LsaText] | type[HashedText] | type[TokenText] | type[MiniLmStates]]
+    kinds = {"lsa": LsaText, "hashed": HashedText, "tokens": TokenText, "minilm-states": MiniLmStates}
     fitted: Encoder[str] = kinds[chosen.encoder].fit(texts, chosen)
     return _cached(fitted, texts, content, cache, progress)
 

@@ -96,6 +96,10 @@ class Encoder(ABC, Generic[Content]):
             ContentError: the encoder itself cannot work here, for instance because its weights are not installed.
         """
 
+    def weights(self) -> Arrays:
+        """Public weights that a model goes on with from these encodings, float32 by name; most encoders have none."""
+        return {}
+
     @abstractmethod
     def state(self) -> tuple[Arrays, Meta]:
         """All that `from_state` needs, as arrays and JSON-able values; weights of frozen backbones are only named."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ class Features:
     """Encoded items in the order of the catalogue.
 
     ``ids``, ``titles``: one for each item. ``values``: modality -> [items, ...], float32 features, int32 tokens
-    (text) or uint8 pixels (image), finite. ``present``: modality -> bool [items]; where False the values are zeros
-    and must be masked, not read. ``warnings``: content that could not be used in full.
+    (text), uint8 pixels (image) or float16 states (text), finite. ``present``: modality -> bool [items]; where False
+    the values are zeros and must be masked, not read. ``warnings``: content that could not be used in full.
+    ``weights``: modality -> what `Encoder.weights` gave, where it gave any; part of the digest that a device holds its
+    catalogue to, so they need not be sent with every question.
     """
 
     ids: tuple[str, ...]
@@ -33,6 +35,7 @@ class Features:
     values: dict[str, NDArray[Any]]
     present: dict[str, NDArray[np.bool_]]
     warnings: tuple[ContentWarning, ...] = ()
+    weights: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         rows = len(self.ids)
@@ -66,7 +69,7 @@ class Features:
         return {item: place for place, item in enumerate(self.ids)}
 
     def digest(self) -> str:
-        """SHA-256 in hex of ids, titles, values and presence; equal digests mean equal features."""
+        """SHA-256 in hex of ids, titles, values, presence and weights; equal digests mean equal features."""
         return hashlib.sha256(features_to_bytes(self, warnings=False)).hexdigest()
 
 
@@ -76,6 +79,7 @@ def features_to_bytes(features: Features, *, warnings: bool = True, encoders: Ma
     for name in features.modalities:
         arrays[f"{name}/values"] = features.values[name]
         arrays[f"{name}/present"] = features.present[name]
+        arrays |= {f"{name}/weights/{part}": array for part, array in features.weights.get(name, {}).items()}
     said = [[w.item, w.modality, w.reason] for w in features.warnings] if warnings else []
     names = {"ids": features.ids, "titles": features.titles, "modalities": features.modalities}
     return pack(arrays, {"version": VERSION, "warnings": said, "encoders": dict(encoders or {}), **names})
@@ -93,6 +97,7 @@ def features_from_bytes(data: bytes) -> tuple[Features, dict[str, str]]:
             {name: arrays[f"{name}/values"] for name in meta["modalities"]},
             {name: arrays[f"{name}/present"] for name in meta["modalities"]},
             tuple(ContentWarning(*warning) for warning in meta["warnings"]),
+            _weights(arrays),
         )
         hashes = {str(name): str(value) for name, value in meta["encoders"].items()}
     except (KeyError, TypeError, AttributeError):
@@ -100,6 +105,15 @@ def features_from_bytes(data: bytes) -> tuple[Features, dict[str, str]]:
     if any(Path(name).name != name for name in hashes):
         raise ContentError(f"{FEATURES_FILE} names an encoder outside of its directory")
     return features, hashes
+
+
+def _weights(arrays: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, NDArray[Any]]]:
+    found: dict[str, dict[str, NDArray[Any]]] = {}
+    for place, array in arrays.items():
+        modality, kind, name = [*place.split("/", 2), ""][:3]
+        if kind == "weights":
+            found.setdefault(modality, {})[name] = array
+    return found
 
 
 def load_table(directory: Path) -> Features:

@@ -65,7 +65,8 @@ def build_features(
         values[modality], present[modality] = encoded.values, encoded.present
         warnings += encoded.warnings(catalogue.ids, modality)
     titles = tuple(item.title for item in catalogue)
-    return Features(catalogue.ids, titles, values, present, tuple(warnings)), encoders
+    weights = {name: found for name, encoder in encoders.items() if (found := encoder.weights())}
+    return Features(catalogue.ids, titles, values, present, tuple(warnings), weights), encoders
 
 
 def save_features(features: Features, encoders: Mapping[str, AnyEncoder], directory: Path) -> str:

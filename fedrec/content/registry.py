@@ -15,6 +15,7 @@ from fedrec.content.image_statistics import StatisticsImage
 from fedrec.content.text_hashed import HashedText
 from fedrec.content.text_lsa import LsaText
 from fedrec.content.text_minilm import MiniLmText
+from fedrec.content.text_minilm_states import MiniLmStates
 from fedrec.content.text_tokens import TokenText
 from fedrec.content.video_frames import VideoBackbone, VideoStatistics
 from fedrec.errors import ContentError
@@ -23,7 +24,7 @@ AnyEncoder = Encoder[Any]
 ENCODERS: dict[tuple[str, str], type[AnyEncoder]] = {
     (encoder.modality, encoder.kind): encoder
     for encoder in (
-        *(LsaText, MiniLmText, TokenText, HashedText),
+        *(LsaText, MiniLmText, MiniLmStates, TokenText, HashedText),
         *(StatisticsImage, PixelsImage, BackboneImage),
         *(StatisticsAudio, LogMelAudio),
         *(VideoStatistics, VideoBackbone),

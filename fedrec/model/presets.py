@@ -182,6 +182,21 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 "behaviour": {"popularity": True, "cooccurrence": True, "weight": 0.5},
             },
         ),
+        "pretrained-lora": Preset(
+            "as pretrained-cf, MiniLM's last layer fine-tuned by low-rank adapters (extra pretrained)",
+            {
+                "content": {
+                    "modalities": ["text", "image"],
+                    "text": {"encoder": "minilm-states"},
+                    "image": {"encoder": "efficientnet-lite0", "dimension": 64},
+                },
+                "model": {"text_encoder": "minilm-lora", "head_rank": 128, "history": 8},
+                "behaviour": {"popularity": True, "cooccurrence": True, "weight": 0.5},
+                # Each item of each row goes through a transformer's layer.
+                "training": {"positives": 4, "negatives": 16},
+                "speed": {"batch_rows": 4},
+            },
+        ),
         "from-scratch": Preset(
             "word convolutions and a small CNN trained from token ids and pixels",
             {

@@ -14,9 +14,11 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from fedrec.errors import ModelError
 from fedrec.model.encoder_head import Head
+from fedrec.model.encoder_lora import LoraText
 from fedrec.model.encoder_low_rank import LowRankHead
 from fedrec.model.layers import EPSILON
 from fedrec.model.recommender import Recommender
@@ -37,7 +39,8 @@ def fit_heads(
     """Set the linear heads so that, with equal fusion weights, item vectors keep the catalogue's content kernel.
 
     The kernel of two items is the weighted sum, over the modalities, of the inner products of their features after
-    scaling to length 1 and subtracting the catalogue's mean.  Encoders trained from scratch are left as they are, and
+    scaling to length 1 and subtracting the catalogue's mean; the features of a `LoraText` are what its pretrained layer
+    makes of them, seen from their mean.  Encoders trained from scratch are left as they are, and
     the heads use the coordinates of the item space that were theirs.  Fusions that do not add vectors up (``max``,
     ``late``) get each modality's own leading directions, in its own coordinates.
 
@@ -56,7 +59,7 @@ def fit_heads(
         ModelError: a modality is missing, has another width than the model's, values that are not finite where
             present, a negative weight, or an evenness outside of 0 to 1.
     """
-    heads = {name: encoder for name, encoder in model.encoders.items() if isinstance(encoder, AnyHead)}
+    heads = {name: head for name, encoder in model.encoders.items() if (head := _head(encoder)) is not None}
     if not 0.0 <= evenness <= 1.0:
         raise ModelError("evenness must be between 0 and 1", value=evenness)
     if not heads:
@@ -66,7 +69,9 @@ def fit_heads(
         _check(model, name, values, present, share[name])
     scaled, means = {}, {}
     for name in heads:
-        scaled[name], means[name] = _centred(values[name], present[name], share[name])
+        encoder, given = model.encoders[name], values[name]
+        ready = encoder.centre_on(given, present[name]) if isinstance(encoder, LoraText) else given
+        scaled[name], means[name] = _centred(ready, present[name], share[name])
     apart = model.settings.fusion in _APART
     for group in [{name: head} for name, head in heads.items()] if apart else [heads]:
         places = sorted({p for head in group.values() for p in head.subspace.places})
@@ -78,6 +83,12 @@ def fit_heads(
             lengths = np.linalg.norm(directions, axis=1)
             known = lengths > 0
             head.look_along(torch.from_numpy(directions[known] / lengths[known, None]))
+
+
+def _head(encoder: nn.Module) -> AnyHead | None:
+    """The head over what is there before training, if the encoder has one."""
+    inner = encoder.head if isinstance(encoder, LoraText) else encoder
+    return inner if isinstance(inner, AnyHead) else None
 
 
 def _check(

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from fedrec.errors import ModelError, ReleaseError
-from fedrec.model.parameters import flatten, frozen, named_parts, shapes, unflatten, unflatten_frozen
+from fedrec.model.parameters import flatten, frozen, named_parts, restore_frozen, shapes, unflatten
 from fedrec.model.recommender import Recommender
 from fedrec.release.contents import ModelState
 
@@ -54,7 +54,7 @@ def recommender(state: ModelState) -> Recommender:
         )
         fixed = {name: tuple(value.shape) for name, value in frozen(model).items()}
         unflatten(model, _joined(state.parameters, shapes(model)))
-        unflatten_frozen(model, _joined(state.frozen, fixed))
+        restore_frozen(model, _joined(state.frozen, fixed))
     except ModelError as error:
         raise ReleaseError(f"the released model cannot be built: {error.what}", action="Update fedrec") from error
     return model.eval()

@@ -23,7 +23,7 @@ MODEL, PARAMETERS = "model.json", "model.safetensors"
 BEHAVIOUR = "behaviour.safetensors"
 CONFIG, PRIVACY, NAME = "config.json", "privacy.json", "release"
 _ENCODER = "encoder-"
-_DTYPES = frozenset(np.dtype(name) for name in ("float32", "float64", "int64", "int32", "uint8", "bool"))
+_DTYPES = frozenset(np.dtype(name) for name in ("float16", "float32", "float64", "int64", "int32", "uint8", "bool"))
 
 
 def pack(contents: Contents) -> dict[str, bytes]:

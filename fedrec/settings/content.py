@@ -13,13 +13,14 @@ Modality = Literal["text", "image", "attributes", "audio", "video"]
 
 class TextSettings(Settings):
     """How text becomes features. ``lsa``: trained tokenizer, TF-IDF, truncated SVD. ``minilm``: frozen
-    all-MiniLM-L6-v2 (extra ``pretrained``). ``tokens``: token ids for an encoder trained from scratch. ``hashed``:
+    all-MiniLM-L6-v2 (extra ``pretrained``). ``minilm-states``: what goes into its last layer, for
+    ``model.text_encoder`` ``minilm-lora``. ``tokens``: token ids for an encoder trained from scratch. ``hashed``:
     n-grams of words and letters hashed into ``dimension`` columns, of which it needs some hundred."""
 
-    encoder: Literal["lsa", "minilm", "tokens", "hashed"] = "lsa"
+    encoder: Literal["lsa", "minilm", "minilm-states", "tokens", "hashed"] = "lsa"
     dimension: int = Field(default=64, ge=2, le=4096)
     vocabulary: int = Field(default=4096, ge=64, le=65536)
-    length: int = Field(default=48, ge=4, le=512, description="tokens kept of a text, for encoder 'tokens'")
+    length: int = Field(default=48, ge=4, le=512, description="tokens kept of a text, for tokens and minilm-states")
 
 
 class ImageSettings(Settings):

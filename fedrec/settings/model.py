@@ -24,6 +24,9 @@ class ModelSettings(Settings):
     and under privacy noise grows with the root of their number: it is for small catalogues and runs without noise.
     ``graph``: which graph over the items features are smoothed on before the tower reads them, see
     `fedrec.content.graph`: that of their ``content``, that of their ``cooccurrence`` in the private sums, or both.
+    ``text_encoder``: ``head`` on ready features; ``gru``, ``lstm``, ``textcnn`` on token ids; ``minilm-lora`` on the
+    states of ``content.text.encoder`` ``minilm-states``: the last layer of MiniLM, fine-tuned in ``lora_rank``
+    directions (`fedrec.model.encoder_lora`).
     ``user_tower``: how a history becomes one vector, see `fedrec.model.history`.
     ``context``: the time of day (UTC) of the request and of the history adds a learned vector to the user's.
     """
@@ -38,7 +41,7 @@ class ModelSettings(Settings):
     graph_neighbours: int = Field(default=10, ge=1, le=64, description="edges that each item of a graph draws")
     fusion: Fusion = "weighted"
     user_tower: UserTowerKind = "mean"
-    text_encoder: Literal["head", "gru", "lstm", "textcnn"] = "head"
+    text_encoder: Literal["head", "gru", "lstm", "textcnn", "minilm-lora"] = "head"
     image_encoder: Literal["head", "cnn", "vgg"] = "head"
     audio_encoder: Literal["head", "cnn"] = "head"
     head_rank: int = Field(
@@ -47,6 +50,7 @@ class ModelSettings(Settings):
         le=512,
         description="directions in which a head over ready features is trained, beside a frozen start; 0 = all",
     )
+    lora_rank: int = Field(default=8, ge=1, le=128, description="directions of each adapter, for minilm-lora")
     history: int = Field(default=64, ge=1, le=1024, description="events of a user that the user tower reads")
     notes: bool = False
     photos: bool = False

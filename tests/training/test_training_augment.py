@@ -30,6 +30,16 @@ def a_config(**training: object) -> Config:
     )
 
 
+def test_of_a_text_as_states_whole_tokens_are_left_out_and_never_all() -> None:
+    states = torch.rand(ROWS, ITEMS, 5, 3) + 1
+    found = changed(states, DRAWN, 0.3)
+    left = (found == states).all(-1)
+    assert torch.equal(found, states * left.unsqueeze(-1))
+    assert left[..., 0].all()
+    deviation = (0.3 * 0.7 / left[..., 1:].numel()) ** 0.5
+    assert abs(float((~left[..., 1:]).float().mean()) - 0.3) < 5 * deviation
+
+
 def shifted(picture: np.ndarray, mirror: bool, across: int, down: int) -> np.ndarray:
     """One picture [3, side, side], pixel by pixel."""
     side = picture.shape[-1]

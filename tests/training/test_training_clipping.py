@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lora_cases
 import numpy as np
 import pytest
 import torch
@@ -98,6 +99,29 @@ def test_ghost_norms_that_miss_a_layer_are_refused_rather_than_too_small() -> No
         np.testing.assert_allclose(gradients(rows)[0], expected, atol=1e-5)
     with pytest.raises(ModelError, match="ghost norms"):
         ClippedGradients(build_model(config, features), lambda y, r: loss_per_row("bpr", y, r), 0.1, "ghost")(rows)
+
+
+@pytest.mark.parametrize("mode", ["hooks", "functional"])
+@pytest.mark.parametrize("bound", [0.05, 300.0])
+def test_low_rank_adapters_equal_brute_force_too(mode: str, bound: float) -> None:
+    config = from_tree({"model": {"dimension": 4, **lora_cases.LORA}})
+    features = lora_cases.with_states(small_features())
+    shape = RowShape(3, 7)
+    (rows,) = build_rows(small_population(own=False), Tables(features), POOL, shape, key=key(0, "rows"), batch_rows=100)
+    model, alone = build_model(config, features), build_model(config, features)
+    values = parameters.flatten(model)
+    values += np.random.default_rng(0).normal(size=len(values)).astype(np.float32) * 0.1
+    for each in (model, alone):
+        parameters.unflatten(each, values)
+    expected = brute_force(alone, "bpr", rows, bound)
+    gradients = ClippedGradients(model, lambda y, r: loss_per_row("bpr", y, r), bound, mode)  # type: ignore[arg-type]
+    total, norms, _ = gradients(rows)
+    assert np.linalg.norm(total - expected) <= 1e-5 * max(1.0, np.linalg.norm(expected))
+    assert (norms > bound).any() == (bound == 0.05)
+    adapters = expected[: 2 * config.model.lora_rank * lora_cases.WIDTH]
+    assert np.linalg.norm(adapters) > 0.01 * np.linalg.norm(expected)
+    with pytest.raises(ModelError, match="ghost norms"):
+        ClippedGradients(alone, lambda y, r: loss_per_row("bpr", y, r), bound, "ghost")(rows)
 
 
 def test_one_row_never_moves_the_sum_by_more_than_the_bound() -> None:
