@@ -130,7 +130,8 @@ def _expected(config: Config, question: Question, items: int) -> Question:
         }
         return metrics_query.ask(question.round, {**scored_with, **_carried(config, question, items)}, rows, bits)
     if question.query in ("directions", "factors"):
-        return factors.ask(config, question.query, question.round, _directions(question, items), rows)
+        asked = _directions(question, items, config.behaviour.levelling > 0)
+        return factors.ask(config, question.query, question.round, asked, rows)
     most = config.behaviour.items
     taking = _vector(question, "items")
     if len(taking) != (min(most, items) if most else items):
@@ -177,12 +178,12 @@ def _with_noise(config: Config, question: Question, expected: Question) -> Quest
     return expected.shared(config, asked.noise, asked.devices)
 
 
-def _directions(question: Question, items: int) -> factors.Directions:
+def _directions(question: Question, items: int, weighted: bool) -> factors.Directions:
     """What the server projects on is its own to say, as parameters are; that it is over the catalogue is not."""
     centre, vectors = _vector(question, factors.CENTRE), question.arrays.get(factors.VECTORS)
     if vectors is None or vectors.ndim != 2 or len(vectors) != items or not 1 <= vectors.shape[1] <= _RANKS:
         raise ProtocolError("directions are not over this catalogue", value=None if vectors is None else vectors.shape)
-    return factors.Directions(centre, vectors)
+    return factors.Directions(centre, vectors, _vector(question, factors.WEIGHTS) if weighted else None)
 
 
 def _vector(question: Question, name: str) -> np.ndarray[Any, np.dtype[Any]]:

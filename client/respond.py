@@ -102,7 +102,11 @@ class Respondent:
             raise ProtocolError("directions are not over this catalogue", value=(centre.shape, vectors.shape))
         if not (np.isfinite(centre).all() and np.isfinite(vectors).all()):
             raise ProtocolError("directions hold numbers that are not finite", value=question.query)
-        return signals.factors(population, centre.astype(np.float64), vectors.astype(np.float64), question.sum.bound)
+        weights = _array(question.arrays, "weights").astype(np.float64) if "weights" in question.arrays else None
+        if weights is not None and not (weights.shape == (catalogue,) and ((weights > 0) & (weights <= 100)).all()):
+            raise ProtocolError("weights of items are above 0 and at most 100, one an item", value=question.query)
+        centre, vectors = centre.astype(np.float64), vectors.astype(np.float64)
+        return signals.factors(population, centre, vectors, question.sum.bound, weights)
 
     def turn(self, question: Question, device: Population, noise: OwnNoise) -> NDArray[np.float64]:
         """The contribution to a model update of one device that adds all noise itself, as one row within its bound.

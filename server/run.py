@@ -168,10 +168,10 @@ class Run:
         mass = low_rank.mass_of(counts, users)
         content = content_factors(self.features, settings)
         expected = factors.Expected.of(mass, counts, content)
-        asked = factors.first(expected, settings.factor_rank, settings.whitening)
+        asked = factors.first(expected, settings.factor_rank, settings.whitening, settings.levelling)
         for number in range(1, settings.directions + 1):
             found = self._found(factors.ask(self.config, "directions", number, asked, users), asked, expected)
-            asked = factors.following(asked.centre, found, settings.factor_rank, settings.whitening)
+            asked = factors.following(asked, found, settings.factor_rank, settings.whitening)
         found = self._found(factors.ask(self.config, "factors", 0, asked, users), asked, expected)
         whole = low_rank.joined(
             asked.centre, counts, found.factors, content, mass, scale=settings.factor_scale, prior=settings.prior

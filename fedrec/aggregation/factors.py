@@ -9,11 +9,13 @@ finding out.  Each ``directions`` round turns them towards what users do; ``fact
 
 A user's part is x' y'^T with x' (over items) and y' (over directions) of length 1, so its L2 norm is 1 whatever the
 user's history; r directions take r numbers an item instead of one for each other item, and the noise has r columns.
+Where ``behaviour.levelling`` is above 0, x' counts popular items less, so that less of the 1 is spent on what many
+users say anyhow; the server divides the weights out again, after which popular items have more of the noise.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -28,6 +30,9 @@ Floats = NDArray[np.float64]
 BOUND: Final = 1.0
 CENTRE: Final = "centre"
 VECTORS: Final = "vectors"
+WEIGHTS: Final = "weights"
+# Below this part of the mean mass, items are alike in weight: their mass is mostly noise.
+_LEAST_MASS = 0.05
 # Eigenvalues below this part of the largest are noise: dividing by them would blow it up.
 _LEAST_EIGENVALUE = 0.02
 
@@ -35,10 +40,12 @@ _LEAST_EIGENVALUE = 0.02
 @dataclass(frozen=True, eq=False)
 class Directions:
     """What devices project on. ``centre``: [items], length 1, the popular direction that is taken out first.
-    ``vectors``: [items, r], orthogonal columns, each as long as its say in a user's position."""
+    ``vectors``: [items, r], orthogonal columns, each as long as its say in a user's position.  ``weights``: [items],
+    above 0, of the items in x'; None where all weigh 1."""
 
     centre: Floats
     vectors: Floats
+    weights: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +68,8 @@ def ask(config: Config, query: Literal["directions", "factors"], number: int, as
     else:
         agreed = PrivateSum.of(query, length, BOUND, rows, resolution_bits=settings.resolution_bits)
     arrays = {CENTRE: asked.centre.astype(np.float32), VECTORS: asked.vectors.astype(np.float32)}
+    if asked.weights is not None:
+        arrays[WEIGHTS] = asked.weights.astype(np.float32)
     return Question(query, number, agreed, arrays=arrays)
 
 
@@ -86,20 +95,23 @@ class Expected:
         return cls(mass, centre, kernel - np.outer(centre, centre @ kernel))
 
 
-def first(expected: Expected, rank: int, whitening: float) -> Directions:
+def first(expected: Expected, rank: int, whitening: float, levelling: float = 0.0) -> Directions:
     """The directions before anybody was asked: the strongest of what is expected.
 
     Args:
         expected: the content kernel.
         rank: r, at most as many as the kernel has.
         whitening: 0 to 1; the say of a direction is its eigenvalue to the power of minus this.
+        levelling: 0 to 1; an item's weight is its share of the mean mass to the power of minus this.
     """
-    return _directions(expected.centre, expected.factors, rank, whitening)
+    share = np.maximum(expected.mass / expected.mass.mean(), _LEAST_MASS)
+    weights = share**-levelling if levelling else None
+    return _directions(Directions(expected.centre, expected.factors, weights), rank, whitening)
 
 
-def following(centre: Floats, found: Found, rank: int, whitening: float) -> Directions:
+def following(asked: Directions, found: Found, rank: int, whitening: float) -> Directions:
     """The directions of the next round: the strongest of what the last one found."""
-    return _directions(centre, found.factors, rank, whitening)
+    return _directions(replace(asked, vectors=found.factors), rank, whitening)
 
 
 def read(opened: Floats, asked: Directions, expected: Expected, sigma: float) -> Found:
@@ -119,24 +131,28 @@ def denoised(noisy: Floats, asked: Directions, expected: Expected, sigma: float)
 
     Each column is compared with what content leads to expect of it, scaled to fit.  In the principal axes of what is
     left, an item's entry is taken as normal with a variance in proportion to its mass, and shrunk to its posterior
-    mean: rare items, whose entries are noise, keep what content says.
+    mean: rare items, whose entries are noise, keep what content says.  Weights of items are divided out first, so an
+    item's noise is sigma over its weight.
     """
-    guess = _fitted(expected.factors @ (expected.factors.T @ asked.vectors), noisy)
-    return guess + _shrunk(noisy - guess, expected.mass, sigma)
+    weights = np.ones((len(noisy), 1)) if asked.weights is None else asked.weights[:, None]
+    guess = _fitted(expected.factors @ (expected.factors.T @ asked.vectors), noisy / weights, weights)
+    return guess + _shrunk(noisy / weights - guess, expected.mass, sigma, weights)
 
 
-def _fitted(guess: Floats, noisy: Floats) -> Floats:
+def _fitted(guess: Floats, noisy: Floats, weights: Floats) -> Floats:
     """Each column of the guess times the number, zero or above, that brings it nearest to the noisy one."""
-    scale = (guess * noisy).sum(axis=0) / np.maximum((guess**2).sum(axis=0), 1e-12)
+    scale = (guess * noisy * weights**2).sum(axis=0) / np.maximum((guess**2 * weights**2).sum(axis=0), 1e-12)
     return np.asarray(guess * np.maximum(scale, 0.0))
 
 
-def _shrunk(noisy: Floats, mass: Floats, sigma: float) -> Floats:
-    _, _, axes = np.linalg.svd(noisy, full_matrices=False)
-    turned = noisy @ axes.T
-    weight = (mass / mass.mean())[:, None]
-    signal = np.maximum(((turned**2 - sigma**2) * weight).sum(axis=0) / (weight**2).sum(), 1e-9)
-    return np.asarray((turned * (signal * weight / (signal * weight + sigma**2))) @ axes)
+def _shrunk(noisy: Floats, mass: Floats, sigma: float, weights: Floats) -> Floats:
+    _, _, axes = np.linalg.svd(noisy * weights, full_matrices=False)
+    turned, noise = noisy @ axes.T, (sigma / weights) ** 2
+    mass = (mass / mass.mean())[:, None]
+    # Least squares of the squares on what they are expected to be, each as sure as its noise is small.
+    sure = weights**4
+    signal = np.maximum(((turned**2 - noise) * mass * sure).sum(axis=0) / (mass**2 * sure).sum(), 1e-9)
+    return np.asarray((turned * (signal * mass / (signal * mass + noise))) @ axes)
 
 
 def centre_of(popularity: Floats) -> Floats:
@@ -145,9 +161,9 @@ def centre_of(popularity: Floats) -> Floats:
     return popularity / norm if norm > 0 else np.zeros_like(popularity)
 
 
-def _directions(centre: Floats, spanning: Floats, rank: int, whitening: float) -> Directions:
-    left, singular, _ = np.linalg.svd(spanning, full_matrices=False)
+def _directions(spanning: Directions, rank: int, whitening: float) -> Directions:
+    left, singular, _ = np.linalg.svd(spanning.vectors, full_matrices=False)
     kept = singular[:rank] > 1e-9 * singular[0] if len(singular) else np.zeros(0, bool)
     values = singular[: len(kept)][kept] ** 2
     say = (values / values[0]) ** -whitening if len(values) else values
-    return Directions(centre, left[:, : len(kept)][:, kept] * say)
+    return replace(spanning, vectors=left[:, : len(kept)][:, kept] * say)

@@ -52,8 +52,11 @@ def in_cooccurrence(
     return sparse.csr_matrix((scale[row], (row, np.concatenate(places))), (len(canaries), length))
 
 
-def in_factors(canaries: Canaries, centre: Floats, vectors: Floats, bound: float) -> OuterParts:
-    """x' y'^T at the bound: x' the history less its part along ``centre`` [items], y' = vectors^T x', both of length 1.
+def in_factors(
+    canaries: Canaries, centre: Floats, vectors: Floats, bound: float, weights: Floats | None = None
+) -> OuterParts:
+    """x' y'^T at the bound: x' the history less its part along ``centre`` [items], times ``weights`` [items], y' =
+    vectors^T of the same without weights, both of length 1.
 
     ``vectors``: [items, r], as they were asked.  A canary whose history is at right angles to all of them, or nothing
     but the centre, adds nothing.
@@ -63,12 +66,16 @@ def in_factors(canaries: Canaries, centre: Floats, vectors: Floats, bound: float
     values = np.full(len(rows), 1 / np.sqrt(width))
     used = sparse.csr_matrix((values, (rows, canaries.histories.ravel())), (count, len(centre)))
     along = used @ centre
-    left = np.sqrt(np.maximum(1 - 2 * along**2 + along**2 * (centre @ centre), 0.0))
-    inverse = np.where(left > 1e-6, 1 / np.maximum(left, 1e-6), 0.0)
+    scale = np.ones(len(centre)) if weights is None else weights
+    weighed, heavy = sparse.csr_matrix(used.multiply(scale[None, :])), scale * centre
+    own = np.asarray(weighed.multiply(weighed).sum(axis=1)).ravel()
+    square = own - 2 * along * (weighed @ heavy) + along**2 * (heavy @ heavy)
+    left, least = np.sqrt(np.maximum(square, 0.0)), 1e-6 * scale.max(initial=0.0)
+    inverse = np.where(left > least, 1 / np.maximum(left, least), 0.0)
     positions = (used @ vectors - np.outer(along, centre @ vectors)) * inverse[:, None]
     length = np.linalg.norm(positions, axis=1, keepdims=True)
     right = np.where(length > 1e-9, positions / np.maximum(length, 1e-9), 0.0) * bound
-    return OuterParts(sparse.csr_matrix(used.multiply(inverse[:, None])), along * inverse, centre, right)
+    return OuterParts(sparse.csr_matrix(weighed.multiply(inverse[:, None])), along * inverse, heavy, right)
 
 
 def in_training(canaries: Canaries, length: int, bound: float, round_number: int) -> sparse.csr_matrix:

@@ -42,6 +42,7 @@ class BehaviourSettings(Settings):
     factor_rank: int = Field(default=48, ge=1, le=512, description="directions that a history is projected on")
     factor_scale: float = Field(default=1.8, gt=0, description="weight of what the factors found beside the prior")
     whitening: float = Field(default=0.3, ge=0, le=1, description="how much weak directions are strengthened")
+    levelling: float = Field(default=0.0, ge=0, le=1, description="how much less popular items weigh in the factors")
     items: int = Field(default=0, ge=0)
     method: Literal["ease", "cosine", "als"] = "ease"
     rank: int = Field(default=0, ge=0, description="largest rank kept (0 = no limit)")

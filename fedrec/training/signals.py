@@ -46,20 +46,30 @@ def cooccurrence(
 
 
 def factors(
-    population: Population, centre: NDArray[np.float64], vectors: NDArray[np.float64], bound: float
+    population: Population,
+    centre: NDArray[np.float64],
+    vectors: NDArray[np.float64],
+    bound: float,
+    weights: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Sum over users of x' y'^T, each of L2 norm ``bound`` or zero; float64 [catalogue * r], row by row.
 
-    A user's history x / sqrt(|x|), less its part along ``centre`` [catalogue], is brought to length 1: x'.  Its
-    position y = vectors^T x', ``vectors`` being [catalogue, r], is brought to length 1: y'.  A user without history,
-    or at right angles to all directions, adds zero.
+    A user's history x / sqrt(|x|), less its part along ``centre`` [catalogue], times ``weights`` [catalogue] item by
+    item (None = 1), is brought to length 1: x'.  Its position y is vectors^T of the same without weights, ``vectors``
+    being [catalogue, r], and is brought to length 1: y'.  A user without history, or at right angles to all directions,
+    adds zero.
     """
+    scale = np.ones(len(centre)) if weights is None else weights
     owners, counts = population.owners, population.counts
     size = np.sqrt(np.maximum(counts, 1))
     along = np.bincount(owners, weights=centre[population.items], minlength=len(population)) / size
-    # The history has length 1; what comes from the server as a centre need not have.
-    left = np.sqrt(np.maximum((counts > 0) + along**2 * (float(centre @ centre) - 2), 0.0))
-    inverse = np.where(left > 1e-6, 1.0 / np.maximum(left, 1e-6), 0.0)
+    own = np.bincount(owners, weights=scale[population.items] ** 2, minlength=len(population)) / size**2
+    meets = np.bincount(owners, weights=(scale**2 * centre)[population.items], minlength=len(population)) / size
+    # The centre comes from the server and may be of any length.
+    square = own - 2 * along * meets + along**2 * float((scale * centre) @ (scale * centre))
+    least = 1e-6 * float(scale.max(initial=0.0))
+    left = np.sqrt(np.maximum(square, 0.0))
+    inverse = np.where(left > least, 1.0 / np.maximum(left, least), 0.0)
     used = sparse.csr_matrix(
         ((inverse / size)[owners], (owners, population.items)), shape=(len(population), len(centre)), dtype=np.float64
     )
@@ -67,4 +77,4 @@ def factors(
     length = np.linalg.norm(positions, axis=1, keepdims=True)
     positions = np.where(length > 1e-9, positions / np.maximum(length, 1e-9), 0.0) * bound
     total = used.T @ positions - np.outer(centre, (inverse * along) @ positions)
-    return np.asarray(total, dtype=np.float64).reshape(-1)
+    return np.asarray(total * scale[:, None], dtype=np.float64).reshape(-1)

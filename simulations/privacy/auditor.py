@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fedrec.aggregation.factors import CENTRE, VECTORS
+from fedrec.aggregation.factors import CENTRE, VECTORS, WEIGHTS
 from fedrec.aggregation.question import Query, Question
 from fedrec.audit import expected
 from fedrec.audit.canaries import Canaries
@@ -111,7 +111,9 @@ class Auditor:
             return expected.in_cooccurrence(self.canaries, items, catalogue, agreed.bound, ramp)
         if question.query in ("directions", "factors"):
             centre, vectors = (question.arrays[name].astype(np.float64) for name in (CENTRE, VECTORS))
-            return expected.in_factors(self.canaries, centre, vectors, agreed.bound)
+            weights = question.arrays.get(WEIGHTS)
+            told = None if weights is None else weights.astype(np.float64)
+            return expected.in_factors(self.canaries, centre, vectors, agreed.bound, told)
         if question.query == "training":
             return expected.in_training(self.canaries, agreed.length, agreed.bound, question.round)
         return None

@@ -36,10 +36,11 @@ def population_of(lists: list[list[int]]) -> Population:
     return Population(keys_of([str(u) for u in range(len(lists))]), indptr, items, np.full(len(lists), -1, np.int32))
 
 
-def directions(seed: int = 0, rank: int = RANK) -> factors.Directions:
+def directions(seed: int = 0, rank: int = RANK, weighted: bool = False) -> factors.Directions:
     drawn = np.random.default_rng(seed)
     centre = factors.centre_of(drawn.uniform(0.1, 1, ITEMS))
-    return factors.Directions(centre, np.linalg.qr(drawn.normal(size=(ITEMS, rank)))[0])
+    vectors = np.linalg.qr(drawn.normal(size=(ITEMS, rank)))[0]
+    return factors.Directions(centre, vectors, drawn.uniform(0.2, 3, ITEMS) if weighted else None)
 
 
 def part_of(basket: list[int], asked: factors.Directions) -> np.ndarray:
@@ -48,30 +49,57 @@ def part_of(basket: list[int], asked: factors.Directions) -> np.ndarray:
         return np.zeros((ITEMS, asked.vectors.shape[1]))
     x = np.isin(np.arange(ITEMS), basket) / np.sqrt(len(basket))
     x = x - asked.centre * (asked.centre @ x)
+    y = asked.vectors.T @ x
+    x = x if asked.weights is None else x * asked.weights
     if np.linalg.norm(x) < 1e-6:
         return np.zeros((ITEMS, asked.vectors.shape[1]))
     x = x / np.linalg.norm(x)
-    y = asked.vectors.T @ x
     return np.outer(x, y / np.linalg.norm(y)) if np.linalg.norm(y) > 1e-9 else np.zeros((ITEMS, len(y)))
 
 
 @settings(max_examples=80, deadline=None)
-@given(baskets)
-def test_devices_add_what_the_definition_says_and_each_user_at_most_its_bound(lists: list[list[int]]) -> None:
-    asked = directions()
-    got = signals.factors(population_of(lists), asked.centre, asked.vectors, factors.BOUND)
+@given(baskets, st.booleans())
+def test_devices_add_what_the_definition_says_and_each_user_at_most_its_bound(
+    lists: list[list[int]], weighted: bool
+) -> None:
+    asked = directions(weighted=weighted)
+    got = signals.factors(population_of(lists), asked.centre, asked.vectors, factors.BOUND, asked.weights)
     np.testing.assert_allclose(got, sum(part_of(basket, asked) for basket in lists).reshape(-1), atol=1e-9)
     for basket in lists:
-        alone = signals.factors(population_of([basket]), asked.centre, asked.vectors, factors.BOUND)
+        alone = signals.factors(population_of([basket]), asked.centre, asked.vectors, factors.BOUND, asked.weights)
         assert np.linalg.norm(alone) <= factors.BOUND + 1e-9
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.floats(0, 50), st.floats(0, 50))
-def test_no_centre_and_no_direction_of_a_servers_choice_breaks_the_bound(length: float, scale: float) -> None:
-    asked = directions(3)
-    got = signals.factors(population_of([[1, 4, 9]]), asked.centre * length, asked.vectors * scale, factors.BOUND)
+@given(st.floats(0, 50), st.floats(0, 50), st.floats(0.01, 30))
+def test_nothing_of_a_servers_choice_breaks_the_bound(length: float, scale: float, weight: float) -> None:
+    asked = directions(3, weighted=True)
+    centre, vectors, weights = asked.centre * length, asked.vectors * scale, asked.weights * weight
+    got = signals.factors(population_of([[1, 4, 9]]), centre, vectors, factors.BOUND, weights)
     assert np.linalg.norm(got) <= factors.BOUND * (1 + 1e-9) + 1e-9
+
+
+def test_levelled_items_weigh_less_the_more_popular_they_are_and_the_server_takes_it_out_again() -> None:
+    mass = np.r_[np.full(4, 8.0), np.full(ITEMS - 4, 0.5)]
+    drawn = np.random.default_rng(4)
+    expected = factors.Expected.of(mass, mass, drawn.normal(size=(ITEMS, RANK)))
+    plain, level = (factors.first(expected, RANK, 0.2, levelling) for levelling in (0.0, 0.5))
+    assert plain.weights is None and level.weights is not None
+    np.testing.assert_allclose(level.weights, (mass / mass.mean()) ** -0.5)
+    np.testing.assert_array_equal(plain.vectors, level.vectors)
+    assert factors.following(level, factors.Found(level.vectors), RANK, 0.2).weights is level.weights
+    truth = drawn.normal(size=level.vectors.shape)
+    opened = truth * level.weights[:, None]
+    np.testing.assert_allclose(factors.denoised(opened, level, expected, 0.0), truth, atol=1e-9)
+
+
+def test_an_item_that_was_hardly_weighed_is_known_by_what_was_expected_alone() -> None:
+    weights = np.r_[1e-4, np.ones(ITEMS - 1)]
+    asked = factors.Directions(np.zeros(ITEMS), directions().vectors, weights)
+    truth = np.random.default_rng(6).normal(size=(ITEMS, RANK))
+    kept = factors.denoised(truth * weights[:, None], asked, nothing_expected(), 0.05)
+    assert np.linalg.norm(kept[0]) < 1e-2 * np.linalg.norm(truth[0])
+    assert np.linalg.norm(kept[1:] - truth[1:]) < 0.05 * np.linalg.norm(truth[1:])
 
 
 def test_without_noise_a_gram_matrix_within_the_rank_is_found_whole() -> None:
@@ -122,10 +150,10 @@ def test_the_next_directions_span_what_was_found_strongest_first() -> None:
     drawn = np.random.default_rng(7)
     basis = np.linalg.qr(drawn.normal(size=(ITEMS, 3)))[0]
     found = factors.Found(basis * [3.0, 2.0, 1.0])
-    asked = factors.following(np.zeros(ITEMS), found, 2, 0.0)
+    asked = factors.following(factors.Directions(np.zeros(ITEMS), basis), found, 2, 0.0)
     assert asked.vectors.shape == (ITEMS, 2)
     np.testing.assert_allclose(np.abs(np.diag(asked.vectors.T @ basis[:, :2])), 1.0, atol=1e-9)
-    stressed = factors.following(np.zeros(ITEMS), found, 2, 0.5)
+    stressed = factors.following(factors.Directions(np.zeros(ITEMS), basis), found, 2, 0.5)
     assert np.linalg.norm(stressed.vectors, axis=0) == pytest.approx([1.0, 1.5])
 
 

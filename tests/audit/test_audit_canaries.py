@@ -139,15 +139,20 @@ def written_out(parts: OuterParts) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("catalogue", [60, 30])
 @pytest.mark.parametrize("stretched", [1.0, 1.3])
-def test_in_directions_and_factors_every_canary_is_at_the_bound(catalogue: int, stretched: float) -> None:
+@pytest.mark.parametrize("levelled", [False, True])
+def test_in_directions_and_factors_every_canary_is_at_the_bound(
+    catalogue: int, stretched: float, levelled: bool
+) -> None:
     canaries = Canaries.draw(40, catalogue, 3)
     centre, vectors = asked_directions(catalogue)
-    parts = expected.in_factors(canaries, stretched * centre, vectors, 1.0)
+    weights = np.random.default_rng(5).uniform(0.3, 2, catalogue) if levelled else None
+    parts = expected.in_factors(canaries, stretched * centre, vectors, 1.0, weights)
     whole, everybody = written_out(parts), canary_population(canaries)
     assert parts.shape == whole.shape
     for place in range(len(canaries)):
         alone = everybody.select(np.array([place]))
-        assert whole[place] == pytest.approx(signals.factors(alone, stretched * centre, vectors, 1.0), abs=1e-9)
+        own = signals.factors(alone, stretched * centre, vectors, 1.0, weights)
+        assert whole[place] == pytest.approx(own, abs=1e-9)
     assert np.linalg.norm(whole, axis=1) == pytest.approx(1.0)
 
 

@@ -30,6 +30,7 @@ FACTORS: dict[str, Any] = {
     "prior_modalities": {"text": 0.5, "image": 0.5},
     "prior_sharpness": 2.0,
     "discount": 0.2,
+    "levelling": 0.15,
     "fold_in": {"rank": 5, "weight": 0.5},
 }
 SHARES = {"popularity": 0.2, "directions": 0.2, "factors": 0.5, "metrics": 0.1}
@@ -99,6 +100,7 @@ def test_a_device_refuses_directions_that_its_settings_do_not_lead_to(federation
     config, items = config_of(), len(federation_study.features.ids)
     vectors = np.linalg.qr(np.random.default_rng(0).normal(size=(items, 6)))[0]
     asked = factors.Directions(np.full(items, items**-0.5), vectors)
+    config = config.model_copy(update={"behaviour": config.behaviour.model_copy(update={"levelling": 0.0})})
     good = factors.ask(config, "directions", 2, asked, cases.USERS)
     check_agreed(config, good, items)
     wide = factors.ask(config, "directions", 3, asked, cases.USERS)
@@ -109,6 +111,9 @@ def test_a_device_refuses_directions_that_its_settings_do_not_lead_to(federation
     short = replace(good, arrays={**good.arrays, factors.VECTORS: good.arrays[factors.VECTORS][:-1]})
     with pytest.raises(ProtocolError, match="not over this catalogue"):
         check_agreed(config, short, items)
+    levelled = replace(asked, weights=np.ones(items))
+    with pytest.raises(ProtocolError, match="differs"):
+        check_agreed(config, factors.ask(config, "directions", 2, levelled, cases.USERS), items)
     louder = replace(good, sum=replace(good.sum, bound=2.0))
     with pytest.raises(ProtocolError, match="differs"):
         check_agreed(config, louder, items)
