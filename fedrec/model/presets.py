@@ -53,7 +53,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         "defaults": Preset("content tower and the whole co-occurrence together: what the other presets change"),
         "fedrec": Preset(
             "our best: the fused content tower beside private power iteration, with fold-in on the device",
-            {"behaviour": _FACTORS | {"fold_in": {"weight": 0.5}, "weight": 0.5}},
+            {"behaviour": _FACTORS | {"fold_in": {"weight": 0.5}, "weight": 0.6}},
         ),
         "content-only": Preset("the content tower over all modalities", _content_only("text", "image", "attributes")),
         "text-only": Preset("the content tower over text", _content_only("text")),
