@@ -34,6 +34,7 @@ _NO_BEHAVIOUR: Final = (
     "behaviour.prior_modalities={}",
     "behaviour.weight=0",
     "behaviour.popularity_weight=0",
+    "behaviour.fold_in=null",
 )
 _GROUPS: Final = {
     "users, few events": "users-few",
