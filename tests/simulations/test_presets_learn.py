@@ -81,6 +81,7 @@ CASES: dict[str, tuple[dict[str, Any], float | None, float, float]] = {
     "ease": ({}, 0.15, 0.1, 0.1),
     "factors": ({}, 0.15, 0.1, 0.1),
     "fedrec": (HEADS, 0.15, 0.1, 0.03),
+    "defaults": (HEADS, 0.15, 0.1, 0.03),
 }
 
 
