@@ -197,9 +197,13 @@ def positions_beyond_their_bound(patch: pytest.MonkeyPatch) -> None:
     right = signals.factors
 
     def long(
-        population: Population, centre: NDArray[np.float64], vectors: NDArray[np.float64], bound: float
+        population: Population,
+        centre: NDArray[np.float64],
+        vectors: NDArray[np.float64],
+        bound: float,
+        weights: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
-        return right(population, centre, vectors, 3 * bound)
+        return right(population, centre, vectors, 3 * bound, weights)
 
     patch.setattr(signals, "factors", long)
 
