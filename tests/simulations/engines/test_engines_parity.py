@@ -132,7 +132,7 @@ def test_flowers_own_runtime_releases_what_the_cohort_releases(
         {"config": config.model_dump_json(), "catalogue": str(catalogue), "stores": str(stores), "out": str(out)}
         | {"devices": cases.USERS},
         devices=cases.USERS,
-        seconds=150,
+        seconds=300,
     )
     assert processes_of(home) == []
     assert (out / "server.json").is_file(), log
