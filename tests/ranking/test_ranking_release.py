@@ -23,6 +23,7 @@ from fedrec.release.bundle import read_release, write_release
 from fedrec.release.contents import Contents as ReleaseContents
 from fedrec.release.keys import SigningKey
 from fedrec.release.model_state import recommender, state_of
+from fedrec.settings import FoldInSettings
 
 CONTENT = ContentSettings(modalities=("text", "attributes"), text=TextSettings(dimension=8, vocabulary=128))
 CONFIG = Config.model_validate(
@@ -42,27 +43,35 @@ def made() -> tuple[Features, dict[str, AnyEncoder]]:
     return build_features(Catalogue.of(items), CONTENT)
 
 
-def test_a_release_ranks_as_what_was_released(made: tuple[Features, dict[str, AnyEncoder]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("fold_in", [False, True])
+def test_a_release_ranks_as_what_was_released(
+    made: tuple[Features, dict[str, AnyEncoder]], fold_in: bool, tmp_path: Path
+) -> None:
     features, encoders = made
+    settings = CONFIG.behaviour.model_copy(update={"fold_in": FoldInSettings(weight=0.5) if fold_in else None})
+    config = CONFIG.model_copy(update={"behaviour": settings})
     model = Recommender(CONFIG.model, features.shapes, seed=1, temperature=0.1)
     rng = np.random.default_rng(0)
     factors = rng.normal(size=(2, 8, 3)).astype(np.float32)
-    table = Behaviour(history=factors[0], candidate=factors[1], popularity=rng.random(8).astype(np.float32))
+    table = Behaviour(
+        history=factors[0],
+        candidate=factors[1],
+        popularity=rng.random(8).astype(np.float32),
+        factors=rng.normal(size=(8, 4)).astype(np.float32) if fold_in else None,
+    )
     given = ReleaseContents(
         name="shop",
         items=features,
         model=state_of(model),
         behaviour=table,
         encoders=content_state.saved_encoders(encoders),
-        config=CONFIG.model_dump(mode="json"),
+        config=config.model_dump(mode="json"),
     )
     key = SigningKey.fresh()
     write_release(tmp_path / "r", given, key=key)
     read = read_release(tmp_path / "r", trusted_key=key.public).contents
     assert read.model is not None
-    before = Scorer(
-        model=model, features=features, behaviour=table, settings=CONFIG.behaviour, model_settings=CONFIG.model
-    )
+    before = Scorer(model=model, features=features, behaviour=table, settings=settings, model_settings=CONFIG.model)
     after = Scorer(
         model=recommender(read.model),
         features=read.items,
@@ -76,6 +85,11 @@ def test_a_release_ranks_as_what_was_released(made: tuple[Features, dict[str, An
         Contents.of([e.encode([told]).values] * 3) for e in (encoders["text"], content_state.encoders(read)["text"])
     ]
     np.testing.assert_array_equal(before.scores(histories, notes[0]), after.scores(histories, notes[1]))
+    plain = Scorer(
+        model=model, features=features, behaviour=table, settings=CONFIG.behaviour, model_settings=CONFIG.model
+    )
+    same = np.array_equal(before.scores(histories, notes[0]), plain.scores(histories, notes[0]))
+    assert same is not fold_in
 
 
 def test_content_alone_finds_what_is_alike(made: tuple[Features, dict[str, AnyEncoder]]) -> None:
