@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation import clip_rate, item_tables, model_update, validation
+from fedrec.aggregation import clip_rate, factors, item_tables, model_update, validation
 from fedrec.aggregation.behaviour import ARRAYS, FACTORS, Behaviour
 from fedrec.aggregation.question import Question
 from fedrec.config import Config
@@ -96,13 +96,14 @@ class Respondent:
         )
 
     def _factors(self, question: Question, population: Population) -> NDArray[np.float64]:
-        centre, vectors = _array(question.arrays, "centre"), question.arrays["vectors"]
+        centre, vectors = _array(question.arrays, factors.CENTRE), question.arrays[factors.VECTORS]
         catalogue = len(self.features.ids)
         if centre.shape != (catalogue,) or vectors.ndim != 2 or len(vectors) != catalogue:
             raise ProtocolError("directions are not over this catalogue", value=(centre.shape, vectors.shape))
         if not (np.isfinite(centre).all() and np.isfinite(vectors).all()):
             raise ProtocolError("directions hold numbers that are not finite", value=question.query)
-        weights = _array(question.arrays, "weights").astype(np.float64) if "weights" in question.arrays else None
+        told = question.arrays.get(factors.WEIGHTS)
+        weights = None if told is None else told.astype(np.float64)
         if weights is not None and not (weights.shape == (catalogue,) and ((weights > 0) & (weights <= 100)).all()):
             raise ProtocolError("weights of items are above 0 and at most 100, one an item", value=question.query)
         centre, vectors = centre.astype(np.float64), vectors.astype(np.float64)

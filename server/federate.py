@@ -20,7 +20,7 @@ from fedrec.config import Config
 from fedrec.content.feature_table import FEATURES_FILE, Features, features_from_bytes
 from fedrec.errors import ContentError
 from fedrec.privacy.ledger import Ledger
-from fedrec.privacy.statement import privacy_statement
+from fedrec.privacy.statement import statement_of
 from fedrec.release.bundle import write_release
 from fedrec.release.keys import create_key, load_key
 from server.lines import RoundLines
@@ -140,15 +140,7 @@ def _line(step: Step, tally: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _record(config: Config, features: Features, devices: Devices, outcome: Outcome, delta: float) -> dict[str, Any]:
-    privacy = privacy_statement(
-        outcome.spends,
-        unit=config.privacy.unit,
-        delta=delta,
-        protocol=config.secure_aggregation.protocol,
-        noise_place=config.privacy.noise_place,
-        noise=config.privacy.noise,
-        promised=config.privacy.epsilon,
-    )
+    privacy = statement_of(config, outcome.spends, delta)
     return {
         "schema": 1,
         "config": config.model_dump(mode="json"),

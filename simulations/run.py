@@ -21,7 +21,7 @@ from fedrec.model import parameters
 from fedrec.model.presets import with_preset
 from fedrec.model.recommender import Recommender
 from fedrec.privacy.ledger import Ledger
-from fedrec.privacy.statement import privacy_statement
+from fedrec.privacy.statement import statement_of
 from fedrec.release.bundle import write_release
 from fedrec.release.keys import SigningKey, create_key, load_key
 from server.federate import aborts_of
@@ -146,15 +146,7 @@ def _finish(
     quality = whole_quality(config, study, outcome.model, outcome.behaviour, outcome.features)
     baselines = baselines_of(study)
     stating = time.perf_counter()
-    privacy = privacy_statement(
-        outcome.spends,
-        unit=config.privacy.unit,
-        delta=delta_of(config, len(study.population)),
-        protocol=config.secure_aggregation.protocol,
-        noise_place=config.privacy.noise_place,
-        noise=config.privacy.noise,
-        promised=config.privacy.epsilon,
-    )
+    privacy = statement_of(config, outcome.spends, delta_of(config, len(study.population)))
     accounting = outcome.accounting_seconds + time.perf_counter() - stating
     run = _facts(config, study, outcome, diary, privacy)
     run["quality"], run["baselines"], run["audit"] = quality, baselines, audit

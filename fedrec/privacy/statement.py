@@ -6,11 +6,25 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, Literal
 
+from fedrec.config import Config
 from fedrec.privacy.accountant import Spend, check_delta, epsilon, epsilon_without_amplification, equivalent_noise
 
 NoisePlace = Literal["server", "device", "distributed", "local"]
 _LOCAL = "Gaussian, on a grid: DP-SGD of each device over its own interactions, before anything leaves it"
 _SHARED = "discrete Gaussian, a share from each device, on the grid of the sum"
+
+
+def statement_of(config: Config, spends: Sequence[Spend], delta: float) -> dict[str, Any]:
+    """The `privacy_statement` of a run with these settings."""
+    return privacy_statement(
+        spends,
+        unit=config.privacy.unit,
+        delta=delta,
+        protocol=config.secure_aggregation.protocol,
+        noise_place=config.privacy.noise_place,
+        noise=config.privacy.noise,
+        promised=config.privacy.epsilon,
+    )
 
 
 def privacy_statement(

@@ -17,7 +17,7 @@ from fedrec.privacy.conversions import group_epsilon
 from fedrec.privacy.crosscheck import pld_epsilon, rdp_epsilon
 from fedrec.privacy.local import known_count, own_spend, turns_of
 from fedrec.privacy.run_plan import is_local
-from fedrec.privacy.statement import privacy_statement
+from fedrec.privacy.statement import statement_of
 from server.cohort_floor import check_sampled_cohorts
 from server.plan import bands_of, delta_of, spends_of
 from server.sampling import Sampler
@@ -88,15 +88,7 @@ def report(
     """
     config, devices = settled(config), users if devices is None else devices
     spends, delta = planned(config, users, devices)
-    privacy = privacy_statement(
-        spends,
-        unit=config.privacy.unit,
-        delta=delta,
-        protocol=config.secure_aggregation.protocol,
-        noise_place=config.privacy.noise_place,
-        noise=config.privacy.noise,
-        promised=config.privacy.epsilon,
-    )
+    privacy = statement_of(config, spends, delta)
     training = next((spend for spend in spends if spend.query == "training"), None)
     banded = training is not None and config.privacy.noise == "banded"
     return {

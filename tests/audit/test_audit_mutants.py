@@ -30,7 +30,6 @@ from fedrec.privacy.mechanism import GaussianMechanism
 from fedrec.randomness import key
 from fedrec.training import learner, signals
 from fedrec.training.groups import Groups
-from fedrec.training.population import Population
 from server.noise import ServerNoise
 from server.sampling import Sampler
 from simulations.engines.audited import RAW_NORM, CanaryRespondent
@@ -196,16 +195,7 @@ def positions_beyond_their_bound(patch: pytest.MonkeyPatch) -> None:
     """A user's position among the directions is three times as long as it may be."""
     right = signals.factors
 
-    def long(
-        population: Population,
-        centre: NDArray[np.float64],
-        vectors: NDArray[np.float64],
-        bound: float,
-        weights: NDArray[np.float64] | None = None,
-    ) -> NDArray[np.float64]:
-        return right(population, centre, vectors, 3 * bound, weights)
-
-    patch.setattr(signals, "factors", long)
+    patch.setattr(signals, "factors", lambda *asked: 3 * right(*asked))
 
 
 def noise_for_the_mean_item(patch: pytest.MonkeyPatch) -> None:

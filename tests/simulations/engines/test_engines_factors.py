@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from client.agreement import check_agreed
+from client.respond import Respondent
 from fedrec.aggregation import factors
 from fedrec.config import Config
 from fedrec.console import open_reporter
@@ -117,3 +118,15 @@ def test_a_device_refuses_directions_that_its_settings_do_not_lead_to(federation
     louder = replace(good, sum=replace(good.sum, bound=2.0))
     with pytest.raises(ProtocolError, match="differs"):
         check_agreed(config, louder, items)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 101.0, float("nan"), float("inf")])
+def test_a_device_refuses_weights_that_could_stretch_its_part(federation_study: Study, value: float) -> None:
+    config, items = config_of(), len(federation_study.features.ids)
+    vectors = np.linalg.qr(np.random.default_rng(0).normal(size=(items, 6)))[0]
+    respondent = Respondent(config, federation_study.features)
+    for broken in (np.r_[value, np.ones(items - 1)], np.ones(items - 1), np.ones((items, 1))):
+        asked = factors.Directions(np.full(items, items**-0.5), vectors, broken)
+        question = factors.ask(config, "directions", 1, asked, cases.USERS)
+        with pytest.raises(ProtocolError, match="weights of items"):
+            respondent.answer(question, federation_study.population)
