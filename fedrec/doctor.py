@@ -27,7 +27,7 @@ LITTLE_MEMORY: Final = 2_000_000_000
 
 
 @dataclass(frozen=True)
-class Check:
+class MachineCheck:
     """One line: what was looked at, how it is, what was found, and what to do (empty where nothing)."""
 
     name: str
@@ -36,19 +36,19 @@ class Check:
     action: str = ""
 
 
-def examine() -> list[Check]:
+def run_checks() -> list[MachineCheck]:
     """Look at everything. Never raises: a check that breaks is itself a ``fail``."""
     looks = (
         *(_python, _packages, _commands, _torch, _torchvision, _opacus),
         *(_sqlite, _temporary, _disk, _memory, _extras),
     )
-    checks: list[Check] = []
+    checks: list[MachineCheck] = []
     for look in looks:
         checks += _guarded(look)
     return checks
 
 
-def as_tree(checks: Sequence[Check]) -> dict[str, Any]:
+def as_tree(checks: Sequence[MachineCheck]) -> dict[str, Any]:
     """The checks as JSON: ``{"ok": bool, "fedrec": version, "checks": [...]}``."""
     return {
         "ok": all(check.status != "fail" for check in checks),
@@ -57,7 +57,7 @@ def as_tree(checks: Sequence[Check]) -> dict[str, Any]:
     }
 
 
-def show(checks: Sequence[Check]) -> None:
+def show(checks: Sequence[MachineCheck]) -> None:
     """Print the checks as a table."""
     rows = [(check.status, check.name, check.found, check.action) for check in checks]
     show_table(f"fedrec {installed_version()}", ("", "check", "found", "what to do"), rows)
@@ -93,64 +93,70 @@ def _pyproject() -> dict[str, Any]:
     return project if project.get("name") == "fedrec" else {}
 
 
-def _guarded(look: Callable[[], list[Check]]) -> list[Check]:
+def _guarded(look: Callable[[], list[MachineCheck]]) -> list[MachineCheck]:
     try:
         return look()
     except Exception as error:  # a broken library may raise anything while it is imported
         found = f"{type(error).__name__}: {error}"
-        return [Check(look.__name__.strip("_"), "fail", found, "Install fedrec afresh: pip install -e .")]
+        return [MachineCheck(look.__name__.strip("_"), "fail", found, "Install fedrec afresh: pip install -e .")]
 
 
-def _python() -> list[Check]:
+def _python() -> list[MachineCheck]:
     found = ".".join(map(str, sys.version_info[:3]))
     wanted, _ = requirements()
     fits = SpecifierSet(wanted).contains(found, prereleases=True)
-    return [Check("python", "ok" if fits else "fail", found, "" if fits else f"Use Python {wanted}")]
+    return [MachineCheck("python", "ok" if fits else "fail", found, "" if fits else f"Use Python {wanted}")]
 
 
-def _packages() -> list[Check]:
+def _packages() -> list[MachineCheck]:
     return [_package(need) for need in requirements()[1] if need.marker is None or need.marker.evaluate({"extra": ""})]
 
 
-def _package(need: Requirement) -> Check:
+def _package(need: Requirement) -> MachineCheck:
     try:
         found = importlib.metadata.version(need.name)
     except importlib.metadata.PackageNotFoundError:
-        return Check(need.name, "fail", "not installed", f"pip install '{need.name}{need.specifier}'")
+        return MachineCheck(need.name, "fail", "not installed", f"pip install '{need.name}{need.specifier}'")
     # "2.13.0+cpu" is a local build of 2.13.0, and specifiers without a local part accept it.
     if need.specifier.contains(found, prereleases=True):
-        return Check(need.name, "ok", found)
-    return Check(need.name, "fail", found, f"fedrec needs {need.specifier}: pip install '{need.name}{need.specifier}'")
+        return MachineCheck(need.name, "ok", found)
+    return MachineCheck(
+        need.name, "fail", found, f"fedrec needs {need.specifier}: pip install '{need.name}{need.specifier}'"
+    )
 
 
-def _commands() -> list[Check]:
+def _commands() -> list[MachineCheck]:
     groups = sorted(point.name for point in importlib.metadata.entry_points(group="fedrec.commands"))
     if groups:
-        return [Check("commands", "ok", ", ".join(groups))]
-    return [Check("commands", "warn", "no command group is installed", "pip install -e . in fedrec's checkout")]
+        return [MachineCheck("commands", "ok", ", ".join(groups))]
+    return [MachineCheck("commands", "warn", "no command group is installed", "pip install -e . in fedrec's checkout")]
 
 
-def _torch() -> list[Check]:
+def _torch() -> list[MachineCheck]:
     import torch
 
     product = float((torch.ones(8, 8) @ torch.ones(8, 8)).sum())
     if product != 512.0:
-        return [Check("torch works", "fail", f"a product of ones summed to {product}, not 512", "Install torch afresh")]
+        return [
+            MachineCheck(
+                "torch works", "fail", f"a product of ones summed to {product}, not 512", "Install torch afresh"
+            )
+        ]
     devices = f"{torch.cuda.device_count()} GPU" if torch.cuda.is_available() else "CPU only"
-    return [Check("torch works", "ok", f"{devices}, {torch.get_num_threads()} threads of {os.cpu_count()} CPUs")]
+    return [MachineCheck("torch works", "ok", f"{devices}, {torch.get_num_threads()} threads of {os.cpu_count()} CPUs")]
 
 
-def _torchvision() -> list[Check]:
+def _torchvision() -> list[MachineCheck]:
     from fedrec.content import torchvision_shim
 
     torchvision_shim.prepare()
     import torchvision.models
 
     torchvision.models.resnet18(weights=None)
-    return [Check("torchvision works", "ok", "its models load")]
+    return [MachineCheck("torchvision works", "ok", "its models load")]
 
 
-def _opacus() -> list[Check]:
+def _opacus() -> list[MachineCheck]:
     import torch
     from opacus import GradSampleModule
 
@@ -160,13 +166,13 @@ def _opacus() -> list[Check]:
     found = next(iter(layer.parameters())).grad_sample
     fits = bool(torch.equal(found.reshape(2, 2), rows))
     action = "" if fits else "Install the opacus that fedrec asks for"
-    return [Check("opacus works", "ok" if fits else "fail", "a gradient for each row", action)]
+    return [MachineCheck("opacus works", "ok" if fits else "fail", "a gradient for each row", action)]
 
 
-def _sqlite() -> list[Check]:
+def _sqlite() -> list[MachineCheck]:
     version = sqlite3.sqlite_version
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        return [Check("sqlite", "fail", version, "Use a Python built with SQLite 3.35 or newer")]
+        return [MachineCheck("sqlite", "fail", version, "Use a Python built with SQLite 3.35 or newer")]
     with tempfile.TemporaryDirectory() as directory:
         connection = sqlite3.connect(Path(directory) / "check.sqlite")
         try:
@@ -175,34 +181,36 @@ def _sqlite() -> list[Check]:
             connection.close()
     if mode != "wal":
         action = "Keep stores on a local disk: this one has no write-ahead log"
-        return [Check("sqlite", "warn", f"{version}, journal mode {mode}", action)]
-    return [Check("sqlite", "ok", f"{version}, write-ahead log")]
+        return [MachineCheck("sqlite", "warn", f"{version}, journal mode {mode}", action)]
+    return [MachineCheck("sqlite", "ok", f"{version}, write-ahead log")]
 
 
-def _temporary() -> list[Check]:
+def _temporary() -> list[MachineCheck]:
     directory = tempfile.gettempdir()
     with tempfile.NamedTemporaryFile() as file:
         file.write(b"fedrec")
         file.flush()
         written = Path(file.name).stat().st_size
     if written == 6:
-        return [Check("temporary files", "ok", directory)]
-    return [Check("temporary files", "fail", directory, "Set TMPDIR to a directory that can be written")]
+        return [MachineCheck("temporary files", "ok", directory)]
+    return [MachineCheck("temporary files", "fail", directory, "Set TMPDIR to a directory that can be written")]
 
 
-def _disk() -> list[Check]:
+def _disk() -> list[MachineCheck]:
     free = shutil.disk_usage(Path.cwd()).free
     few = free < LITTLE_DISK
-    return [Check("free disk", "warn" if few else "ok", size(free), "Make room, or use another --out" if few else "")]
+    return [
+        MachineCheck("free disk", "warn" if few else "ok", size(free), "Make room, or use another --out" if few else "")
+    ]
 
 
-def _memory() -> list[Check]:
+def _memory() -> list[MachineCheck]:
     free = _free_memory()
     if free is None:
-        return [Check("free memory", "ok", "this system does not tell")]
+        return [MachineCheck("free memory", "ok", "this system does not tell")]
     few = free < LITTLE_MEMORY
     action = "Close other programs, or use fewer users" if few else ""
-    return [Check("free memory", "warn" if few else "ok", size(free), action)]
+    return [MachineCheck("free memory", "warn" if few else "ok", size(free), action)]
 
 
 def _free_memory() -> int | None:
@@ -216,7 +224,7 @@ def _free_memory() -> int | None:
         return None
 
 
-def _extras() -> list[Check]:
+def _extras() -> list[MachineCheck]:
     checks = []
     needs = requirements()[1]
     names = sorted({extra for need in needs for extra in _extra_of(need)})
@@ -226,11 +234,11 @@ def _extras() -> list[Check]:
         wrong = [f"{line.name} {line.found}" for line in lines if line.status == "fail" and line.name not in lacking]
         install = f"pip install 'fedrec[{extra}]'"
         if wrong:
-            checks.append(Check(f"extra {extra}", "warn", f"of another version: {', '.join(wrong)}", install))
+            checks.append(MachineCheck(f"extra {extra}", "warn", f"of another version: {', '.join(wrong)}", install))
         elif lacking:
-            checks.append(Check(f"extra {extra}", "ok", f"not here (optional): {', '.join(lacking)}", install))
+            checks.append(MachineCheck(f"extra {extra}", "ok", f"not here (optional): {', '.join(lacking)}", install))
         else:
-            checks.append(Check(f"extra {extra}", "ok", "installed"))
+            checks.append(MachineCheck(f"extra {extra}", "ok", "installed"))
     return checks
 
 

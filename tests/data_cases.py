@@ -12,7 +12,7 @@ from click.testing import Result
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
-import fedrec.cli
+import fedrec.cli.main
 
 TASTES = {"alpine": (40, 90, 200), "desert": (220, 160, 40), "forest": (30, 140, 60)}
 FIRST_DAY = 1_700_000_000
@@ -75,7 +75,7 @@ def append(path: Path, *lines: str) -> None:
 
 def fedrec_run(*words: str | Path) -> Result:
     """``fedrec`` with these words, with the command groups that are installed."""
-    return CliRunner().invoke(fedrec.cli.build(), [str(word) for word in words])
+    return CliRunner().invoke(fedrec.cli.main.build(), [str(word) for word in words])
 
 
 def told(*words: str | Path) -> Any:

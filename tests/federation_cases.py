@@ -8,19 +8,19 @@ from typing import Any
 
 import torch
 
-from client.device import Device, device_of
-from fedrec.aggregation import popularity
-from fedrec.aggregation.question import Question
-from fedrec.aggregation.wire import Envelope
+from fedrec.client.device import Device, device_of
 from fedrec.config import Config, from_tree
 from fedrec.console import open_reporter
 from fedrec.privacy.ledger import Ledger
-from server.plan import budget_of
-from server.run import Devices, Outcome, Run, Step
-from server.state import ServerState
-from simulations.engines.grid_devices import place_devices
-from simulations.shop.generate import write_shop
-from simulations.study import Study, prepare
+from fedrec.queries import popularity
+from fedrec.queries.request import Request
+from fedrec.queries.wire import Envelope
+from fedrec.server.plan import budget_of
+from fedrec.server.run import Devices, FederatedRun, RoundEvent, RunResult
+from fedrec.server.state import ServerState
+from fedrec.simulation.engines.grid_devices import place_devices
+from fedrec.simulation.shop.generate import write_shop
+from fedrec.simulation.study import Study, prepare
 
 USERS, ITEMS = 24, 150
 EPSILON = 8.0
@@ -62,13 +62,13 @@ def place(study: Study, out: Path) -> tuple[Path, Path]:
         return place_devices(study, out, reporter)
 
 
-def conduct(
+def run(
     config: Config,
     study: Study,
     devices: Devices,
     out: Path,
-    observe: Callable[[Step], None] = lambda step: None,
-) -> Outcome:
+    observe: Callable[[RoundEvent], None] = lambda step: None,
+) -> RunResult:
     """A run over any devices, with durable state in ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     budget = budget_of(config, devices.users)
@@ -76,16 +76,16 @@ def conduct(
         Ledger.open(out / "ledger.sqlite", budget) as ledger,
         ServerState(out / "server.sqlite", "a run of tests") as state,
     ):
-        return Run(config, study.features, devices, ledger, state, observe).conduct()
+        return FederatedRun(config, study.features, devices, ledger, state, observe).run()
 
 
 def device(config: Config, catalogue: Path, store: Path) -> Device:
     return device_of({"config": config.model_dump_json(), "catalogue": str(catalogue)}, {"store": str(store)})
 
 
-def popularity_question(config: Config, study: Study, users: int = USERS) -> Question:
+def popularity_question(config: Config, study: Study, users: int = USERS) -> Request:
     return popularity.ask(len(study.features), users, config.secure_aggregation.resolution_bits)
 
 
-def envelope(question: Question, study: Study, session: str = "first") -> Envelope:
-    return Envelope(question, session, study.features.digest())
+def envelope(request: Request, study: Study, session: str = "first") -> Envelope:
+    return Envelope(request, session, study.features.digest())

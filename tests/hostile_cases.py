@@ -15,21 +15,21 @@ import pytest
 from flwr.app import Array, ArrayRecord, Context, Error, Message
 from numpy.typing import NDArray
 
-from client import device as device_module
-from client.app import app
-from client.trust import identity_of
-from fedrec.aggregation import cooccurrence
-from fedrec.aggregation.question import Question
-from fedrec.aggregation.secure_wire import Exchange
+from fedrec.client import device as device_module
+from fedrec.client.app import app
+from fedrec.client.trust import identity_of
 from fedrec.config import Config
 from fedrec.console import open_reporter
-from fedrec.events.store import EventStore
+from fedrec.data.store import EventStore
+from fedrec.queries import cooccurrence
+from fedrec.queries.request import Request
+from fedrec.queries.secure_wire import Exchange
 from fedrec.secagg.identity import DeviceIdentity
 from fedrec.secagg.messages import Advertise, Masked, Shares, Unmask
-from server.secure_devices import SecureDevices
-from simulations.engines import grid_devices as engine
-from simulations.engines.grid import InProcessGrid
-from simulations.study import Study
+from fedrec.server.secure_devices import SecureDevices
+from fedrec.simulation.engines import grid_devices as engine
+from fedrec.simulation.engines.grid import InProcessGrid
+from fedrec.simulation.study import Study
 
 # A node's reply with this error is lost on the way; a second one comes when nobody waits for it any more.
 LOST, LATE = 901, 902
@@ -53,7 +53,7 @@ Act = Callable[[Turn], "bytes | Error"]
 
 @dataclass
 class Stage:
-    """Who misbehaves where, and what every device put under its masks: element vectors by question and node."""
+    """Who misbehaves where, and what every device put under its masks: element vectors by request and node."""
 
     acts: dict[tuple[int, Exchange], Act] = field(default_factory=dict)
     elements: dict[str, dict[int, NDArray[np.uint64]]] = field(default_factory=lambda: defaultdict(dict))
@@ -63,13 +63,13 @@ class Stage:
         """From now on these nodes misbehave in this exchange, and in no other."""
         self.acts = {(node, exchange): act for node, act in acts.items()}
 
-    def sum(self, question: Question, who: Iterable[int]) -> NDArray[np.float64]:
+    def sum(self, request: Request, who: Iterable[int]) -> NDArray[np.float64]:
         """The exact sum of what these devices masked."""
         total = None
         for node in who:
-            part = self.elements[question.query][node]
-            total = part if total is None else question.sum.ring.add(total, part)
-        return question.sum.open(total)
+            part = self.elements[request.query][node]
+            total = part if total is None else request.sum.ring.add(total, part)
+        return request.sum.open(total)
 
 
 class LossyGrid(InProcessGrid):
@@ -100,9 +100,9 @@ def hostile_devices(config: Config, study: Study, out: Path) -> Iterator[tuple[S
     stage = Stage()
     true_elements = device_module.Device.elements
 
-    def noted(self: device_module.Device, store: EventStore, question: Question) -> NDArray[np.uint64]:
-        found = true_elements(self, store, question)
-        stage.elements[question.query][int(self.store.stem)] = found
+    def noted(self: device_module.Device, store: EventStore, request: Request) -> NDArray[np.uint64]:
+        found = true_elements(self, store, request)
+        stage.elements[request.query][int(self.store.stem)] = found
         return found
 
     def call(message: Message, context: Context) -> Message:
@@ -150,7 +150,7 @@ def _bytes(reply: Message) -> bytes:
     return bytes(reply.content["arrays"]["message"].data)
 
 
-def questions(config: Config, study: Study) -> tuple[Question, Question]:
+def requests(config: Config, study: Study) -> tuple[Request, Request]:
     """The first two of a run."""
     second = cooccurrence.ask(
         np.arange(cases.ITEMS),

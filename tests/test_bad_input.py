@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from data_cases import FIRST_DAY, SMALL, TASTES, append, fedrec_run, item, refused, told, user, write_csv, write_tastes
 
-import fedrec.cli
-from fedrec.events.store import EventStore
+import fedrec.cli.main
+from fedrec.data.store import EventStore
 
 PEOPLE = 6
 EVENTS = 3 * PEOPLE * (PEOPLE - 1)
@@ -30,14 +30,14 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A good data directory, for a test to spoil."""
     monkeypatch.setenv("FEDREC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(fedrec.cli, "set_up_logging", lambda *, verbose: None)
+    monkeypatch.setattr(fedrec.cli.main, "set_up_logging", lambda *, verbose: None)
     shutil.copytree(template, tmp_path / "tastes")
     (tmp_path / "run.toml").write_text(SMALL)
     return tmp_path / "tastes"
 
 
 def simulate(data: Path, *settings: str, out: str = "out") -> tuple[str | Path, ...]:
-    # So few devices that none of them would take part with the floors that are set by default.
+    # So few devices that none of them would take part with the thresholds that are set by default.
     few = ("secure_aggregation.minimum_cohort=3", "secure_aggregation.minimum_survivors=3")
     words = [word for setting in (*few, *settings) for word in ("--set", setting)]
     return ("simulate", data.parent / "run.toml", "--data", data, "--out", data.parent / out, *words)

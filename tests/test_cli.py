@@ -11,9 +11,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import fedrec.cli
+import fedrec.cli.main
 from fedrec import errors
-from fedrec.cli import INTERNAL, INTERRUPTED, SYSTEM, build, exit_codes
+from fedrec.cli.main import INTERNAL, INTERRUPTED, SYSTEM, build, exit_codes
 
 RUNNER = CliRunner()
 
@@ -22,7 +22,7 @@ RUNNER = CliRunner()
 def verbosity(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """What logging was asked for; the process's logging is left alone."""
     asked: list[bool] = []
-    monkeypatch.setattr(fedrec.cli, "set_up_logging", lambda *, verbose: asked.append(verbose))
+    monkeypatch.setattr(fedrec.cli.main, "set_up_logging", lambda *, verbose: asked.append(verbose))
     return asked
 
 
@@ -35,7 +35,7 @@ def app_that(fails: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> ty
 
         app.command("fail")(fail)
 
-    monkeypatch.setattr(fedrec.cli, "find_groups", lambda: ([register], []))
+    monkeypatch.setattr(fedrec.cli.main, "find_groups", lambda: ([register], []))
     return build()
 
 
@@ -83,7 +83,7 @@ def test_json_errors_are_one_document_on_stdout(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_exit_codes(error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fedrec.cli, "_leave_closed_pipe", lambda: None)
+    monkeypatch.setattr(fedrec.cli.main, "_leave_closed_pipe", lambda: None)
     for arguments in (["fail"], ["fail", "--json"]):
         result = RUNNER.invoke(app_that(raises(error), monkeypatch), arguments)
         assert result.exit_code == code
@@ -163,12 +163,12 @@ def test_version(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_real_groups_register_their_commands() -> None:
-    import client.cli
-    import server.cli
-    import simulations.cli
+    import fedrec.cli.device
+    import fedrec.cli.release
+    import fedrec.cli.simulation
 
     app = typer.Typer()
-    for group in (simulations.cli, client.cli, server.cli):
+    for group in (fedrec.cli.simulation, fedrec.cli.device, fedrec.cli.release):
         group.register(app)
     command = typer.main.get_command(app)
     assert isinstance(command, click.Group)
@@ -176,9 +176,9 @@ def test_the_real_groups_register_their_commands() -> None:
 
 
 def test_simulate_names_a_missing_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import simulations.cli
+    import fedrec.cli.simulation
 
-    monkeypatch.setattr(fedrec.cli, "find_groups", lambda: ([simulations.cli.register], []))
+    monkeypatch.setattr(fedrec.cli.main, "find_groups", lambda: ([fedrec.cli.simulation.register], []))
     arguments = ["simulate", str(tmp_path / "no.toml"), "--data", str(tmp_path), "--out", str(tmp_path / "out")]
     result = RUNNER.invoke(build(), [*arguments, "--json"])
     assert result.exit_code == 2
@@ -187,9 +187,9 @@ def test_simulate_names_a_missing_config(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_simulate_names_an_unknown_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import simulations.cli
+    import fedrec.cli.simulation
 
-    monkeypatch.setattr(fedrec.cli, "find_groups", lambda: ([simulations.cli.register], []))
+    monkeypatch.setattr(fedrec.cli.main, "find_groups", lambda: ([fedrec.cli.simulation.register], []))
     (tmp_path / "run.toml").write_text("[run]\nseed = 1\n")
     arguments = ["simulate", str(tmp_path / "run.toml"), "--data", str(tmp_path), "--out", str(tmp_path / "out")]
     result = RUNNER.invoke(build(), [*arguments, "--set", "privacy.epsilom=3"])

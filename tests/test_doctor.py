@@ -8,12 +8,12 @@ import pytest
 from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
-import fedrec.cli
+import fedrec.cli.main
 import fedrec.doctor
-from fedrec.doctor import Check, as_tree, requirements
+from fedrec.doctor import MachineCheck, as_tree, requirements
 
 
-def by_name(checks: list[Check]) -> dict[str, Check]:
+def by_name(checks: list[MachineCheck]) -> dict[str, MachineCheck]:
     return {check.name: check for check in checks}
 
 
@@ -59,7 +59,7 @@ def test_an_extra_is_not_there_while_what_it_brings_is_not(monkeypatch: pytest.M
 
 
 def test_a_check_that_breaks_is_a_failure_with_words() -> None:
-    def _broken() -> list[Check]:
+    def _broken() -> list[MachineCheck]:
         raise RuntimeError("operator torchvision::nms does not exist")
 
     (check,) = fedrec.doctor._guarded(_broken)
@@ -78,21 +78,21 @@ def test_little_memory_is_a_warning(free: int | None, status: str, monkeypatch: 
 def test_the_command_leaves_with_1_for_a_failure_only(
     status: fedrec.doctor.Status, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check = Check("thing", status, "found", "do")
+    check = MachineCheck("thing", status, "found", "do")
     monkeypatch.setattr(fedrec.doctor, "examine", lambda: [check])
-    monkeypatch.setattr(fedrec.cli, "find_groups", lambda: ([], []))
-    monkeypatch.setattr(fedrec.cli, "set_up_logging", lambda *, verbose: None)
-    result = CliRunner().invoke(fedrec.cli.build(), ["doctor", "--json"])
+    monkeypatch.setattr(fedrec.cli.main, "find_groups", lambda: ([], []))
+    monkeypatch.setattr(fedrec.cli.main, "set_up_logging", lambda *, verbose: None)
+    result = CliRunner().invoke(fedrec.cli.main.build(), ["doctor", "--json"])
     assert result.exit_code == code
     assert json.loads(result.stdout) == as_tree([check])
     assert json.loads(result.stdout)["ok"] == (status != "fail")
-    shown = CliRunner().invoke(fedrec.cli.build(), ["doctor"])
+    shown = CliRunner().invoke(fedrec.cli.main.build(), ["doctor"])
     assert shown.exit_code == code
     assert "thing" in shown.stdout
 
 
 def test_this_machine_passes() -> None:
-    checks = by_name(fedrec.doctor.examine())
+    checks = by_name(fedrec.doctor.run_checks())
     failed = [check for check in checks.values() if check.status == "fail"]
     assert failed == []
     assert {"python", "torch", "torch works", "torchvision works", "opacus works", "sqlite", "free disk"} <= set(checks)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from data_cases import SMALL, TASTES, fedrec_run, item, refused, told, user, write_tastes
 
-import fedrec.cli
+import fedrec.cli.main
 from fedrec.privacy.ledger import Ledger
 
 PEOPLE = 20
@@ -58,7 +58,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         directory = tmp_path_factory.mktemp("end to end")
         patch.setenv("FEDREC_CACHE", str(directory / "cache"))
-        patch.setattr(fedrec.cli, "set_up_logging", lambda *, verbose: None)
+        patch.setattr(fedrec.cli.main, "set_up_logging", lambda *, verbose: None)
         data = write_tastes(directory / "tastes", PEOPLE)
         facts = told("data", "stores", data, "--out", directory / "stores")
         config = directory / "run.toml"

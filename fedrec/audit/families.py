@@ -17,7 +17,7 @@ import numpy as np
 from fedrec.audit.fdp import CurveTradeOff, GaussianTradeOff, TradeOff, refuted
 from fedrec.audit.one_run import Count, level_of
 from fedrec.errors import PrivacyError
-from fedrec.privacy.accountant import LEAST_NOISE, Spend, delta, epsilon, equivalent_noise, gaussian_noise
+from fedrec.privacy.accountant import LEAST_NOISE, QueryCost, delta, epsilon, equivalent_noise, gaussian_noise
 
 # Strengths are powers of 2^(1/steps): fine where a curve has a formula, coarse where losses must be composed.
 _FINE, _COARSE = 128, 16
@@ -28,23 +28,23 @@ _LEAST_DELTA = 1e-9
 
 @dataclass(frozen=True)
 class Claim:
-    """What a run says of itself: ``spends`` in all, and the ``delta`` at which epsilon is stated.
+    """What a run says of itself: ``costs`` in all, and the ``delta`` at which epsilon is stated.
 
     Raises:
         PrivacyError: there are no spends.
     """
 
-    spends: tuple[Spend, ...]
+    costs: tuple[QueryCost, ...]
     delta: float
 
     def __post_init__(self) -> None:
-        if not self.spends:
+        if not self.costs:
             raise PrivacyError("a run without noise claims nothing that an audit could test", action="Set an epsilon")
 
     @property
     def epsilon(self) -> float:
         """The claimed epsilon, for whoever sees all noisy sums."""
-        return epsilon(self.spends, self.delta)
+        return epsilon(self.costs, self.delta)
 
     @property
     def mu(self) -> float:
@@ -54,7 +54,7 @@ class Claim:
     @property
     def amplified(self) -> bool:
         """Whether the claim rests on secret sampling; without, the whole run is Gaussian-DP, exactly."""
-        return any(spend.amplified for spend in self.spends)
+        return any(cost.amplified for cost in self.costs)
 
     @property
     def family(self) -> str:
@@ -63,15 +63,15 @@ class Claim:
             return "the run's own mechanisms by their privacy loss distributions, all noise scaled"
         return "Gaussian differential privacy"
 
-    def scaled(self, strength: float) -> tuple[Spend, ...]:
+    def scaled(self, strength: float) -> tuple[QueryCost, ...]:
         """The spends with all noise divided by ``strength``."""
-        return tuple(replace(spend, noise_multiplier=spend.noise_multiplier / strength) for spend in self.spends)
+        return tuple(replace(cost, noise_multiplier=cost.noise_multiplier / strength) for cost in self.costs)
 
     def tradeoff(self, strength: float = 1.0) -> TradeOff:
         """The trade-off of the run with all noise divided by ``strength``."""
         if self.amplified:
             return _curve(self.scaled(strength))
-        return GaussianTradeOff(strength / equivalent_noise(self.spends))
+        return GaussianTradeOff(strength / equivalent_noise(self.costs))
 
     def lower_bound(self, count: Count, confidence: float) -> float:
         """The largest epsilon, at the claim's delta, of a member of the family that the count refutes; 0.0 if none.
@@ -80,7 +80,7 @@ class Claim:
         """
         level = level_of(confidence)
         steps = _COARSE if self.amplified else _FINE
-        least_noise = min(spend.noise_multiplier for spend in self.spends)
+        least_noise = min(cost.noise_multiplier for cost in self.costs)
         lowest, highest = (
             -_DOUBLINGS * steps,
             min(_DOUBLINGS * steps, int(steps * math.log2(least_noise / LEAST_NOISE))),
@@ -111,7 +111,7 @@ def _last(holds: Callable[[int], bool], lowest: int, highest: int, jump: int) ->
 
 
 @lru_cache(maxsize=64)
-def _curve(spends: tuple[Spend, ...]) -> CurveTradeOff:
-    farthest = max(1.0, epsilon(spends, _LEAST_DELTA))
+def _curve(costs: tuple[QueryCost, ...]) -> CurveTradeOff:
+    farthest = max(1.0, epsilon(costs, _LEAST_DELTA))
     epsilons = [math.expm1(x) for x in np.linspace(0.0, math.log1p(farthest), _CURVE)]
-    return CurveTradeOff(epsilons, [delta(spends, one) for one in epsilons])
+    return CurveTradeOff(epsilons, [delta(costs, one) for one in epsilons])

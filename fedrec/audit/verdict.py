@@ -16,7 +16,7 @@ from fedrec.audit.fdp import fdp_p_value
 from fedrec.audit.guesses import expected_count, guess, numbers_of_guesses
 from fedrec.audit.one_run import Count, epsilon_lower_bound, level_of, p_value
 from fedrec.errors import PrivacyError
-from fedrec.privacy.accountant import Spend, epsilon
+from fedrec.privacy.accountant import QueryCost, epsilon
 
 # Beyond these the distance between scores says "no noise", or nothing.
 _LEAST_MU, _MOST_MU = 1e-6, 100.0
@@ -38,7 +38,7 @@ def plan_guesses(claim: Claim, canaries: int, confidence: float) -> Plan:
         return max(numbers_of_guesses(canaries), key=lambda r: bound(expected_count(canaries, r, claim.mu)))
 
     each = joint(confidence)
-    exact = Claim((Spend("training", 1 / claim.mu),), claim.delta)
+    exact = Claim((QueryCost("training", 1 / claim.mu),), claim.delta)
     return Plan(
         one_run=best(lambda count: epsilon_lower_bound(count, claim.delta, each)),
         f_dp=best(lambda count: exact.lower_bound(count, each)),
@@ -108,7 +108,7 @@ def estimate(claim: Claim, scores: NDArray[np.float64], included: NDArray[np.boo
     if not spread > 0 or distance / spread > _MOST_MU:
         return {"epsilon": None, "mu": None, "note": note}
     mu = max(0.0, distance / spread)
-    found = epsilon([Spend("training", 1 / mu)], claim.delta) if mu > _LEAST_MU else 0.0
+    found = epsilon([QueryCost("training", 1 / mu)], claim.delta) if mu > _LEAST_MU else 0.0
     return {"epsilon": found, "mu": mu, "note": note}
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.content.encoder import Arrays, Encoded, Encoder, Meta, Problem, Progress, array_of, field_of
+from fedrec.data.schema import ItemRecord
 from fedrec.errors import ContentError
-from fedrec.events.schema import ItemRecord
 
 MOST_VALUES = 256
 """Columns of one categorical field; rarer values share the last one."""

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from fedrec.content.bundle import pack, unpack, write_atomically
 from fedrec.content.encoder import Encoded, Problem
 from fedrec.content.files import LARGEST_FILE, File
+from fedrec.data.schema import ItemRecord
 from fedrec.errors import ContentError
-from fedrec.events.schema import ItemRecord
 
 VERSION = 1
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from fedrec.data.schema import Dataset, ItemRecord
 from fedrec.errors import ContentError
-from fedrec.events.schema import Dataset, ItemRecord
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class Features:
     (text), uint8 pixels (image) or float16 states (text), finite. ``present``: modality -> bool [items]; where False
     the values are zeros and must be masked, not read. ``warnings``: content that could not be used in full.
     ``weights``: modality -> what `Encoder.weights` gave, where it gave any; part of the digest that a device holds its
-    catalogue to, so they need not be sent with every question.
+    catalogue to, so they need not be sent with every request.
     """
 
     ids: tuple[str, ...]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from fedrec import config
+from fedrec.config import Fusion
 from fedrec.model.fusion_deep import CrossAttentionFusion, MixtureFusion
 from fedrec.model.fusion_weights import evenly, joined, mixed
 from fedrec.model.layers import EPSILON, constant, linear, masked_softmax, unit
@@ -123,9 +123,9 @@ class AttentionFusion(nn.Module):
         return mixed(vectors, masked_softmax(logits, present))
 
 
-def build_fusion(kind: config.Fusion, modalities: int, dimension: int, generator: torch.Generator) -> nn.Module:
+def build_fusion(kind: Fusion, modalities: int, dimension: int, generator: torch.Generator) -> nn.Module:
     """The fusion of that name for ``modalities`` vectors of length ``dimension``."""
-    built: dict[config.Fusion, Callable[[], nn.Module]] = {
+    built: dict[Fusion, Callable[[], nn.Module]] = {
         "mean": MeanFusion,
         "weighted": lambda: WeightedFusion(modalities),
         "max": MaxFusion,
@@ -139,6 +139,6 @@ def build_fusion(kind: config.Fusion, modalities: int, dimension: int, generator
     return built[kind]()
 
 
-def fused_width(kind: config.Fusion, modalities: int, dimension: int) -> int:
+def fused_width(kind: Fusion, modalities: int, dimension: int) -> int:
     """The length of the vectors that a fusion gives."""
     return modalities * dimension if kind == "late" else dimension

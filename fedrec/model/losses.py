@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
-from fedrec import config
+from fedrec.config import Loss
 from fedrec.errors import ModelError
 from fedrec.model.rows import Rows
 
 _FAR = -1e9
 
 
-def loss_per_row(kind: config.Loss, logits: Tensor, rows: Rows) -> Tensor:
+def loss_per_row(kind: Loss, logits: Tensor, rows: Rows) -> Tensor:
     """The loss of each row [rows] from its logits [rows, candidates].
 
     A row without a real positive, and for the losses that compare (``sampled-softmax``, ``bpr``) one without a real
@@ -47,7 +47,7 @@ def loss_per_row(kind: config.Loss, logits: Tensor, rows: Rows) -> Tensor:
     raise ModelError("unknown loss", value=kind, action="Use sampled-softmax, bpr, bce or mse")
 
 
-def wants_offset(kind: config.Loss) -> bool:
+def wants_offset(kind: Loss) -> bool:
     """Whether a loss judges logits one by one, so that the model needs a learned offset for "half likely"."""
     return kind in ("bce", "mse")
 
@@ -69,7 +69,7 @@ def _bpr(logits: Tensor, rows: Rows) -> Tensor:
     return _mean(pairs.flatten(1), (p_mask.unsqueeze(2) & n_mask.unsqueeze(1)).flatten(1))
 
 
-def _pointwise(kind: config.Loss, logits: Tensor, rows: Rows) -> Tensor:
+def _pointwise(kind: Loss, logits: Tensor, rows: Rows) -> Tensor:
     if rows.targets is None:
         place = torch.arange(logits.shape[1], device=logits.device)
         targets = (place < rows.positives).to(logits.dtype).expand_as(logits)

@@ -92,7 +92,7 @@ def frozen(model: nn.Module) -> OrderedDict[str, Tensor]:
 
 
 def _sent(model: nn.Module) -> OrderedDict[str, Tensor]:
-    """Those of the frozen parts that a device is told with a question."""
+    """Those of the frozen parts that a device is told with a request."""
     known = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, PretrainedLayer))
     return OrderedDict((name, value) for name, value in frozen(model).items() if not name.startswith(known))
 

@@ -1,4 +1,4 @@
-"""What releases cost: the composed epsilon or delta of noisy sums, described as data (`Spend`).
+"""What releases cost: the composed epsilon or delta of noisy sums, described as data (`QueryCost`).
 
 Adjacency: two populations are neighbours when one has one row more (a user, or one interaction, as the unit says).
 Full-participation releases with Gaussian noise compose exactly into one Gaussian release whose 1/z^2 is the sum of
@@ -34,7 +34,7 @@ LEAST_NOISE, MOST_NOISE = 1e-2, 1e9
 
 
 @dataclass(frozen=True)
-class Spend:
+class QueryCost:
     """``rounds`` releases of one query with the same noise.
 
     Args:
@@ -54,7 +54,7 @@ class Spend:
     rounds: int = 1
     sampling: Sampling = "full"
     probability: float = 1.0
-    separation: int = 1
+    minimum_separation: int = 1
 
     def __post_init__(self) -> None:
         if self.query not in get_args(Query):
@@ -63,12 +63,12 @@ class Spend:
         if isinstance(self.rounds, bool) or not isinstance(self.rounds, int) or self.rounds < 1:
             raise PrivacyError("a spend's rounds must be a whole number from 1", value=self.rounds)
         check_sampling(self.sampling, self.probability)
-        check_separation(self.sampling, self.separation)
+        check_separation(self.sampling, self.minimum_separation)
 
     @property
     def participations(self) -> int:
         """The most rounds that one row is counted in: all of them, with cyclic sampling ceil(rounds/separation)."""
-        return -(-self.rounds // self.separation)
+        return -(-self.rounds // self.minimum_separation)
 
     @property
     def amplified(self) -> bool:
@@ -76,7 +76,7 @@ class Spend:
         return self.sampling == "poisson" and self.probability < 1
 
 
-def epsilon(spends: Iterable[Spend], delta: float) -> float:
+def epsilon(costs: Iterable[QueryCost], delta: float) -> float:
     """The epsilon, at ``delta``, of all spends together; 0.0 of none.
 
     An upper bound with Poisson-sampled spends, exact without.  Without them it also holds when each spend was chosen
@@ -87,13 +87,13 @@ def epsilon(spends: Iterable[Spend], delta: float) -> float:
         PrivacyError: delta is not in (0, 1).
     """
     check_delta(delta)
-    exact, amplified = _normalised(spends)
+    exact, amplified = _normalised(costs)
     if not amplified:
         return _gaussian_epsilon(exact, delta)
     return float(_composed(exact, amplified).get_epsilon(delta))
 
 
-def delta(spends: Iterable[Spend], epsilon: float) -> float:
+def delta(costs: Iterable[QueryCost], epsilon: float) -> float:
     """The smallest delta for which all spends together are (epsilon, delta)-private, 0 to 1; bounds as `epsilon`'s.
 
     Raises:
@@ -101,30 +101,30 @@ def delta(spends: Iterable[Spend], epsilon: float) -> float:
     """
     if not (math.isfinite(epsilon) and epsilon >= 0):
         raise PrivacyError("an epsilon must be finite and at least 0", value=epsilon)
-    exact, amplified = _normalised(spends)
+    exact, amplified = _normalised(costs)
     if not amplified:
         return gaussian_delta(1 / math.sqrt(exact), epsilon) if exact else 0.0
     return float(_composed(exact, amplified).get_delta(epsilon))
 
 
-def epsilon_without_amplification(spends: Iterable[Spend], delta: float) -> float:
+def epsilon_without_amplification(costs: Iterable[QueryCost], delta: float) -> float:
     """The epsilon towards somebody who knows who took part when, as the server does.
 
     That a sample was secret counts for nothing then; that a row had few turns (cyclic sampling) still counts.
     """
-    return epsilon((_known_to_all(spend) for spend in spends), delta)
+    return epsilon((_known_to_all(cost) for cost in costs), delta)
 
 
-def equivalent_noise(spends: Iterable[Spend]) -> float:
+def equivalent_noise(costs: Iterable[QueryCost]) -> float:
     """The noise multiplier of the one full-participation Gaussian that all spends, without amplification, amount to.
 
     Infinite when there are no spends.
     """
-    total = math.fsum(spend.participations / spend.noise_multiplier**2 for spend in spends)
+    total = math.fsum(cost.participations / cost.noise_multiplier**2 for cost in costs)
     return 1 / math.sqrt(total) if total else math.inf
 
 
-def turns_apart(population: int, cohort: int) -> int:
+def rounds_apart(population: int, cohort: int) -> int:
     """Rounds from one turn of a device to its next, where ``population`` are dealt into groups of at most ``cohort``.
 
     Cyclic sampling's separation: as many as there are groups.  Raises PrivacyError if either is below 1.
@@ -173,13 +173,13 @@ def check_sampling(sampling: str, probability: float) -> None:
         raise PrivacyError("with full participation the probability is 1", value=probability)
 
 
-def check_separation(sampling: str, separation: int) -> None:
+def check_separation(sampling: str, minimum_separation: int) -> None:
     """Raises PrivacyError unless the separation is a whole number from 1, and 1 where rows do not take turns."""
-    if isinstance(separation, bool) or not isinstance(separation, int) or separation < 1:
-        raise PrivacyError("a spend's separation must be a whole number from 1", value=separation)
-    if separation > 1 and sampling != "cyclic":
+    if isinstance(minimum_separation, bool) or not isinstance(minimum_separation, int) or minimum_separation < 1:
+        raise PrivacyError("a spend's separation must be a whole number from 1", value=minimum_separation)
+    if minimum_separation > 1 and sampling != "cyclic":
         raise PrivacyError(
-            f"with sampling {sampling!r} a row may be in every round: its separation is 1", value=separation
+            f"with sampling {sampling!r} a row may be in every round: its separation is 1", value=minimum_separation
         )
 
 
@@ -189,24 +189,24 @@ def check_delta(delta: float) -> None:
         raise PrivacyError("a delta must be above 0 and below 1", value=delta, action="Use N^-1.1, N the privacy units")
 
 
-def _known_to_all(spend: Spend) -> Spend:
-    return spend if spend.sampling == "cyclic" else replace(spend, sampling="full", probability=1.0)
+def _known_to_all(cost: QueryCost) -> QueryCost:
+    return cost if cost.sampling == "cyclic" else replace(cost, sampling="full", probability=1.0)
 
 
 _Amplified = tuple[tuple[float, float, int], ...]
 
 
-def _normalised(spends: Iterable[Spend]) -> tuple[float, _Amplified]:
+def _normalised(costs: Iterable[QueryCost]) -> tuple[float, _Amplified]:
     """The exact part as its total 1/z^2, and the amplified part as sorted (z, probability, rounds), rounds merged."""
     exact: list[float] = []
     amplified: dict[tuple[float, float], int] = {}
-    for spend in spends:
-        z = float(spend.noise_multiplier)
-        if spend.amplified:
-            place = (z, float(spend.probability))
-            amplified[place] = amplified.get(place, 0) + spend.rounds
+    for cost in costs:
+        z = float(cost.noise_multiplier)
+        if cost.amplified:
+            place = (z, float(cost.probability))
+            amplified[place] = amplified.get(place, 0) + cost.rounds
         else:
-            exact.append(spend.participations / z**2)
+            exact.append(cost.participations / z**2)
     return math.fsum(exact), tuple(sorted((*place, rounds) for place, rounds in amplified.items()))
 
 

@@ -57,8 +57,8 @@ def encoder(rounds: int, first_column: tuple[float, ...]) -> Matrix:
     return np.asarray(lower / np.linalg.norm(lower, axis=0))
 
 
-def sensitivity(encoded: Matrix, separation: int) -> float:
-    """Most by which C X moves when a row comes or goes whose turns lie at least ``separation`` rounds apart.
+def sensitivity(encoded: Matrix, minimum_separation: int) -> float:
+    """Most by which C X moves when a row comes or goes whose turns lie at least ``minimum_separation`` rounds apart.
 
     In units of the sensitivity of one round's sum.  An upper bound for every pattern of turns, met by one: columns that
     far apart do not overlap, so their squared norms add up, and the largest total is found turn by turn.
@@ -67,13 +67,13 @@ def sensitivity(encoded: Matrix, separation: int) -> float:
         PrivacyError: the matrix has more bands than the separation, so that turns would overlap.
     """
     bands = bands_of(encoded)
-    if bands > separation:
+    if bands > minimum_separation:
         action = "Use fewer bands, or smaller cohorts"
-        raise PrivacyError(f"noise of {bands} bands needs turns so far apart", value=separation, action=action)
+        raise PrivacyError(f"noise of {bands} bands needs turns so far apart", value=minimum_separation, action=action)
     squares = np.sum(encoded**2, axis=0)
-    best = np.zeros(len(squares) + separation)  # best[t]: of turns from round t on
+    best = np.zeros(len(squares) + minimum_separation)  # best[t]: of turns from round t on
     for t in range(len(squares) - 1, -1, -1):
-        best[t] = max(best[t + 1], squares[t] + best[t + separation])
+        best[t] = max(best[t + 1], squares[t] + best[t + minimum_separation])
     return math.sqrt(best[0])
 
 
@@ -99,13 +99,13 @@ def iid_equivalent(noise_multiplier: float, rounds: int, bands: int) -> float:
 
 
 @lru_cache(maxsize=64)
-def best_bands(rounds: int, separation: int) -> int:
-    """The number of bands, at most ``separation`` and ``rounds``, with the least error. More hardly ever hurt.
+def best_bands(rounds: int, minimum_separation: int) -> int:
+    """The number of bands, at most ``minimum_separation`` and ``rounds``, with the least error. More hardly ever hurt.
 
     Raises:
         PrivacyError: a number is below 1, or there are more than 4096 rounds.
     """
-    most = min(rounds, separation)
+    most = min(rounds, minimum_separation)
     _check(rounds, most)
     tried = sorted({most, *(max(1, round(most * part)) for part in (0.9, 0.75, 0.5, 0.25))})
     return min(tried, key=lambda bands: advantage(rounds, bands))

@@ -13,8 +13,8 @@ from fedrec.privacy.accountant import (
     LEAST_NOISE,
     MOST_NOISE,
     Query,
+    QueryCost,
     Sampling,
-    Spend,
     check_delta,
     check_noise_multiplier,
     gaussian_delta,
@@ -43,8 +43,8 @@ def plan(
     shares: Mapping[Query, float],
     rounds: Mapping[Query, int],
     sampling: Mapping[Query, tuple[Sampling, float]],
-    separation: Mapping[Query, int] | None = None,
-) -> list[Spend]:
+    minimum_separation: Mapping[Query, int] | None = None,
+) -> list[QueryCost]:
     """The whole run as spends, one for each query that is asked, that together cost at most ``epsilon``.
 
     Each query gets its share of the budget, counted in 1/z^2 of a full-participation Gaussian; shares are normalised
@@ -71,14 +71,16 @@ def plan(
     if not parts:
         return []
     single = gaussian_noise(epsilon, delta)
-    spends: list[Spend] = []
+    costs: list[QueryCost] = []
     for query, part in parts.items():
         noise = single / math.sqrt(part)
         check_noise_multiplier(noise)
-        once = Spend(query, noise, rounds[query], *sampling.get(query, ("full", 1.0)), (separation or {}).get(query, 1))
+        once = QueryCost(
+            query, noise, rounds[query], *sampling.get(query, ("full", 1.0)), (minimum_separation or {}).get(query, 1)
+        )
         alike = _with_noise(once, noise * math.sqrt(once.participations))
-        spends.append(_amplified_like(alike, noise, delta) if alike.amplified else alike)
-    return _scaled(spends, epsilon, delta)
+        costs.append(_amplified_like(alike, noise, delta) if alike.amplified else alike)
+    return _scaled(costs, epsilon, delta)
 
 
 def plan_noise(
@@ -87,10 +89,12 @@ def plan_noise(
     shares: Mapping[Query, float],
     rounds: Mapping[Query, int],
     sampling: Mapping[Query, tuple[Sampling, float]],
-    separation: Mapping[Query, int] | None = None,
+    minimum_separation: Mapping[Query, int] | None = None,
 ) -> dict[Query, float]:
     """The noise multiplier of each query that is asked: `plan`, as a mapping. Raises PrivacyError as it does."""
-    return {one.query: one.noise_multiplier for one in plan(epsilon, delta, shares, rounds, sampling, separation)}
+    return {
+        one.query: one.noise_multiplier for one in plan(epsilon, delta, shares, rounds, sampling, minimum_separation)
+    }
 
 
 def _parts(shares: Mapping[Query, float], rounds: Mapping[Query, int]) -> dict[Query, float]:
@@ -108,25 +112,25 @@ def _parts(shares: Mapping[Query, float], rounds: Mapping[Query, int]) -> dict[Q
     return {query: shares[query] / total for query in asked}
 
 
-def _amplified_like(spend: Spend, noise: float, delta: float) -> Spend:
+def _amplified_like(cost: QueryCost, noise: float, delta: float) -> QueryCost:
     """The Poisson-sampled spend with the noise that makes it cost what one full release with ``noise`` does."""
     # Below its own delta at epsilon 0, a Gaussian's epsilon is 0 and says nothing: compare at a smaller delta then.
     compared = min(delta, gaussian_delta(noise, 0.0) / 100)
-    cost = composed_epsilon([Spend(spend.query, noise)], compared)
+    wanted = composed_epsilon([QueryCost(cost.query, noise)], compared)
     # The central limit of the composition: mu = q sqrt(T (e^(1/z^2) - 1)) (Bu et al., 2020, section 3).
-    guess = 1 / math.sqrt(math.log1p(1 / (noise**2 * spend.probability**2 * spend.rounds)))
+    guess = 1 / math.sqrt(math.log1p(1 / (noise**2 * cost.probability**2 * cost.rounds)))
 
     def cost_at(z: float) -> float:
-        return composed_epsilon([_with_noise(spend, z)], compared)
+        return composed_epsilon([_with_noise(cost, z)], compared)
 
-    return _with_noise(spend, _solve(cost_at, cost, guess))
+    return _with_noise(cost, _solve(cost_at, wanted, guess))
 
 
-def _scaled(spends: list[Spend], target: float, delta: float) -> list[Spend]:
-    def all_at(factor: float) -> list[Spend]:
-        return [_with_noise(spend, spend.noise_multiplier * factor) for spend in spends]
+def _scaled(costs: list[QueryCost], target: float, delta: float) -> list[QueryCost]:
+    def all_at(factor: float) -> list[QueryCost]:
+        return [_with_noise(cost, cost.noise_multiplier * factor) for cost in costs]
 
-    if not any(spend.amplified for spend in spends):
+    if not any(cost.amplified for cost in costs):
         return all_at(1 + 1e-9)  # exact already, but for the last digits of the formula's inverse
     return all_at(_solve(lambda factor: composed_epsilon(all_at(factor), delta), target, 1.0))
 
@@ -150,8 +154,8 @@ def _solve(cost: Callable[[float], float], target: float, guess: float) -> float
     return x
 
 
-def _with_noise(spend: Spend, z: float) -> Spend:
+def _with_noise(cost: QueryCost, z: float) -> QueryCost:
     if not LEAST_NOISE <= z <= MOST_NOISE:
         action = "Choose a smaller epsilon, fewer rounds, or a run without noise"
         raise PrivacyError("the budget asks for noise outside 0.01 to 1e9", value=z, action=action)
-    return replace(spend, noise_multiplier=z)
+    return replace(cost, noise_multiplier=z)

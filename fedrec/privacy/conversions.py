@@ -16,12 +16,12 @@ from collections.abc import Iterable
 from scipy.optimize import brentq
 
 from fedrec.errors import PrivacyError
-from fedrec.privacy.accountant import Spend, check_delta, epsilon, equivalent_noise, gaussian_epsilon
+from fedrec.privacy.accountant import QueryCost, check_delta, epsilon, equivalent_noise, gaussian_epsilon
 
 _LEAST_LOG_DELTA = math.log(1e-13)  # of a row; below it, composed loss distributions are cut off
 
 
-def group_epsilon(spends: Iterable[Spend], delta: float, size: int) -> float:
+def group_epsilon(costs: Iterable[QueryCost], delta: float, size: int) -> float:
     """The epsilon, at ``delta``, of a group of ``size`` rows that come or go together; infinite if none is provable.
 
     Exact without amplification.  With it, the better of two bounds: the general law, and the exact one of the same
@@ -30,20 +30,20 @@ def group_epsilon(spends: Iterable[Spend], delta: float, size: int) -> float:
     Raises:
         PrivacyError: the size is below 1, or delta is not in (0, 1).
     """
-    spent = list(spends)
+    spent = list(costs)
     check_delta(delta)
     _check_count("the size of a group", size)
     if not spent:
         return 0.0
     exact = gaussian_epsilon(equivalent_noise(spent) / size, delta)
-    if not any(spend.amplified for spend in spent):
+    if not any(cost.amplified for cost in spent):
         return exact
     if size == 1:
         return epsilon(spent, delta)
     return min(exact, _general(spent, delta, size))
 
 
-def user_epsilon(spends: Iterable[Spend], delta: float, examples: int) -> float:
+def user_epsilon(costs: Iterable[QueryCost], delta: float, examples: int) -> float:
     """User-level epsilon, at ``delta``, of an example-level claim, for users who hold at most ``examples`` rows.
 
     A user's rows are one group.  Where a device is drawn as one, its rows come together, and the amplification that is
@@ -53,7 +53,7 @@ def user_epsilon(spends: Iterable[Spend], delta: float, examples: int) -> float:
         PrivacyError: as `group_epsilon` does.
     """
     _check_count("the most rows of a user", examples)
-    return group_epsilon(spends, delta, examples)
+    return group_epsilon(costs, delta, examples)
 
 
 def group_delta(epsilon: float, delta: float, size: int) -> float:
@@ -74,12 +74,12 @@ def group_delta(epsilon: float, delta: float, size: int) -> float:
         return math.inf
 
 
-def _general(spends: list[Spend], delta: float, size: int) -> float:
+def _general(costs: list[QueryCost], delta: float, size: int) -> float:
     """The smallest epsilon that the general law gives: the row's delta is chosen so that the group's is ``delta``."""
 
     def excess(log_delta: float) -> float:
         row = math.exp(log_delta)
-        cost = epsilon(spends, row)
+        cost = epsilon(costs, row)
         reached = group_delta(cost, row, size) if math.isfinite(cost) else math.inf
         return min(math.log(reached / delta), 1e6)
 
@@ -89,7 +89,7 @@ def _general(spends: list[Spend], delta: float, size: int) -> float:
     found = high if excess(high) <= 0 else float(brentq(excess, _LEAST_LOG_DELTA, high, xtol=1e-3))
     while excess(found) > 0:  # the root is known to 0.001: step to its safe side
         found -= 1e-3
-    return size * epsilon(spends, math.exp(found))
+    return size * epsilon(costs, math.exp(found))
 
 
 def _check_count(what: str, count: int) -> None:

@@ -2,7 +2,7 @@
 
 Neither is looser by mistake: both are upper bounds, so the exact figure is at most either.  Renyi's (Mironov, CSF 2017;
 Mironov, Talwar and Zhang, 2019, for Poisson-sampled Gaussians) is known to be the loosest.  A third, the numerical
-composition that comes with Opacus, is in `simulations.privacy.prv`, since this folder does not import Opacus.
+composition that comes with Opacus, is in `fedrec.audit.prv`, since this folder does not import Opacus.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ import dp_accounting
 from dp_accounting.pld import PLDAccountant
 from dp_accounting.rdp import RdpAccountant
 
-from fedrec.privacy.accountant import Spend, check_delta, epsilon
+from fedrec.privacy.accountant import QueryCost, check_delta, epsilon
 
 # Whole orders from 11 on are quick to compute; those below 1.5, whose series may not converge, hardly ever win.
 _ORDERS = [*(x / 10 for x in range(15, 110)), *range(11, 65), 80, 96, 128, 192, 256, 512, 1024]
 _PLD_STEP = 1e-4
 
 
-def pld_epsilon(spends: Iterable[Spend], delta: float) -> float:
+def pld_epsilon(costs: Iterable[QueryCost], delta: float) -> float:
     """Epsilon by composed privacy loss distributions (Doroshenko et al., PoPETs 2022); 0.0 of no spends.
 
     With sampled spends it is `accountant.epsilon`.  Without, that is exact, and this lies above it by about 0.1 %.
     Raises PrivacyError if delta is not in (0, 1).
     """
-    spent = list(spends)
+    spent = list(costs)
     check_delta(delta)
-    if any(spend.amplified for spend in spent):
+    if any(cost.amplified for cost in spent):
         return epsilon(spent, delta)
-    total = math.fsum(spend.participations / spend.noise_multiplier**2 for spend in spent)
+    total = math.fsum(cost.participations / cost.noise_multiplier**2 for cost in spent)
     if not total:
         return 0.0
     accountant = PLDAccountant(value_discretization_interval=_PLD_STEP * max(1.0, total / 10))
@@ -39,16 +39,16 @@ def pld_epsilon(spends: Iterable[Spend], delta: float) -> float:
     return float(accountant.get_epsilon(delta))
 
 
-def rdp_epsilon(spends: Iterable[Spend], delta: float) -> float:
+def rdp_epsilon(costs: Iterable[QueryCost], delta: float) -> float:
     """Epsilon by Renyi differential privacy; 0.0 of no spends. Raises PrivacyError if delta is not in (0, 1)."""
-    spent = list(spends)
+    spent = list(costs)
     check_delta(delta)
     if not spent:
         return 0.0
     accountant = RdpAccountant(_ORDERS)
-    for spend in spent:
-        event: dp_accounting.DpEvent = dp_accounting.GaussianDpEvent(spend.noise_multiplier)
-        if spend.amplified:
-            event = dp_accounting.PoissonSampledDpEvent(spend.probability, event)
-        accountant.compose(dp_accounting.SelfComposedDpEvent(event, spend.participations))
+    for cost in spent:
+        event: dp_accounting.DpEvent = dp_accounting.GaussianDpEvent(cost.noise_multiplier)
+        if cost.amplified:
+            event = dp_accounting.PoissonSampledDpEvent(cost.probability, event)
+        accountant.compose(dp_accounting.SelfComposedDpEvent(event, cost.participations))
     return float(accountant.get_epsilon(delta))

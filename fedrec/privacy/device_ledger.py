@@ -6,7 +6,7 @@ the settings that the device accepted; the device cannot see whether a server th
 
 Two budgets hold, whatever a server says:
 
-- Of the settings it accepted (an agreement), a device answers every question once, and `REPEATS` more in all, as a
+- Of the settings it accepted (an agreement), a device answers every request once, and `REPEATS` more in all, as a
   server that was cut off may have to ask again.  The name of the run is not looked at: a server that begins a run anew
   under another name finds what was spent.  Who wants another run over the same people gives it other settings (another
   ``run.name`` will do), which devices have to accept.
@@ -31,7 +31,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Protocol
 
 from fedrec.errors import BudgetExceededError, PrivacyError
-from fedrec.privacy.accountant import Spend, epsilon
+from fedrec.privacy.accountant import QueryCost, epsilon
 from fedrec.privacy.participation import draws_implausible
 
 BUDGET: Final = "device_budget"
@@ -40,7 +40,7 @@ _ROUNDING: Final = 1e-9  # what composing the same spends in another order chang
 _HEAD, _FIRST = "ledger head", "0" * 64
 
 
-class Settings(Protocol):
+class SettingsStore(Protocol):
     """Where rows are kept: texts of JSON by name, in transactions of the caller."""
 
     def get_setting(self, name: str) -> str | None:
@@ -55,21 +55,21 @@ class Agreement:
     """What a device agreed to. ``key``: names the settings and the catalogue.  ``plan``: empty without noise."""
 
     key: str
-    plan: Sequence[Spend]
+    plan: Sequence[QueryCost]
     delta: float
 
 
 @dataclass(frozen=True)
 class Row:
-    """One contribution. ``spend``: of this round, None without noise.  ``rounds``: how many the agreement
-    plans, 0 where there is no noise to plan.  ``own``: the device added all noise itself, so that ``spend`` holds
+    """One contribution. ``costs``: of this round, None without noise.  ``rounds``: how many the agreement
+    plans, 0 where there is no noise to plan.  ``own``: the device added all noise itself, so that ``costs`` holds
     towards everybody; its rounds are then the steps of one turn."""
 
     agreement: str
     run: str
     query: str
     round: int
-    spend: Spend | None
+    cost: QueryCost | None
     rounds: int
     delta: float
     time: int
@@ -79,7 +79,7 @@ class Row:
 class DeviceLedger:
     """The ledger in a device's store. Every call reads it anew."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SettingsStore) -> None:
         self._settings = settings
 
     def rows(self) -> list[Row]:
@@ -108,7 +108,7 @@ class DeviceLedger:
             PrivacyError: the ledger is damaged, or a budget is set and the settings add no noise.
         """
         rows = self.rows()
-        planned = next((spend for spend in agreement.plan if spend.query == query), None)
+        planned = next((cost for cost in agreement.plan if cost.query == query), None)
         one = None if planned is None else replace(planned, rounds=1)
         rounds = 0 if planned is None else planned.rounds
         row = Row(agreement.key, run, query, round, one, rounds, agreement.delta, int(time.time()))
@@ -117,7 +117,9 @@ class DeviceLedger:
         self._append(len(rows), row)
         return row
 
-    def charge_own(self, agreement: Agreement, spend: Spend, budget: float, *, run: str, query: str, round: int) -> Row:
+    def charge_local(
+        self, agreement: Agreement, cost: QueryCost, budget: float, *, run: str, query: str, round: int
+    ) -> Row:
         """Write the row of a turn whose noise this device adds itself, inside a transaction of the caller.
 
         Args:
@@ -131,7 +133,7 @@ class DeviceLedger:
             PrivacyError: the ledger is damaged.
         """
         rows = self.rows()
-        row = Row(agreement.key, run, query, round, spend, 0, agreement.delta, int(time.time()), own=True)
+        row = Row(agreement.key, run, query, round, cost, 0, agreement.delta, int(time.time()), own=True)
         total = _composed([*(known for known in rows if known.agreement == agreement.key), row])
         if total is None or total > budget * (1 + _ROUNDING):
             value = "unbounded" if total is None else f"epsilon {total:.4g} of {budget:g}"
@@ -140,9 +142,9 @@ class DeviceLedger:
         self._append(len(rows), row)
         return row
 
-    def last_own(self, agreement: str) -> Spend | None:
+    def last_local(self, agreement: str) -> QueryCost | None:
         """The spend of the last turn of these settings with noise of the device's own; None before the first."""
-        found = [row.spend for row in self.rows() if row.agreement == agreement and row.own]
+        found = [row.cost for row in self.rows() if row.agreement == agreement and row.own]
         return found[-1] if found else None
 
     def spent(self) -> float | None:
@@ -153,7 +155,7 @@ class DeviceLedger:
         budget = self._budget()
         if budget is None:
             return
-        if row.spend is None:
+        if row.cost is None:
             raise PrivacyError("this device has a budget, and the settings add no noise", value=row.query)
         after = [*rows, row]
         if rows and _spends(after) == _spends(rows):
@@ -189,51 +191,51 @@ def _check_agreement(rows: Sequence[Row], row: Row) -> None:
     repeats = len(rows) - len({(known.query, known.round) for known in rows})
     again = any((known.query, known.round) == (row.query, row.round) for known in rows)
     if again and repeats >= REPEATS:
-        raise BudgetExceededError("questions of these settings were repeated too often", value=repeats, action=_ENOUGH)
-    if row.spend is None:
+        raise BudgetExceededError("requests of these settings were repeated too often", value=repeats, action=_ENOUGH)
+    if row.cost is None:
         return
     drawn = {known.round for known in rows if known.query == row.query} - {row.round}
     if len(drawn) + 1 > row.rounds:
         raise BudgetExceededError(f"{row.query} was answered as often as agreed", value=len(drawn), action=_ENOUGH)
-    if row.spend.amplified and draws_implausible(len(drawn) + 1, row.rounds, row.spend.probability):
-        value = f"{len(drawn) + 1} of {row.rounds} rounds at {row.spend.probability:.3g}"
+    if row.cost.amplified and draws_implausible(len(drawn) + 1, row.rounds, row.cost.probability):
+        value = f"{len(drawn) + 1} of {row.rounds} rounds at {row.cost.probability:.3g}"
         raise BudgetExceededError("this device is drawn more often than agreed", value=value)
-    if any(abs(row.round - known) < row.spend.separation for known in drawn):
+    if any(abs(row.round - known) < row.cost.minimum_separation for known in drawn):
         raise BudgetExceededError("this device is asked again sooner than agreed", value=(sorted(drawn), row.round))
 
 
 def _composed(rows: Sequence[Row]) -> float | None:
-    if any(row.spend is None for row in rows):
+    if any(row.cost is None for row in rows):
         return None
     return epsilon(_spends(rows), min(row.delta for row in rows)) if rows else 0.0
 
 
-def _spends(rows: Iterable[Row]) -> list[Spend]:
+def _spends(rows: Iterable[Row]) -> list[QueryCost]:
     """What rows cost this device: its own rounds as they were, and sampled ones as planned, each repeat once more."""
-    counted: Counter[tuple[str, Spend, int]] = Counter()
+    counted: Counter[tuple[str, QueryCost, int]] = Counter()
     seen: Counter[tuple[str, str, int]] = Counter()
-    spends: Counter[Spend] = Counter()
+    costs: Counter[QueryCost] = Counter()
     for row in rows:
-        if row.spend is None:
+        if row.cost is None:
             continue
         if row.own:
-            spends[replace(row.spend, rounds=1)] += row.spend.rounds
+            costs[replace(row.cost, rounds=1)] += row.cost.rounds
             continue
         place = (row.agreement, row.query, row.round)
-        if row.spend.amplified:
-            counted[row.agreement, row.spend, row.rounds] += int(seen[place] > 0)
+        if row.cost.amplified:
+            counted[row.agreement, row.cost, row.rounds] += int(seen[place] > 0)
         else:
-            spends[Spend(row.spend.query, row.spend.noise_multiplier)] += 1
+            costs[QueryCost(row.cost.query, row.cost.noise_multiplier)] += 1
         seen[place] += 1
-    for (_, spend, rounds), repeats in counted.items():
-        spends[spend] += rounds + repeats
-    return [replace(spend, rounds=count) for spend, count in spends.items()]
+    for (_, cost, rounds), repeats in counted.items():
+        costs[cost] += rounds + repeats
+    return [replace(cost, rounds=count) for cost, count in costs.items()]
 
 
 def _row(body: str) -> Row:
     fields: dict[str, Any] = json.loads(body)
-    spend = fields.pop("spend")
-    return Row(**fields, spend=None if spend is None else Spend(**spend))
+    cost = fields.pop("spend")
+    return Row(**fields, cost=None if cost is None else QueryCost(**cost))
 
 
 def _name(number: int) -> str:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from fedrec.errors import BudgetExceededError, PrivacyError
-from fedrec.privacy.accountant import Spend, check_delta, epsilon
+from fedrec.privacy.accountant import QueryCost, check_delta, epsilon
 from fedrec.privacy.chain import Chain
 
 SCHEMA = 1
@@ -45,15 +45,15 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One release. ``spend`` is None for one without noise. ``detail``: JSON-able facts that go with it.
+class LedgerEntry:
+    """One release. ``costs`` is None for one without noise. ``detail``: JSON-able facts that go with it.
 
     ``number`` (of the row) and ``time`` (seconds since 1970) are the ledger's.
     """
 
     query: str
     round: int
-    spend: Spend | None
+    cost: QueryCost | None
     detail: Mapping[str, Any] = field(default_factory=dict)
     number: int = -1
     time: int = 0
@@ -65,8 +65,8 @@ class Ledger:
     def __init__(self, chain: Chain, budget: Budget | None) -> None:
         self._chain = chain
         self._read = 0
-        self._spent: Counter[Spend] = Counter()  # keyed by the spend with rounds=1
-        self._authorised: Counter[Spend] = Counter()
+        self._spent: Counter[QueryCost] = Counter()  # keyed by the spend with rounds=1
+        self._authorised: Counter[QueryCost] = Counter()
         self._seen: dict[tuple[str, int], list[str | None]] = {}  # what each round's rows say was released
         self._budget = self._header()
         if budget is not None and budget != self._budget:
@@ -113,7 +113,7 @@ class Ledger:
         """The last row's hash; kept elsewhere, it shows whether rows were cut off (`verify`)."""
         return self._chain.head
 
-    def authorise(self, plan: Iterable[Spend]) -> float:
+    def authorise(self, plan: Iterable[QueryCost]) -> float:
         """Check once that everything spent and then this plan stay in the budget; the composed epsilon of both.
 
         Charges that the plan covers are afterwards only counted, which makes them cheap.  A new plan takes the place of
@@ -129,7 +129,7 @@ class Ledger:
         self._authorised = wanted
         return total
 
-    def charge(self, spend: Spend, *, round: int, detail: Mapping[str, Any] | None = None) -> Entry:
+    def charge(self, cost: QueryCost, *, round: int, detail: Mapping[str, Any] | None = None) -> LedgerEntry:
         """Write the row of one release, durably, if the budget bears it; release only after this returned.
 
         ``round``: the round, or the first of them, that the release belongs to.
@@ -138,20 +138,20 @@ class Ledger:
             BudgetExceededError: the release would exceed the budget; nothing was written.
             PrivacyError: the ledger has no budget or cannot be written.
         """
-        one = replace(spend, rounds=1)
+        one = replace(cost, rounds=1)
         with self._chain.transaction():
             self._catch_up()
-            planned = self._authorised[one] >= spend.rounds
+            planned = self._authorised[one] >= cost.rounds
             if not planned:
-                together = self._spent + self._authorised + Counter({one: spend.rounds})
-                self._checked(together, f"round {round} of {spend.query}")
-            entry = self._append(Entry(spend.query, round, spend, dict(detail or {})))
+                together = self._spent + self._authorised + Counter({one: cost.rounds})
+                self._checked(together, f"round {round} of {cost.query}")
+            entry = self._append(LedgerEntry(cost.query, round, cost, dict(detail or {})))
         self._take_in(entry)
         if planned:
-            self._authorised[one] -= spend.rounds
+            self._authorised[one] -= cost.rounds
         return entry
 
-    def record(self, query: str, *, round: int, detail: Mapping[str, Any] | None = None) -> Entry:
+    def record(self, query: str, *, round: int, detail: Mapping[str, Any] | None = None) -> LedgerEntry:
         """Write the row of a release without noise, durably: it protects nobody, and says so from then on.
 
         Raises:
@@ -162,7 +162,7 @@ class Ledger:
             raise PrivacyError("a release without noise breaks any budget", value=query, action=action)
         with self._chain.transaction():
             self._catch_up()
-            entry = self._append(Entry(query, round, None, dict(detail or {})))
+            entry = self._append(LedgerEntry(query, round, None, dict(detail or {})))
         self._take_in(entry)
         return entry
 
@@ -173,7 +173,7 @@ class Ledger:
         self._catch_up()
         return epsilon(_spends(self._spent), self._budget.delta)
 
-    def spends(self) -> list[Spend]:
+    def costs(self) -> list[QueryCost]:
         """All that was charged, alike ones added up: what `accountant.epsilon` and the statement take."""
         self._catch_up()
         return _spends(self._spent)
@@ -181,7 +181,7 @@ class Ledger:
     def charged(self, query: str) -> int:
         """How many rounds of a query have been charged; where a run that was cut off goes on."""
         self._catch_up()
-        return sum(count for spend, count in self._spent.items() if spend.query == query)
+        return sum(count for cost, count in self._spent.items() if cost.query == query)
 
     @property
     def begun(self) -> bool:
@@ -205,7 +205,7 @@ class Ledger:
         self._catch_up()
         return len(self._seen.get((query, round), ()))
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[LedgerEntry]:
         """All releases, oldest first."""
         return [_entry(number, body) for number, body in enumerate(self._chain.bodies(1), start=1)]
 
@@ -224,23 +224,23 @@ class Ledger:
         budget = header["budget"]
         return None if budget is None else Budget(**budget)
 
-    def _checked(self, spends: Counter[Spend], what: str) -> float:
+    def _checked(self, costs: Counter[QueryCost], what: str) -> float:
         if self._budget is None:
             action = "Open a new ledger with a budget"
             raise PrivacyError("a ledger without a budget bears no charge", action=action)
-        total = epsilon(_spends(spends), self._budget.delta)
+        total = epsilon(_spends(costs), self._budget.delta)
         if total > self._budget.epsilon:
             action = "Stop here, or plan again with a larger epsilon or fewer rounds, in a new ledger"
             value = f"epsilon {total:.4g} of {self._budget.epsilon:g}"
             raise BudgetExceededError(f"{what} would exceed the privacy budget", value=value, action=action)
         return total
 
-    def _append(self, entry: Entry) -> Entry:
+    def _append(self, entry: LedgerEntry) -> LedgerEntry:
         # Written with every row, even where null: a reader must not have to guess what an absent key means.
-        spend = asdict(entry.spend) if entry.spend else {"noise_multiplier": None}
+        cost = asdict(entry.cost) if entry.cost else {"noise_multiplier": None}
         body = {"kind": "release", "query": entry.query, "round": entry.round, "detail": dict(entry.detail)}
         now = _now()
-        self._chain.append({**body, "spend": spend, "time": now})
+        self._chain.append({**body, "spend": cost, "time": now})
         return replace(entry, number=self._read, time=now)
 
     def _catch_up(self) -> None:
@@ -254,28 +254,28 @@ class Ledger:
         if bodies and self._authorised:
             self._authorised = Counter()  # another process spent: what we authorised may no longer fit
 
-    def _take_in(self, entry: Entry) -> None:
+    def _take_in(self, entry: LedgerEntry) -> None:
         self._read += 1
         self._seen.setdefault((entry.query, entry.round), []).append(entry.detail.get("released"))
-        if entry.spend is not None:
-            self._spent[replace(entry.spend, rounds=1)] += entry.spend.rounds
+        if entry.cost is not None:
+            self._spent[replace(entry.cost, rounds=1)] += entry.cost.rounds
 
 
-def _entry(number: int, body: Mapping[str, Any]) -> Entry:
-    spend = body["spend"]
-    charged = Spend(**spend) if spend["noise_multiplier"] is not None else None
-    return Entry(body["query"], body["round"], charged, body["detail"], number, body["time"])
+def _entry(number: int, body: Mapping[str, Any]) -> LedgerEntry:
+    cost = body["spend"]
+    charged = QueryCost(**cost) if cost["noise_multiplier"] is not None else None
+    return LedgerEntry(body["query"], body["round"], charged, body["detail"], number, body["time"])
 
 
-def _counted(spends: Iterable[Spend]) -> Counter[Spend]:
-    counted: Counter[Spend] = Counter()
-    for spend in spends:
-        counted[replace(spend, rounds=1)] += spend.rounds
+def _counted(costs: Iterable[QueryCost]) -> Counter[QueryCost]:
+    counted: Counter[QueryCost] = Counter()
+    for cost in costs:
+        counted[replace(cost, rounds=1)] += cost.rounds
     return counted
 
 
-def _spends(counted: Counter[Spend]) -> list[Spend]:
-    return [replace(spend, rounds=count) for spend, count in counted.items() if count > 0]
+def _spends(counted: Counter[QueryCost]) -> list[QueryCost]:
+    return [replace(cost, rounds=count) for cost, count in counted.items() if count > 0]
 
 
 def _now() -> int:

@@ -27,9 +27,9 @@ from functools import lru_cache
 from typing import Any
 
 from fedrec.config import Config
-from fedrec.privacy.accountant import Sampling, Spend
+from fedrec.privacy.accountant import QueryCost, Sampling
 from fedrec.privacy.calibrate import plan
-from fedrec.privacy.run_plan import is_local, separation_of
+from fedrec.privacy.run_plan import is_local, minimum_separation_of
 
 
 def known_count(interactions: int) -> int:
@@ -45,10 +45,10 @@ def probability_of(config: Config, interactions: int) -> float:
 
 def turns_of(config: Config, devices: int) -> int:
     """The most rounds in which one device takes part: all of them, unless it takes turns."""
-    return -(-config.training.rounds // separation_of(config, devices))
+    return -(-config.training.rounds // minimum_separation_of(config, devices))
 
 
-def own_spend(config: Config, interactions: int, devices: int) -> Spend | None:
+def local_cost(config: Config, interactions: int, devices: int) -> QueryCost | None:
     """What one turn of a device costs it: a spend of ``privacy.local.steps`` releases; None for a run without noise.
 
     All its turns together cost at most ``privacy.epsilon`` at ``privacy.delta``.
@@ -83,7 +83,7 @@ def promise_of(config: Config) -> dict[str, Any] | None:
 
 # Planning for sampled steps takes seconds; devices with about as many interactions have the same plan.
 @lru_cache(maxsize=64)
-def _planned(epsilon: float, delta: float, count: int, probability: float) -> Spend:
+def _planned(epsilon: float, delta: float, count: int, probability: float) -> QueryCost:
     sampling: Sampling = "poisson" if probability < 1 else "full"
-    (spend,) = plan(epsilon, delta, {"training": 1.0}, {"training": count}, {"training": (sampling, probability)})
-    return spend
+    (cost,) = plan(epsilon, delta, {"training": 1.0}, {"training": count}, {"training": (sampling, probability)})
+    return cost

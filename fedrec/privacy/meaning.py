@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from scipy.special import ndtr
 
-from fedrec.privacy.accountant import Spend, equivalent_noise
+from fedrec.privacy.accountant import QueryCost, equivalent_noise
 
 
 def odds_ratio(epsilon: float) -> float:
@@ -28,11 +28,11 @@ def advantage(epsilon: float, delta: float) -> float:
     return (e - 1 + 2 * delta) / (e + 1)
 
 
-def exact_advantage(spends: Sequence[Spend]) -> float | None:
+def exact_advantage(costs: Sequence[QueryCost]) -> float | None:
     """The best advantage against Gaussian sums: 2 Phi(1 / 2z) - 1, exact; None where amplification is claimed.
 
     Dong, Roth and Su (2022), section 2: the composition is one Gaussian with z = `equivalent_noise`.
     """
-    if not spends or any(spend.amplified for spend in spends):
+    if not costs or any(cost.amplified for cost in costs):
         return None
-    return float(2 * ndtr(1 / (2 * equivalent_noise(spends))) - 1)
+    return float(2 * ndtr(1 / (2 * equivalent_noise(costs))) - 1)

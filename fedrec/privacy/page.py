@@ -1,6 +1,6 @@
 """The privacy statement as a page: what is promised, to whom, how, what must be trusted, and what is not covered.
 
-Its questions are those by which NIST SP 800-226, "Guidelines for Evaluating Differential Privacy Guarantees" (2025),
+Its requests are those by which NIST SP 800-226, "Guidelines for Evaluating Differential Privacy Guarantees" (2025),
 has a claim evaluated: the parameters and the unit, the mechanism and its accounting, the model of trust, and what lies
 outside.  `facts_of` gives the content, `page_of` the words; every figure is recomputed from what was charged.
 """
@@ -11,14 +11,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from fedrec.privacy.accountant import Spend
+from fedrec.privacy.accountant import QueryCost
 from fedrec.privacy.conversions import group_epsilon
 from fedrec.privacy.meaning import advantage, exact_advantage, odds_ratio
 
 GROUPS: Final = (2, 5)
 NOT_COVERED: Final = (
     "Settings that were tuned on the same data before this run: only the sums of this run are counted.",
-    "Who took part, when, and how large cohorts were. The ledger, the diary of rounds and the report hold such counts; "
+    "Who took part, when, and how large cohorts were. The ledger, the event log and the report hold such counts; "
     "they stay with the server and are no part of the release.",
     "Side channels: time, memory, power, network traffic, and floating-point behaviour beyond the grid of the sums.",
     "Crashes and refusals of devices, and their times, which the server sees.",
@@ -40,26 +40,26 @@ def facts_of(
         name: of the run.
         verified: problems that `fedrec privacy verify` found; None = not looked.
     """
-    spends = [_spend(query) for query in privacy["queries"]]
+    costs = [_spend(query) for query in privacy["queries"]]
     delta = float(privacy["delta"])
     return {
         "name": name,
         "population": population,
         **{key: value for key, value in privacy.items() if key != "queries"},
         "delta_reason": _why(delta, population),
-        "released": _meaning(privacy.get("epsilon_released"), delta, exact_advantage(spends)),
+        "released": _meaning(privacy.get("epsilon_released"), delta, exact_advantage(costs)),
         "server": _meaning(privacy.get("epsilon_server"), delta, None),
         "queries": [dict(query) for query in privacy["queries"]],
-        "groups": _group_facts(privacy, spends, delta),
+        "groups": _group_facts(privacy, costs, delta),
         "not_covered": list(NOT_COVERED),
         "verified": None if verified is None else not verified,
         "problems": list(verified or ()),
     }
 
 
-def _group_facts(privacy: Mapping[str, Any], spends: Sequence[Spend], delta: float) -> dict[str, float | None]:
-    if spends:
-        return {str(size): _finite(group_epsilon(spends, delta, size)) for size in GROUPS}
+def _group_facts(privacy: Mapping[str, Any], costs: Sequence[QueryCost], delta: float) -> dict[str, float | None]:
+    if costs:
+        return {str(size): _finite(group_epsilon(costs, delta, size)) for size in GROUPS}
     # What devices spent is known to them alone, so that nothing is stated of groups but that there is a promise.
     return dict.fromkeys(map(str, GROUPS)) if privacy.get("noise_place") == "local" else {}
 
@@ -175,9 +175,9 @@ def _checked(facts: Mapping[str, Any]) -> str:
     return of + "**It does not hold what was said:**\n\n" + _listed(facts["problems"])
 
 
-def _spend(query: Mapping[str, Any]) -> Spend:
+def _spend(query: Mapping[str, Any]) -> QueryCost:
     known = ("query", "noise_multiplier", "rounds", "sampling", "probability", "separation")
-    return Spend(**{name: query[name] for name in known if name in query})
+    return QueryCost(**{name: query[name] for name in known if name in query})
 
 
 def _meaning(epsilon: float | None, delta: float, exact: float | None) -> dict[str, Any] | None:

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from scipy.special import bdtr, bdtrc
 
-from fedrec.privacy.accountant import Spend
-from fedrec.privacy.ledger import Entry
+from fedrec.privacy.accountant import QueryCost
+from fedrec.privacy.ledger import LedgerEntry
 
 IMPLAUSIBLE: Final = 1e-9
 _FACTS: Final = {
@@ -28,7 +28,7 @@ _FACTS: Final = {
 }
 
 
-def check_rounds(entries: Iterable[Entry]) -> list[str]:
+def check_rounds(entries: Iterable[LedgerEntry]) -> list[str]:
     """What is wrong with the list of rounds: one charged twice without saying so, or one left out; empty = nothing."""
     problems, seen = [], Counter[tuple[str, int]]()
     rounds: dict[str, set[int]] = {}
@@ -36,8 +36,8 @@ def check_rounds(entries: Iterable[Entry]) -> list[str]:
         place = (entry.query, entry.round)
         if entry.detail.get("repeat", 0) != seen[place]:
             problems.append(f"{entry.query}, round {entry.round}, is charged twice (row {entry.number})")
-        if entry.spend is not None and entry.spend.rounds != 1:
-            problems.append(f"row {entry.number} charges {entry.spend.rounds} rounds at once")
+        if entry.cost is not None and entry.cost.rounds != 1:
+            problems.append(f"row {entry.number} charges {entry.cost.rounds} rounds at once")
         seen[place] += 1
         rounds.setdefault(entry.query, set()).add(entry.round)
     for query, numbers in rounds.items():
@@ -47,14 +47,14 @@ def check_rounds(entries: Iterable[Entry]) -> list[str]:
     return problems
 
 
-def check_participation(entries: Sequence[Entry]) -> list[str]:
+def check_participation(entries: Sequence[LedgerEntry]) -> list[str]:
     """What took part and was not accounted so, in sentences; empty when all is as accounted."""
     problems = [problem for entry in entries for problem in _facts(entry)]
     if problems:
         return problems
-    for spend in {entry.spend for entry in entries if entry.spend is not None}:
-        rows = [entry for entry in entries if entry.spend == spend]
-        problems += _sampled(spend, rows)
+    for cost in {entry.cost for entry in entries if entry.cost is not None}:
+        rows = [entry for entry in entries if entry.cost == cost]
+        problems += _sampled(cost, rows)
     if len({entry.detail["population"] for entry in entries}) > 1:
         problems.append("the number of devices changes from row to row")
     return problems
@@ -65,7 +65,7 @@ def draws_implausible(drawn: int, rounds: int, probability: float) -> bool:
     return drawn > 0 and float(bdtrc(drawn - 1, rounds, probability)) < IMPLAUSIBLE
 
 
-def _facts(entry: Entry) -> Iterator[str]:
+def _facts(entry: LedgerEntry) -> Iterator[str]:
     name, detail = f"{entry.query}, round {entry.round}", entry.detail
     for fact, kind in _FACTS.items():
         value: Any = detail.get(fact)
@@ -75,29 +75,29 @@ def _facts(entry: Entry) -> Iterator[str]:
     if not 0 <= detail["survivors"] <= detail["asked"] <= detail["population"]:
         counts = f"{detail['survivors']} of {detail['asked']} of {detail['population']}"
         yield f"{name}: more devices than there are ({counts})"
-    if entry.spend is None:
+    if entry.cost is None:
         return
-    sampling = "full" if entry.spend.probability == 1 else entry.spend.sampling
+    sampling = "full" if entry.cost.probability == 1 else entry.cost.sampling
     # What is accounted as of a fixed size claims nothing for the draw, so that any draw will do.
     kinds = ("fixed", "poisson") if sampling == "fixed" else (sampling,)
-    if detail["sampling"] not in kinds or detail["probability"] != entry.spend.probability:
+    if detail["sampling"] not in kinds or detail["probability"] != entry.cost.probability:
         done = f"{detail['sampling']} at {detail['probability']:g}"
-        yield f"{name}: accounted as {sampling} at {entry.spend.probability:g}, but it was {done}"
+        yield f"{name}: accounted as {sampling} at {entry.cost.probability:g}, but it was {done}"
 
 
-def _sampled(spend: Spend, rows: Sequence[Entry]) -> Iterator[str]:
-    if spend.probability == 1:
+def _sampled(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str]:
+    if cost.probability == 1:
         yield from _full(rows)
-    elif spend.sampling == "poisson":
-        yield from _poisson(spend, rows)
-    elif spend.sampling == "fixed":
+    elif cost.sampling == "poisson":
+        yield from _poisson(cost, rows)
+    elif cost.sampling == "fixed":
         if len({row.detail["asked"] for row in rows if row.detail["sampling"] == "fixed"}) > 1:
-            yield f"{spend.query}: cohorts of a fixed size have different sizes"
+            yield f"{cost.query}: cohorts of a fixed size have different sizes"
     else:
-        yield from _cyclic(spend, rows)
+        yield from _cyclic(cost, rows)
 
 
-def _full(rows: Sequence[Entry]) -> Iterator[str]:
+def _full(rows: Sequence[LedgerEntry]) -> Iterator[str]:
     for row in rows:
         if row.detail["asked"] != row.detail["population"]:
             asked = f"{row.detail['asked']} of {row.detail['population']}"
@@ -106,8 +106,8 @@ def _full(rows: Sequence[Entry]) -> Iterator[str]:
         yield f"{rows[0].query}: accounted for everybody, but the cohorts differ"
 
 
-def _poisson(spend: Spend, rows: Sequence[Entry]) -> Iterator[str]:
-    devices, probability = rows[0].detail["population"], spend.probability
+def _poisson(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str]:
+    devices, probability = rows[0].detail["population"], cost.probability
     for row in rows:
         if _tail(row.detail["asked"], devices, probability) < IMPLAUSIBLE / len(rows):
             yield (
@@ -117,29 +117,29 @@ def _poisson(spend: Spend, rows: Sequence[Entry]) -> Iterator[str]:
     total = sum(row.detail["asked"] for row in rows)
     if _tail(total, devices * len(rows), probability) < IMPLAUSIBLE:
         expected = devices * len(rows) * probability
-        yield f"{spend.query}: {total} devices were asked in all rounds together, where {expected:.1f} are expected"
+        yield f"{cost.query}: {total} devices were asked in all rounds together, where {expected:.1f} are expected"
     most = Counter(row.detail["cohort"] for row in rows).most_common(1)[0][1]
     # Of `most` rounds all have one cohort at most with the 2-norm of its distribution to the power of `most`.
     same = most / 2 * devices * math.log(probability**2 + (1 - probability) ** 2) + math.log(math.comb(len(rows), most))
     if most > 1 and same < math.log(IMPLAUSIBLE):
-        yield f"{spend.query}: one and the same cohort was asked in {most} rounds: it was not drawn anew"
+        yield f"{cost.query}: one and the same cohort was asked in {most} rounds: it was not drawn anew"
 
 
-def _cyclic(spend: Spend, rows: Sequence[Entry]) -> Iterator[str]:
-    separation = spend.separation
+def _cyclic(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str]:
+    minimum_separation = cost.minimum_separation
     for row in rows:
         gap = row.detail.get("gap")
-        if gap is None and row.round > separation:
+        if gap is None and row.round > minimum_separation:
             yield f"{row.query}, round {row.round}: its row does not say how long ago its devices had a turn"
-        elif gap is not None and gap < separation:
+        elif gap is not None and gap < minimum_separation:
             yield (
                 f"{row.query}, round {row.round}: a device was asked again after {gap} rounds, accounted were "
-                f"{separation} at least"
+                f"{minimum_separation} at least"
             )
-    turns = Counter(row.detail["cohort"] for row in rows).most_common(1)[0][1]
-    accounted = -(-len(rows) // separation)
-    if turns > accounted:
-        yield f"{spend.query}: a cohort had {turns} turns, accounted were {accounted}"
+    participations = Counter(row.detail["cohort"] for row in rows).most_common(1)[0][1]
+    accounted = -(-len(rows) // minimum_separation)
+    if participations > accounted:
+        yield f"{cost.query}: a cohort had {participations} turns, accounted were {accounted}"
 
 
 def _tail(count: int, trials: int, probability: float) -> float:

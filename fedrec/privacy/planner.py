@@ -15,12 +15,12 @@ from typing import Literal
 
 from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import (
+    QueryCost,
     Sampling,
-    Spend,
     check_delta,
     epsilon,
     epsilon_without_amplification,
-    turns_apart,
+    rounds_apart,
 )
 from fedrec.privacy.banded import advantage, best_bands
 from fedrec.privacy.calibrate import delta_for, plan
@@ -38,7 +38,7 @@ class Setting:
         cohort: the (expected) number of devices a round; 0 = all.
         rounds: at least 1.
         epsilon: the target for the released model, above 0.
-        sampling: who takes part when; `accountant.Spend` says what is accounted for each.
+        sampling: who takes part when; `accountant.QueryCost` says what is accounted for each.
         noise: ``banded`` needs sampling cyclic and the server to add it.
         bands: of banded noise; 0 = the best number.
         place: who adds the noise.
@@ -95,14 +95,14 @@ class Planned:
 
     setting: Setting
     delta: float
-    spend: Spend
+    cost: QueryCost
     bands: int | None
     equivalent: float
 
     @property
     def epsilon_released(self) -> float:
         """For whoever sees the model but not who took part."""
-        return epsilon([self.spend], self.delta)
+        return epsilon([self.cost], self.delta)
 
     @property
     def epsilon_server(self) -> float | None:
@@ -110,7 +110,7 @@ class Planned:
 
         Distributed noise is sized so that it stands without the ``lost`` share: so this is what they leave.
         """
-        return None if self.setting.place == "server" else epsilon_without_amplification([self.spend], self.delta)
+        return None if self.setting.place == "server" else epsilon_without_amplification([self.cost], self.delta)
 
     @property
     def added(self) -> float:
@@ -138,9 +138,9 @@ def make_plan(setting: Setting) -> Planned:
     delta = delta_for(setting.population) if setting.delta is None else setting.delta
     check_delta(delta)
     sampling = "full" if setting.asked == setting.population else setting.sampling
-    groups = turns_apart(setting.population, setting.asked) if sampling == "cyclic" else 1
+    groups = rounds_apart(setting.population, setting.asked) if sampling == "cyclic" else 1
     probability = {"full": 1.0, "cyclic": 1 / groups}.get(sampling, setting.asked / setting.population)
-    (spend,) = plan(
+    (cost,) = plan(
         setting.epsilon,
         delta,
         {"training": 1.0},
@@ -149,12 +149,12 @@ def make_plan(setting: Setting) -> Planned:
         {"training": groups},
     )
     if setting.noise == "independent":
-        return Planned(setting, delta, spend, None, spend.noise_multiplier)
+        return Planned(setting, delta, cost, None, cost.noise_multiplier)
     most = min(setting.rounds, groups)
     if setting.bands > most:
         raise PrivacyError(f"at most {most} bands fit between two turns of a device", value=setting.bands)
     bands = setting.bands or best_bands(setting.rounds, groups)
-    return Planned(setting, delta, spend, bands, spend.noise_multiplier * advantage(setting.rounds, bands))
+    return Planned(setting, delta, cost, bands, cost.noise_multiplier * advantage(setting.rounds, bands))
 
 
 def noise_alternatives(planned: Planned) -> list[Planned]:
@@ -200,5 +200,5 @@ def least_population(planned: Planned, ratio: float) -> Planned | None:
 
 def epsilon_needed(planned: Planned, ratio: float) -> float:
     """The released epsilon at which the same training has this signal over noise; at most that of noise 0.01."""
-    noise = max(0.01, planned.spend.noise_multiplier * planned.over_run / ratio)
-    return epsilon([replace(planned.spend, noise_multiplier=noise)], planned.delta)
+    noise = max(0.01, planned.cost.noise_multiplier * planned.over_run / ratio)
+    return epsilon([replace(planned.cost, noise_multiplier=noise)], planned.delta)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from fedrec.config import Config
 from fedrec.errors import ConfigError
-from fedrec.privacy.accountant import Query, Sampling, Spend, turns_apart
+from fedrec.privacy.accountant import Query, QueryCost, Sampling, rounds_apart
 from fedrec.privacy.banded import best_bands
 from fedrec.privacy.calibrate import delta_for, plan
 
@@ -49,7 +49,7 @@ def rounds_of(config: Config) -> dict[Query, int]:
     }
 
 
-def spends_of(config: Config, users: int, devices: int | None = None) -> list[Spend]:
+def costs_of(config: Config, users: int, devices: int | None = None) -> list[QueryCost]:
     """The noise of each query, so that all of them together cost the run's epsilon; empty for a run without noise.
 
     Empty too where devices add all noise themselves: then no noise goes by the sum, see `fedrec.privacy.local`.
@@ -78,29 +78,29 @@ def spends_of(config: Config, users: int, devices: int | None = None) -> list[Sp
     sampling: dict[Query, tuple[Sampling, float]] = {
         "training": (_accounted_sampling(config, users, devices), share_of(config, devices))
     }
-    separation: dict[Query, int] = {"training": separation_of(config, devices)}
+    minimum_separation: dict[Query, int] = {"training": minimum_separation_of(config, devices)}
     shares = {query: privacy.shares[query] for query in rounds}
-    return plan(privacy.epsilon, delta_of(config, users), shares, rounds, sampling, separation)
+    return plan(privacy.epsilon, delta_of(config, users), shares, rounds, sampling, minimum_separation)
 
 
-def claimed(plan: Sequence[Spend], charged: Sequence[Spend]) -> list[Spend]:
+def claimed(plan: Sequence[QueryCost], charged: Sequence[QueryCost]) -> list[QueryCost]:
     """What a run claims that ended as soon as what it had learned said so: all that it could have asked.
 
     When to stop is then learned from the data, and what was not asked tells something, too.  What such a run shows is
     the beginning of what the whole plan would have shown, so the plan's cost covers it.  What the ledger was charged is
     less, and whatever budget is left can be spent on something else (Smith and Thakurta, 2022).
     """
-    asked = {spend.query: spend.rounds for spend in charged}
-    return [replace(spend, rounds=max(spend.rounds, asked.get(spend.query, 0))) for spend in plan]
+    asked = {cost.query: cost.rounds for cost in charged}
+    return [replace(cost, rounds=max(cost.rounds, asked.get(cost.query, 0))) for cost in plan]
 
 
-def first_rounds(plan: Sequence[Spend], count: int) -> list[Spend]:
+def first_rounds(plan: Sequence[QueryCost], count: int) -> list[QueryCost]:
     """The first ``count`` rounds of a plan."""
     kept = []
-    for spend in plan:
-        rounds = min(spend.rounds, count)
+    for cost in plan:
+        rounds = min(cost.rounds, count)
         count -= rounds
-        kept += [replace(spend, rounds=rounds)] if rounds else []
+        kept += [replace(cost, rounds=rounds)] if rounds else []
     return kept
 
 
@@ -109,31 +109,31 @@ def share_of(config: Config, devices: int) -> float:
     if config.training.sampling == "full" or config.training.cohort == 0:
         return 1.0
     if config.training.sampling == "cyclic":
-        return 1 / separation_of(config, devices)
+        return 1 / minimum_separation_of(config, devices)
     return min(1.0, config.training.cohort / devices)
 
 
-def separation_of(config: Config, devices: int) -> int:
+def minimum_separation_of(config: Config, devices: int) -> int:
     """Rounds from one turn of a device to its next: with cyclic sampling as many as there are groups, else 1."""
     if config.training.sampling != "cyclic" or config.training.cohort == 0:
         return 1
-    return turns_apart(devices, config.training.cohort)
+    return rounds_apart(devices, config.training.cohort)
 
 
-def bands_of(config: Config, spend: Spend) -> int:
+def bands_of(config: Config, cost: QueryCost) -> int:
     """The bands of banded noise for a training spend: as set, or the best number that its turns allow.
 
     Raises:
         ConfigError: more are set than the spend has rounds, or than lie between two turns of a device.
     """
-    most = min(spend.rounds, spend.separation)
+    most = min(cost.rounds, cost.minimum_separation)
     if config.privacy.bands > most:
         raise ConfigError(
-            f"privacy.bands is at most {most} where a device's turns are {spend.separation} rounds apart",
+            f"privacy.bands is at most {most} where a device's turns are {cost.minimum_separation} rounds apart",
             value=config.privacy.bands,
             action="Set privacy.bands lower, or to 0 for the best number",
         )
-    return config.privacy.bands or best_bands(spend.rounds, spend.separation)
+    return config.privacy.bands or best_bands(cost.rounds, cost.minimum_separation)
 
 
 def _accounted_sampling(config: Config, users: int, devices: int) -> Sampling:

@@ -7,17 +7,17 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 from fedrec.config import Config
-from fedrec.privacy.accountant import Spend, check_delta, epsilon, epsilon_without_amplification, equivalent_noise
+from fedrec.privacy.accountant import QueryCost, check_delta, epsilon, epsilon_without_amplification, equivalent_noise
 
 NoisePlace = Literal["server", "device", "distributed", "local"]
 _LOCAL = "Gaussian, on a grid: DP-SGD of each device over its own interactions, before anything leaves it"
 _SHARED = "discrete Gaussian, a share from each device, on the grid of the sum"
 
 
-def statement_of(config: Config, spends: Sequence[Spend], delta: float) -> dict[str, Any]:
+def statement_of(config: Config, costs: Sequence[QueryCost], delta: float) -> dict[str, Any]:
     """The `privacy_statement` of a run with these settings."""
     return privacy_statement(
-        spends,
+        costs,
         unit=config.privacy.unit,
         delta=delta,
         protocol=config.secure_aggregation.protocol,
@@ -28,7 +28,7 @@ def statement_of(config: Config, spends: Sequence[Spend], delta: float) -> dict[
 
 
 def privacy_statement(
-    spends: Sequence[Spend],
+    costs: Sequence[QueryCost],
     *,
     unit: Literal["user", "example"],
     delta: float,
@@ -54,27 +54,27 @@ def privacy_statement(
     check_delta(delta)
     if noise_place == "local" and promised is not None:
         return _local(promised, unit, delta, protocol)
-    claim = _claim(spends, delta, noise_place) if spends else _no_claim()
+    claim = _claim(costs, delta, noise_place) if costs else _no_claim()
     # Noise that devices share is in the sum before the server sees it only where the server sees nothing but sums.
     summed = noise_place == "distributed" and protocol != "none"
-    bounded = bool(spends) and (summed or noise_place == "device")
+    bounded = bool(costs) and (summed or noise_place == "device")
     return {
         "unit": unit,
         "delta": delta,
         "epsilon_released": claim["epsilon_released"],
-        "epsilon_server": epsilon_without_amplification(spends, delta) if bounded else None,
-        "epsilon_server_reason": None if bounded else _unbounded(protocol, noisy=bool(spends)),
+        "epsilon_server": epsilon_without_amplification(costs, delta) if bounded else None,
+        "epsilon_server_reason": None if bounded else _unbounded(protocol, noisy=bool(costs)),
         "epsilon_without_amplification": claim["epsilon_without_amplification"],
         "accountant": claim["accountant"],
-        "mechanism": claim["mechanism"] and claim["mechanism"] + _correlation(spends, noise),
+        "mechanism": claim["mechanism"] and claim["mechanism"] + _correlation(costs, noise),
         "sampling": claim["sampling"],
         "noise_multiplier": claim["noise_multiplier"],
         "noise_multiplier_of": claim["noise_multiplier_of"],
         "noise_multiplier_equivalent": claim["noise_multiplier_equivalent"],
-        "noise_place": noise_place if spends else None,
-        "adjacency": _adjacency(spends, unit, noise_place),
-        "trust": _trust(spends, protocol, noise_place),
-        "queries": [_query(spend) for spend in spends],
+        "noise_place": noise_place if costs else None,
+        "adjacency": _adjacency(costs, unit, noise_place),
+        "trust": _trust(costs, protocol, noise_place),
+        "queries": [_query(cost) for cost in costs],
     }
 
 
@@ -103,25 +103,25 @@ def _local(promised: float, unit: str, delta: float, protocol: str) -> dict[str,
     }
 
 
-def _claim(spends: Sequence[Spend], delta: float, noise_place: NoisePlace) -> dict[str, Any]:
-    training = [spend for spend in spends if spend.query == "training"]
-    shown = min(training or spends, key=lambda spend: spend.noise_multiplier)
-    amplified = any(spend.amplified for spend in spends)
+def _claim(costs: Sequence[QueryCost], delta: float, noise_place: NoisePlace) -> dict[str, Any]:
+    training = [cost for cost in costs if cost.query == "training"]
+    shown = min(training or costs, key=lambda cost: cost.noise_multiplier)
+    amplified = any(cost.amplified for cost in costs)
     accountant = f"PLD (dp-accounting {version('dp-accounting')})" if amplified else "exact Gaussian composition"
     return {
-        "epsilon_released": epsilon(spends, delta),
-        "epsilon_without_amplification": epsilon_without_amplification(spends, delta),
+        "epsilon_released": epsilon(costs, delta),
+        "epsilon_without_amplification": epsilon_without_amplification(costs, delta),
         "accountant": accountant,
         "mechanism": _SHARED if noise_place == "distributed" else "Gaussian, on the grid of the sum",
         "sampling": shown.sampling,
         "noise_multiplier": shown.noise_multiplier,
         "noise_multiplier_of": shown.query,
-        "noise_multiplier_equivalent": equivalent_noise(spends),
+        "noise_multiplier_equivalent": equivalent_noise(costs),
     }
 
 
-def _correlation(spends: Sequence[Spend], noise: str) -> str:
-    trained = any(spend.query == "training" for spend in spends)
+def _correlation(costs: Sequence[QueryCost], noise: str) -> str:
+    trained = any(cost.query == "training" for cost in costs)
     return ", training's noise correlated over rounds (banded)" if noise == "banded" and trained else ""
 
 
@@ -138,16 +138,16 @@ def _no_claim() -> dict[str, Any]:
     }
 
 
-def _query(spend: Spend) -> dict[str, Any]:
+def _query(cost: QueryCost) -> dict[str, Any]:
     return {
-        "query": spend.query,
-        "rounds": spend.rounds,
-        "noise_multiplier": spend.noise_multiplier,
-        "sampling": spend.sampling,
-        "probability": spend.probability,
-        "separation": spend.separation,
-        "participations": spend.participations,
-        "amplification_claimed": spend.amplified,
+        "query": cost.query,
+        "rounds": cost.rounds,
+        "noise_multiplier": cost.noise_multiplier,
+        "sampling": cost.sampling,
+        "probability": cost.probability,
+        "separation": cost.minimum_separation,
+        "participations": cost.participations,
+        "amplification_claimed": cost.amplified,
     }
 
 
@@ -159,22 +159,22 @@ def _unbounded(protocol: str, *, noisy: bool) -> str:
     return "unbounded: the server sees every sum before it adds the noise"
 
 
-def _adjacency(spends: Sequence[Spend], unit: str, noise_place: NoisePlace) -> str:
+def _adjacency(costs: Sequence[QueryCost], unit: str, noise_place: NoisePlace) -> str:
     row = "one user, with all that the user did" if unit == "user" else "one interaction"
     if noise_place == "distributed":
         return f"the contribution of {row}, is replaced by nothing; its device still adds noise, and who is asked stays"
-    if any(spend.sampling in ("fixed", "cyclic") for spend in spends):
+    if any(cost.sampling in ("fixed", "cyclic") for cost in costs):
         # Taking a row out of a fixed-size draw or a deal would move others: twice the bound. So the draw must stand.
         return f"the contribution of {row}, is replaced by nothing; who is asked when stays as it is"
     return f"{row}, is added or taken away"
 
 
-def _trust(spends: Sequence[Spend], protocol: str, noise_place: NoisePlace) -> list[str]:
+def _trust(costs: Sequence[QueryCost], protocol: str, noise_place: NoisePlace) -> list[str]:
     if protocol == "none":
         trust = ["the server, which sees every device's contribution, to use only their sum"]
     else:
         trust = [f"the {protocol} protocol's honest devices and roster, that the server sees sums only"]
-    if not spends:
+    if not costs:
         return [*trust, "everybody who sees the released model: it carries no noise"]
     if noise_place == "distributed":
         trust.append("the devices, but for the share that may drop out or collude, to add their part of the noise")
@@ -182,7 +182,7 @@ def _trust(spends: Sequence[Spend], protocol: str, noise_place: NoisePlace) -> l
         trust.append("the server, to add the noise before it uses or shows a sum, and to forget the sum")
     else:
         trust.append("the devices, that those who answer add their part of the noise")
-    if any(spend.amplified for spend in spends):
+    if any(cost.amplified for cost in costs):
         trust.append("that every row was drawn independently each round, and that who was drawn stays secret")
     trust.append("each device's software, to bound the contribution of a row")
     return trust

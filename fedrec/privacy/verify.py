@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from fedrec.errors import PrivacyError
 from fedrec.privacy import run_plan
-from fedrec.privacy.accountant import Spend, epsilon
-from fedrec.privacy.ledger import Budget, Entry, Ledger
+from fedrec.privacy.accountant import QueryCost, epsilon
+from fedrec.privacy.ledger import Budget, Ledger, LedgerEntry
 from fedrec.privacy.participation import check_participation, check_rounds
 
 # Composing the same rows again gives the same figure but for the last digits of a transform.
@@ -24,7 +24,7 @@ _SAME: Final = 1e-6
 
 
 @dataclass(frozen=True)
-class Check:
+class ClaimCheck:
     """One thing that was looked at. ``problems``: what does not fit, in sentences; none = it holds."""
 
     name: str
@@ -48,7 +48,7 @@ class Said:
     """
 
     budget: Budget | None
-    plan: Sequence[Spend]
+    plan: Sequence[QueryCost]
     claims: Mapping[str, Mapping[str, Any]]
     lines: Sequence[Mapping[str, Any]]
     whole: bool = True
@@ -56,19 +56,19 @@ class Said:
     early: bool = False
 
 
-def verify_run(path: Path, said: Said) -> list[Check]:
+def verify_run(path: Path, said: Said) -> list[ClaimCheck]:
     """All checks of the ledger at ``path``, in the order in which they build on each other."""
     if not path.is_file() or not path.stat().st_size:
-        return [Check("ledger", (f"{path.name} is missing or empty",))]
+        return [ClaimCheck("ledger", (f"{path.name} is missing or empty",))]
     try:
         with Ledger.open(path) as ledger:
             ledger.check_file()
-            return [Check("ledger"), *_checks(ledger, ledger.entries(), said)]
+            return [ClaimCheck("ledger"), *_checks(ledger, ledger.entries(), said)]
     except PrivacyError as error:
-        return [Check("ledger", (str(error),))]
+        return [ClaimCheck("ledger", (str(error),))]
 
 
-def _checks(ledger: Ledger, entries: Sequence[Entry], said: Said) -> Iterator[Check]:
+def _checks(ledger: Ledger, entries: Sequence[LedgerEntry], said: Said) -> Iterator[ClaimCheck]:
     named: dict[str, Callable[[], Iterable[str]]] = {
         "head": lambda: _head(ledger, said),
         "budget": lambda: _budget(ledger, entries, said),
@@ -83,7 +83,7 @@ def _checks(ledger: Ledger, entries: Sequence[Entry], said: Said) -> Iterator[Ch
             problems = tuple(check())
         except (PrivacyError, KeyError, TypeError, ValueError) as error:
             problems = (f"cannot be checked: {error}",)
-        yield Check(name, problems)
+        yield ClaimCheck(name, problems)
 
 
 def _head(ledger: Ledger, said: Said) -> Iterator[str]:
@@ -93,13 +93,13 @@ def _head(ledger: Ledger, said: Said) -> Iterator[str]:
             yield f"{where} is of a ledger of {kept.get('rows')} rows with another end than this one of {len(ledger)}"
 
 
-def _budget(ledger: Ledger, entries: Sequence[Entry], said: Said) -> Iterator[str]:
+def _budget(ledger: Ledger, entries: Sequence[LedgerEntry], said: Said) -> Iterator[str]:
     if ledger.budget != said.budget:
         yield f"the ledger was begun with {ledger.budget}, the settings say {said.budget}"
     spent = ledger.spent()
     if ledger.budget is not None and spent is not None and spent > ledger.budget.epsilon:
         yield f"epsilon {spent:.6g} is spent of {ledger.budget.epsilon:g}"
-    if ledger.budget is not None and (bare := [entry.number for entry in entries if entry.spend is None]):
+    if ledger.budget is not None and (bare := [entry.number for entry in entries if entry.cost is None]):
         yield f"row {bare[0]} is a release without noise"
 
 
@@ -107,28 +107,28 @@ def _epsilon(ledger: Ledger, said: Said) -> Iterator[str]:
     if said.promise is not None:
         yield from _promise(ledger.entries(), said.claims, said.promise)
         return
-    spends = run_plan.claimed(said.plan, ledger.spends()) if said.early else ledger.spends()
+    costs = run_plan.claimed(said.plan, ledger.costs()) if said.early else ledger.costs()
     for where, claim in said.claims.items():
         claimed, delta, unit = (claim.get(name) for name in ("epsilon_released", "delta", "unit"))
-        if ledger.budget is None or not spends:
+        if ledger.budget is None or not costs:
             if claimed is not None:
                 yield f"{where} claims epsilon {claimed}, and the ledger bears none"
             continue
         if (delta, unit) != (ledger.budget.delta, ledger.budget.unit):
             yield f"{where} speaks of delta {delta} and one {unit}, the ledger of {ledger.budget}"
             continue
-        found = epsilon(spends, ledger.budget.delta)
+        found = epsilon(costs, ledger.budget.delta)
         if not isinstance(claimed, (int, float)) or not math.isclose(claimed, found, rel_tol=_SAME):
             yield f"{where} claims epsilon {claimed}, the rows compose to {found:.6g}"
 
 
 def _promise(
-    entries: Sequence[Entry], claims: Mapping[str, Mapping[str, Any]], promise: Mapping[str, Any]
+    entries: Sequence[LedgerEntry], claims: Mapping[str, Mapping[str, Any]], promise: Mapping[str, Any]
 ) -> Iterator[str]:
     """Of devices that add all noise: rows and claims say what the settings have devices keep, and nothing else."""
     for entry in entries:
         kept = {name: entry.detail.get(name) for name in ("noise_place", *promise)}
-        if entry.spend is not None or kept != {"noise_place": "local", **promise}:
+        if entry.cost is not None or kept != {"noise_place": "local", **promise}:
             yield f"row {entry.number} does not say that devices keep {dict(promise)}"
     for where, claim in claims.items():
         for name in ("epsilon_released", "epsilon_server"):
@@ -138,20 +138,20 @@ def _promise(
             yield f"{where} speaks of delta {claim.get('delta')} and one {claim.get('unit')}, not of {dict(promise)}"
 
 
-def _noise(entries: Sequence[Entry], said: Said) -> Iterator[str]:
-    planned = {spend.query: spend for spend in said.plan}
+def _noise(entries: Sequence[LedgerEntry], said: Said) -> Iterator[str]:
+    planned = {cost.query: cost for cost in said.plan}
     charged: Counter[str] = Counter()
     for entry in entries:
-        if entry.spend is None:
+        if entry.cost is None:
             continue
-        plan = planned.get(entry.spend.query)
+        plan = planned.get(entry.cost.query)
         charged[entry.query] += not entry.detail.get("repeat", 0)
-        if entry.query != entry.spend.query or plan is None:
+        if entry.query != entry.cost.query or plan is None:
             yield f"row {entry.number} is for {entry.query}, which the settings do not plan"
-        elif not _alike(entry.spend, plan):
+        elif not _alike(entry.cost, plan):
             yield (
-                f"{entry.query}, round {entry.round}: noise multiplier {entry.spend.noise_multiplier:.6g} "
-                f"({entry.spend.sampling}), the settings give {plan.noise_multiplier:.6g} ({plan.sampling})"
+                f"{entry.query}, round {entry.round}: noise multiplier {entry.cost.noise_multiplier:.6g} "
+                f"({entry.cost.sampling}), the settings give {plan.noise_multiplier:.6g} ({plan.sampling})"
             )
     if said.early and "validation" not in planned:
         yield "training is said to have ended early, and the settings plan no validation"
@@ -162,15 +162,15 @@ def _noise(entries: Sequence[Entry], said: Said) -> Iterator[str]:
             yield f"{query}: {charged[query]} rounds are charged, the settings plan {plan.rounds}"
 
 
-def _alike(spend: Spend, plan: Spend) -> bool:
+def _alike(cost: QueryCost, plan: QueryCost) -> bool:
     return (
-        math.isclose(spend.noise_multiplier, plan.noise_multiplier, rel_tol=_SAME)
-        and (spend.sampling, spend.separation) == (plan.sampling, plan.separation)
-        and math.isclose(spend.probability, plan.probability, rel_tol=_SAME)
+        math.isclose(cost.noise_multiplier, plan.noise_multiplier, rel_tol=_SAME)
+        and (cost.sampling, cost.minimum_separation) == (plan.sampling, plan.minimum_separation)
+        and math.isclose(cost.probability, plan.probability, rel_tol=_SAME)
     )
 
 
-def _sums(entries: Sequence[Entry], said: Said) -> Iterator[str]:
+def _sums(entries: Sequence[LedgerEntry], said: Said) -> Iterator[str]:
     rows = {(entry.query, entry.round): entry for entry in entries}
     lines = Counter((line.get("query"), line.get("round")) for line in said.lines)
     for (query, number), count in lines.items():

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from fedrec.settings import FoldInSettings
+from fedrec.config import FoldInSettings
 
 Floats = NDArray[np.float32]
 

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from fedrec.aggregation.behaviour import Behaviour
+from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import BehaviourSettings, ModelSettings
 from fedrec.errors import ModelError
 from fedrec.model.recommender import Recommender
 from fedrec.ranking.fold_in import FoldIn
 from fedrec.ranking.tower import TowerScorer
-from fedrec.ranking.users import Contents, Histories, Known
+from fedrec.ranking.users import Histories, Known, OwnContent
 from fedrec.release.contents import FeatureTable
 
 Floats = NDArray[np.float32]
@@ -64,7 +64,7 @@ class Scorer:
         *,
         model: Recommender | None,
         features: FeatureTable,
-        behaviour: Behaviour | None,
+        behaviour: CollaborativeFactors | None,
         settings: BehaviourSettings,
         model_settings: ModelSettings,
     ) -> None:
@@ -83,8 +83,8 @@ class Scorer:
     def scores(
         self,
         histories: Lists,
-        notes: Contents | None = None,
-        photos: Contents | None = None,
+        notes: OwnContent | None = None,
+        photos: OwnContent | None = None,
         adapter: Floats | None = None,
     ) -> Floats:
         """Final scores of a block of users, float32 [users, items]; higher is better. What was seen is scored too.
@@ -105,8 +105,8 @@ class Scorer:
     def parts(
         self,
         histories: Lists,
-        notes: Contents | None = None,
-        photos: Contents | None = None,
+        notes: OwnContent | None = None,
+        photos: OwnContent | None = None,
         adapter: Floats | None = None,
     ) -> Parts:
         """The same as `scores`, as what each part adds."""
@@ -154,7 +154,7 @@ class Scorer:
         return np.zeros((len(known), self.items), dtype=np.float32)
 
 
-def behaviour_scores(table: Behaviour, histories: Histories, *, recency: float = 0.0) -> Floats:
+def behaviour_scores(table: CollaborativeFactors, histories: Histories, *, recency: float = 0.0) -> Floats:
     """Sum over a user's items j of c_j ``history[j] . candidate[i]``, c_j as in `touched`: float32 [users, items]."""
     counts = touched(histories, table.items, recency=recency)
     return np.asarray(np.asarray(counts @ table.history, dtype=np.float32) @ table.candidate.T)
@@ -174,7 +174,7 @@ def touched(histories: Histories, items: int, *, recency: float = 0.0) -> csr_ma
     return csr_matrix((weights[kept].astype(np.float32), (rows[kept], columns[kept])), shape=shape)
 
 
-def _fold_in(behaviour: Behaviour | None, settings: BehaviourSettings) -> FoldIn | None:
+def _fold_in(behaviour: CollaborativeFactors | None, settings: BehaviourSettings) -> FoldIn | None:
     if settings.fold_in is None or behaviour is None or behaviour.factors is None:
         return None
     return FoldIn(behaviour.factors, settings.fold_in)

@@ -11,7 +11,7 @@ from fedrec.errors import ModelError
 from fedrec.model.layers import unit
 from fedrec.model.recommender import Recommender
 from fedrec.model.rows import ItemBatch
-from fedrec.ranking.users import Contents, Known
+from fedrec.ranking.users import Known, OwnContent
 from fedrec.release.contents import FeatureTable
 
 ITEM_CHUNK = 1024
@@ -83,7 +83,7 @@ class TowerScorer:
         )
         return users if known.adapter is None else unit(users + self._adapter(known.adapter))
 
-    def _own(self, contents: Contents | None, modality: str) -> tuple[Tensor, Tensor] | None:
+    def _own(self, contents: OwnContent | None, modality: str) -> tuple[Tensor, Tensor] | None:
         """Vectors and mask of what users wrote or photographed."""
         if contents is None:
             return None

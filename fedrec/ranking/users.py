@@ -77,7 +77,7 @@ class Histories:
 
 
 @dataclass(frozen=True, eq=False)
-class Contents:
+class OwnContent:
     """Encoded content of each user's own (notes or photos). User u has ``values[indptr[u]:indptr[u + 1]]``.
 
     Args:
@@ -92,7 +92,7 @@ class Contents:
         _check_pointers(self.indptr, len(self.values))
 
     @classmethod
-    def of(cls, lists: Sequence[NDArray[np.generic]]) -> Contents:
+    def of(cls, lists: Sequence[NDArray[np.generic]]) -> OwnContent:
         """Join one array [pieces, ...] per user; there must be one user at least, to know the width."""
         if not lists:
             raise ModelError("contents of no user have no width", action="Give one array per user, or None for all")
@@ -102,10 +102,10 @@ class Contents:
     def __len__(self) -> int:
         return len(self.indptr) - 1
 
-    def take(self, places: NDArray[np.integer]) -> Contents:
+    def take(self, places: NDArray[np.integer]) -> OwnContent:
         """The contents of some users, in the order asked for."""
         indptr, chosen = _taken(self.indptr, places)
-        return Contents(indptr=indptr, values=self.values[chosen])
+        return OwnContent(indptr=indptr, values=self.values[chosen])
 
     def padded(self) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """The pieces as a table [users, most pieces (1 at least), ...] with a mask that is False on padding."""
@@ -131,8 +131,8 @@ class Known:
     """
 
     histories: Histories
-    notes: Contents | None = None
-    photos: Contents | None = None
+    notes: OwnContent | None = None
+    photos: OwnContent | None = None
     adapter: NDArray[np.float32] | None = None
     context: NDArray[np.float32] | None = None
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from fedrec.errors import ReleaseError
 from fedrec.release import keys, packing
-from fedrec.release.contents import Contents
+from fedrec.release.contents import ReleaseContents
 from fedrec.release.keys import SigningKey
 from fedrec.release.manifest import (
     CONTEXT,
@@ -52,7 +52,7 @@ class Release:
     created_at: str
     signer: bytes
     trusted: bool
-    contents: Contents
+    contents: ReleaseContents
 
     @property
     def name(self) -> str:
@@ -66,7 +66,7 @@ class Release:
 
 
 def write_release(
-    directory: Path, contents: Contents, *, key: SigningKey, created_at: str | None = None, replace: bool = False
+    directory: Path, contents: ReleaseContents, *, key: SigningKey, created_at: str | None = None, replace: bool = False
 ) -> Manifest:
     """Write a release, whole or not at all: into a directory beside it first, then renamed.
 

@@ -9,15 +9,15 @@ import numpy as np
 from fedrec.content.features import Features
 from fedrec.content.registry import AnyEncoder, encoder_from_bytes, encoder_to_bytes
 from fedrec.errors import ContentError, ReleaseError
-from fedrec.release.contents import Contents
+from fedrec.release.contents import ReleaseContents
 
 
 def saved_encoders(encoders: Mapping[str, AnyEncoder]) -> dict[str, bytes]:
-    """Modality -> bytes, as `Contents.encoders` wants them."""
+    """Modality -> bytes, as `ReleaseContents.encoders` wants them."""
     return {modality: encoder_to_bytes(encoder) for modality, encoder in encoders.items()}
 
 
-def encoders(contents: Contents) -> dict[str, AnyEncoder]:
+def encoders(contents: ReleaseContents) -> dict[str, AnyEncoder]:
     """The fitted encoders of a release by modality.
 
     Raises:
@@ -34,7 +34,7 @@ def encoders(contents: Contents) -> dict[str, AnyEncoder]:
     return found
 
 
-def features(contents: Contents) -> Features:
+def features(contents: ReleaseContents) -> Features:
     """The catalogue's features, as training and personalisation want them."""
     items = contents.items
     return Features(

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation.behaviour import Behaviour
+from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import ModelSettings
 from fedrec.errors import ReleaseError
 
@@ -31,7 +31,7 @@ class FeatureTable(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Items:
+class CatalogueItems:
     """The catalogue of a release. ``values``: modality -> [items, ...]; ``present``: modality -> bool [items]."""
 
     ids: tuple[str, ...]
@@ -73,7 +73,7 @@ class ModelState:
 
 
 @dataclass(frozen=True, eq=False)
-class Contents:
+class ReleaseContents:
     """All that goes into a release.
 
     Args:
@@ -94,7 +94,7 @@ class Contents:
     name: str
     items: FeatureTable
     model: ModelState | None
-    behaviour: Behaviour | None
+    behaviour: CollaborativeFactors | None
     encoders: Mapping[str, bytes] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     privacy: Mapping[str, Any] = field(default_factory=dict)

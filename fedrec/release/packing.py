@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from fedrec.aggregation.behaviour import Behaviour
+from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import ModelSettings
 from fedrec.errors import ModelError, ReleaseError
 from fedrec.release import canonical
-from fedrec.release.contents import Contents, Items, ModelState
+from fedrec.release.contents import CatalogueItems, ModelState, ReleaseContents
 
 CARD = "MODEL_CARD.md"
 CATALOGUE, FEATURES = "catalogue.json", "features.safetensors"
@@ -26,7 +26,7 @@ _ENCODER = "encoder-"
 _DTYPES = frozenset(np.dtype(name) for name in ("float16", "float32", "float64", "int64", "int32", "uint8", "bool"))
 
 
-def pack(contents: Contents) -> dict[str, bytes]:
+def pack(contents: ReleaseContents) -> dict[str, bytes]:
     """File name -> bytes. Equal contents give equal bytes. Raises ReleaseError where a value cannot be stored."""
     items, model = contents.items, contents.model
     catalogue = {"ids": list(items.ids), "titles": list(items.titles), "modalities": list(items.values)}
@@ -47,7 +47,7 @@ def pack(contents: Contents) -> dict[str, bytes]:
     return files | {f"{_ENCODER}{modality}.safetensors": data for modality, data in contents.encoders.items()}
 
 
-def unpack(name: str, files: Mapping[str, bytes]) -> Contents:
+def unpack(name: str, files: Mapping[str, bytes]) -> ReleaseContents:
     """The inverse of `pack`. The bytes must be the ones that were signed; they are still not trusted to make sense.
 
     Raises:
@@ -64,11 +64,11 @@ def unpack(name: str, files: Mapping[str, bytes]) -> Contents:
             action="Take a fresh copy of the release",
         )
     try:
-        return Contents(
+        return ReleaseContents(
             name=name,
             items=_items(files),
             model=_model(files) if MODEL in files else None,
-            behaviour=Behaviour.from_arrays(_load(files, BEHAVIOUR)) if BEHAVIOUR in files else None,
+            behaviour=CollaborativeFactors.from_arrays(_load(files, BEHAVIOUR)) if BEHAVIOUR in files else None,
             encoders={_modality(file): data for file, data in encoders.items()},
             config=canonical.decode(files[CONFIG], what=CONFIG),
             privacy=canonical.decode(files[PRIVACY], what=PRIVACY),
@@ -118,13 +118,13 @@ def _model(files: Mapping[str, bytes]) -> ModelState:
     )
 
 
-def _items(files: Mapping[str, bytes]) -> Items:
+def _items(files: Mapping[str, bytes]) -> CatalogueItems:
     catalogue = canonical.decode(files[CATALOGUE], what=CATALOGUE)
     arrays = _load(files, FEATURES)
     names = [str(name) for name in catalogue["modalities"]]
     if set(arrays) != {f"{name}/{kind}" for name in names for kind in ("values", "present")}:
         raise ReleaseError(f"{FEATURES} holds other modalities than {CATALOGUE} names", value=sorted(arrays))
-    return Items(
+    return CatalogueItems(
         ids=tuple(str(item) for item in catalogue["ids"]),
         titles=tuple(str(title) for title in catalogue["titles"]),
         values={name: arrays[f"{name}/values"] for name in names},

@@ -27,8 +27,8 @@ class Agreed:
     Args:
         run: the run's name, 1 to 255 bytes of UTF-8, never used for another run.
         round: number of the sum within the run, 0 to 2^32 - 1; each is answered once.
-        attempt: 0 to 255, counted up when a round was given up and is asked again.
-        question: SHA-256 of all that the devices were asked: model, settings, catalogue.
+        attempt: 0 to 255, counted up when a round was failed and is asked again.
+        request: SHA-256 of all that the devices were asked: model, settings, catalogue.
         roster: `Roster.digest`.
         length: elements of the vector, 1 to 2^28.
         bound: most that one row adds to an element, in absolute value, rounding included.
@@ -42,7 +42,7 @@ class Agreed:
 
     run: str
     round: int
-    question: bytes
+    request: bytes
     roster: bytes
     length: int
     bound: float
@@ -56,8 +56,8 @@ class Agreed:
             raise SumError("a run's name has 1 to 255 bytes", value=self.run)
         if not 0 <= self.round < 1 << 32 or not 0 <= self.attempt < 1 << 8:
             raise SumError("a round's number or attempt is out of range", value=(self.round, self.attempt))
-        if len(self.question) != DIGEST_BYTES or len(self.roster) != DIGEST_BYTES:
-            raise SumError("question and roster are named by their SHA-256")
+        if len(self.request) != DIGEST_BYTES or len(self.roster) != DIGEST_BYTES:
+            raise SumError("request and roster are named by their SHA-256")
         if not 1 <= self.length <= LONGEST:
             raise SumError("a private sum's length is out of range", value=self.length)
         self._check_ring()
@@ -74,7 +74,7 @@ class Agreed:
         *,
         run: str,
         round: int,
-        question: bytes,
+        request: bytes,
         roster: bytes,
         length: int,
         bound: float,
@@ -84,7 +84,7 @@ class Agreed:
     ) -> Agreed:
         """With the narrowest ring that cannot overflow. Raises SumError as the class does."""
         bits = Ring.for_sum(bound, resolution, rows).bits
-        return cls(run, round, question, roster, length, bound, resolution, rows, bits, attempt)
+        return cls(run, round, request, roster, length, bound, resolution, rows, bits, attempt)
 
     @property
     def ring(self) -> Ring:
@@ -96,7 +96,7 @@ class Agreed:
         """SHA-256 of all fields and the protocol's version, 32 bytes."""
         numbers = struct.pack(">IBQddQB", self.round, self.attempt, self.length, *self._grid, self.rows, self.bits)
         run = self.run.encode("utf-8", "surrogatepass")
-        return _hash(b"agreed", codec.prefixed(run, 1), numbers, self.question, self.roster)
+        return _hash(b"agreed", codec.prefixed(run, 1), numbers, self.request, self.roster)
 
     @property
     def _grid(self) -> tuple[float, float]:

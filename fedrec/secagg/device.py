@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 from fedrec.errors import ProtocolError, SumError
 from fedrec.secagg import keys
 from fedrec.secagg.agreement import PrivateKey
-from fedrec.secagg.boxes import open_box, seal
 from fedrec.secagg.context import Agreed, view_context
 from fedrec.secagg.device_state import Held, Secrets, pack_state, unpack_state
-from fedrec.secagg.diary import Diary
 from fedrec.secagg.errors import Reason, RefusedError
-from fedrec.secagg.floors import Floors
 from fedrec.secagg.identity import SIGNATURE_BYTES, DeviceIdentity
 from fedrec.secagg.masks import mask_packed
 from fedrec.secagg.messages import Advertise, Inbox, Masked, Shares, Survivors, Unmask
 from fedrec.secagg.neighbourhood import Neighbourhood, check_list, read_cohort
+from fedrec.secagg.replay_guard import ReplayGuard
 from fedrec.secagg.roster import Roster
+from fedrec.secagg.sealed_shares import open_box, seal
 from fedrec.secagg.shamir import SHARE_BYTES, split
+from fedrec.secagg.thresholds import Thresholds
 
 MOST_WORKERS = min(2, os.cpu_count() or 1)
 _UNSIGNED = bytes(SIGNATURE_BYTES)
@@ -60,8 +60,8 @@ class DeviceRound:
         identity: the device's.
         roster: verified (`Roster.verify`); must be the one of ``agreed``.
         agreed: what the device was asked and accepts.
-        floors: what it insists on.
-        diary: what it has answered; changed by `mask` and `unmask`: store it before their message leaves.
+        thresholds: what it insists on.
+        replay guard: what it has answered; changed by `mask` and `unmask`: store it before their message leaves.
         now: seconds since 1970 by the device's own clock.
         randomness: gives that many secret bytes; os.urandom but in tests.
         workers: most threads for masks and signatures.
@@ -75,8 +75,8 @@ class DeviceRound:
         identity: DeviceIdentity,
         roster: Roster,
         agreed: Agreed,
-        floors: Floors,
-        diary: Diary,
+        thresholds: Thresholds,
+        replay_guard: ReplayGuard,
         *,
         now: int,
         randomness: Callable[[int], bytes] = os.urandom,
@@ -84,8 +84,8 @@ class DeviceRound:
     ) -> None:
         if roster.digest != agreed.roster:
             raise RefusedError(Reason.OTHER_CONTEXT, "the sum is of another roster than this device's")
-        self._identity, self._roster, self._agreed, self._floors = identity, roster, agreed, floors
-        self._diary, self._now, self._randomness, self._workers = diary, now, randomness, workers
+        self._identity, self._roster, self._agreed, self._floors = identity, roster, agreed, thresholds
+        self._replay_guard, self._now, self._randomness, self._workers = replay_guard, now, randomness, workers
         self._place = roster.place(identity.public)
         self._stage = Stage.FRESH
         self._secrets: Secrets | None = None
@@ -112,7 +112,7 @@ class DeviceRound:
             RefusedError: the round was answered before, or the device has answered enough for a day.
         """
         self._turn(Stage.FRESH)
-        self._diary.check(self._agreed, self._floors, self._now)
+        self._replay_guard.check(self._agreed, self._floors, self._now)
         self._secrets = Secrets(*(self._randomness(keys.SEED_BYTES) for _ in range(4)))
         self._stage = Stage.ADVERTISED
         return self._own_advert().to_bytes()
@@ -156,7 +156,7 @@ class DeviceRound:
         view, held = self._read_inbox(inbox)
         if elements.shape != (agreed.length,) or elements.dtype != np.uint64:
             raise SumError("elements of another form than agreed", value=(elements.shape, str(elements.dtype)))
-        self._diary.check(agreed, self._floors, self._now)
+        self._replay_guard.check(agreed, self._floors, self._now)
         private, public = self._pairs()[0]
         slots = near.slots(view.sharers)
         signed = [(keys.own_mask_key(secrets.own, view.context), 1)]
@@ -166,7 +166,7 @@ class DeviceRound:
         packed = mask_packed(elements, signed, agreed.ring, self._workers)
         receipts = tuple(self._receipt(slot, view.context, mine=True) for slot in slots)
         message = Masked(self._place, _UNSIGNED, view.context, receipts, packed)
-        self._diary.masked(agreed, self._now)
+        self._replay_guard.masked(agreed, self._now)
         self._view, self._held, self._stage = view, held, Stage.MASKED
         return message.signed(self._identity).to_bytes()
 
@@ -202,7 +202,7 @@ class DeviceRound:
         opened = b"".join(self._held[slot].own if slot in vouched else self._held[slot].mask for slot in slots)
         sealed = keys.close_gate(secrets.gate, self._identity.public, view.context, opened)
         message = Unmask(self._place, _UNSIGNED, view.context, near.degree, frozenset(slots), gates, sealed)
-        self._diary.unmasked(self._agreed)
+        self._replay_guard.unmasked(self._agreed)
         self._stage, self._secrets, self._made, self._held, self._box_keys = Stage.UNMASKED, None, None, {}, []
         return message.signed(self._identity).to_bytes()
 

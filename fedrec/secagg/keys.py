@@ -10,8 +10,8 @@ from hmac import compare_digest
 
 from fedrec.errors import ProtocolError
 from fedrec.secagg.agreement import PrivateKey, derive, key_pair, shared
-from fedrec.secagg.boxes import open_box, seal
 from fedrec.secagg.messages import RECEIPT_BYTES
+from fedrec.secagg.sealed_shares import open_box, seal
 from fedrec.secagg.shamir import SECRET_BYTES
 
 SEED_BYTES = SECRET_BYTES

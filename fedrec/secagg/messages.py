@@ -13,11 +13,11 @@ from functools import cached_property
 from typing import ClassVar, Self
 
 from fedrec.secagg import codec
-from fedrec.secagg.boxes import TAG_BYTES
 from fedrec.secagg.codec import Reader, header, number, prefixed
 from fedrec.secagg.context import DIGEST_BYTES
 from fedrec.secagg.identity import SIGNATURE_BYTES, DeviceIdentity, verify
 from fedrec.secagg.merkle import HASH_BYTES
+from fedrec.secagg.sealed_shares import TAG_BYTES
 from fedrec.secagg.shamir import SHARE_BYTES
 
 Bytes = bytes | memoryview

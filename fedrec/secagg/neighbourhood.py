@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from fedrec.secagg import codec, merkle
 from fedrec.secagg.context import Agreed, cohort_context
 from fedrec.secagg.errors import Reason, RefusedError
-from fedrec.secagg.floors import Floors
 from fedrec.secagg.graph import Graph
 from fedrec.secagg.messages import Advertise, Cohort
 from fedrec.secagg.roster import Roster
+from fedrec.secagg.thresholds import Thresholds
 
 _WORTH_A_THREAD = 16  # signatures: a millisecond and a half; starting a thread for less costs more than it saves
 
@@ -44,7 +44,7 @@ class Neighbourhood:
 
 
 def read_cohort(
-    data: bytes, own: Advertise, agreed: Agreed, roster: Roster, floors: Floors, workers: int = 1
+    data: bytes, own: Advertise, agreed: Agreed, roster: Roster, thresholds: Thresholds, workers: int = 1
 ) -> Neighbourhood:
     """Check all that a device can check, and find its neighbours.
 
@@ -62,7 +62,7 @@ def read_cohort(
         raise RefusedError(Reason.NOT_MEANT, "this device is not in the cohort that it is shown")
     members = sorted(cohort.members)
     size, degree = len(members), len(cohort.peers)
-    floors.check_cohort(size, degree, cohort.threshold)
+    thresholds.check_cohort(size, degree, cohort.threshold)
     place = members.index(own.device)
     merkle.check(cohort.root, size, place, merkle.leaf(own.body()), cohort.path)
     context = cohort_context(agreed.digest, cohort.members, cohort.places, cohort.root, degree, cohort.threshold)

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from fedrec.errors import ProtocolError
 from fedrec.secagg import codec, keys
-from fedrec.secagg.boxes import TAG_BYTES
 from fedrec.secagg.errors import Reason, RoundAbortedError
 from fedrec.secagg.graph import Graph
 from fedrec.secagg.masks import add_masks
 from fedrec.secagg.messages import Unmask
 from fedrec.secagg.recovery import open_many
 from fedrec.secagg.ring import Ring
+from fedrec.secagg.sealed_shares import TAG_BYTES
 from fedrec.secagg.shamir import SHARE_BYTES
 
 

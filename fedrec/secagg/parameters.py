@@ -28,7 +28,7 @@ class Assumptions:
         dropout: share of the cohort that is gone by the last exchange.
         colluding: share of the cohort that helps a server which departs from the protocol as it likes.
         security: bits; 2^-security bounds the chance (over the ring's order) that privacy fails.
-        correctness: bits; 2^-correctness bounds the chance that a round is given up though no more dropped out.
+        correctness: bits; 2^-correctness bounds the chance that a round is failed though no more dropped out.
 
     Raises:
         ConfigError: a share is not in [0, 1), both together reach 1, or bits are not positive.
@@ -63,7 +63,7 @@ class Guarantee:
     ``shares``: no corrupt neighbours alone open an honest device's secret.  ``connected``: the honest survivors hang
     together by masks that nobody else knows, so a curious server sees one sum.  ``two_lists``: whatever a malicious
     server tells to whom, it opens at most one sum with any honest device in it, over at least `least_sum` honest ones.
-    ``correct``: the round is not given up for want of shares.
+    ``correct``: the round is not failed for want of shares.
     """
 
     shares: float

@@ -14,7 +14,7 @@ _OPINIONS = 8
 
 
 @dataclass(frozen=True)
-class Opened:
+class RecoveredSecrets:
     """A secret (31 bytes) that passed its check, and the holders (points) whose shares do not lie on it."""
 
     secret: bytes
@@ -23,7 +23,7 @@ class Opened:
 
 def open_many(
     shares: Sequence[Mapping[int, bytes]], threshold: int, checks: Sequence[Callable[[bytes], bool]]
-) -> list[Opened | None]:
+) -> list[RecoveredSecrets | None]:
     """Open each secret from its shares by point, `None` where no combination that was tried passes its check.
 
     Costs one combination a secret as long as nobody lies.
@@ -33,12 +33,12 @@ def open_many(
     except ProtocolError:
         quick = [None] * len(shares)
     return [
-        Opened(found) if found is not None and check(found) else search(given, threshold, check)
+        RecoveredSecrets(found) if found is not None and check(found) else search(given, threshold, check)
         for given, check, found in zip(shares, checks, quick, strict=True)
     ]
 
 
-def search(shares: Mapping[int, bytes], threshold: int, check: Callable[[bytes], bool]) -> Opened | None:
+def search(shares: Mapping[int, bytes], threshold: int, check: Callable[[bytes], bool]) -> RecoveredSecrets | None:
     """Try up to `TRIES` sets of shares; then say which other shares are false.
 
     Who is named false is certain for up to half as many as there are shares beyond the threshold, a hint otherwise.
@@ -50,11 +50,11 @@ def search(shares: Mapping[int, bytes], threshold: int, check: Callable[[bytes],
         return None
     order = random.Random(len(points))  # Not for secrecy: any order will do, the same one every time.
     chosen = points[:threshold]
-    found: list[Opened] = []
+    found: list[RecoveredSecrets] = []
     for _ in range(TRIES):
         secret = _combined(shares, chosen, threshold)
         if secret is not None and check(secret):
-            found.append(Opened(secret, _false(shares, chosen, threshold, secret)))
+            found.append(RecoveredSecrets(secret, _false(shares, chosen, threshold, secret)))
             # So few false shares cannot be the true ones of another polynomial; with more, false ones may have
             # cancelled each other, and another set tells better who lied.
             if 2 * len(found[-1].false) <= len(points) - threshold or len(found) == _OPINIONS:

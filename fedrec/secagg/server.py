@@ -16,7 +16,6 @@ from fedrec.errors import ProtocolError, SumError
 from fedrec.secagg import bits, codec, keys, merkle
 from fedrec.secagg.context import Agreed, cohort_context, view_context
 from fedrec.secagg.errors import Reason, RefusedError, RoundAbortedError
-from fedrec.secagg.floors import Floors
 from fedrec.secagg.graph import Graph
 from fedrec.secagg.masks import word_type
 from fedrec.secagg.messages import Advertise, Cohort, Inbox, Masked, Peer, Shares, Signed, Survivors, Unmask
@@ -24,6 +23,7 @@ from fedrec.secagg.opening import Records, open_masks
 from fedrec.secagg.outcome import OpenedSum, Phase, Refused
 from fedrec.secagg.parameters import Parameters, choose
 from fedrec.secagg.roster import Roster
+from fedrec.secagg.thresholds import Thresholds
 
 _KINDS: dict[Phase, type[Signed]] = {
     Phase.ADVERTISE: Advertise,
@@ -39,7 +39,7 @@ class ServerRound:
     Args:
         agreed: what the devices are asked.
         roster: the one that ``agreed`` names.
-        floors: the devices' (their ``assumptions`` give neighbours and threshold, see `parameters.choose`).
+        thresholds: the devices' (their ``assumptions`` give neighbours and threshold, see `parameters.choose`).
         workers: threads for masks.
         parameters: replaces `parameters.choose`; takes the size of the cohort.
 
@@ -52,15 +52,15 @@ class ServerRound:
         self,
         agreed: Agreed,
         roster: Roster,
-        floors: Floors,
+        thresholds: Thresholds,
         *,
         workers: int = 1,
         parameters: Callable[[int], Parameters] | None = None,
     ) -> None:
         if roster.digest != agreed.roster:
             raise RefusedError(Reason.OTHER_CONTEXT, "the sum is of another roster")
-        self.agreed, self.roster, self.floors, self.workers = agreed, roster, floors, workers
-        self._parameters = parameters or (lambda size: choose(size, floors.assumptions))
+        self.agreed, self.roster, self.thresholds, self.workers = agreed, roster, thresholds, workers
+        self._parameters = parameters or (lambda size: choose(size, thresholds.assumptions))
         self.phase = Phase.ADVERTISE
         self.refused: list[Refused] = []
         self._adverts: dict[int, Advertise] = {}
@@ -107,7 +107,7 @@ class ServerRound:
         """End of exchange 1: fixes the cohort, its parameters and its graph; for each device its `Cohort`."""
         self._close(Phase.ADVERTISE)
         size = len(self._adverts)
-        self._enough(size, self.floors.cohort, Reason.SMALL_COHORT, "devices that advertised keys")
+        self._enough(size, self.thresholds.cohort, Reason.SMALL_COHORT, "devices that advertised keys")
         parameters = self._parameters(size)
         self._members = sorted(self._adverts)
         self._places = {device: place for place, device in enumerate(self._members)}
@@ -142,7 +142,7 @@ class ServerRound:
         # Whoever has too few neighbours left would refuse to go on, and would be missed by its own neighbours.
         while alone := {place for place in sharers if records.near(place, sharers) < records.threshold}:
             sharers -= alone
-        self._enough(len(sharers), self.floors.survivors, Reason.FEW_SURVIVORS, "devices that shared their secrets")
+        self._enough(len(sharers), self.thresholds.survivors, Reason.FEW_SURVIVORS, "devices that shared their secrets")
         records.sharers = frozenset(sharers)
         records.view = view_context(records.context, records.sharers, self.size)
         self._total = np.zeros(self.agreed.length, dtype=word_type(self.agreed.ring))
@@ -166,7 +166,7 @@ class ServerRound:
         records, graph = self._records, self._graph()
         records.survivors = frozenset(records.receipts)
         survivors = records.survivors
-        self._enough(len(survivors), self.floors.survivors, Reason.FEW_SURVIVORS, "devices that sent a vector")
+        self._enough(len(survivors), self.thresholds.survivors, Reason.FEW_SURVIVORS, "devices that sent a vector")
         lost = [place for place in records.sharers if records.near(place, survivors) < records.threshold]
         if lost:
             raise self._abort(Reason.SECRET_LOST, "too few neighbours are left to open a device's secrets", lost)

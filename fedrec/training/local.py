@@ -36,7 +36,7 @@ from fedrec.randomness import derived_key, gaussian, key, uniform
 from fedrec.training.augment import Augmenting
 from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.learner import Update
-from fedrec.training.own_noise import OwnNoise
+from fedrec.training.local_noise import LocalNoise
 from fedrec.training.population import Population, by_example
 from fedrec.training.tables import Tables
 
@@ -134,7 +134,7 @@ class LocalLearner:
         values: NDArray[np.float32],
         pool: NDArray[np.int32],
         round_number: int,
-        noise: OwnNoise,
+        noise: LocalNoise,
         inclusion: NDArray[np.float32] | None = None,
     ) -> Update:
         """A device's turn: from ``values`` [P] some noisy steps, and back how far it went, within the bound.

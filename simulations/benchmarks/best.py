@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from fedrec.cli.load_run import load_run
 from fedrec.config import load
 from fedrec.console import PlainReporter, jsonable
 from fedrec.errors import PrivacyError
+from fedrec.simulation.privacy.sweep_runs import Job, run_jobs
 from simulations.benchmarks.many_runs import figure_of, job_of, mean_of, name_of, rows_as_markdown
-from simulations.privacy.examine import examine
-from simulations.privacy.sweep_runs import Job, run_jobs
 
 _HEAD: Final = (
     "config",
@@ -61,7 +61,7 @@ def markdown(name: str, rows: Sequence[Sequence[str]], seeds: int, command: str)
 def check(jobs: Sequence[Job]) -> None:
     """Examine each run's ledger. Raises PrivacyError on the first run that is not what it says."""
     for job in jobs:
-        failed = [found.name for found in examine(job.out) if not found.passed]
+        failed = [found.name for found in load_run(job.out) if not found.passed]
         if failed:
             raise PrivacyError("a run is not what it says", value=f"{job.out.name}: {failed}", action="Run it again")
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from fedrec.config import Config
 from fedrec.console import DASH
-from simulations.privacy.sweep_runs import Job, Variant, at
-from simulations.run import settled
+from fedrec.simulation.privacy.sweep_runs import Job, Variant, at
+from fedrec.simulation.run import settled
 
 
 def job_of(name: str, config: Config, epsilon: float, seed: int, out: Path) -> Job:

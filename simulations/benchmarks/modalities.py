@@ -18,8 +18,8 @@ from typing import Any, Final
 from fedrec.config import Config, load
 from fedrec.console import DASH, PlainReporter, jsonable
 from fedrec.errors import ConfigError
+from fedrec.simulation.privacy.sweep_runs import Job, epsilons_of, run_jobs
 from simulations.benchmarks.many_runs import figure_of, job_of, mean_of, name_of, rows_as_markdown
-from simulations.privacy.sweep_runs import Job, epsilons_of, run_jobs
 
 FUSED: Final = "all fused"
 BEHAVIOUR: Final = "behaviour"

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from fedrec.config import Config, from_tree, with_overrides
+from fedrec.config.presets import PRESETS, with_preset
 from fedrec.console import PlainReporter, jsonable, size
 from fedrec.content.extras import PRETRAINED
-from fedrec.model.presets import PRESETS, with_preset
+from fedrec.simulation.privacy.sweep_runs import Job, epsilons_of, run_jobs
 from simulations.benchmarks.many_runs import figure_of, job_of, mean_of, name_of, rows_as_markdown
-from simulations.privacy.sweep_runs import Job, epsilons_of, run_jobs
 
 _HEAD: Final = ("preset", "epsilon", "HR@10", "NDCG@10", "parameters", "seconds", "up", "down", "release")
 # What reading a modality with a pretrained encoder imports.
@@ -77,7 +77,7 @@ def markdown(data: str, rows: Sequence[Sequence[str]], skipped: Mapping[str, str
         "",
         f"The test item against 99 negatives, over {seeds} seed{'s' if seeds > 1 else ''}; defaults for whatever a",
         "preset does not name, tuned for none. Parameters: those that the devices train. Seconds: the whole run, one",
-        "thread. Up and down: what questions and answers of the whole run take for one device, in all its rounds,",
+        "thread. Up and down: what requests and answers of the whole run take for one device, in all its rounds,",
         "without the masks of secure aggregation; a device fetches the release once on top.",
         "",
         f"`{command}`",

@@ -25,9 +25,9 @@ from fedrec.audit.one_run import Count
 from fedrec.audit.verdict import bounds, plan_guesses
 from fedrec.config import Config, from_tree
 from fedrec.console import PlainReporter, jsonable
-from fedrec.privacy.accountant import Spend, gaussian_noise
-from simulations.privacy.auditing import audit
-from simulations.shop.generate import write_shop
+from fedrec.privacy.accountant import QueryCost, gaussian_noise
+from fedrec.simulation.privacy.auditing import audit
+from fedrec.simulation.shop.generate import write_shop
 
 _COLUMNS = (
     "claim",
@@ -57,7 +57,7 @@ def false_alarm(epsilon: float, delta: float, canaries: int, confidence: float) 
     Guesses about the canaries with the most extreme scores are right independently of each other, nearly; each bound
     has its number of right guesses from which it is above the claim.
     """
-    claim = Claim((Spend("training", gaussian_noise(epsilon, delta)),), delta)
+    claim = Claim((QueryCost("training", gaussian_noise(epsilon, delta)),), delta)
     plan = plan_guesses(claim, canaries, confidence)
     chance = 0.0
     for name, guesses in (("one_run", plan.one_run), ("f_dp", plan.f_dp)):

@@ -29,11 +29,11 @@ from fedrec.config import ContentSettings
 from fedrec.content.catalogue import Catalogue
 from fedrec.content.feature_table import Features
 from fedrec.content.features import build_features
-from fedrec.events.reader import read_dataset
-from fedrec.events.splits import Split, split
+from fedrec.data.reader import read_dataset
+from fedrec.data.splits import Split, split
 from fedrec.ranking.protocols import Evaluation, HeldOut, evaluate
 from fedrec.ranking.users import Histories
-from simulations.study import cache_directory
+from fedrec.simulation.study import cache_directory
 
 _HERE = Path(__file__).parent
 _BLOCK = 256

@@ -28,14 +28,14 @@ SERIES = (
 
 
 @dataclass(frozen=True)
-class Axes:
+class ScalingAxes:
     """What the plot spans, and where a value stands in it, in pixels."""
 
     devices: tuple[float, float]
     values: tuple[float, float]
 
     @classmethod
-    def around(cls, rows: Sequence[dict[str, Any]]) -> Axes:
+    def around(cls, rows: Sequence[dict[str, Any]]) -> ScalingAxes:
         """Whole decades around all values."""
         values = [row[one.name] for row in rows for one in SERIES]
         decades = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
@@ -54,7 +54,7 @@ def share(value: float, span: tuple[float, float]) -> float:
 
 def svg(rows: Sequence[dict[str, Any]]) -> str:
     """The picture; ``rows`` (at least two) ascend in ``devices`` and hold the columns of `SERIES`."""
-    axes = Axes.around(rows)
+    axes = ScalingAxes.around(rows)
     size = f'width="{_WIDTH}" height="{_HEIGHT}"'
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12">']
     parts += [f'<rect {size} fill="white"/>', *grid(rows, axes)]
@@ -65,7 +65,7 @@ def svg(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def grid(rows: Sequence[dict[str, Any]], axes: Axes) -> list[str]:
+def grid(rows: Sequence[dict[str, Any]], axes: ScalingAxes) -> list[str]:
     """A line a decade, and a label for each cohort."""
     parts = []
     for row in rows:
@@ -79,7 +79,7 @@ def grid(rows: Sequence[dict[str, Any]], axes: Axes) -> list[str]:
     return parts
 
 
-def curve(rows: Sequence[dict[str, Any]], axes: Axes, one: Series) -> list[str]:
+def curve(rows: Sequence[dict[str, Any]], axes: ScalingAxes, one: Series) -> list[str]:
     """What was measured, and the law through the middle row."""
     middle = rows[len(rows) // 2]
     scale = middle[one.name] / one.law(middle["devices"])

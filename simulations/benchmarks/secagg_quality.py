@@ -16,18 +16,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fedrec.aggregation.question import Question
 from fedrec.config import Config, from_tree
 from fedrec.console import open_reporter
 from fedrec.privacy.ledger import Ledger
+from fedrec.queries.request import Request
 from fedrec.randomness import key
 from fedrec.secagg.rotation import rotate
-from server.run import Opened, Outcome, Run
-from server.state import ServerState
-from simulations.engines.cohort import CohortDevices
-from simulations.measure import quality_of
-from simulations.shop.generate import write_shop
-from simulations.study import Study, prepare
+from fedrec.server.run import AggregateResult, FederatedRun, RunResult
+from fedrec.server.state import ServerState
+from fedrec.simulation.engines.cohort import CohortDevices
+from fedrec.simulation.measure import quality_of
+from fedrec.simulation.shop.generate import write_shop
+from fedrec.simulation.study import Study, prepare
 
 _ITEMS = 200
 
@@ -35,12 +35,12 @@ _ITEMS = 200
 class FloatDevices(CohortDevices):
     """Sums as they are: not rounded at all."""
 
-    def ask(self, question: Question, cohort: Sequence[int]) -> Opened:
+    def ask(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
         """The float sum, in the coordinates of the grid."""
-        total = self.respondent.answer(question, self.population.select(np.asarray(cohort, dtype=np.int64)))
-        if question.sum.rotation:
-            total = rotate(total, bytes.fromhex(question.sum.rotation))
-        return Opened(total, len(cohort), question.sum.bytes_up * len(cohort))
+        total = self.handler.answer(request, self.population.select(np.asarray(cohort, dtype=np.int64)))
+        if request.sum.rotation:
+            total = rotate(total, bytes.fromhex(request.sum.rotation))
+        return AggregateResult(total, len(cohort), request.sum.bytes_up * len(cohort))
 
 
 class RoundedDevices(CohortDevices):
@@ -52,28 +52,28 @@ class RoundedDevices(CohortDevices):
         self.bits: dict[str, int] = {}
         self.bytes: dict[str, float] = {}
 
-    def ask(self, question: Question, cohort: Sequence[int]) -> Opened:
+    def ask(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
         """The opened sum; its relative error is taken down."""
-        agreed, total, exact = question.sum, None, np.zeros(question.sum.length)
+        agreed, total, exact = request.sum, None, np.zeros(request.sum.length)
         for place in cohort:
             device = self.population.select(np.array([place], dtype=np.int64))
-            answer = self.respondent.answer(question, device)
+            answer = self.handler.answer(request, device)
             exact += answer
-            rounding = key(self.respondent.config.run.seed, "benchmark", question.query, question.round, place)
-            total = agreed.add(total, agreed.encode(answer, self.respondent.rows(question, device), key=rounding))
+            rounding = key(self.handler.config.run.seed, "benchmark", request.query, request.round, place)
+            total = agreed.add(total, agreed.encode(answer, self.handler.rows(request, device), key=rounding))
         opened = agreed.open(total)
-        self._note(question, agreed.read(opened), exact)
-        return Opened(opened, len(cohort), agreed.bytes_up * len(cohort))
+        self._note(request, agreed.read(opened), exact)
+        return AggregateResult(opened, len(cohort), agreed.bytes_up * len(cohort))
 
-    def _note(self, question: Question, found: NDArray[np.float64], exact: NDArray[np.float64]) -> None:
+    def _note(self, request: Request, found: NDArray[np.float64], exact: NDArray[np.float64]) -> None:
         error = float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
-        self.errors.setdefault(question.query, []).append(error)
-        self.bits[question.query] = question.sum.ring.bits
-        self.bytes[question.query] = question.sum.bytes_up / question.sum.length
+        self.errors.setdefault(request.query, []).append(error)
+        self.bits[request.query] = request.sum.ring.bits
+        self.bytes[request.query] = request.sum.bytes_up / request.sum.length
 
 
 @dataclass
-class Found:
+class SecaggQuality:
     """One seed's runs. ``hr``: HR@10 (99 negatives; all items) of each kind of sum."""
 
     users: int
@@ -93,7 +93,7 @@ def study_of(users: int, seed: int, rounds: int, directory: Path) -> tuple[Confi
         return config, prepare(config, directory / "shop", reporter)
 
 
-def compare(users: int, seed: int, rounds: int) -> Found:
+def compare(users: int, seed: int, rounds: int) -> SecaggQuality:
     """Both runs on one shop."""
     with tempfile.TemporaryDirectory() as scratch:
         config, study = study_of(users, seed, rounds, Path(scratch))
@@ -104,16 +104,16 @@ def compare(users: int, seed: int, rounds: int) -> Found:
             outcome = _conduct(config, study, devices, Path(scratch) / name)
             quality = quality_of(config, study, outcome.model, outcome.behaviour, features=outcome.features)
             hr[name] = (float(quality.loo_99neg.hr or 0), float(quality.loo_full.hr or 0))
-    return Found(users, seed, hr, rounded.errors, rounded.bits, rounded.bytes)
+    return SecaggQuality(users, seed, hr, rounded.errors, rounded.bits, rounded.bytes)
 
 
-def _conduct(config: Config, study: Study, devices: CohortDevices, out: Path) -> Outcome:
+def _conduct(config: Config, study: Study, devices: CohortDevices, out: Path) -> RunResult:
     out.mkdir()
     with Ledger.open(out / "ledger.sqlite", None) as ledger, ServerState(out / "server.sqlite", out.name) as state:
-        return Run(config, study.features, devices, ledger, state, lambda step: None).conduct()
+        return FederatedRun(config, study.features, devices, ledger, state, lambda step: None).run()
 
 
-def markdown(found: Sequence[Found], command: str) -> str:
+def markdown(found: Sequence[SecaggQuality], command: str) -> str:
     """The tables."""
     lines = [
         "# What few bits cost in quality",

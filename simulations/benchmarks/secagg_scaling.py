@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from simulations.benchmarks.secagg import run_secagg
+from fedrec.simulation.bench.secagg import run_secagg
 from simulations.benchmarks.secagg_plot import svg
 
 COHORTS = (30, 100, 300, 1_000, 3_000, 10_000)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import sparse, stats
 
-from fedrec.aggregation.popularity import example_bound
 from fedrec.audit import expected
 from fedrec.audit.canaries import Canaries, spread
 from fedrec.audit.families import Claim
@@ -23,9 +22,10 @@ from fedrec.audit.scores import log_likelihood_ratios
 from fedrec.audit.verdict import bounds, count_guesses, estimate, plan_guesses, pooled
 from fedrec.config import Unit
 from fedrec.errors import PrivacyError
-from fedrec.privacy.accountant import Spend, gaussian_noise
+from fedrec.privacy.accountant import QueryCost, gaussian_noise
+from fedrec.queries.device import contributions as signals
+from fedrec.queries.popularity import example_bound
 from fedrec.randomness import key
-from fedrec.training import signals
 from fedrec.training.population import Population
 
 
@@ -229,7 +229,7 @@ def test_the_expected_count_is_the_mean_of_counts() -> None:
 
 
 def test_the_verdict_and_the_estimate_on_normal_scores() -> None:
-    claim = Claim((Spend("training", gaussian_noise(4.0, 1e-5)),), 1e-5)
+    claim = Claim((QueryCost("training", gaussian_noise(4.0, 1e-5)),), 1e-5)
     rng = np.random.default_rng(1)
     included = rng.random(2000) < 0.5
     plan = plan_guesses(claim, 2000, 0.95)

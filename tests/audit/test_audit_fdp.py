@@ -17,7 +17,7 @@ from fedrec.audit.fdp import CurveTradeOff, GaussianTradeOff, TradeOff, fdp_p_va
 from fedrec.audit.guesses import guess
 from fedrec.audit.one_run import Count
 from fedrec.errors import PrivacyError
-from fedrec.privacy.accountant import Spend, gaussian_delta, gaussian_noise
+from fedrec.privacy.accountant import QueryCost, gaussian_delta, gaussian_noise
 
 
 def most_by_programme(canaries: int, guesses: int, correct: int, tradeoff: TradeOff) -> float:
@@ -108,7 +108,7 @@ def test_a_weaker_claim_is_refuted_less(guesses: int, share: float, one: float, 
 
 
 def test_the_lower_bound_is_the_last_epsilon_that_is_refuted() -> None:
-    claim = Claim((Spend("training", gaussian_noise(4.0, 1e-5)),), 1e-5)
+    claim = Claim((QueryCost("training", gaussian_noise(4.0, 1e-5)),), 1e-5)
     count = accuracy(claim.mu, 1000, 3, 250)
     bound = claim.lower_bound(count, 0.95)
     assert 1.0 < bound < 4.0
@@ -119,7 +119,7 @@ def test_the_lower_bound_is_the_last_epsilon_that_is_refuted() -> None:
 
 def test_a_sampled_claim_is_held_to_its_own_curve() -> None:
     """Amplified by sampling: the claim's curve is composed; perfect guesses are far beyond it, fair ones are not."""
-    claim = Claim((Spend("training", 1.0, 5, "poisson", 0.1),), 1e-5)
+    claim = Claim((QueryCost("training", 1.0, 5, "poisson", 0.1),), 1e-5)
     assert claim.lower_bound(accuracy(claim.mu, 1000, 1, 250), 0.95) < claim.epsilon
     always_in = accuracy(math.sqrt(5), 1000, 1, 250)
     assert claim.lower_bound(always_in, 0.95) > claim.epsilon

@@ -17,25 +17,26 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fedrec.aggregation import cooccurrence, popularity
-from fedrec.aggregation.private_sum import PrivateSum
-from fedrec.aggregation.question import Question
 from fedrec.audit.families import Claim
 from fedrec.audit.scores import log_likelihood_ratios
 from fedrec.audit.verdict import bounds, count_guesses, plan_guesses, pooled
 from fedrec.config import Config, from_tree
 from fedrec.console import SilentReporter
-from fedrec.privacy.accountant import Spend, epsilon, gaussian_noise
+from fedrec.privacy.accountant import QueryCost, epsilon, gaussian_noise
 from fedrec.privacy.mechanism import GaussianMechanism
+from fedrec.queries import cooccurrence, popularity
+from fedrec.queries.device import contributions as signals
+from fedrec.queries.private_sum import PrivateSum
+from fedrec.queries.request import Request
 from fedrec.randomness import key
-from fedrec.training import learner, signals
+from fedrec.server.noise import ServerNoise
+from fedrec.server.sampling import Sampler
+from fedrec.simulation.engines.audited import RAW_NORM, CanaryHandler
+from fedrec.simulation.privacy.auditing import Audit, audited_run
+from fedrec.simulation.shop.generate import write_shop
+from fedrec.simulation.study import Study, prepare
+from fedrec.training import learner
 from fedrec.training.groups import Groups
-from server.noise import ServerNoise
-from server.sampling import Sampler
-from simulations.engines.audited import RAW_NORM, CanaryRespondent
-from simulations.privacy.auditing import Audit, audited_run
-from simulations.shop.generate import write_shop
-from simulations.study import Study, prepare
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 USERS, ITEMS, CANARIES, DELTA = 24, 400, 1000, 1e-5
@@ -107,7 +108,7 @@ def seen(claim: float, sections: dict[str, Any]) -> float | None:
     if sections is POISSON:
         return None
     z = gaussian_noise(claim, DELTA) * (2**0.5 if sections is FIXED else 1)
-    return epsilon([Spend("training", z)], DELTA)
+    return epsilon([QueryCost("training", z)], DELTA)
 
 
 @pytest.mark.parametrize(
@@ -166,10 +167,10 @@ def no_clip(patch: pytest.MonkeyPatch) -> None:
 def canary_not_clipped(patch: pytest.MonkeyPatch) -> None:
     """One kind of device skips its clip; everybody else's is right."""
 
-    def raw(self: CanaryRespondent, rows: sparse.csr_matrix) -> NDArray[np.float64]:
+    def raw(self: CanaryHandler, rows: sparse.csr_matrix) -> NDArray[np.float64]:
         return RAW_NORM * np.asarray(rows.sum(axis=0), dtype=np.float64).ravel()
 
-    patch.setattr(CanaryRespondent, "clipped", raw)
+    patch.setattr(CanaryHandler, "clipped", raw)
 
 
 def half_noise(patch: pytest.MonkeyPatch) -> None:
@@ -183,8 +184,8 @@ def third_of_noise_in(*queries: str) -> Patch:
     def patched(patch: pytest.MonkeyPatch) -> None:
         right = ServerNoise.of
 
-        def third(self: ServerNoise, question: Question) -> NDArray[np.float64]:
-            return right(self, question) / (3 if question.query in queries else 1)
+        def third(self: ServerNoise, request: Request) -> NDArray[np.float64]:
+            return right(self, request) / (3 if request.query in queries else 1)
 
         patch.setattr(ServerNoise, "of", third)
 
@@ -262,12 +263,12 @@ def test_every_mutant_is_refuted(name: str, study: Study, monkeypatch: pytest.Mo
 
 def mechanism_counts(target: float, size: int, seed: int, factor: float) -> dict[str, Any]:
     """One private sum with a canary an element, opened under ``factor`` times the noise of the claim."""
-    claim = Claim((Spend("training", gaussian_noise(target, DELTA)),), DELTA)
+    claim = Claim((QueryCost("training", gaussian_noise(target, DELTA)),), DELTA)
     agreed = PrivateSum.of("training", size, 1.0, size, resolution_bits=20)
     included = np.random.default_rng(seed).random(size) < 0.5
     opened = agreed.open(agreed.add(None, agreed.encode(included.astype(np.float64), int(included.sum()))))
-    spend = claim.spends[0]
-    noise = GaussianMechanism(spend.noise_multiplier * factor, agreed.sensitivity, agreed.resolution)
+    cost = claim.costs[0]
+    noise = GaussianMechanism(cost.noise_multiplier * factor, agreed.sensitivity, agreed.resolution)
     noisy = opened + noise.noise(key(seed, "mechanism"), size)
     scores = log_likelihood_ratios(sparse.eye(size, format="csr"), noisy, noise.standard_deviation / factor)
     return count_guesses(scores, included, plan_guesses(claim, size, 0.95))
@@ -277,6 +278,6 @@ def mechanism_counts(target: float, size: int, seed: int, factor: float) -> dict
 @pytest.mark.parametrize(("factor", "violated"), [(1.0, False), (0.5, True)])
 def test_the_mechanism_alone_at_every_claim(target: float, factor: float, violated: bool) -> None:
     """Ten private sums of 2,000 canaries each, pooled: the right noise is kept, half of it is refuted."""
-    claim = Claim((Spend("training", gaussian_noise(target, DELTA)),), DELTA)
+    claim = Claim((QueryCost("training", gaussian_noise(target, DELTA)),), DELTA)
     counts = pooled([mechanism_counts(target, 2000, seed, factor) for seed in range(10)])
     assert bounds(claim, counts, 0.95)["violated"] is violated

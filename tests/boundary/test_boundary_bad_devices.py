@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, Context, Message
 
-from client.app import app
+from fedrec.client.app import app
 from fedrec.console import open_reporter
-from fedrec.events.store import EventStore
-from simulations.engines import grid_devices as engine
-from simulations.engines.cohort import CohortDevices
-from simulations.study import Study
+from fedrec.data.store import EventStore
+from fedrec.simulation.engines import grid_devices as engine
+from fedrec.simulation.engines.cohort import CohortDevices
+from fedrec.simulation.study import Study
 
 CONFIG = cases.settings()
 MISSING, DAMAGED, EMPTY_FILE, IDLE, GARBAGE, RAISING = range(6)
@@ -57,20 +57,20 @@ def devices_of_all_kinds(federation_study: Study, tmp_path: Path, monkeypatch: p
 
 
 def test_the_sum_is_exactly_that_of_the_good_devices(devices_of_all_kinds: Path, federation_study: Study) -> None:
-    question = cases.popularity_question(CONFIG, federation_study)
+    request = cases.popularity_question(CONFIG, federation_study)
     total = None
     for place in GOOD:
         store = devices_of_all_kinds / "stores" / f"{place:05d}.sqlite"
         share = cases.device(CONFIG, devices_of_all_kinds / "catalogue", store).answer(
-            cases.envelope(question, federation_study), "alone"
+            cases.envelope(request, federation_study), "alone"
         )
-        total = question.sum.add(total, share)
+        total = request.sum.add(total, share)
     with (
         open_reporter(silent=True) as reporter,
         engine.grid_devices(CONFIG, federation_study, devices_of_all_kinds, reporter) as devices,
     ):
-        opened = devices.ask(question, range(cases.USERS))
-        np.testing.assert_array_equal(opened.vector, question.sum.open(total))
+        opened = devices.ask(request, range(cases.USERS))
+        np.testing.assert_array_equal(opened.vector, request.sum.open(total))
         assert opened.devices == len(GOOD)
         assert devices.tally == {"sum": len(GOOD), "failed": 4, "malformed": 1}
     assert np.abs(opened.vector).sum() > 1
@@ -88,7 +88,7 @@ def test_a_whole_run_goes_on_with_the_good_devices(devices_of_all_kinds: Path, f
         open_reporter(silent=True) as reporter,
         engine.grid_devices(quiet, federation_study, devices_of_all_kinds, reporter) as devices,
     ):
-        outcome = cases.conduct(
+        outcome = cases.run(
             quiet,
             federation_study,
             devices,
@@ -96,5 +96,5 @@ def test_a_whole_run_goes_on_with_the_good_devices(devices_of_all_kinds: Path, f
             lambda step: survivors.append(step.opened.devices),
         )
     assert survivors == [len(GOOD)] * 6
-    expected = cases.conduct(quiet, federation_study, alone, devices_of_all_kinds / "alone")
+    expected = cases.run(quiet, federation_study, alone, devices_of_all_kinds / "alone")
     np.testing.assert_allclose(outcome.behaviour.popularity, expected.behaviour.popularity, atol=1e-4)

@@ -1,4 +1,4 @@
-"""Bad devices under secure aggregation: a sum is exactly that of the devices in it, or the round is given up by name;
+"""Bad devices under secure aggregation: a sum is exactly that of the devices in it, or the round is failed by name;
 and whatever happens in a round, everybody can take part in the next."""
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import federation_cases as cases
 import hostile_cases as hostile
 import numpy as np
 import pytest
-from hostile_cases import Act, hostile_devices, questions
+from hostile_cases import Act, hostile_devices, requests
 
-from client.trust import identity_of
-from fedrec.aggregation.secure_wire import Exchange
+from fedrec.client.trust import identity_of
+from fedrec.data.store import EventStore
 from fedrec.errors import ProtocolError
-from fedrec.events.store import EventStore
+from fedrec.queries.secure_wire import Exchange
 from fedrec.secagg.errors import Reason
-from simulations.study import Study
+from fedrec.simulation.study import Study
 
 EVERYBODY = set(range(cases.USERS))
 SECURE = {"protocol": "secagg+", "minimum_cohort": 12, "minimum_survivors": 10, "attempts": 1}
@@ -48,7 +48,7 @@ SIGNED: dict[Exchange, dict[Act, str]] = {
 @pytest.mark.parametrize("exchange", list(Exchange))
 def test_devices_bad_in_every_way_in_one_exchange(exchange: Exchange, federation_study: Study, tmp_path: Path) -> None:
     """Up to eleven devices are bad, each in its own way. The sum is exactly that of the others."""
-    first, second = questions(CONFIG, federation_study)
+    first, second = requests(CONFIG, federation_study)
     ways = ANYWHERE | SIGNED[exchange]
     with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage):
         stage.put(exchange, dict(enumerate(ways)))
@@ -71,7 +71,7 @@ def test_devices_bad_in_every_way_in_one_exchange(exchange: Exchange, federation
 @pytest.mark.parametrize("act", [hostile.false_gates, hostile.false_answer])
 def test_false_shares_of_a_few_do_not_change_the_sum(act: Act, federation_study: Study, tmp_path: Path) -> None:
     """Nobody can tell them from true ones when they arrive; the opened secrets can."""
-    first, _ = questions(CONFIG, federation_study)
+    first, _ = requests(CONFIG, federation_study)
     with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage):
         stage.put(Exchange.UNMASK, dict.fromkeys((0, 7, 23), act))
         opened = devices.ask(first, range(cases.USERS))
@@ -102,7 +102,7 @@ def test_an_abort_has_a_name_and_costs_nobody_the_next_round(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    first, second = questions(CONFIG, federation_study)
+    first, second = requests(CONFIG, federation_study)
     with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage):
         stage.put(exchange, dict.fromkeys(range(count), act))
         with pytest.raises(ProtocolError, match=reason.value):

@@ -22,15 +22,15 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord
 from flwr.common.serde import message_to_proto, recorddict_to_proto
 from PIL import Image
 
-import client
-from client.app import app
-from fedrec.aggregation.wire import FAILED, REFUSED
+import fedrec.client
+from fedrec.client.app import app
 from fedrec.console import open_reporter
-from fedrec.events.schema import Event, Note, Photo
-from fedrec.events.store import EventStore
-from server.flower_devices import FlowerDevices
-from simulations.engines import grid_devices as engine
-from simulations.study import Study
+from fedrec.data.schema import Event, Note, Photo
+from fedrec.data.store import EventStore
+from fedrec.queries.wire import FAILED, REFUSED
+from fedrec.server.flower_devices import FlowerDevices
+from fedrec.simulation.engines import grid_devices as engine
+from fedrec.simulation.study import Study
 
 CONFIG = cases.settings()
 # Long enough that no share holds them by chance.
@@ -50,11 +50,11 @@ def photo() -> bytes:
 
 @dataclass
 class Exchange:
-    """One question and the reply to it, as seen on the wire."""
+    """One request and the reply to it, as seen on the wire."""
 
     node: int
     group: str
-    question: Message
+    request: Message
     reply: Message
 
     @property
@@ -85,8 +85,8 @@ def planted(study: Study, out: Path, call: Callable[[Message, Context], Message]
     """The wire of a run over planted devices whose client app is ``call``; conducts the run before it yields."""
     seen: list[Exchange] = []
 
-    def spy(question: Message, reply: Message) -> None:
-        seen.append(Exchange(question.metadata.dst_node_id, question.metadata.group_id, question, reply))
+    def spy(request: Message, reply: Message) -> None:
+        seen.append(Exchange(request.metadata.dst_node_id, request.metadata.group_id, request, reply))
 
     _, stores = cases.place(study, out)
     plant(study, stores)
@@ -95,7 +95,7 @@ def planted(study: Study, out: Path, call: Callable[[Message, Context], Message]
         with engine.grid_devices(CONFIG, study, out, reporter, spy=spy) as devices:
             # Two users share one device, so the roster stands for one more user than there are devices.
             devices._users = cases.USERS + 1
-            cases.conduct(CONFIG, study, devices, out / "server")
+            cases.run(CONFIG, study, devices, out / "server")
     yield seen
 
 
@@ -123,7 +123,7 @@ def check_form(exchanges: list[Exchange]) -> None:
         assert (share.dtype, share.stype) == ("uint8", "fedrec.raw")
         assert share.shape == (len(share.data),)
         sizes[exchange.group].add((len(share.data), recorddict_to_proto(content).ByteSize()))
-        asked = exchange.question.metadata
+        asked = exchange.request.metadata
         assert (metadata.group_id, metadata.message_type) == (asked.group_id, asked.message_type)
         assert (metadata.src_node_id, metadata.run_id) == (exchange.node, asked.run_id)
         assert not exchange.reply.has_error()
@@ -180,18 +180,18 @@ def test_the_devices_did_answer_from_what_they_hold(wire: list[Exchange]) -> Non
 def test_all_devices_get_the_same_question_byte_by_byte(wire: list[Exchange]) -> None:
     asked = defaultdict(set)
     for exchange in wire:
-        content = recorddict_to_proto(exchange.question.content).SerializeToString(deterministic=True)
-        metadata = exchange.question.metadata
+        content = recorddict_to_proto(exchange.request.content).SerializeToString(deterministic=True)
+        metadata = exchange.request.metadata
         asked[exchange.group].add((content, metadata.message_type, metadata.ttl, metadata.run_id))
     assert len(asked) == sum(QUERIES.values())
-    assert all(len(questions) == 1 for questions in asked.values())
+    assert all(len(requests) == 1 for requests in asked.values())
 
 
 def test_a_question_has_the_agreed_records_only(wire: list[Exchange]) -> None:
     for exchange in wire:
-        assert set(exchange.question.content) == {"fields", "arrays"}
-        assert set(exchange.question.content["fields"]) == {"question", "session", "catalogue"}
-        assert exchange.question.metadata.message_type == "query.private_sum"
+        assert set(exchange.request.content) == {"fields", "arrays"}
+        assert set(exchange.request.content["fields"]) == {"request", "session", "catalogue"}
+        assert exchange.request.metadata.message_type == "query.private_sum"
 
 
 # The checks above must be able to fail: apps that leak are found out.
@@ -258,8 +258,8 @@ def one_round(study: Study, out: Path, call: Callable[[Message, Context], Messag
     with pytest.MonkeyPatch.context() as patched, open_reporter(silent=True) as reporter:
         patched.setattr(engine, "app", call)
 
-        def spy(question: Message, reply: Message) -> None:
-            seen.append(Exchange(question.metadata.dst_node_id, question.metadata.group_id, question, reply))
+        def spy(request: Message, reply: Message) -> None:
+            seen.append(Exchange(request.metadata.dst_node_id, request.metadata.group_id, request, reply))
 
         with engine.grid_devices(CONFIG, study, out, reporter, spy=spy) as devices:
             asked: FlowerDevices = devices
@@ -275,7 +275,7 @@ def test_one_round_of_the_real_app_is_found_clean(federation_study: Study, tmp_p
 
 # What the code says, whatever a run happens to do.
 
-SOURCES = sorted(Path(client.__file__).parent.glob("**/*.py"))
+SOURCES = sorted(Path(fedrec.client.__file__).parent.glob("**/*.py"))
 NETWORK = {"socket", "http", "urllib", "requests", "httpx", "grpc", "smtplib", "ftplib", "ssl", "asyncio", "aiohttp"}
 
 
@@ -296,7 +296,7 @@ def test_only_the_app_speaks_to_flower_and_nothing_on_a_device_opens_a_connectio
 
 
 def test_the_app_makes_two_kinds_of_messages_a_share_and_a_fixed_refusal() -> None:
-    tree = ast.parse((Path(client.__file__).parent / "app.py").read_text(encoding="utf-8"))
+    tree = ast.parse((Path(fedrec.client.__file__).parent / "app.py").read_text(encoding="utf-8"))
     made = [
         ast.unparse(node)
         for node in ast.walk(tree)

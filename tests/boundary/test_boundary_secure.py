@@ -19,12 +19,12 @@ from flwr.app import ArrayRecord, ConfigRecord, Message
 from flwr.common.serde import message_to_proto, recorddict_to_proto
 from test_boundary_one_door import BUSY, IDLE, NOTE, PHOTO_NAME, PLANTED, QUERIES, UNKNOWN_ITEM, USER, forms_of, plant
 
-from fedrec.aggregation.secure_wire import Exchange
 from fedrec.console import open_reporter
+from fedrec.queries.secure_wire import Exchange
 from fedrec.secagg import bits
 from fedrec.secagg.messages import Masked
-from simulations.engines import grid_devices as engine
-from simulations.study import Study
+from fedrec.simulation.engines import grid_devices as engine
+from fedrec.simulation.study import Study
 
 CONFIG = cases.settings(secure_aggregation={"protocol": "secagg+"})
 CONSTANTS = {"format": 1, "protocol": "secagg+"}
@@ -62,7 +62,7 @@ def spied(study: Study, out: Path) -> Iterator[list[Seen]]:
     ):
         # Two users share one device, so the roster stands for one more user than there are devices.
         devices._users = cases.USERS + 1
-        cases.conduct(CONFIG, study, devices, out / "server")
+        cases.run(CONFIG, study, devices, out / "server")
     yield seen
 
 
@@ -104,7 +104,7 @@ def test_the_question_goes_down_once_and_later_messages_are_the_protocols_bytes(
         content = seen.down.content
         assert set(content) == {"fields", "arrays"}
         if seen.exchange is Exchange.ADVERTISE:
-            assert set(content["fields"]) == {"question", "session", "catalogue", "attempt"}
+            assert set(content["fields"]) == {"request", "session", "catalogue", "attempt"}
         else:
             assert dict(content["fields"]) == CONSTANTS
             assert list(content["arrays"]) == ["message"]

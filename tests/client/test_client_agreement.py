@@ -10,93 +10,95 @@ import federation_cases as cases
 import numpy as np
 import pytest
 
-from client import agreement
-from client.agreement import check_agreed, claim
-from fedrec.aggregation import cooccurrence, item_tables, metrics_query, model_update, negatives, popularity
-from fedrec.aggregation.question import Question
+from fedrec.client import request_policy as agreement
+from fedrec.client.request_policy import check_agreed, claim
+from fedrec.collaborative import item_tables
 from fedrec.config import Config
+from fedrec.data.store import EventStore
 from fedrec.errors import ProtocolError
-from fedrec.events.store import EventStore
+from fedrec.queries import cooccurrence, model_update, negatives, popularity
+from fedrec.queries import metrics as metrics_query
+from fedrec.queries.request import Request
 
 ITEMS, ROWS, BITS = 40, 30, 20
 CONFIG = cases.settings(behaviour={"items": 12})
 PARAMETERS = np.linspace(-1, 1, 17, dtype=np.float32)
 
 
-def ask_popularity(config: Config = CONFIG) -> Question:
+def ask_popularity(config: Config = CONFIG) -> Request:
     return popularity.ask(ITEMS, ROWS, BITS)
 
 
-def ask_cooccurrence(config: Config = CONFIG) -> Question:
+def ask_cooccurrence(config: Config = CONFIG) -> Request:
     return cooccurrence.ask(np.arange(12) * 3, ROWS, config.behaviour, unit="user", noisy=True, resolution_bits=BITS)
 
 
-def ask_training(config: Config = CONFIG, number: int = 2) -> Question:
+def ask_training(config: Config = CONFIG, number: int = 2) -> Request:
     return model_update.ask(config, number, PARAMETERS, ITEMS, ROWS)
 
 
-def ask_metrics(config: Config = CONFIG) -> Question:
+def ask_metrics(config: Config = CONFIG) -> Request:
     return metrics_query.ask(4, {"parameters": PARAMETERS}, ROWS, BITS)
 
 
-def ask_by_popularity(config: Config = CONFIG) -> Question:
+def ask_by_popularity(config: Config = CONFIG) -> Request:
     weights = negatives.weights_of(np.arange(float(ITEMS)), 0.75)
     return model_update.ask(config, 2, PARAMETERS, ITEMS, ROWS, weights=weights)
 
 
 def test_a_pool_by_popularity_is_drawn_again_and_nothing_else_is_taken_for_it() -> None:
     config = cases.settings(training={"pool": "popularity", "correction": True})
-    question = ask_by_popularity(config)
-    check_agreed(config, question, ITEMS)
-    weights = question.arrays[negatives.WEIGHTS]
+    request = ask_by_popularity(config)
+    check_agreed(config, request, ITEMS)
+    weights = request.arrays[negatives.WEIGHTS]
     for arrays in (
-        {**question.arrays, "pool": np.roll(np.arange(ITEMS, dtype=np.int32), 3)[: len(question.arrays["pool"])]},
-        {**question.arrays, negatives.WEIGHTS: weights[::-1].copy()},
-        {**question.arrays, negatives.WEIGHTS: weights * 0},
-        {name: array for name, array in question.arrays.items() if name != negatives.WEIGHTS},
+        {**request.arrays, "pool": np.roll(np.arange(ITEMS, dtype=np.int32), 3)[: len(request.arrays["pool"])]},
+        {**request.arrays, negatives.WEIGHTS: weights[::-1].copy()},
+        {**request.arrays, negatives.WEIGHTS: weights * 0},
+        {name: array for name, array in request.arrays.items() if name != negatives.WEIGHTS},
     ):
         with pytest.raises(ProtocolError):
-            check_agreed(config, replace(question, arrays=arrays), ITEMS)
+            check_agreed(config, replace(request, arrays=arrays), ITEMS)
     with pytest.raises(ProtocolError):
-        check_agreed(CONFIG, question, ITEMS)
+        check_agreed(CONFIG, request, ITEMS)
 
 
 ASKS = [ask_popularity, ask_cooccurrence, ask_training, ask_metrics]
 
 
 @pytest.mark.parametrize("ask", ASKS)
-def test_what_the_server_asks_under_the_same_settings_is_agreed(ask: Callable[[], Question]) -> None:
+def test_what_the_server_asks_under_the_same_settings_is_agreed(ask: Callable[[], Request]) -> None:
     check_agreed(CONFIG, ask(), ITEMS)
 
 
-def wider(question: Question) -> Question:
-    return replace(question, sum=replace(question.sum, bound=2 * question.sum.bound))
+def wider(request: Request) -> Request:
+    return replace(request, sum=replace(request.sum, bound=2 * request.sum.bound))
 
 
-def longer(question: Question) -> Question:
-    return replace(question, sum=replace(question.sum, length=question.sum.length + 1))
+def longer(request: Request) -> Request:
+    return replace(request, sum=replace(request.sum, length=request.sum.length + 1))
 
 
-def finer(question: Question) -> Question:
-    return replace(question, sum=replace(question.sum, resolution=question.sum.resolution / 2))
+def finer(request: Request) -> Request:
+    return replace(request, sum=replace(request.sum, resolution=request.sum.resolution / 2))
 
 
-def renamed(question: Question) -> Question:
-    return replace(question, sum=replace(question.sum, name="another"))
+def renamed(request: Request) -> Request:
+    return replace(request, sum=replace(request.sum, name="another"))
 
 
-def told(question: Question) -> Question:
-    return replace(question, settings={**question.settings, "learn": 1})
+def told(request: Request) -> Request:
+    return replace(request, settings={**request.settings, "learn": 1})
 
 
-def at_another_time(question: Question) -> Question:
-    return replace(question, round=question.round + 2)
+def at_another_time(request: Request) -> Request:
+    return replace(request, round=request.round + 2)
 
 
 @pytest.mark.parametrize("change", [wider, longer, finer, renamed, told, at_another_time])
 @pytest.mark.parametrize("ask", ASKS)
 def test_a_question_with_one_knob_turned_is_refused(
-    ask: Callable[[], Question], change: Callable[[Question], Question]
+    ask: Callable[[], Request], change: Callable[[Request], Request]
 ) -> None:
     with pytest.raises(ProtocolError):
         check_agreed(CONFIG, change(ask()), ITEMS)
@@ -113,13 +115,13 @@ def test_a_question_with_one_knob_turned_is_refused(
     ],
 )
 def test_what_the_settings_leave_out_is_not_answered(
-    ask: Callable[[], Question], section: dict[str, dict[str, object]]
+    ask: Callable[[], Request], section: dict[str, dict[str, object]]
 ) -> None:
     with pytest.raises(ProtocolError):
         check_agreed(cases.settings(**section), ask(), ITEMS)
 
 
-def ask_with_tables(query: str, config: Config) -> Question:
+def ask_with_tables(query: str, config: Config) -> Request:
     tables = item_tables.none(config, ITEMS)
     if query == "training":
         return model_update.ask(config, 2, PARAMETERS, ITEMS, ROWS, carried=tables)
@@ -142,14 +144,14 @@ def test_tables_of_items_are_agreed_as_the_settings_have_them(query: str) -> Non
 
 
 @pytest.mark.parametrize("ask", ASKS)
-def test_a_question_with_an_array_too_many_is_refused(ask: Callable[[], Question]) -> None:
+def test_a_question_with_an_array_too_many_is_refused(ask: Callable[[], Request]) -> None:
     asked = ask()
     with pytest.raises(ProtocolError):
         check_agreed(CONFIG, replace(asked, arrays={**asked.arrays, "more": PARAMETERS}), ITEMS)
 
 
 @pytest.mark.parametrize("ask", [ask_training, ask_metrics])
-def test_frozen_parts_are_told_only_where_the_settings_have_them(ask: Callable[[], Question]) -> None:
+def test_frozen_parts_are_told_only_where_the_settings_have_them(ask: Callable[[], Request]) -> None:
     asked = ask()
     told = replace(asked, arrays={**asked.arrays, "frozen": PARAMETERS})
     check_agreed(cases.settings(behaviour={"items": 12}, model={"head_rank": 2}), told, ITEMS)
@@ -174,7 +176,7 @@ def test_co_occurrence_over_few_items_is_refused() -> None:
 @pytest.mark.parametrize(
     ("ask", "name"), [(ask_training, "parameters"), (ask_training, "pool"), (ask_cooccurrence, "items")]
 )
-def test_a_question_without_an_array_is_refused(ask: Callable[[], Question], name: str) -> None:
+def test_a_question_without_an_array_is_refused(ask: Callable[[], Request], name: str) -> None:
     asked = ask()
     with pytest.raises(ProtocolError):
         check_agreed(CONFIG, replace(asked, arrays={k: v for k, v in asked.arrays.items() if k != name}), ITEMS)
@@ -186,11 +188,11 @@ def path(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "one.sqlite"
 
 
-def claimed(path: Path, run: str, session: str, question: Question) -> bool:
+def claimed(path: Path, run: str, session: str, request: Request) -> bool:
     """Whether a device that has just started answers."""
     with EventStore.open(path) as store:
         try:
-            claim(store, run, session, question)
+            claim(store, run, session, request)
         except ProtocolError:
             return False
     return True

@@ -11,12 +11,12 @@ import federation_cases as cases
 import numpy as np
 import pytest
 
-from client.collect import Reading, collect
+from fedrec.client.load_population import Reading, load_population
 from fedrec.content.registry import AnyEncoder
-from fedrec.events.schema import Event, Note, Photo
-from fedrec.events.store import EventStore
+from fedrec.data.schema import Event, Note, Photo
+from fedrec.data.store import EventStore
 from fedrec.randomness import user_hash
-from simulations.study import Study
+from fedrec.simulation.study import Study
 
 INDEX = {"a": 0, "b": 1, "c": 2, "d": 3}
 
@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> Iterator[EventStore]:
 def test_events_become_places_in_time_order_none_twice_and_strangers_are_counted(store: EventStore) -> None:
     events = [Event("c", 30), Event("a", 10), Event("x", 15), Event("c", 40), Event("b", 20), Event("y", 50)]
     store.add_events("ann", events)
-    collected = collect(store, INDEX)
+    collected = load_population(store, INDEX)
     assert collected.population.items.tolist() == [0, 1, 2]
     assert collected.population.indptr.tolist() == [0, 3]
     assert collected.population.keys.tolist() == [user_hash("ann")]
@@ -42,7 +42,7 @@ def test_events_become_places_in_time_order_none_twice_and_strangers_are_counted
 def test_what_is_held_out_is_in_no_training_event(store: EventStore) -> None:
     store.add_events("ann", [Event("a", 1), Event("b", 2), Event("c", 3)])
     store.set_held_out("ann", "b", "c")
-    population = collect(store, INDEX).population
+    population = load_population(store, INDEX).population
     assert population.items.tolist() == [0]
     assert population.held_out.tolist() == [1]
 
@@ -50,21 +50,21 @@ def test_what_is_held_out_is_in_no_training_event(store: EventStore) -> None:
 def test_a_held_out_item_that_the_catalogue_lacks_is_none(store: EventStore) -> None:
     store.add_events("ann", [Event("a", 1)])
     store.set_held_out("ann", "x", None)
-    assert collect(store, INDEX).population.held_out.tolist() == [-1]
+    assert load_population(store, INDEX).population.held_out.tolist() == [-1]
 
 
 def test_users_of_one_device_stay_apart(store: EventStore) -> None:
     store.add_events("ann", [Event("a", 1), Event("b", 2)])
     store.add_user("bob")
     store.add_events("cid", [Event("b", 1)])
-    population = collect(store, INDEX).population
+    population = load_population(store, INDEX).population
     assert population.indptr.tolist() == [0, 2, 2, 3]
     assert population.items.tolist() == [0, 1, 1]
     assert len(population) == 3
 
 
 def test_an_empty_store_is_an_empty_population(store: EventStore) -> None:
-    population = collect(store, INDEX).population
+    population = load_population(store, INDEX).population
     assert len(population) == 0
     assert population.indptr.tolist() == [0]
 
@@ -76,7 +76,7 @@ def test_the_devices_of_a_study_hold_the_population_of_the_study(federation_stud
     for place in range(cases.USERS):
         one = whole.select(np.array([place]))
         with EventStore.open(stores / f"{place:05d}.sqlite") as opened:
-            collected = collect(opened, federation_study.features.index, notes=notes, photos=photos)
+            collected = load_population(opened, federation_study.features.index, notes=notes, photos=photos)
         mine = collected.population
         assert collected.unknown == 0
         for name in ("keys", "indptr", "items", "held_out"):
@@ -109,18 +109,18 @@ def test_each_note_is_encoded_once_until_notes_or_encoder_change(federation_stud
     counting = Counting(federation_study.encoders["text"])
     reading = Reading(counting, "first")  # type: ignore[arg-type]
     store.add_note("ann", Note(federation_study.features.titles[0]))
-    first = collect(store, INDEX, notes=reading).population.notes
-    second = collect(store, INDEX, notes=reading).population.notes
+    first = load_population(store, INDEX, notes=reading).population.notes
+    second = load_population(store, INDEX, notes=reading).population.notes
     assert first is not None
     assert second is not None
     np.testing.assert_array_equal(first.values, second.values)
     assert counting.pieces == 1
     store.add_note("ann", Note(federation_study.features.titles[1]))
-    third = collect(store, INDEX, notes=reading).population.notes
+    third = load_population(store, INDEX, notes=reading).population.notes
     assert third is not None
     assert third.indptr.tolist() == [0, 2]
     assert counting.pieces == 3
-    collect(store, INDEX, notes=replace(reading, digest="second"))
+    load_population(store, INDEX, notes=replace(reading, digest="second"))
     assert counting.pieces == 5
 
 
@@ -128,9 +128,9 @@ def test_a_damaged_copy_is_made_again(federation_study: Study, store: EventStore
     counting = Counting(federation_study.encoders["text"])
     reading = Reading(counting, "first")  # type: ignore[arg-type]
     store.add_note("ann", Note(federation_study.features.titles[0]))
-    first = collect(store, INDEX, notes=reading).population.notes
+    first = load_population(store, INDEX, notes=reading).population.notes
     store.set_state("ann", "encoded notes", b"not what was kept")
-    again = collect(store, INDEX, notes=reading).population.notes
+    again = load_population(store, INDEX, notes=reading).population.notes
     assert first is not None
     assert again is not None
     np.testing.assert_array_equal(first.values, again.values)
@@ -140,7 +140,7 @@ def test_a_damaged_copy_is_made_again(federation_study: Study, store: EventStore
 def test_a_photo_that_is_no_picture_spoils_nothing(federation_study: Study, store: EventStore) -> None:
     store.add_photo("ann", Photo("broken.jpg", b"no picture at all"))
     store.add_user("bob")
-    population = collect(store, INDEX, photos=Reading.by(federation_study.encoders["image"])).population
+    population = load_population(store, INDEX, photos=Reading.by(federation_study.encoders["image"])).population
     assert population.photos is not None
     assert population.photos.indptr.tolist() == [0, 0, 0]
     assert population.photos.values.shape == (0, *federation_study.features.shapes["image"])

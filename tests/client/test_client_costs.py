@@ -12,25 +12,25 @@ import federation_cases as cases
 import pytest
 from typer.testing import CliRunner
 
-from fedrec.aggregation.wire import Envelope
-from fedrec.cli import build
+from fedrec.cli.main import build
 from fedrec.config import Config
 from fedrec.console import open_reporter
+from fedrec.data.schema import Event
+from fedrec.data.store import EventStore
 from fedrec.errors import BudgetExceededError, ProtocolError
-from fedrec.events.schema import Event
-from fedrec.events.store import EventStore
-from fedrec.privacy.accountant import Spend, epsilon
+from fedrec.privacy.accountant import QueryCost, epsilon
 from fedrec.privacy.device_ledger import BUDGET, REPEATS, DeviceLedger, Row
-from server.plan import delta_of, spends_of
-from simulations.engines.grid_devices import grid_devices
-from simulations.study import Study
+from fedrec.queries.wire import Envelope
+from fedrec.server.plan import costs_of, delta_of
+from fedrec.simulation.engines.grid_devices import grid_devices
+from fedrec.simulation.study import Study
 
 CONFIG = cases.settings()
 SAID = {"users": cases.USERS, "devices": cases.USERS}
 
 
-def popularity_of(config: Config) -> Spend:
-    return next(spend for spend in spends_of(config, cases.USERS, cases.USERS) if spend.query == "popularity")
+def popularity_of(config: Config) -> QueryCost:
+    return next(cost for cost in costs_of(config, cases.USERS, cases.USERS) if cost.query == "popularity")
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,8 @@ def store(federation_study: Study, tmp_path: Path) -> Iterator[Path]:
 
 
 def asked(study: Study, session: str = "first", **said: Any) -> Envelope:
-    question = cases.popularity_question(CONFIG, study)
-    return cases.envelope(replace(question, settings={**SAID, **said}), study, session)
+    request = cases.popularity_question(CONFIG, study)
+    return cases.envelope(replace(request, settings={**SAID, **said}), study, session)
 
 
 def rows(store: Path) -> list[Row]:
@@ -61,14 +61,14 @@ def test_an_answer_has_its_row_with_the_noise_of_the_settings(
 ) -> None:
     cases.device(CONFIG, catalogue, store).answer(asked(federation_study), "run")
     (row,) = rows(store)
-    assert row.spend == popularity_of(CONFIG)
+    assert row.cost == popularity_of(CONFIG)
     assert (row.run, row.query, row.round, row.delta) == ("run", "popularity", 0, delta_of(CONFIG, cases.USERS))
 
 
 def test_an_answer_that_fails_after_it_was_taken_down_counts(
     federation_study: Study, catalogue: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("client.collect.collect", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("fedrec.client.load_population.load_population", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cases.device(CONFIG, catalogue, store).answer(asked(federation_study), "run")
     assert len(rows(store)) == 1
@@ -112,7 +112,7 @@ def test_a_population_that_is_no_count_is_refused(
 def test_every_device_of_a_run_knows_all_its_sums(protocol: str, federation_study: Study, tmp_path: Path) -> None:
     config = cases.settings(secure_aggregation={"protocol": protocol, "minimum_cohort": 20})
     with open_reporter(silent=True) as reporter, grid_devices(config, federation_study, tmp_path, reporter) as devices:
-        outcome = cases.conduct(config, federation_study, devices, tmp_path)
+        outcome = cases.run(config, federation_study, devices, tmp_path)
     assert outcome.stopped is None
     for path in sorted((tmp_path / "stores").glob("*.sqlite"))[::5]:
         with EventStore.open(path) as opened:
@@ -124,7 +124,7 @@ def test_every_device_of_a_run_knows_all_its_sums(protocol: str, federation_stud
                 *(("training", n) for n in (1, 2, 3)),
                 ("metrics", 4),
             ]
-            assert ledger.spent() == pytest.approx(epsilon(outcome.spends, delta_of(config, cases.USERS)))
+            assert ledger.spent() == pytest.approx(epsilon(outcome.costs, delta_of(config, cases.USERS)))
 
 
 def test_the_owner_sets_a_budget_and_reads_the_ledger(federation_study: Study, catalogue: Path, store: Path) -> None:

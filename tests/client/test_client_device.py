@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 
-from client.app import app
-from client.device import device_of
-from fedrec.aggregation.private_sum import PrivateSum
-from fedrec.aggregation.wire import FAILED, REFUSED, Envelope
+from fedrec.client.app import app
+from fedrec.client.device import device_of
+from fedrec.data.schema import Event
+from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ContentError, ProtocolError, StoreError
-from fedrec.events.schema import Event
-from fedrec.events.store import EventStore
-from simulations.engines.grid import InProcessGrid
-from simulations.study import Study
+from fedrec.queries.private_sum import PrivateSum
+from fedrec.queries.wire import FAILED, REFUSED, Envelope
+from fedrec.simulation.engines.grid import InProcessGrid
+from fedrec.simulation.study import Study
 
 CONFIG = cases.settings()
 SECRET = "a-secret-of-ann"
@@ -43,7 +43,7 @@ class Place:
 
     @property
     def sum(self) -> PrivateSum:
-        return self.asked().question.sum
+        return self.asked().request.sum
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_a_question_is_answered_once_by_every_process_that_opens_the_store(place
 
 
 def test_a_question_about_another_catalogue_is_refused_before_it_counts(place: Place) -> None:
-    other = Envelope(place.asked().question, "first", "0" * 64)
+    other = Envelope(place.asked().request, "first", "0" * 64)
     with pytest.raises(ProtocolError):
         place.answer(other)
     assert place.answer()
@@ -132,7 +132,7 @@ def test_a_catalogue_that_is_not_there_says_so_when_it_is_needed() -> None:
     device = device_of({"catalogue": "nowhere"}, {"store": "x"})
     for _ in range(2):
         with pytest.raises(ContentError, match=r"features\.safetensors"):
-            device.knowledge.check_catalogue("digest")
+            device.device_context.check_catalogue("digest")
 
 
 def test_a_device_needs_a_store(place: Place) -> None:
@@ -178,9 +178,9 @@ def a_shape_that_lies(place: Place) -> RecordDict:
 
 def a_wider_bound(place: Place) -> RecordDict:
     content = content_of(place.asked())
-    header = json.loads(str(content["fields"]["question"]))
+    header = json.loads(str(content["fields"]["request"]))
     header["sum"]["bound"] = 64.0
-    content["fields"]["question"] = json.dumps(header)
+    content["fields"]["request"] = json.dumps(header)
     return content
 
 
@@ -211,7 +211,7 @@ def test_a_defect_of_the_device_is_no_way_out_either(place: Place, monkeypatch: 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError(f"{SECRET} bought i00001")
 
-    monkeypatch.setattr("client.collect.collect", broken)
+    monkeypatch.setattr("fedrec.client.load_population.load_population", broken)
     reply = say(place, content_of(place.asked()))
     assert (reply.error.code, reply.error.reason) == FAILED
     assert SECRET not in repr(reply)

@@ -8,22 +8,22 @@ from pathlib import Path
 
 import federation_cases as cases
 
-from simulations.engines.enlist import enlist
-from simulations.study import Study
+from fedrec.simulation.engines.enlist import enlist
+from fedrec.simulation.study import Study
 
 HEAVY = {"torch", "opacus", "dp_accounting", "tokenizers", "PIL"}
 ADVERTISE = """
 import sys
-from client.app import app
-from client.device import device_of
-from client.secure import SecureDevice
-from fedrec.aggregation import popularity
-from fedrec.aggregation.secure_wire import Invitation
-from fedrec.aggregation.wire import Envelope
+from fedrec.client.app import app
+from fedrec.client.device import device_of
+from fedrec.client.secure_device import SecureDevice
+from fedrec.queries import popularity
+from fedrec.queries.secure_wire import Invitation
+from fedrec.queries.wire import Envelope
 config, catalogue, store, roster = sys.argv[1:]
 device = device_of({"config": config, "catalogue": catalogue}, {"store": store, "roster": roster})
-question = popularity.ask(len(device.knowledge.index), 24, 20)
-asked = Envelope(question, "s" * 32, device.knowledge.catalogue)
+request = popularity.ask(len(device.knowledge.index), 24, 20)
+asked = Envelope(request, "s" * 32, device.knowledge.catalogue)
 print(len(SecureDevice(device).advertise("run", Invitation(asked, 0))))
 print(*sorted(HEAVY & set(sys.modules)))
 """

@@ -11,20 +11,20 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-import client.cli
-import fedrec.cli
-from client.ranker import Ranker, Recommendation, recommend
-from fedrec.aggregation.behaviour import Behaviour
+import fedrec.cli.device
+import fedrec.cli.main
+from fedrec.client.ranker import Ranker, Recommendation, recommend
+from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import Config, from_tree
 from fedrec.content.catalogue import Catalogue
 from fedrec.content.features import build_features
+from fedrec.data.schema import Event, ItemRecord, Note, Photo
+from fedrec.data.store import EventStore
 from fedrec.errors import ModelError, ReleaseError, StoreError
-from fedrec.events.schema import Event, ItemRecord, Note, Photo
-from fedrec.events.store import EventStore
 from fedrec.model.recommender import Recommender
 from fedrec.release.bundle import write_release
 from fedrec.release.content_state import saved_encoders
-from fedrec.release.contents import Contents
+from fedrec.release.contents import ReleaseContents
 from fedrec.release.keys import SigningKey
 from fedrec.release.model_state import state_of
 
@@ -53,7 +53,7 @@ def a_picture(path: Path, colour: str) -> Path:
     return path
 
 
-def tiny_contents(directory: Path, config: Config) -> Contents:
+def tiny_contents(directory: Path, config: Config) -> ReleaseContents:
     items = tuple(
         ItemRecord(
             id=f"{colour}-{kind}",
@@ -69,8 +69,8 @@ def tiny_contents(directory: Path, config: Config) -> Contents:
     model = Recommender(config.model, features.shapes, seed=1, temperature=0.1)
     rng = np.random.default_rng(0)
     table = rng.normal(size=(2, len(items), 3)).astype(np.float32)
-    behaviour = Behaviour(table[0], table[1], np.arange(len(items), dtype=np.float32))
-    return Contents(
+    behaviour = CollaborativeFactors(table[0], table[1], np.arange(len(items), dtype=np.float32))
+    return ReleaseContents(
         name="tiny",
         items=features,
         model=state_of(model),
@@ -194,7 +194,7 @@ def test_what_cannot_be_ranked_with_is_refused(place: Place, tmp_path: Path) -> 
 
 def test_a_release_with_settings_of_another_version_is_refused(place: Place, tmp_path: Path) -> None:
     contents = tiny_contents(tmp_path, from_tree(CONFIG))
-    changed = Contents(
+    changed = ReleaseContents(
         name="odd", items=contents.items, model=None, behaviour=contents.behaviour, config={"behaviour": {"colour": 1}}
     )
     write_release(tmp_path / "odd", changed, key=SigningKey.fresh())
@@ -204,7 +204,9 @@ def test_a_release_with_settings_of_another_version_is_refused(place: Place, tmp
 
 def test_a_release_without_a_model_ranks_by_behaviour(place: Place, tmp_path: Path) -> None:
     contents = tiny_contents(tmp_path, from_tree(CONFIG))
-    bare = Contents(name="bare", items=contents.items, model=None, behaviour=contents.behaviour, config=contents.config)
+    bare = ReleaseContents(
+        name="bare", items=contents.items, model=None, behaviour=contents.behaviour, config=contents.config
+    )
     write_release(tmp_path / "bare", bare, key=SigningKey.fresh())
     found = recommend(tmp_path / "bare", place.store, "anna", 3)
     assert len(found) == 3
@@ -213,9 +215,9 @@ def test_a_release_without_a_model_ranks_by_behaviour(place: Place, tmp_path: Pa
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
-    monkeypatch.setattr(fedrec.cli, "find_groups", lambda: ([client.cli.register], []))
-    monkeypatch.setattr(fedrec.cli, "set_up_logging", lambda *, verbose: None)
-    return fedrec.cli.build()
+    monkeypatch.setattr(fedrec.cli.main, "find_groups", lambda: ([fedrec.cli.device.register], []))
+    monkeypatch.setattr(fedrec.cli.main, "set_up_logging", lambda *, verbose: None)
+    return fedrec.cli.main.build()
 
 
 def test_the_command_prints_the_same_list(place: Place, app: typer.Typer) -> None:

@@ -12,17 +12,17 @@ import pytest
 from test_client_ranker import CONFIG, tiny_contents
 from typer.testing import CliRunner
 
-from client.ranker import Ranker, hear_clicks, recommend
-from client.taste import bandit_of
-from fedrec.aggregation.question import Question
-from fedrec.cli import build
+from fedrec.cli.main import build
+from fedrec.client.bandit_state import bandit_of
+from fedrec.client.ranker import Ranker, recommend, record_clicks
 from fedrec.config import from_tree
+from fedrec.data.schema import Event
+from fedrec.data.store import EventStore
 from fedrec.errors import ModelError, StoreError
-from fedrec.events.schema import Event
-from fedrec.events.store import EventStore
+from fedrec.queries.request import Request
 from fedrec.release.bundle import read_release, write_release
 from fedrec.release.keys import SigningKey
-from simulations.study import Study
+from fedrec.simulation.study import Study
 
 TOP = 6
 
@@ -55,7 +55,7 @@ def test_the_list_turns_to_what_is_clicked_and_only_where_it_is_asked_for(releas
     everything = [one.item for one in recommend(release, store, "anna", 99)]
     liked = everything[-2:]
     for _ in range(12):
-        assert hear_clicks(release, store, "anna", everything, liked) == len(everything)
+        assert record_clicks(release, store, "anna", everything, liked) == len(everything)
     assert set(listed(release, store, 0.0)[:2]) == set(liked)
     assert listed(release, store, None) == before
     assert listed(release, store, 0.0, "ben") == others
@@ -64,12 +64,12 @@ def test_the_list_turns_to_what_is_clicked_and_only_where_it_is_asked_for(releas
 def test_what_was_not_tried_is_tried_where_exploring_counts(release: Path, store: Path) -> None:
     shown = listed(release, store, None)
     for _ in range(20):
-        hear_clicks(release, store, "anna", shown, [])
+        record_clicks(release, store, "anna", shown, [])
     assert len(set(listed(release, store, 3.0)) & set(shown)) < TOP
 
 
 def test_another_release_begins_anew_and_damage_is_no_end(release: Path, store: Path, tmp_path: Path) -> None:
-    hear_clicks(release, store, "anna", ["blue-mug"], ["blue-mug"])
+    record_clicks(release, store, "anna", ["blue-mug"], ["blue-mug"])
     ranker = Ranker(read_release(release))
     with EventStore.open(store) as opened:
         width = 1 + ranker.vectors.shape[1]
@@ -81,10 +81,10 @@ def test_another_release_begins_anew_and_damage_is_no_end(release: Path, store: 
 
 def test_what_makes_no_sense_is_refused(release: Path, store: Path) -> None:
     with pytest.raises(ModelError, match="not shown"):
-        hear_clicks(release, store, "anna", ["blue-mug"], ["blue-tent"])
+        record_clicks(release, store, "anna", ["blue-mug"], ["blue-tent"])
     with pytest.raises(StoreError, match="no such user"):
-        hear_clicks(release, store, "nobody", ["blue-mug"], [])
-    assert hear_clicks(release, store, "anna", ["unheard-of"], []) == 0
+        record_clicks(release, store, "nobody", ["blue-mug"], [])
+    assert record_clicks(release, store, "anna", ["unheard-of"], []) == 0
 
 
 def test_the_commands(release: Path, store: Path) -> None:
@@ -107,7 +107,7 @@ def test_no_answer_of_the_device_depends_on_it(federation_study: Study, tmp_path
     with EventStore.open(learned) as opened:
         opened.set_state(opened.users()[0], "bandit", b"what this user likes")
     config = cases.settings()
-    asked: Question = cases.popularity_question(config, federation_study)
+    asked: Request = cases.popularity_question(config, federation_study)
     answers = [
         cases.device(config, catalogue, path).answer(cases.envelope(asked, federation_study), "run")
         for path in (plain, learned)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from client.trust import identity_of, roster_of, trust_roster_key
+from fedrec.client.trust import identity_of, roster_of, trust_roster_key
+from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ProtocolError, StoreError
-from fedrec.events.store import EventStore
 from fedrec.secagg.identity import DeviceIdentity
 from fedrec.secagg.roster import Roster
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedrec.content.attributes import MOST_VALUES, OTHER, OUTERMOST, AttributeEncoder, title_year
+from fedrec.data.schema import ItemRecord
 from fedrec.errors import ContentError
-from fedrec.events.schema import ItemRecord
 
 
 def item(place: int, title: str = "", price: float | None = None, **fields: tuple[str, ...]) -> ItemRecord:

@@ -7,8 +7,8 @@ import pytest
 
 from fedrec.content.cache import FeatureCache, files_hash, items_hash, texts_hash
 from fedrec.content.encoder import Encoded, Problem
+from fedrec.data.schema import ItemRecord
 from fedrec.errors import ContentError
-from fedrec.events.schema import ItemRecord
 
 RESULT = Encoded(np.array([[1.5, 2], [0, 0]], np.float32), np.array([True, False]), (Problem(1, "file is empty"),))
 

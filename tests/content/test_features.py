@@ -14,8 +14,8 @@ from fedrec.config import AudioSettings, ContentSettings, ImageSettings, TextSet
 from fedrec.content.catalogue import Catalogue, item_text
 from fedrec.content.features import Features, build_features, load_features, save_features
 from fedrec.content.image_statistics import StatisticsExtractor
+from fedrec.data.schema import ItemRecord
 from fedrec.errors import ContentError
-from fedrec.events.schema import ItemRecord
 
 SETTINGS = ContentSettings(text=TextSettings(dimension=5), image=ImageSettings(dimension=4, size=32))
 
@@ -217,7 +217,7 @@ def test_damaged_or_exchanged_files_are_refused(catalogue: Catalogue, tmp_path: 
 
 
 def test_the_table_alone_knows_nothing_of_events() -> None:
-    code = "import sys, fedrec.content.feature_table; print([m for m in sys.modules if m.startswith('fedrec.events')])"
+    code = "import sys, fedrec.content.feature_table; print([m for m in sys.modules if m.startswith('fedrec.data')])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
 

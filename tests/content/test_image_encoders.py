@@ -20,8 +20,8 @@ from fedrec.content.image_backbone import BackboneImage
 from fedrec.content.image_pixels import PixelsImage
 from fedrec.content.image_statistics import StatisticsImage
 from fedrec.content.registry import encoder_from_bytes, encoder_to_bytes
+from fedrec.data.schema import ItemRecord
 from fedrec.errors import ContentError
-from fedrec.events.schema import ItemRecord
 
 STATISTICS = ImageSettings(dimension=6, size=32)
 has_lite0 = all(

@@ -21,8 +21,8 @@ from fedrec.content.text_minilm import MiniLmText
 from fedrec.content.text_minilm_states import MiniLmStates
 from fedrec.content.text_tokens import TokenText
 from fedrec.content.text_words import LONGEST, train_words
+from fedrec.data.schema import ItemRecord
 from fedrec.errors import ContentError
-from fedrec.events.schema import ItemRecord
 
 LSA = TextSettings(dimension=5)
 TOKENS = TextSettings(encoder="tokens", length=12, vocabulary=80)

@@ -13,7 +13,7 @@ from fedrec.content.features import build_features
 from fedrec.content.image_statistics import StatisticsExtractor
 from fedrec.content.registry import encoder_from_bytes, encoder_to_bytes
 from fedrec.content.video_frames import FramesExtractor, VideoBackbone, VideoStatistics
-from fedrec.events.schema import ItemRecord
+from fedrec.data.schema import ItemRecord
 
 VIDEOS = [(PICTURES[place], PICTURES[(place + 2) % 9]) for place in range(9)]
 SETTINGS = VideoSettings(dimension=5, size=24)

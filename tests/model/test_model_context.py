@@ -12,35 +12,35 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.collect import first_met
-from client.ranker import Ranker
-from fedrec.aggregation.optimisers import Optimiser
+from fedrec.client.load_population import first_met
+from fedrec.client.ranker import Ranker
 from fedrec.config import from_tree
 from fedrec.console import open_reporter
 from fedrec.content.feature_table import Features
 from fedrec.content.registry import encoder_to_bytes
-from fedrec.events.schema import Event
-from fedrec.events.store import EventStore
+from fedrec.data.schema import Event
+from fedrec.data.store import EventStore
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.clock import UNKNOWN, clock, context_of, mean_clock
 from fedrec.model.objective import Objective
 from fedrec.model.rows import Rows
+from fedrec.queries.optimisers import Optimiser
 from fedrec.randomness import key
 from fedrec.ranking.tower import TowerScorer
 from fedrec.ranking.users import Histories, Known
 from fedrec.release.bundle import read_release, write_release
 from fedrec.release.keys import SigningKey
+from fedrec.server.publish import contents_of
+from fedrec.simulation.engines.cohort import CohortDevices
+from fedrec.simulation.engines.grid_devices import grid_devices
+from fedrec.simulation.measure import scorer_of
+from fedrec.simulation.study import Study, assemble
 from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.clipping import ClippedGradients
 from fedrec.training.learner import Learner
 from fedrec.training.population import Population, by_example, keys_of
 from fedrec.training.tables import Tables
-from server.publish import contents_of
-from simulations.engines.cohort import CohortDevices
-from simulations.engines.grid_devices import grid_devices
-from simulations.measure import scorer_of
-from simulations.study import Study, assemble
 
 HOUR = 3600
 MORNING, EVENING = 9 * HOUR, 21 * HOUR
@@ -175,9 +175,9 @@ def test_engines_agree_and_a_device_ranks_by_the_hour(federation_study: Study, t
     assert study.population.times is not None
     assert (study.population.times >= 0).any()
     devices = CohortDevices(config, study.features, study.population)
-    outcome = cases.conduct(config, study, devices, tmp_path / "cohort")
+    outcome = cases.run(config, study, devices, tmp_path / "cohort")
     with open_reporter(silent=True) as reporter, grid_devices(config, study, tmp_path / "d", reporter) as grid:
-        second = cases.conduct(config, study, grid, tmp_path / "grid")
+        second = cases.run(config, study, grid, tmp_path / "grid")
     assert outcome.model is not None
     assert second.model is not None
     ours, theirs = parameters.flatten(outcome.model), parameters.flatten(second.model)

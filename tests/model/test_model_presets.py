@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from fedrec.config import from_tree
+from fedrec.config.presets import PRESETS, with_preset
 from fedrec.errors import ConfigError
-from fedrec.model.presets import PRESETS, with_preset
 
 
 @pytest.mark.parametrize("name", list(PRESETS))

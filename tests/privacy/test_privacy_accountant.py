@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import (
-    Spend,
+    QueryCost,
     delta,
     epsilon,
     epsilon_without_amplification,
@@ -28,70 +28,70 @@ USERS = 6040
 DELTA = USERS**-1.1
 RATE = 100 / USERS
 NOISE = st.floats(0.3, 50)
-SPEND = st.builds(Spend, st.just("training"), NOISE, st.integers(1, 300))
+SPEND = st.builds(QueryCost, st.just("training"), NOISE, st.integers(1, 300))
 
 
 # A population of 6,040, 200 rounds of 100 devices, delta N^-1.1: noise for epsilon 1, 3 and 8.
 @pytest.mark.parametrize(("noise", "expected"), [(1.1132, 1.0), (0.7245, 3.0), (0.5204, 8.0)])
 def test_poisson_sampled_training_costs_what_is_known(noise: float, expected: float) -> None:
-    assert epsilon([Spend("training", noise, 200, "poisson", RATE)], DELTA) == pytest.approx(expected, rel=0.003)
+    assert epsilon([QueryCost("training", noise, 200, "poisson", RATE)], DELTA) == pytest.approx(expected, rel=0.003)
 
 
 # Without amplification each device takes part in ceil(200 * 100 / 6040) = 4 rounds; once, a quarter of that.
 @pytest.mark.parametrize(("noise", "rounds", "expected"), [(6.55, 4, 1.0), (2.50, 4, 3.0), (1.11, 4, 8.0)])
 def test_unamplified_training_costs_what_is_known(noise: float, rounds: int, expected: float) -> None:
     for sampling in (("full", 1.0), ("fixed", RATE), ("poisson", 1.0)):
-        spend = Spend("training", noise, rounds, *sampling)
-        assert epsilon([spend], DELTA) == pytest.approx(expected, rel=0.01)
+        cost = QueryCost("training", noise, rounds, *sampling)
+        assert epsilon([cost], DELTA) == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.parametrize(("noise", "expected"), [(3.3, 1.0), (1.25, 3.0), (0.55, 8.0)])
 def test_one_full_release_costs_what_is_known(noise: float, expected: float) -> None:
-    assert epsilon([Spend("popularity", noise)], DELTA) == pytest.approx(expected, rel=0.01)
+    assert epsilon([QueryCost("popularity", noise)], DELTA) == pytest.approx(expected, rel=0.01)
 
 
 def test_fixed_size_sampling_is_not_amplified() -> None:
-    fixed = Spend("training", 1.1, 200, "fixed", RATE)
-    poisson = Spend("training", 1.1, 200, "poisson", RATE)
-    full = epsilon([Spend("training", 1.1, 200)], DELTA)
+    fixed = QueryCost("training", 1.1, 200, "fixed", RATE)
+    poisson = QueryCost("training", 1.1, 200, "poisson", RATE)
+    full = epsilon([QueryCost("training", 1.1, 200)], DELTA)
     assert epsilon([fixed], DELTA) == full > 50 * epsilon([poisson], DELTA)
     assert epsilon_without_amplification([poisson], DELTA) == full
     assert not fixed.amplified
     assert poisson.amplified
-    assert not Spend("training", 1.1, 200, "poisson", 1.0).amplified
+    assert not QueryCost("training", 1.1, 200, "poisson", 1.0).amplified
 
 
 @given(st.lists(SPEND, min_size=1, max_size=6))
-def test_full_releases_collapse_into_one_gaussian(spends: list[Spend]) -> None:
-    one = equivalent_noise(spends)
-    assert 1 / one**2 == pytest.approx(sum(spend.rounds / spend.noise_multiplier**2 for spend in spends))
+def test_full_releases_collapse_into_one_gaussian(costs: list[QueryCost]) -> None:
+    one = equivalent_noise(costs)
+    assert 1 / one**2 == pytest.approx(sum(cost.rounds / cost.noise_multiplier**2 for cost in costs))
     together = gaussian_delta(one, 1.0)
-    assert delta(spends, 1.0) == pytest.approx(together, rel=1e-6, abs=1e-300)
+    assert delta(costs, 1.0) == pytest.approx(together, rel=1e-6, abs=1e-300)
 
 
 def test_the_exact_formula_agrees_with_composed_loss_distributions() -> None:
-    spends = [Spend("popularity", 5.0), Spend("cooccurrence", 2.0), Spend("training", 12.0, 30)]
+    costs = [QueryCost("popularity", 5.0), QueryCost("cooccurrence", 2.0), QueryCost("training", 12.0, 30)]
     accountant = PLDAccountant()
-    for spend in spends:
-        accountant.compose(SelfComposedDpEvent(GaussianDpEvent(spend.noise_multiplier), spend.rounds))
+    for cost in costs:
+        accountant.compose(SelfComposedDpEvent(GaussianDpEvent(cost.noise_multiplier), cost.rounds))
     numerical = accountant.get_epsilon(DELTA)
-    assert numerical * (1 - 1e-4) < epsilon(spends, DELTA) <= numerical
+    assert numerical * (1 - 1e-4) < epsilon(costs, DELTA) <= numerical
 
 
 def test_a_mixture_agrees_with_a_finer_composition() -> None:
     accountant = PLDAccountant(value_discretization_interval=1e-4)
     accountant.compose(GaussianDpEvent(2.0))
     accountant.compose(SelfComposedDpEvent(PoissonSampledDpEvent(0.05, GaussianDpEvent(0.9)), 60))
-    spends = [Spend("cooccurrence", 2.0), Spend("training", 0.9, 60, "poisson", 0.05)]
+    costs = [QueryCost("cooccurrence", 2.0), QueryCost("training", 0.9, 60, "poisson", 0.05)]
     finest = accountant.get_epsilon(DELTA)
-    assert finest * (1 - 1e-5) <= epsilon(spends, DELTA) < finest * 1.001
+    assert finest * (1 - 1e-5) <= epsilon(costs, DELTA) < finest * 1.001
 
 
 @pytest.mark.parametrize(("noise", "rate", "rounds"), [(1.11, RATE, 200), (0.8, 0.01, 1000), (2.0, 0.1, 100)])
 def test_other_accountants_agree(noise: float, rate: float, rounds: int) -> None:
     """Opacus' PRV brackets the loss distributions' figure within its own error; Renyi's is looser, never tighter."""
     accountants = pytest.importorskip("opacus.accountants")
-    ours = epsilon([Spend("training", noise, rounds, "poisson", rate)], DELTA)
+    ours = epsilon([QueryCost("training", noise, rounds, "poisson", rate)], DELTA)
     prv, rdp = accountants.PRVAccountant(), accountants.RDPAccountant()
     prv.history = rdp.history = [(noise, rate, rounds)]
     assert ours == pytest.approx(prv.get_epsilon(DELTA), rel=0.02)
@@ -116,31 +116,33 @@ def test_delta_of_a_gaussian_matches_its_definition(noise: float, level: float) 
 
 
 @given(st.lists(SPEND, min_size=1, max_size=3), st.floats(1e-8, 1e-2))
-def test_epsilon_and_delta_are_inverse(spends: list[Spend], at: float) -> None:
-    level = epsilon(spends, at)
+def test_epsilon_and_delta_are_inverse(costs: list[QueryCost], at: float) -> None:
+    level = epsilon(costs, at)
     if level > 0:
-        assert delta(spends, level) == pytest.approx(at, rel=1e-4)
+        assert delta(costs, level) == pytest.approx(at, rel=1e-4)
     else:
-        assert delta(spends, 0.0) <= at
+        assert delta(costs, 0.0) <= at
 
 
 def test_epsilon_and_delta_are_inverse_under_sampling() -> None:
-    spends = [Spend("training", 1.0, 50, "poisson", 0.02), Spend("metrics", 20.0, 5)]
-    assert delta(spends, epsilon(spends, DELTA)) == pytest.approx(DELTA, rel=1e-3)
+    costs = [QueryCost("training", 1.0, 50, "poisson", 0.02), QueryCost("metrics", 20.0, 5)]
+    assert delta(costs, epsilon(costs, DELTA)) == pytest.approx(DELTA, rel=1e-3)
 
 
 def test_more_rounds_less_noise_and_larger_rates_cost_more() -> None:
-    base = epsilon([Spend("training", 1.0, 50, "poisson", 0.02)], DELTA)
-    assert epsilon([Spend("training", 1.0, 60, "poisson", 0.02)], DELTA) > base
-    assert epsilon([Spend("training", 0.9, 50, "poisson", 0.02)], DELTA) > base
-    assert epsilon([Spend("training", 1.0, 50, "poisson", 0.03)], DELTA) > base
-    assert epsilon([Spend("training", 1.0, 50, "poisson", 0.02), Spend("metrics", 9.0)], DELTA) > base
+    base = epsilon([QueryCost("training", 1.0, 50, "poisson", 0.02)], DELTA)
+    assert epsilon([QueryCost("training", 1.0, 60, "poisson", 0.02)], DELTA) > base
+    assert epsilon([QueryCost("training", 0.9, 50, "poisson", 0.02)], DELTA) > base
+    assert epsilon([QueryCost("training", 1.0, 50, "poisson", 0.03)], DELTA) > base
+    assert epsilon([QueryCost("training", 1.0, 50, "poisson", 0.02), QueryCost("metrics", 9.0)], DELTA) > base
 
 
 def test_rounds_may_be_told_one_by_one_and_in_any_order() -> None:
-    one = Spend("training", 1.0, 1, "poisson", 0.02)
-    other = Spend("metrics", 4.0)
-    assert epsilon([one, other, one, one], DELTA) == epsilon([other, Spend("training", 1.0, 3, "poisson", 0.02)], DELTA)
+    one = QueryCost("training", 1.0, 1, "poisson", 0.02)
+    other = QueryCost("metrics", 4.0)
+    assert epsilon([one, other, one, one], DELTA) == epsilon(
+        [other, QueryCost("training", 1.0, 3, "poisson", 0.02)], DELTA
+    )
 
 
 def test_nothing_spent_costs_nothing() -> None:
@@ -174,7 +176,7 @@ def test_gaussian_noise_inverts_the_formula(level: float, at: float) -> None:
 )
 def test_absurd_spends_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(PrivacyError):
-        Spend(**{"query": "training", "noise_multiplier": 1.0, **arguments})
+        QueryCost(**{"query": "training", "noise_multiplier": 1.0, **arguments})
 
 
 def test_absurd_levels_are_refused() -> None:

@@ -20,28 +20,34 @@ from fedrec.privacy.planner import Setting, make_plan
 KEY = randomness.key(5, "banded")
 
 
-def _patterns(rounds: int, separation: int) -> list[tuple[int, ...]]:
+def _patterns(rounds: int, minimum_separation: int) -> list[tuple[int, ...]]:
     """Every set of rounds of which any two are at least so far apart."""
     chosen = itertools.chain.from_iterable(itertools.combinations(range(rounds), k) for k in range(1, rounds + 1))
-    return [turns for turns in chosen if all(b - a >= separation for a, b in itertools.pairwise(turns))]
+    return [
+        participations
+        for participations in chosen
+        if all(b - a >= minimum_separation for a, b in itertools.pairwise(participations))
+    ]
 
 
-@pytest.mark.parametrize(("rounds", "separation", "bands"), [(7, 3, 3), (8, 3, 2), (6, 2, 2), (9, 4, 4), (5, 9, 5)])
-def test_no_pattern_of_turns_moves_more_than_the_sensitivity(rounds: int, separation: int, bands: int) -> None:
+@pytest.mark.parametrize(
+    ("rounds", "minimum_separation", "bands"), [(7, 3, 3), (8, 3, 2), (6, 2, 2), (9, 4, 4), (5, 9, 5)]
+)
+def test_no_pattern_of_turns_moves_more_than_the_sensitivity(rounds: int, minimum_separation: int, bands: int) -> None:
     encoded = banded.encoder(rounds, banded.coefficients(rounds, bands))
     found = 0.0
     generator = np.random.default_rng(0)
-    for turns in _patterns(rounds, separation):
-        columns = encoded[:, turns]
+    for participations in _patterns(rounds, minimum_separation):
+        columns = encoded[:, participations]
         found = max(found, float(np.linalg.norm(columns)))  # turns in orthogonal directions
         for _ in range(5):  # and in any others, as vectors of two elements within the bound
-            moves = generator.normal(size=(len(turns), 2))
+            moves = generator.normal(size=(len(participations), 2))
             moves /= np.linalg.norm(moves, axis=1, keepdims=True)
-            assert np.linalg.norm(columns @ moves) <= banded.sensitivity(encoded, separation) + 1e-12
+            assert np.linalg.norm(columns @ moves) <= banded.sensitivity(encoded, minimum_separation) + 1e-12
         # all turns pulling the same way is the worst case where columns overlap
-        assert np.linalg.norm(np.abs(columns).sum(axis=1)) <= banded.sensitivity(encoded, separation) + 1e-12
-    assert banded.sensitivity(encoded, separation) == pytest.approx(found, rel=1e-12)
-    assert found == pytest.approx(math.sqrt(math.ceil(rounds / separation)), rel=1e-12)
+        assert np.linalg.norm(np.abs(columns).sum(axis=1)) <= banded.sensitivity(encoded, minimum_separation) + 1e-12
+    assert banded.sensitivity(encoded, minimum_separation) == pytest.approx(found, rel=1e-12)
+    assert found == pytest.approx(math.sqrt(math.ceil(rounds / minimum_separation)), rel=1e-12)
 
 
 def test_bands_that_overlap_between_turns_have_no_bound() -> None:
@@ -49,8 +55,8 @@ def test_bands_that_overlap_between_turns_have_no_bound() -> None:
     with pytest.raises(PrivacyError, match="4 bands"):
         banded.sensitivity(encoded, 3)
     # and rightly so: two turns 3 apart move it by more than sqrt(2), and with more turns past their count's root
-    turns = encoded[:, [0, 3, 6, 9]].sum(axis=1)
-    assert np.linalg.norm(turns) > 2.0
+    participations = encoded[:, [0, 3, 6, 9]].sum(axis=1)
+    assert np.linalg.norm(participations) > 2.0
 
 
 @settings(max_examples=25, deadline=None)
@@ -83,16 +89,16 @@ def test_the_gradient_of_the_search_is_right_and_the_search_helps() -> None:
 def test_the_known_equivalent_noise_is_reached() -> None:
     """Population 6040, 100 a round, 200 rounds, epsilon 3, no amplification: at most 0.70 as independent noise."""
     found = make_plan(Setting(6040, 100, 200, 3.0, sampling="cyclic", noise="banded"))
-    assert found.spend.participations == 4
-    assert found.spend.noise_multiplier == pytest.approx(2.50, rel=0.01)
+    assert found.cost.participations == 4
+    assert found.cost.noise_multiplier == pytest.approx(2.50, rel=0.01)
     assert 0.60 < found.equivalent <= 0.67
 
 
 @pytest.mark.parametrize(("target", "known"), [(1.0, 1.74), (3.0, 0.67), (8.0, 0.29)])
 def test_bands_are_at_least_as_good_as_is_known(target: float, known: float) -> None:
     found = make_plan(Setting(6040, 101, 200, target, sampling="cyclic", noise="banded"))
-    assert found.spend.separation == 60
-    equivalent = banded.iid_equivalent(found.spend.noise_multiplier, 200, found.bands or 0)
+    assert found.cost.minimum_separation == 60
+    equivalent = banded.iid_equivalent(found.cost.noise_multiplier, 200, found.bands or 0)
     assert equivalent == found.equivalent
     assert 0.97 * known < equivalent < 1.01 * known
 

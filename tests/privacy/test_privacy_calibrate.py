@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedrec.errors import PrivacyError
-from fedrec.privacy.accountant import Query, Sampling, Spend, epsilon, gaussian_noise
+from fedrec.privacy.accountant import Query, QueryCost, Sampling, epsilon, gaussian_noise
 from fedrec.privacy.calibrate import delta_for, plan, plan_noise
 
 USERS = 6040
@@ -57,9 +57,9 @@ def test_full_plans_meet_any_budget_and_keep_their_shares(
 ) -> None:
     delta = delta_for(units)
     noise = plan_noise(target, delta, shares, rounds, {})
-    spends = [Spend(query, z, rounds[query]) for query, z in noise.items()]
-    assert target * (1 - 1e-3) < epsilon(spends, delta) <= target
-    parts = {spend.query: spend.rounds / spend.noise_multiplier**2 for spend in spends}
+    costs = [QueryCost(query, z, rounds[query]) for query, z in noise.items()]
+    assert target * (1 - 1e-3) < epsilon(costs, delta) <= target
+    parts = {cost.query: cost.rounds / cost.noise_multiplier**2 for cost in costs}
     for query, part in parts.items():
         assert part / sum(parts.values()) == pytest.approx(shares[query] / sum(shares.values()))
 
@@ -80,20 +80,20 @@ def test_sampled_plans_meet_the_budget_within_a_thousandth(
         "metrics": (kinds[0], 1.0 if kinds[0] == "full" else rate),
         "training": (kinds[1], rate),
     }
-    spends = plan(target, DELTA, {"metrics": 0.3, "training": 0.7}, {"metrics": 4, "training": rounds}, sampling)
-    assert target * (1 - 1e-3) < epsilon(spends, DELTA) <= target
+    costs = plan(target, DELTA, {"metrics": 0.3, "training": 0.7}, {"metrics": 4, "training": rounds}, sampling)
+    assert target * (1 - 1e-3) < epsilon(costs, DELTA) <= target
 
 
 def test_a_sampled_query_costs_what_a_full_release_of_its_share_would() -> None:
-    spends = plan(3.0, DELTA, SHARES, ROUNDS, {"training": ("poisson", RATE)})
-    noise = {spend.query: spend for spend in spends}
+    costs = plan(3.0, DELTA, SHARES, ROUNDS, {"training": ("poisson", RATE)})
+    noise = {cost.query: cost for cost in costs}
     ratio = noise["popularity"].noise_multiplier / noise["cooccurrence"].noise_multiplier
     assert ratio == pytest.approx(math.sqrt(0.5 / 0.1))
     # Undo the last scaling, which is the same for all, to see what each was planned to cost alone.
     single = gaussian_noise(3.0, DELTA)
     factor = noise["popularity"].noise_multiplier / (single / math.sqrt(0.1))
-    unscaled = Spend("training", noise["training"].noise_multiplier / factor, 20, "poisson", RATE)
-    alone = Spend("training", single / math.sqrt(0.4))
+    unscaled = QueryCost("training", noise["training"].noise_multiplier / factor, 20, "poisson", RATE)
+    alone = QueryCost("training", single / math.sqrt(0.4))
     assert epsilon([unscaled], DELTA) == pytest.approx(epsilon([alone], DELTA), rel=2e-3)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fedrec.errors import PrivacyError
-from fedrec.privacy.accountant import Spend, epsilon, gaussian_delta
+from fedrec.privacy.accountant import QueryCost, epsilon, gaussian_delta
 from fedrec.privacy.conversions import group_delta, group_epsilon, user_epsilon
 
 DELTA = 1e-5
@@ -20,17 +20,19 @@ DELTA = 1e-5
 @settings(max_examples=30, deadline=None)
 @given(st.floats(0.5, 50), st.integers(1, 8), st.integers(1, 20))
 def test_a_group_of_gaussian_rows_is_a_row_with_less_noise(z: float, size: int, rounds: int) -> None:
-    found = group_epsilon([Spend("training", z, rounds)], DELTA, size)
+    found = group_epsilon([QueryCost("training", z, rounds)], DELTA, size)
     # moving k rows moves the sum k times as far: at z / (k sqrt(T)), delta must come out exactly
     assert gaussian_delta(z / (size * math.sqrt(rounds)), found) == pytest.approx(DELTA, rel=1e-3)
-    assert found >= epsilon([Spend("training", z, rounds)], DELTA) * (1 - 1e-9)
+    assert found >= epsilon([QueryCost("training", z, rounds)], DELTA) * (1 - 1e-9)
 
 
 def test_a_known_answer() -> None:
-    assert group_epsilon([Spend("training", 6.0)], DELTA, 3) == pytest.approx(epsilon([Spend("training", 2.0)], DELTA))
+    assert group_epsilon([QueryCost("training", 6.0)], DELTA, 3) == pytest.approx(
+        epsilon([QueryCost("training", 2.0)], DELTA)
+    )
     assert group_epsilon([], DELTA, 3) == 0.0
-    cyclic = [Spend("training", 4.0, 100, "cyclic", 0.04, 25)]  # 4 turns
-    assert group_epsilon(cyclic, DELTA, 2) == pytest.approx(epsilon([Spend("training", 1.0)], DELTA))
+    cyclic = [QueryCost("training", 4.0, 100, "cyclic", 0.04, 25)]  # 4 turns
+    assert group_epsilon(cyclic, DELTA, 2) == pytest.approx(epsilon([QueryCost("training", 1.0)], DELTA))
 
 
 def test_the_general_law() -> None:
@@ -53,20 +55,20 @@ def _true_delta(z: float, q: float, bound: float) -> float:
 
 @pytest.mark.parametrize(("z", "q"), [(1.0, 0.05), (0.7, 0.2), (2.0, 0.5)])
 def test_an_amplified_group_is_bounded_and_its_bound_holds(z: float, q: float) -> None:
-    spends = [Spend("training", z, 1, "poisson", q)]
-    one, two = group_epsilon(spends, DELTA, 1), group_epsilon(spends, DELTA, 2)
-    assert one == epsilon(spends, DELTA)
-    assert one < two <= epsilon([Spend("training", z / 2)], DELTA)
+    costs = [QueryCost("training", z, 1, "poisson", q)]
+    one, two = group_epsilon(costs, DELTA, 1), group_epsilon(costs, DELTA, 2)
+    assert one == epsilon(costs, DELTA)
+    assert one < two <= epsilon([QueryCost("training", z / 2)], DELTA)
     assert _true_delta(z, q, two) <= DELTA
     assert _true_delta(z, q, one) > DELTA  # the row's own epsilon would not do
 
 
 def test_a_user_is_a_group_of_examples() -> None:
-    spends = [Spend("training", 8.0, 4)]
-    assert user_epsilon(spends, DELTA, 16) == group_epsilon(spends, DELTA, 16)
+    costs = [QueryCost("training", 8.0, 4)]
+    assert user_epsilon(costs, DELTA, 16) == group_epsilon(costs, DELTA, 16)
     with pytest.raises(PrivacyError, match="rows of a user"):
-        user_epsilon(spends, DELTA, 0)
+        user_epsilon(costs, DELTA, 0)
     with pytest.raises(PrivacyError, match="delta"):
-        group_epsilon(spends, 0.0, 2)
+        group_epsilon(costs, 0.0, 2)
     with pytest.raises(PrivacyError, match="epsilon"):
         group_delta(-1.0, 1e-5, 2)

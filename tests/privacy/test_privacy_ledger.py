@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from fedrec.errors import BudgetExceededError, PrivacyError
-from fedrec.privacy.accountant import Spend, epsilon
+from fedrec.privacy.accountant import QueryCost, epsilon
 from fedrec.privacy.calibrate import plan
-from fedrec.privacy.ledger import Budget, Entry, Ledger
+from fedrec.privacy.ledger import Budget, Ledger, LedgerEntry
 
 BUDGET = Budget(3.0, 1e-5, "user")
-ROUND = Spend("training", 20.0)
-SAMPLED = Spend("training", 1.0, 1, "poisson", 0.01)
+ROUND = QueryCost("training", 20.0)
+SAMPLED = QueryCost("training", 1.0, 1, "poisson", 0.01)
 
 
 @pytest.fixture
@@ -31,22 +31,22 @@ def path(tmp_path: Path) -> Path:
 def test_charges_are_written_composed_and_read_back(path: Path) -> None:
     with Ledger.open(path, BUDGET) as ledger:
         assert ledger.spent() == 0.0
-        first = ledger.charge(Spend("popularity", 9.0), round=0, detail={"length": 7})
+        first = ledger.charge(QueryCost("popularity", 9.0), round=0, detail={"length": 7})
         second = ledger.charge(ROUND, round=1)
         assert ledger.entries() == [first, second]
     with Ledger.open(path) as again:
         assert again.budget == BUDGET
         assert again.entries() == [first, second]
         assert (first.number, first.query, first.round, first.detail) == (1, "popularity", 0, {"length": 7})
-        assert again.spent() == epsilon([Spend("popularity", 9.0), ROUND], BUDGET.delta)
+        assert again.spent() == epsilon([QueryCost("popularity", 9.0), ROUND], BUDGET.delta)
         assert again.charged("training") == 1
-        assert sorted(s.query for s in again.spends()) == ["popularity", "training"]
+        assert sorted(s.query for s in again.costs()) == ["popularity", "training"]
 
 
 def test_charges_stop_at_the_budget_and_write_nothing_beyond(path: Path) -> None:
     with Ledger.open(path, BUDGET) as ledger:
-        large = Spend("training", 8.0)
-        allowed = next(n for n in range(1, 999) if epsilon([Spend("training", 8.0, n + 1)], BUDGET.delta) > 3.0)
+        large = QueryCost("training", 8.0)
+        allowed = next(n for n in range(1, 999) if epsilon([QueryCost("training", 8.0, n + 1)], BUDGET.delta) > 3.0)
         for number in range(allowed):
             ledger.charge(large, round=number)
         head = ledger.head
@@ -57,17 +57,17 @@ def test_charges_stop_at_the_budget_and_write_nothing_beyond(path: Path) -> None
         spent = ledger.spent()
         assert spent is not None
         assert spent <= 3.0
-        ledger.charge(Spend("metrics", 1e6), round=0)  # what is left still bears something tiny
+        ledger.charge(QueryCost("metrics", 1e6), round=0)  # what is left still bears something tiny
 
 
 def test_a_budget_holds_across_restarts(path: Path) -> None:
     for number in range(3):
         with Ledger.open(path, Budget(1.0, 1e-5, "user")) as ledger:
             if number < 2:
-                ledger.charge(Spend("training", 5.5), round=number)
+                ledger.charge(QueryCost("training", 5.5), round=number)
             else:
                 with pytest.raises(BudgetExceededError):
-                    ledger.charge(Spend("training", 5.5), round=number)
+                    ledger.charge(QueryCost("training", 5.5), round=number)
 
 
 @pytest.mark.parametrize("other", [Budget(3.1, 1e-5, "user"), Budget(3.0, 2e-5, "user"), Budget(3.0, 1e-5, "example")])
@@ -81,7 +81,7 @@ def test_a_budget_never_changes(path: Path, other: Budget) -> None:
 def test_a_ledger_without_budget_claims_nothing(path: Path) -> None:
     with Ledger.open(path) as ledger:
         entry = ledger.record("training", round=4)
-        assert entry.spend is None
+        assert entry.cost is None
         assert ledger.spent() is None
         assert ledger.entries() == [entry]
         with pytest.raises(PrivacyError, match="no charge"):
@@ -102,50 +102,50 @@ def test_a_release_without_noise_breaks_a_budget(path: Path) -> None:
 
 
 def test_an_authorised_plan_is_spent_to_its_end_and_not_beyond(path: Path) -> None:
-    spends = plan(3.0, 1e-5, {"popularity": 1, "training": 2}, {"popularity": 1, "training": 5}, {})
+    costs = plan(3.0, 1e-5, {"popularity": 1, "training": 2}, {"popularity": 1, "training": 5}, {})
     with Ledger.open(path, BUDGET) as ledger:
-        assert 2.997 < ledger.authorise(spends) <= 3.0
-        popularity, training = (Spend(s.query, s.noise_multiplier) for s in spends)
+        assert 2.997 < ledger.authorise(costs) <= 3.0
+        popularity, training = (QueryCost(s.query, s.noise_multiplier) for s in costs)
         with pytest.raises(BudgetExceededError):
-            ledger.charge(Spend("metrics", 5.0), round=0)  # would leave too little for what is authorised
+            ledger.charge(QueryCost("metrics", 5.0), round=0)  # would leave too little for what is authorised
         for number in range(5):
             ledger.charge(training, round=number)
         ledger.charge(popularity, round=0)
-        for spend in (popularity, training):
+        for cost in (popularity, training):
             with pytest.raises(BudgetExceededError):
-                ledger.charge(spend, round=9)
+                ledger.charge(cost, round=9)
         assert ledger.spent() == pytest.approx(3.0, rel=1e-3)
 
 
 def test_a_plan_counts_what_was_spent_before(path: Path) -> None:
     with Ledger.open(path, BUDGET) as ledger:
-        ledger.charge(Spend("training", 4.0), round=0)
+        ledger.charge(QueryCost("training", 4.0), round=0)
         rest = plan(3.0, 1e-5, {"training": 1}, {"training": 5}, {})
         with pytest.raises(BudgetExceededError, match="already spent"):
             ledger.authorise(rest)
-        ledger.authorise([Spend("training", 30.0, 5)])
+        ledger.authorise([QueryCost("training", 30.0, 5)])
 
 
 def test_authorised_sampled_rounds_are_charged_quickly(path: Path) -> None:
     with Ledger.open(path, BUDGET) as ledger:
-        ledger.authorise([Spend("training", 1.0, 100, "poisson", 0.01)])
+        ledger.authorise([QueryCost("training", 1.0, 100, "poisson", 0.01)])
         start = time.process_time()
         for number in range(100):
             ledger.charge(SAMPLED, round=number)
         assert time.process_time() - start < 1.0  # accounting each round anew would take several seconds
-        assert ledger.spent() == epsilon([Spend("training", 1.0, 100, "poisson", 0.01)], BUDGET.delta)
+        assert ledger.spent() == epsilon([QueryCost("training", 1.0, 100, "poisson", 0.01)], BUDGET.delta)
 
 
 def test_two_processes_share_one_budget(path: Path) -> None:
     """Two open ledgers on a file: each sees what the other spent, and an authorisation does not outlive it."""
-    half = Spend("training", 1.7)
+    half = QueryCost("training", 1.7)
     with Ledger.open(path, BUDGET) as one, Ledger.open(path, BUDGET) as two:
         one.authorise([half])
         two.charge(half, round=0)
         with pytest.raises(BudgetExceededError):
             one.charge(half, round=1)
         assert one.spent() == two.spent()
-        one.charge(Spend("metrics", 50.0), round=0)
+        one.charge(QueryCost("metrics", 50.0), round=0)
         assert [entry.number for entry in two.entries()] == [1, 2]
         two.verify(one.head)
 
@@ -301,7 +301,7 @@ def test_killing_at_any_instant_never_leaves_a_release_without_its_row(tmp_path:
         folder = tmp_path / str(kill)
         folder.mkdir()
         released = _released_until_killed(folder, generator.uniform(0.0, 0.03))
-        entries: list[Entry] = []
+        entries: list[LedgerEntry] = []
         for file in folder.glob("*.sqlite"):
             with Ledger.open(file, BUDGET) as ledger:  # checks the chain, and that what was begun can go on
                 entries += ledger.entries()

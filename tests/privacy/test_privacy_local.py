@@ -14,11 +14,11 @@ from opacus.accountants import PRVAccountant
 
 from fedrec.config import Config, from_tree
 from fedrec.errors import BudgetExceededError, ConfigError, PrivacyError
-from fedrec.privacy.accountant import Spend, epsilon
+from fedrec.privacy.accountant import QueryCost, epsilon
 from fedrec.privacy.device_ledger import BUDGET, Agreement, DeviceLedger
-from fedrec.privacy.local import known_count, own_spend, probability_of, promise_of, promise_said
+from fedrec.privacy.local import known_count, local_cost, probability_of, promise_of, promise_said
 from fedrec.privacy.page import facts_of, page_of
-from fedrec.privacy.run_plan import rows_of, spends_of
+from fedrec.privacy.run_plan import costs_of, rows_of
 from fedrec.privacy.statement import privacy_statement
 
 DELTA = 1e-4
@@ -38,7 +38,7 @@ def tree(**privacy: Any) -> dict[str, Any]:
     }
 
 
-class Shelf(dict[str, str]):
+class ServerCatalogue(dict[str, str]):
     """Settings in memory, as a device's store keeps them."""
 
     def get_setting(self, name: str) -> str | None:
@@ -48,8 +48,10 @@ class Shelf(dict[str, str]):
         self[name] = value
 
 
-def turn(shelf: Shelf, spend: Spend, round: int, *, budget: float = 4.0, run: str = "run") -> None:
-    DeviceLedger(shelf).charge_own(AGREEMENT, spend, budget, run=run, query="training", round=round)
+def turn(
+    server_catalogue: ServerCatalogue, cost: QueryCost, round: int, *, budget: float = 4.0, run: str = "run"
+) -> None:
+    DeviceLedger(server_catalogue).charge_local(AGREEMENT, cost, budget, run=run, query="training", round=round)
 
 
 @given(st.integers(0, 10**6))
@@ -61,11 +63,11 @@ def test_only_the_power_of_two_is_known(count: int) -> None:
 
 def test_all_turns_together_cost_the_promise_and_no_more() -> None:
     chosen = config(local={"steps": 3})
-    spend = own_spend(chosen, 40, 100)
-    assert spend == own_spend(chosen, 7, 100)  # a step takes all interactions, however many there are
-    assert spend is not None
-    assert (spend.rounds, spend.sampling) == (3, "full")
-    whole = epsilon([Spend("training", spend.noise_multiplier, 15)], DELTA)
+    cost = local_cost(chosen, 40, 100)
+    assert cost == local_cost(chosen, 7, 100)  # a step takes all interactions, however many there are
+    assert cost is not None
+    assert (cost.rounds, cost.sampling) == (3, "full")
+    whole = epsilon([QueryCost("training", cost.noise_multiplier, 15)], DELTA)
     assert 4.0 * 0.999 < whole <= 4.0
 
 
@@ -74,9 +76,9 @@ def test_sampled_steps_cost_what_other_accountants_say(interactions: int, probab
     """Composed by dp-accounting's RDP (an upper bound) and Opacus' PRV, which know nothing of our planner."""
     chosen = config(local={"steps": 4, "batch": 8})
     assert probability_of(chosen, interactions) == probability
-    spend = own_spend(chosen, interactions, 100)
-    assert spend is not None
-    steps, z = 4 * 5, spend.noise_multiplier
+    cost = local_cost(chosen, interactions, 100)
+    assert cost is not None
+    steps, z = 4 * 5, cost.noise_multiplier
     prv = PRVAccountant()
     prv.history = [(z, probability, steps)]
     found = float(prv.get_epsilon(delta=DELTA))
@@ -88,70 +90,70 @@ def test_sampled_steps_cost_what_other_accountants_say(interactions: int, probab
 
 
 def test_taking_turns_costs_less_noise() -> None:
-    each = own_spend(config(), 40, 100)
-    turns = from_tree({**tree(), "training": {"rounds": 10, "cohort": 50, "sampling": "cyclic"}})
+    each = local_cost(config(), 40, 100)
+    participations = from_tree({**tree(), "training": {"rounds": 10, "cohort": 50, "sampling": "cyclic"}})
     assert each is not None
-    assert own_spend(turns, 40, 100) == each  # 10 rounds of which each device is in 5
+    assert local_cost(participations, 40, 100) == each  # 10 rounds of which each device is in 5
 
 
 def test_the_ledger_composes_turns_over_runs_and_restarts() -> None:
-    shelf = Shelf()
-    spend = Spend("training", 3.0, 2, "poisson", 0.25)
-    turn(shelf, spend, 1)
-    turn(shelf, spend, 2)
-    again = Shelf(json.loads(json.dumps(shelf)))  # the device restarts: only the store is left
-    turn(again, spend, 1, run="another")
-    assert DeviceLedger(again).last_own("settings") == spend
+    server_catalogue = ServerCatalogue()
+    cost = QueryCost("training", 3.0, 2, "poisson", 0.25)
+    turn(server_catalogue, cost, 1)
+    turn(server_catalogue, cost, 2)
+    again = ServerCatalogue(json.loads(json.dumps(server_catalogue)))  # the device restarts: only the store is left
+    turn(again, cost, 1, run="another")
+    assert DeviceLedger(again).last_local("settings") == cost
     prv = PRVAccountant()
     prv.history = [(3.0, 0.25, 6)]
     spent = DeviceLedger(again).spent()
-    assert spent == epsilon([Spend("training", 3.0, 6, "poisson", 0.25)], DELTA)
+    assert spent == epsilon([QueryCost("training", 3.0, 6, "poisson", 0.25)], DELTA)
     assert spent == pytest.approx(float(prv.get_epsilon(delta=DELTA)), rel=0.02)
 
 
 def test_a_device_refuses_when_the_promise_is_spent_whatever_the_run_is_called() -> None:
-    chosen, shelf = config(), Shelf()
-    spend = own_spend(chosen, 40, 100)
-    assert spend is not None
+    chosen, server_catalogue = config(), ServerCatalogue()
+    cost = local_cost(chosen, 40, 100)
+    assert cost is not None
     for number in range(1, 5):
-        turn(shelf, spend, number)
-    turn(shelf, spend, 4, run="again")  # a repeat draws noise anew and costs as much
-    before = dict(shelf)
+        turn(server_catalogue, cost, number)
+    turn(server_catalogue, cost, 4, run="again")  # a repeat draws noise anew and costs as much
+    before = dict(server_catalogue)
     for round, run in ((5, "run"), (1, "another"), (4, "run")):
         with pytest.raises(BudgetExceededError, match="promise of these settings is spent"):
-            turn(shelf, spend, round, run=run)
-    assert shelf == before
-    assert DeviceLedger(shelf).spent() == pytest.approx(4.0, rel=1e-3)
+            turn(server_catalogue, cost, round, run=run)
+    assert server_catalogue == before
+    assert DeviceLedger(server_catalogue).spent() == pytest.approx(4.0, rel=1e-3)
 
 
 def test_another_amount_of_noise_under_the_same_settings_is_composed_too() -> None:
-    shelf = Shelf()
-    turn(shelf, Spend("training", 2.0), 1)
-    spent = epsilon([Spend("training", 2.0)], DELTA)
+    server_catalogue = ServerCatalogue()
+    turn(server_catalogue, QueryCost("training", 2.0), 1)
+    spent = epsilon([QueryCost("training", 2.0)], DELTA)
     assert spent < 4.0
     with pytest.raises(BudgetExceededError):
-        turn(shelf, Spend("training", 0.9), 2)
-    turn(shelf, Spend("training", 50.0), 2)
+        turn(server_catalogue, QueryCost("training", 0.9), 2)
+    turn(server_catalogue, QueryCost("training", 50.0), 2)
 
 
 def test_the_devices_own_budget_counts_local_turns() -> None:
-    shelf = Shelf()
-    shelf.set_setting(BUDGET, "2")
-    spend = Spend("training", 3.0)
+    server_catalogue = ServerCatalogue()
+    server_catalogue.set_setting(BUDGET, "2")
+    cost = QueryCost("training", 3.0)
     with pytest.raises(BudgetExceededError, match="own budget"):
         for number in range(1, 9):
-            turn(shelf, spend, number, budget=100.0)
-    spent = DeviceLedger(shelf).spent()
+            turn(server_catalogue, cost, number, budget=100.0)
+    spent = DeviceLedger(server_catalogue).spent()
     assert spent is not None
     assert 1.0 < spent <= 2.0
 
 
 def test_a_turn_that_is_taken_out_or_changed_is_found() -> None:
-    shelf = Shelf()
-    turn(shelf, Spend("training", 30.0), 1)
-    turn(shelf, Spend("training", 30.0), 2)
-    for name in [name for name in shelf if name.startswith("ledger 0")]:
-        broken = Shelf(shelf)
+    server_catalogue = ServerCatalogue()
+    turn(server_catalogue, QueryCost("training", 30.0), 1)
+    turn(server_catalogue, QueryCost("training", 30.0), 2)
+    for name in [name for name in server_catalogue if name.startswith("ledger 0")]:
+        broken = ServerCatalogue(server_catalogue)
         broken[name] = broken[name].replace("30.0", "90.0")
         with pytest.raises(PrivacyError, match="missing or was changed"):
             DeviceLedger(broken).rows()
@@ -159,12 +161,12 @@ def test_a_turn_that_is_taken_out_or_changed_is_found() -> None:
 
 def test_the_server_plans_no_noise_and_says_the_promise() -> None:
     chosen = config()
-    assert spends_of(chosen, 100) == []
+    assert costs_of(chosen, 100) == []
     assert rows_of(chosen, 100) == 100
     assert promise_of(chosen) == {"epsilon": 4.0, "delta": DELTA, "unit": "example"}
     assert promise_said(chosen) == {"noise_place": "local", "epsilon": 4.0, "delta": DELTA, "unit": "example"}
     assert promise_said(Config()) == {}
-    assert own_spend(config(epsilon=None), 40, 100) is None
+    assert local_cost(config(epsilon=None), 40, 100) is None
 
 
 @pytest.mark.parametrize(
@@ -205,9 +207,9 @@ def test_the_statement_is_one_epsilon_towards_everybody(protocol: str) -> None:
 @settings(max_examples=30, deadline=None)
 def test_every_planned_turn_fits_and_one_more_does_not(target: float, rounds: int, steps: int) -> None:
     chosen = from_tree({**tree(epsilon=target, local={"steps": steps}), "training": {"rounds": rounds}})
-    spend, shelf = own_spend(chosen, 5, 10), Shelf()
-    assert spend is not None
+    cost, server_catalogue = local_cost(chosen, 5, 10), ServerCatalogue()
+    assert cost is not None
     for number in range(1, rounds + 1):
-        turn(shelf, spend, number, budget=target)
+        turn(server_catalogue, cost, number, budget=target)
     with pytest.raises(BudgetExceededError):
-        turn(shelf, spend, rounds + 1, budget=target)
+        turn(server_catalogue, cost, rounds + 1, budget=target)

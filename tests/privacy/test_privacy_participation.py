@@ -10,25 +10,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedrec.privacy.accountant import Spend
-from fedrec.privacy.ledger import Entry
+from fedrec.privacy.accountant import QueryCost
+from fedrec.privacy.ledger import LedgerEntry
 from fedrec.privacy.participation import check_participation, check_rounds, draws_implausible
 
-POISSON = Spend("training", 1.0, 1, "poisson", 0.1)
-FIXED = Spend("training", 1.0, 1, "fixed", 0.1)
-FULL = Spend("training", 1.0)
+POISSON = QueryCost("training", 1.0, 1, "poisson", 0.1)
+FIXED = QueryCost("training", 1.0, 1, "fixed", 0.1)
+FULL = QueryCost("training", 1.0)
 
 
-def rows(spend: Spend, asked: Sequence[int], population: int = 1000, **detail: Any) -> list[Entry]:
+def rows(cost: QueryCost, asked: Sequence[int], population: int = 1000, **detail: Any) -> list[LedgerEntry]:
     facts = {
         "population": population,
-        "sampling": spend.sampling,
-        "probability": spend.probability,
+        "sampling": cost.sampling,
+        "probability": cost.probability,
         "gap": None,
         **detail,
     }
     return [
-        Entry(spend.query, number, spend, {"asked": n, "survivors": n, "cohort": f"cohort {number}", **facts}, number)
+        LedgerEntry(
+            cost.query, number, cost, {"asked": n, "survivors": n, "cohort": f"cohort {number}", **facts}, number
+        )
         for number, n in enumerate(asked, start=1)
     ]
 
@@ -36,9 +38,9 @@ def rows(spend: Spend, asked: Sequence[int], population: int = 1000, **detail: A
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 40), st.floats(0.01, 0.99), st.integers(20, 5000))
 def test_honest_poisson_sampling_always_passes(seed: int, rounds: int, probability: float, population: int) -> None:
-    spend = Spend("training", 1.0, 1, "poisson", probability)
+    cost = QueryCost("training", 1.0, 1, "poisson", probability)
     asked = np.random.default_rng(seed).binomial(population, probability, rounds)
-    assert check_participation(rows(spend, [int(n) for n in asked], population)) == []
+    assert check_participation(rows(cost, [int(n) for n in asked], population)) == []
 
 
 @pytest.mark.parametrize("factor", [2 / 3, 3 / 2])
@@ -64,7 +66,7 @@ def test_full_means_everybody_in_every_round() -> None:
     assert check_participation(rows(FULL, [1000, 1000], cohort="all")) == []
     assert "999 of 1000" in check_participation(rows(FULL, [1000, 999], cohort="all"))[0]
     assert "cohorts differ" in check_participation(rows(FULL, [1000, 1000]))[0]
-    everybody = Spend("training", 1.0, 1, "poisson", 1.0)
+    everybody = QueryCost("training", 1.0, 1, "poisson", 1.0)
     assert check_participation(rows(everybody, [1000], sampling="full", cohort="all")) == []
 
 
@@ -79,17 +81,17 @@ def test_rows_that_contradict_themselves_are_found(change: dict[str, Any]) -> No
 
 
 def test_the_population_does_not_change() -> None:
-    assert check_participation(rows(FULL, [9], 9, cohort="a") + rows(Spend("metrics", 1.0), [8], 8, cohort="b"))
+    assert check_participation(rows(FULL, [9], 9, cohort="a") + rows(QueryCost("metrics", 1.0), [8], 8, cohort="b"))
 
 
 def test_rounds_are_charged_once_and_in_a_row() -> None:
     honest = rows(FULL, [5, 5, 5])
     assert check_rounds(honest) == []
     assert "charged twice" in check_rounds([*honest, honest[1]])[0]
-    repeat = Entry("training", 2, FULL, {**honest[1].detail, "repeat": 1}, 4)
+    repeat = LedgerEntry("training", 2, FULL, {**honest[1].detail, "repeat": 1}, 4)
     assert check_rounds([*honest, repeat]) == []
     assert "no row for round 2" in check_rounds([honest[0], honest[2]])[0]
-    assert "2 rounds at once" in check_rounds([Entry("training", 1, Spend("training", 1.0, 2), {}, 1)])[0]
+    assert "2 rounds at once" in check_rounds([LedgerEntry("training", 1, QueryCost("training", 1.0, 2), {}, 1)])[0]
 
 
 def test_a_device_knows_when_it_is_drawn_too_often() -> None:
@@ -100,19 +102,19 @@ def test_a_device_knows_when_it_is_drawn_too_often() -> None:
 
 
 def test_cyclic_means_turns_as_far_apart_as_accounted() -> None:
-    spend = Spend("training", 1.0, 1, "cyclic", 0.25, 4)
+    cost = QueryCost("training", 1.0, 1, "cyclic", 0.25, 4)
 
-    def turns(gaps: Sequence[int | None], cohorts: str) -> list[Entry]:
-        made = rows(spend, [250] * len(gaps))
+    def participations(gaps: Sequence[int | None], cohorts: str) -> list[LedgerEntry]:
+        made = rows(cost, [250] * len(gaps))
         return [
-            Entry(row.query, row.round, spend, {**row.detail, "gap": gap, "cohort": cohort}, row.number)
+            LedgerEntry(row.query, row.round, cost, {**row.detail, "gap": gap, "cohort": cohort}, row.number)
             for row, gap, cohort in zip(made, gaps, cohorts, strict=True)
         ]
 
-    assert check_participation(turns([None] * 4 + [4, 4], "abcdab")) == []
-    assert "asked again after 3 rounds" in check_participation(turns([None] * 4 + [4, 3], "abcdaz"))[0]
-    assert "does not say how long ago" in check_participation(turns([None] * 6, "abcdab"))[0]
-    assert "a cohort had 3 turns" in check_participation(turns([None] * 4 + [4, 4], "abadaz"))[0]
+    assert check_participation(participations([None] * 4 + [4, 4], "abcdab")) == []
+    assert "asked again after 3 rounds" in check_participation(participations([None] * 4 + [4, 3], "abcdaz"))[0]
+    assert "does not say how long ago" in check_participation(participations([None] * 6, "abcdab"))[0]
+    assert "a cohort had 3 turns" in check_participation(participations([None] * 4 + [4, 4], "abadaz"))[0]
 
 
 def test_what_claims_nothing_for_the_draw_may_be_drawn_anyhow() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from fedrec.errors import PrivacyError
-from fedrec.privacy.accountant import Spend, epsilon, epsilon_without_amplification, turns_apart
+from fedrec.privacy.accountant import QueryCost, epsilon, epsilon_without_amplification, rounds_apart
 from fedrec.privacy.calibrate import delta_for, plan
 from fedrec.privacy.crosscheck import pld_epsilon, rdp_epsilon
 from fedrec.privacy.planner import (
@@ -27,35 +27,35 @@ CYCLIC = replace(KNOWN, sampling="cyclic")
 @pytest.mark.parametrize(("target", "known"), [(1.0, 6.55), (3.0, 2.50), (8.0, 1.11)])
 def test_turns_without_amplification_cost_what_is_known(target: float, known: float) -> None:
     found = make_plan(replace(CYCLIC, epsilon=target))
-    assert (found.spend.separation, found.spend.participations) == (61, 4)
-    assert found.spend.noise_multiplier == pytest.approx(known, rel=0.01)
+    assert (found.cost.minimum_separation, found.cost.participations) == (61, 4)
+    assert found.cost.noise_multiplier == pytest.approx(known, rel=0.01)
     assert found.epsilon_released == pytest.approx(target, rel=1e-3)
 
 
 @pytest.mark.parametrize(("target", "known"), [(1.0, 3.3), (3.0, 1.25), (8.0, 0.55)])
 def test_one_full_release_costs_what_is_known(target: float, known: float) -> None:
     found = make_plan(Setting(6040, 0, 1, target, sampling="full"))
-    assert found.spend.noise_multiplier == pytest.approx(known, rel=0.01)
+    assert found.cost.noise_multiplier == pytest.approx(known, rel=0.01)
 
 
 def test_a_cyclic_spend_is_counted_by_turns() -> None:
-    turns = Spend("training", 5.0, 200, "cyclic", 1 / 61, 61)
-    assert epsilon([turns], DELTA) == epsilon([Spend("training", 5.0, 4)], DELTA)
-    assert epsilon_without_amplification([turns], DELTA) == epsilon([turns], DELTA)
-    assert [replace(turns, rounds=n).participations for n in (1, 61, 62, 183, 184)] == [1, 1, 2, 3, 4]
-    assert turns_apart(6040, 100) == 61
+    participations = QueryCost("training", 5.0, 200, "cyclic", 1 / 61, 61)
+    assert epsilon([participations], DELTA) == epsilon([QueryCost("training", 5.0, 4)], DELTA)
+    assert epsilon_without_amplification([participations], DELTA) == epsilon([participations], DELTA)
+    assert [replace(participations, rounds=n).participations for n in (1, 61, 62, 183, 184)] == [1, 1, 2, 3, 4]
+    assert rounds_apart(6040, 100) == 61
     with pytest.raises(PrivacyError, match="separation"):
-        Spend("training", 5.0, 200, "poisson", 0.1, 61)
+        QueryCost("training", 5.0, 200, "poisson", 0.1, 61)
     with pytest.raises(PrivacyError, match="separation"):
-        Spend("training", 5.0, 200, "cyclic", 0.1, 0)
+        QueryCost("training", 5.0, 200, "cyclic", 0.1, 0)
 
 
 def test_a_budget_shared_with_a_cyclic_query_is_met() -> None:
     shares = {"popularity": 0.2, "training": 0.8}
     sampling = {"training": ("cyclic", 1 / 61)}
-    spends = plan(3.0, DELTA, shares, {"popularity": 1, "training": 200}, sampling, {"training": 61})  # type: ignore[arg-type]
-    assert epsilon(spends, DELTA) == pytest.approx(3.0, rel=1e-3)
-    parts = [spend.participations / spend.noise_multiplier**2 for spend in spends]
+    costs = plan(3.0, DELTA, shares, {"popularity": 1, "training": 200}, sampling, {"training": 61})  # type: ignore[arg-type]
+    assert epsilon(costs, DELTA) == pytest.approx(3.0, rel=1e-3)
+    parts = [cost.participations / cost.noise_multiplier**2 for cost in costs]
     assert parts[1] / parts[0] == pytest.approx(4.0)
 
 
@@ -63,21 +63,21 @@ def test_a_budget_shared_with_a_cyclic_query_is_met() -> None:
 def test_looser_accountants_are_looser(setting: Setting) -> None:
     found = make_plan(setting)
     figure = found.epsilon_released
-    assert figure * (1 - 1e-6) <= pld_epsilon([found.spend], DELTA) <= figure * 1.002
-    assert pld_epsilon([found.spend], DELTA) < rdp_epsilon([found.spend], DELTA) < 1.5 * figure
+    assert figure * (1 - 1e-6) <= pld_epsilon([found.cost], DELTA) <= figure * 1.002
+    assert pld_epsilon([found.cost], DELTA) < rdp_epsilon([found.cost], DELTA) < 1.5 * figure
     assert pld_epsilon([], DELTA) == rdp_epsilon([], DELTA) == 0.0
 
 
 def test_the_server_has_a_bound_only_where_devices_add_the_noise() -> None:
     assert make_plan(KNOWN).epsilon_server is None
     spread = make_plan(replace(KNOWN, place="distributed", lost=0.2))
-    assert spread.epsilon_server == epsilon_without_amplification([spread.spend], DELTA)
-    assert spread.added == pytest.approx(spread.spend.noise_multiplier / 0.8**0.5)
+    assert spread.epsilon_server == epsilon_without_amplification([spread.cost], DELTA)
+    assert spread.added == pytest.approx(spread.cost.noise_multiplier / 0.8**0.5)
 
 
 def test_signal_to_noise_by_hand() -> None:
     found = make_plan(CYCLIC)
-    noise_norm = found.spend.noise_multiplier * 200_000**0.5 / 100
+    noise_norm = found.cost.noise_multiplier * 200_000**0.5 / 100
     assert found.per_round == pytest.approx(0.3 / noise_norm)
     assert found.over_run == pytest.approx(0.3 * 200**0.5 / noise_norm)
 

@@ -7,14 +7,14 @@ import json
 import pytest
 
 from fedrec.errors import PrivacyError
-from fedrec.privacy.accountant import Spend, epsilon, epsilon_without_amplification
+from fedrec.privacy.accountant import QueryCost, epsilon, epsilon_without_amplification
 from fedrec.privacy.statement import privacy_statement
 
 DELTA = 1e-5
 KEYS = {"unit", "delta", "epsilon_released", "epsilon_server", "accountant", "mechanism", "sampling"}
 KEYS |= {"noise_multiplier", "trust", "adjacency", "queries"}
-FULL = [Spend("popularity", 4.0), Spend("training", 9.0, 20)]
-SAMPLED = [Spend("popularity", 4.0), Spend("training", 0.9, 20, "poisson", 0.02)]
+FULL = [QueryCost("popularity", 4.0), QueryCost("training", 9.0, 20)]
+SAMPLED = [QueryCost("popularity", 4.0), QueryCost("training", 0.9, 20, "poisson", 0.02)]
 
 
 def test_a_run_without_noise_claims_nothing() -> None:
@@ -57,9 +57,9 @@ def test_noise_at_the_server_gives_no_bound_against_it_whatever_the_protocol() -
 
 
 def test_turns_and_correlated_noise_are_told() -> None:
-    turns = [Spend("training", 2.5, 200, "cyclic", 1 / 61, 61)]
-    statement = privacy_statement(turns, unit="user", delta=DELTA, noise="banded")
-    assert statement["epsilon_released"] == epsilon([Spend("training", 2.5, 4)], DELTA)
+    participations = [QueryCost("training", 2.5, 200, "cyclic", 1 / 61, 61)]
+    statement = privacy_statement(participations, unit="user", delta=DELTA, noise="banded")
+    assert statement["epsilon_released"] == epsilon([QueryCost("training", 2.5, 4)], DELTA)
     assert "banded" in statement["mechanism"]
     assert "as it is" in statement["adjacency"]
     assert (statement["queries"][0]["separation"], statement["queries"][0]["participations"]) == (61, 4)
@@ -69,14 +69,16 @@ def test_turns_and_correlated_noise_are_told() -> None:
 def test_adjacency_names_the_unit_and_the_fixed_draw() -> None:
     assert "user" in privacy_statement(FULL, unit="user", delta=DELTA)["adjacency"]
     assert "interaction" in privacy_statement(FULL, unit="example", delta=DELTA)["adjacency"]
-    fixed = privacy_statement([Spend("training", 2.0, 5, "fixed", 0.1)], unit="user", delta=DELTA)
+    fixed = privacy_statement([QueryCost("training", 2.0, 5, "fixed", 0.1)], unit="user", delta=DELTA)
     assert "replaced by nothing" in fixed["adjacency"]
-    assert fixed["epsilon_released"] == epsilon([Spend("training", 2.0, 5)], DELTA)
+    assert fixed["epsilon_released"] == epsilon([QueryCost("training", 2.0, 5)], DELTA)
     assert fixed["sampling"] == "fixed"
 
 
 def test_without_training_the_least_noise_is_shown() -> None:
-    statement = privacy_statement([Spend("popularity", 4.0), Spend("cooccurrence", 2.0)], unit="user", delta=DELTA)
+    statement = privacy_statement(
+        [QueryCost("popularity", 4.0), QueryCost("cooccurrence", 2.0)], unit="user", delta=DELTA
+    )
     assert (statement["noise_multiplier"], statement["noise_multiplier_of"]) == (2.0, "cooccurrence")
     assert statement["noise_multiplier_equivalent"] == pytest.approx((1 / 16 + 1 / 4) ** -0.5)
 

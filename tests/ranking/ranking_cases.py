@@ -5,24 +5,24 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.aggregation.behaviour import Behaviour
+from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import BehaviourSettings, ModelSettings
 from fedrec.model.recommender import Recommender
 from fedrec.ranking.score import Scorer
-from fedrec.release.contents import Items
+from fedrec.release.contents import CatalogueItems
 
 ITEMS = 23
 WIDTHS = {"text": 6, "image": 5}
 
 
-def catalogue(items: int = ITEMS, seed: int = 0) -> Items:
+def catalogue(items: int = ITEMS, seed: int = 0) -> CatalogueItems:
     rng = np.random.default_rng(seed)
     present = {name: rng.random(items) > 0.15 for name in WIDTHS}
     values = {
         name: (rng.normal(size=(items, width)) * present[name][:, None]).astype(np.float32)
         for name, width in WIDTHS.items()
     }
-    return Items(
+    return CatalogueItems(
         ids=tuple(f"i{place}" for place in range(items)),
         titles=tuple(f"Film {place}" if place else "" for place in range(items)),
         values=values,
@@ -30,10 +30,10 @@ def catalogue(items: int = ITEMS, seed: int = 0) -> Items:
     )
 
 
-def table(items: int = ITEMS, rank: int = 4, seed: int = 1) -> Behaviour:
+def table(items: int = ITEMS, rank: int = 4, seed: int = 1) -> CollaborativeFactors:
     rng = np.random.default_rng(seed)
     factors: NDArray[np.float32] = rng.normal(size=(2, items, rank)).astype(np.float32)
-    return Behaviour(
+    return CollaborativeFactors(
         history=factors[0], candidate=factors[1], popularity=rng.exponential(size=items).astype(np.float32)
     )
 
@@ -52,8 +52,8 @@ def scorer(
     weight: float = 0.4,
     popularity: float = 0.2,
     tower: bool = True,
-    behaviour: Behaviour | None = None,
-    features: Items | None = None,
+    behaviour: CollaborativeFactors | None = None,
+    features: CatalogueItems | None = None,
 ) -> Scorer:
     return Scorer(
         model=model() if tower else None,

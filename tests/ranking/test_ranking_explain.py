@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ranking_cases import ITEMS, catalogue, scorer, table
 
-from fedrec.aggregation.behaviour import Behaviour
+from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.errors import ModelError
 from fedrec.ranking.explain import explain
 from fedrec.ranking.topk import top_k, without_seen
-from fedrec.ranking.users import Contents, Histories, Known
+from fedrec.ranking.users import Histories, Known, OwnContent
 
 PLACES = st.lists(st.integers(0, ITEMS - 1), max_size=6)
 FULL = scorer(behaviour=table())
@@ -65,14 +65,17 @@ def test_the_nearest_is_the_largest_co_occurrence_without_a_tower() -> None:
     together = np.array([[0, 5, 1, 0], [5, 0, 0, 0], [1, 0, 0, 2], [0, 0, 2, 0]], np.float32)
     features = catalogue(4)
     ours = scorer(
-        tower=False, weight=1.0, features=features, behaviour=Behaviour(eye, together, np.ones(4, np.float32))
+        tower=False,
+        weight=1.0,
+        features=features,
+        behaviour=CollaborativeFactors(eye, together, np.ones(4, np.float32)),
     )
     told = explain(ours, known([1, 3]), [0, 2, 1])
     assert [one.nearest for one in told] == [1, 3, 3]
 
 
 def test_the_later_of_equals_is_the_nearest() -> None:
-    ours = scorer(tower=False, weight=1.0, behaviour=Behaviour.empty(ITEMS))
+    ours = scorer(tower=False, weight=1.0, behaviour=CollaborativeFactors.empty(ITEMS))
     assert explain(ours, known([4, 9, 6]), [0])[0].nearest == 6
 
 
@@ -82,10 +85,10 @@ def test_someone_unknown_is_told_so() -> None:
 
 
 def test_own_words_are_named_where_there_is_no_history() -> None:
-    notes, none = Contents.of([np.ones((1, 6), np.float32)]), Contents.of([np.zeros((0, 5), np.float32)])
+    notes, none = OwnContent.of([np.ones((1, 6), np.float32)]), OwnContent.of([np.zeros((0, 5), np.float32)])
     (told,) = explain(FULL, Known(Histories.of([[]]), notes, none), [2])
     assert told.reason.startswith("Because of what you wrote: ")
-    photos = Contents.of([np.ones((1, 5), np.float32)])
+    photos = OwnContent.of([np.ones((1, 5), np.float32)])
     (told,) = explain(FULL, Known(Histories.of([[]]), notes, photos), [2])
     assert told.reason.startswith("Because of what you wrote and photographed: ")
 

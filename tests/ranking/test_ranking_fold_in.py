@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from ranking_cases import ITEMS, catalogue, model_settings, table
 
-from fedrec.aggregation.behaviour import Behaviour
-from fedrec.aggregation.item_factors import from_factors, from_matrix
-from fedrec.config import BehaviourSettings
+from fedrec.collaborative.collaborative_factors import CollaborativeFactors
+from fedrec.collaborative.fold_in_factors import from_factors, from_matrix
+from fedrec.config import BehaviourSettings, FoldInSettings
 from fedrec.errors import ModelError
 from fedrec.ranking import contract
 from fedrec.ranking.fold_in import FoldIn
 from fedrec.ranking.score import Scorer, behaviour_scores, standardised, touched
 from fedrec.ranking.users import Histories
-from fedrec.settings import FoldInSettings
 
 RNG = np.random.default_rng(0)
 FACTORS = RNG.normal(size=(ITEMS, 5)).astype(np.float32)
@@ -85,7 +84,7 @@ def test_a_scorer_with_fold_in_holds_the_contract_and_mixes_as_it_says(weight: f
 
 def test_factors_are_part_of_the_table_and_refused_where_they_make_no_sense() -> None:
     whole = dataclasses.replace(table(), factors=FACTORS)
-    again = Behaviour.from_arrays(whole.arrays())
+    again = CollaborativeFactors.from_arrays(whole.arrays())
     assert again.factors is not None
     np.testing.assert_array_equal(again.factors, FACTORS)
     assert whole.discounted(0.5).factors is not None

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fedrec.errors import ModelError
-from fedrec.ranking.private_metrics import BOUND, LENGTH, metric_contribution
+from fedrec.queries.device.private_metrics import BOUND, LENGTH, metric_contribution
 from fedrec.ranking.protocols import Blocks, HeldOut, evaluate, loo_99neg, loo_full
 from fedrec.ranking.users import Histories
 

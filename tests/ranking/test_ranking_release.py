@@ -7,23 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedrec.aggregation.behaviour import Behaviour
-from fedrec.config import BehaviourSettings, Config, ContentSettings, TextSettings
+from fedrec.collaborative.collaborative_factors import CollaborativeFactors
+from fedrec.config import BehaviourSettings, Config, ContentSettings, FoldInSettings, TextSettings
 from fedrec.content.catalogue import Catalogue
 from fedrec.content.features import Features, build_features
 from fedrec.content.registry import AnyEncoder
-from fedrec.events.schema import ItemRecord
+from fedrec.data.schema import ItemRecord
 from fedrec.model.recommender import Recommender
 from fedrec.ranking.explain import explain
 from fedrec.ranking.score import Scorer
 from fedrec.ranking.topk import id_order, top_k, without_seen
-from fedrec.ranking.users import Contents, Histories, Known
+from fedrec.ranking.users import Histories, Known, OwnContent
 from fedrec.release import content_state
 from fedrec.release.bundle import read_release, write_release
-from fedrec.release.contents import Contents as ReleaseContents
+from fedrec.release.contents import ReleaseContents
 from fedrec.release.keys import SigningKey
 from fedrec.release.model_state import recommender, state_of
-from fedrec.settings import FoldInSettings
 
 CONTENT = ContentSettings(modalities=("text", "attributes"), text=TextSettings(dimension=8, vocabulary=128))
 CONFIG = Config.model_validate(
@@ -53,7 +52,7 @@ def test_a_release_ranks_as_what_was_released(
     model = Recommender(CONFIG.model, features.shapes, seed=1, temperature=0.1)
     rng = np.random.default_rng(0)
     factors = rng.normal(size=(2, 8, 3)).astype(np.float32)
-    table = Behaviour(
+    table = CollaborativeFactors(
         history=factors[0],
         candidate=factors[1],
         popularity=rng.random(8).astype(np.float32),
@@ -82,7 +81,7 @@ def test_a_release_ranks_as_what_was_released(
     histories = Histories.of([[0, 1], [], [6]])
     told = "a rocket among the stars"
     notes = [
-        Contents.of([e.encode([told]).values] * 3) for e in (encoders["text"], content_state.encoders(read)["text"])
+        OwnContent.of([e.encode([told]).values] * 3) for e in (encoders["text"], content_state.encoders(read)["text"])
     ]
     np.testing.assert_array_equal(before.scores(histories, notes[0]), after.scores(histories, notes[1]))
     plain = Scorer(
@@ -102,7 +101,9 @@ def test_content_alone_finds_what_is_alike(made: tuple[Features, dict[str, AnyEn
         model_settings=CONFIG.model,
     )
     history = Histories.of([[0, 1], []])
-    notes = Contents.of([np.zeros((0, encoders["text"].width), np.float32), encoders["text"].encode([SPACE[2]]).values])
+    notes = OwnContent.of(
+        [np.zeros((0, encoders["text"].width), np.float32), encoders["text"].encode([SPACE[2]]).values]
+    )
     scores = ours.scores(history, notes)
     top = top_k(without_seen(scores, history), 2, order=id_order(features.ids))
     assert {features.ids[place] for place in top[0]} == {"sea2", "sea3"}

@@ -12,18 +12,20 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from ranking_cases import ITEMS, WIDTHS, catalogue, model, model_settings, scorer, table
 
-from fedrec.aggregation.behaviour import Behaviour
+from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import BehaviourSettings
 from fedrec.errors import ModelError
 from fedrec.model.adapter import Adapter
 from fedrec.model.rows import ItemBatch, Rows
 from fedrec.ranking import contract
 from fedrec.ranking.score import Scorer, behaviour_scores, log_popularity, standardised
-from fedrec.ranking.users import Contents, Histories, Known
+from fedrec.ranking.users import Histories, Known, OwnContent
 
 HISTORIES = Histories.of([[0, 3, 5], [], [1, 2, 3, 4, 5, 6, 7, 8], [9, 9]])
-NOTES = Contents.of([np.ones((1, 6), np.float32), np.zeros((0, 6), np.float32), *[np.eye(6, dtype=np.float32)[:2]] * 2])
-PHOTOS = Contents.of(
+NOTES = OwnContent.of(
+    [np.ones((1, 6), np.float32), np.zeros((0, 6), np.float32), *[np.eye(6, dtype=np.float32)[:2]] * 2]
+)
+PHOTOS = OwnContent.of(
     [np.zeros((0, 5), np.float32), np.ones((2, 5), np.float32), *[np.eye(5, dtype=np.float32)[:1]] * 2]
 )
 
@@ -107,7 +109,7 @@ def test_notes_and_photos_change_the_tower_only_where_there_are_some() -> None:
     plain, told = ours.scores(HISTORIES), ours.scores(HISTORIES, NOTES, PHOTOS)
     assert not np.allclose(plain[0], told[0]) and not np.allclose(plain[1], told[1])
     assert not plain[1].any()
-    none = Contents.of([np.zeros((0, 6), np.float32)] * 4)
+    none = OwnContent.of([np.zeros((0, 6), np.float32)] * 4)
     np.testing.assert_allclose(ours.scores(HISTORIES, none), plain, atol=1e-6)
 
 
@@ -153,7 +155,9 @@ def test_lists_and_flat_histories_score_the_same() -> None:
 def test_parts_that_a_release_lacks_count_zero() -> None:
     parts = scorer(tower=False, behaviour=None, weight=0.5).parts(HISTORIES)
     assert not parts.total.any()
-    empty = scorer(tower=False, behaviour=Behaviour.empty(ITEMS), weight=0.5, popularity=1.0).parts(HISTORIES)
+    empty = scorer(tower=False, behaviour=CollaborativeFactors.empty(ITEMS), weight=0.5, popularity=1.0).parts(
+        HISTORIES
+    )
     assert not empty.total.any()
 
 
@@ -200,7 +204,7 @@ def test_an_item_touched_twice_counts_once_in_behaviour() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ModelError, match="3 items"):
-        scorer(behaviour=Behaviour.empty(3))
+        scorer(behaviour=CollaborativeFactors.empty(3))
     features = catalogue()
     blind = dataclasses.replace(features, values={"text": features.values["text"]})
     with pytest.raises(ModelError, match="lack a modality"):
@@ -212,7 +216,7 @@ def test_what_does_not_fit_is_refused() -> None:
         with pytest.raises(ModelError, match="adapter"):
             ours.scores(HISTORIES, adapter=adapter)
     with pytest.raises(ModelError, match="text"):
-        ours.scores(HISTORIES, Contents.of([np.zeros((1, 9), np.float32)] * 4))
+        ours.scores(HISTORIES, OwnContent.of([np.zeros((1, 9), np.float32)] * 4))
 
 
 def test_features_that_cannot_be_written_to_are_read() -> None:
@@ -240,12 +244,12 @@ def test_a_behaviour_table_that_makes_no_sense_is_refused(change: dict[str, NDAr
 
 def test_a_behaviour_table_survives_as_arrays() -> None:
     arrays_ = table().arrays()
-    again = Behaviour.from_arrays(arrays_)
+    again = CollaborativeFactors.from_arrays(arrays_)
     assert again.rank == 4 and again.items == ITEMS
     for name, array in arrays_.items():
         np.testing.assert_array_equal(array, getattr(again, name))
     with pytest.raises(ModelError, match="made of"):
-        Behaviour.from_arrays({"history": arrays_["history"]})
+        CollaborativeFactors.from_arrays({"history": arrays_["history"]})
 
 
 def test_settings_of_weight_one_leave_the_tower_out() -> None:
@@ -269,7 +273,7 @@ def batch(places: NDArray[np.int64]) -> ItemBatch:
     )
 
 
-def own(modality: str, contents: Contents, user: int) -> ItemBatch | None:
+def own(modality: str, contents: OwnContent, user: int) -> ItemBatch | None:
     values = contents.values[contents.indptr[user] : contents.indptr[user + 1]]
     if not len(values):
         return None
@@ -301,5 +305,5 @@ def test_a_discount_divides_a_candidate_by_its_popularity() -> None:
     share = ours.popularity.astype(float) / ours.popularity.mean(dtype=float) + 0.1
     np.testing.assert_allclose(less.candidate, ours.candidate / np.sqrt(share)[:, None], rtol=1e-5)
     np.testing.assert_array_equal(less.history, ours.history)
-    nobody = Behaviour(ours.history, ours.candidate, np.zeros(ours.items, np.float32))
+    nobody = CollaborativeFactors(ours.history, ours.candidate, np.zeros(ours.items, np.float32))
     assert nobody.discounted(0.5) is nobody

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fedrec.errors import ModelError
 from fedrec.ranking.rerank import mmr
 from fedrec.ranking.topk import id_order, top_k, without_seen
-from fedrec.ranking.users import Contents, Histories, Known
+from fedrec.ranking.users import Histories, Known, OwnContent
 
 SCORES = arrays(np.float32, (3, 8), elements=st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0]))
 
@@ -70,14 +70,14 @@ def test_histories_cut_and_pad_like_lists(lists: list[list[int]], count: int, da
 
 
 def test_contents_cut_and_pad() -> None:
-    given_ = Contents.of([np.ones((2, 3), np.float32), np.zeros((0, 3), np.float32), np.full((1, 3), 2, np.float32)])
+    given_ = OwnContent.of([np.ones((2, 3), np.float32), np.zeros((0, 3), np.float32), np.full((1, 3), 2, np.float32)])
     values, mask = given_.take(np.array([2, 0])).padded()
     assert mask.tolist() == [[True, False], [True, True]]
     assert values[0, 0, 0] == 2 and values[1, 1, 0] == 1
     empty, mask = given_.take(np.array([1])).padded()
     assert empty.shape == (1, 1, 3) and not mask.any()
     with pytest.raises(ModelError):
-        Contents.of([])
+        OwnContent.of([])
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_pointers_that_do_not_fit_are_refused(indptr: list[int], items: list[int
 
 def test_parts_about_different_users_are_refused() -> None:
     with pytest.raises(ModelError, match="notes"):
-        Known(Histories.of([[0], [1]]), notes=Contents.of([np.zeros((1, 2), np.float32)]))
+        Known(Histories.of([[0], [1]]), notes=OwnContent.of([np.zeros((1, 2), np.float32)]))
     with pytest.raises(ModelError, match="adapter"):
         Known(Histories.of([[0], [1]]), adapter=np.zeros((3, 2), np.float32))
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedrec.aggregation.behaviour import Behaviour
+from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import ModelSettings
-from fedrec.release.contents import Contents, Items, ModelState
+from fedrec.release.contents import CatalogueItems, ModelState, ReleaseContents
 
 CREATED = "2026-11-22T05:00:00Z"
 ITEMS = 5
 
 
-def contents(*, name: str = "shop", behaviour: bool = True, model: bool = True) -> Contents:
+def contents(*, name: str = "shop", behaviour: bool = True, model: bool = True) -> ReleaseContents:
     rng = np.random.default_rng(3)
-    items = Items(
+    items = CatalogueItems(
         ids=tuple(f"i{place}" for place in range(ITEMS)),
         titles=("Alien", "Blau", "Çà et là", "日本", ""),
         values={
@@ -32,12 +32,12 @@ def contents(*, name: str = "shop", behaviour: bool = True, model: bool = True) 
             "a.bias": rng.normal(size=4).astype(np.float32),
         },
     )
-    table = Behaviour(
+    table = CollaborativeFactors(
         history=rng.normal(size=(ITEMS, 2)).astype(np.float32),
         candidate=rng.normal(size=(ITEMS, 2)).astype(np.float32),
         popularity=rng.uniform(size=ITEMS).astype(np.float32),
     )
-    return Contents(
+    return ReleaseContents(
         name=name,
         items=items,
         model=state if model else None,

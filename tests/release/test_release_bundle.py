@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from release_cases import CREATED, contents
 
-from fedrec.aggregation.behaviour import Behaviour
+from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.errors import ReleaseError
 from fedrec.release import manifest as manifests
 from fedrec.release.bundle import read_release, write_release
-from fedrec.release.contents import Contents
+from fedrec.release.contents import ReleaseContents
 from fedrec.release.keys import SigningKey
 from fedrec.release.manifest import CONTEXT, MANIFEST, SIGNATURE, FileEntry, Manifest
 
@@ -41,7 +41,7 @@ def sign(directory: Path, data: bytes, key: SigningKey = KEY) -> None:
     (directory / SIGNATURE).write_bytes(key.public + key.sign(CONTEXT, data))
 
 
-def assert_same(a: Contents, b: Contents) -> None:
+def assert_same(a: ReleaseContents, b: ReleaseContents) -> None:
     assert (a.name, a.card, dict(a.config), dict(a.privacy)) == (b.name, b.card, dict(b.config), dict(b.privacy))
     assert dict(a.encoders) == dict(b.encoders)
     assert (a.items.ids, a.items.titles, list(a.items.values)) == (b.items.ids, b.items.titles, list(b.items.values))
@@ -313,7 +313,7 @@ def test_a_missing_release_says_so(tmp_path: Path) -> None:
     [
         {"name": ""},
         {"name": "two\nlines"},
-        {"behaviour": Behaviour.empty(3)},
+        {"behaviour": CollaborativeFactors.empty(3)},
         {"encoders": {"../x": b""}},
         {"model": dataclasses.replace(MODEL, shapes={"text": (9,)})},
         {"model": dataclasses.replace(MODEL, parameters={"w": np.array([np.nan], np.float32)})},

@@ -15,7 +15,7 @@ from fedrec.model.parameters import flatten, flatten_frozen
 from fedrec.model.recommender import Recommender
 from fedrec.release.bundle import read_release, write_release
 from fedrec.release.content_state import encoders, features, saved_encoders
-from fedrec.release.contents import Contents, ModelState
+from fedrec.release.contents import ModelState, ReleaseContents
 from fedrec.release.keys import SigningKey
 from fedrec.release.model_state import recommender, state_of
 
@@ -31,7 +31,7 @@ def trained() -> Recommender:
     return model
 
 
-def through_a_release(given: Contents, directory: Path) -> Contents:
+def through_a_release(given: ReleaseContents, directory: Path) -> ReleaseContents:
     write_release(directory, given, key=SigningKey.fresh())
     return read_release(directory).contents
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from fedrec.secagg.context import Agreed
 from fedrec.secagg.device import DeviceRound
-from fedrec.secagg.diary import Diary
-from fedrec.secagg.floors import Floors
 from fedrec.secagg.identity import DeviceIdentity
 from fedrec.secagg.outcome import OpenedSum
 from fedrec.secagg.parameters import Assumptions
+from fedrec.secagg.replay_guard import ReplayGuard
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.server import ServerRound
+from fedrec.secagg.thresholds import Thresholds
 
 NOBODY = Assumptions(corrupt=0, dropout=0)
 Vector = NDArray[np.uint64]
@@ -42,11 +42,11 @@ def identities(count: int, seed: int = 0) -> list[DeviceIdentity]:
     return sorted(made, key=lambda identity: identity.public)
 
 
-def agree(roster: Roster, *, length: int = 5, round: int = 1, question: bytes = b"model", **more: object) -> Agreed:
+def agree(roster: Roster, *, length: int = 5, round: int = 1, request: bytes = b"model", **more: object) -> Agreed:
     fields: dict[str, object] = {"run": "test", "bound": 4.0, "resolution": 2.0**-8, "rows": len(roster.devices)}
     fields |= more
-    digest = hashlib.sha256(question).digest()
-    return Agreed.of(round=round, question=digest, roster=roster.digest, length=length, **fields)  # type: ignore[arg-type]
+    digest = hashlib.sha256(request).digest()
+    return Agreed.of(round=round, request=digest, roster=roster.digest, length=length, **fields)  # type: ignore[arg-type]
 
 
 @dataclass
@@ -56,10 +56,10 @@ class World:
     devices: list[DeviceIdentity]
     agreed: Agreed
     roster: Roster
-    floors: Floors
+    thresholds: Thresholds
     server: ServerRound
     rounds: list[DeviceRound]
-    diaries: list[Diary]
+    replay_guards: list[ReplayGuard]
     vectors: list[Vector]
     sent: list[list[bytes]] = field(default_factory=lambda: [[], [], [], []])
 
@@ -69,9 +69,9 @@ class World:
         count: int,
         *,
         seed: int = 0,
-        floors: Floors | None = None,
+        thresholds: Thresholds | None = None,
         devices: list[DeviceIdentity] | None = None,
-        diaries: list[Diary] | None = None,
+        replay_guards: list[ReplayGuard] | None = None,
         server: type[ServerRound] = ServerRound,
         vectors: list[Vector] | None = None,
         parameters: Callable[[int], object] | None = None,
@@ -80,19 +80,19 @@ class World:
     ) -> World:
         devices = devices or identities(count, seed)
         roster = Roster.of(device.public for device in devices)
-        floors = floors or Floors(cohort=3, survivors=2)
+        thresholds = thresholds or Thresholds(cohort=3, survivors=2)
         terms = agree(roster, **agreed)  # type: ignore[arg-type]
-        diaries = diaries or [Diary() for _ in devices]
+        replay_guards = replay_guards or [ReplayGuard() for _ in devices]
         label = secrets or f"{seed} {terms.round} {terms.attempt}"
         rounds = [
-            DeviceRound(device, roster, terms, floors, diary, now=0, randomness=source(f"{label} {at}"))
-            for at, (device, diary) in enumerate(zip(devices, diaries, strict=True))
+            DeviceRound(device, roster, terms, thresholds, replay_guard, now=0, randomness=source(f"{label} {at}"))
+            for at, (device, replay_guard) in enumerate(zip(devices, replay_guards, strict=True))
         ]
         if vectors is None:
             draw = np.random.default_rng(seed)
             vectors = [draw.integers(0, terms.ring.modulus, terms.length, dtype=np.uint64) for _ in devices]
-        at_server = server(terms, roster, floors, parameters=parameters)  # type: ignore[arg-type]
-        return cls(devices, terms, roster, floors, at_server, rounds, diaries, vectors)
+        at_server = server(terms, roster, thresholds, parameters=parameters)  # type: ignore[arg-type]
+        return cls(devices, terms, roster, thresholds, at_server, rounds, replay_guards, vectors)
 
     def place(self, public: bytes) -> int:
         return self.roster.place(public)

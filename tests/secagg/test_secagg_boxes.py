@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedrec.errors import ProtocolError, SumError
-from fedrec.secagg.boxes import TAG_BYTES, open_box, seal
+from fedrec.secagg.sealed_shares import TAG_BYTES, open_box, seal
 
 KEY = bytes(range(32))
 NAMED = (KEY, b"alice", b"bob", b"round 1")

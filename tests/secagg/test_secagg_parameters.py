@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedrec.errors import ConfigError
-from fedrec.secagg.floors import Floors
 from fedrec.secagg.parameters import Assumptions, Parameters, choose, guarantee, least_sum
+from fedrec.secagg.thresholds import Thresholds
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_whatever_is_chosen_holds_and_passes_the_same_floors(size: int, corrupt:
         return
     assert guarantee(size, chosen.degree, chosen.threshold, wanted).holds(wanted)
     assert 2 * chosen.threshold > chosen.degree
-    Floors(cohort=2, survivors=2, assumptions=wanted).check_cohort(size, chosen.degree, chosen.threshold)
+    Thresholds(cohort=2, survivors=2, assumptions=wanted).check_cohort(size, chosen.degree, chosen.threshold)
     if size > 34 and chosen.threshold > chosen.degree // 2 + 1:
         assert not guarantee(size, chosen.degree, chosen.threshold - 1, wanted).holds(wanted)
 
@@ -115,8 +115,8 @@ def test_absurd_assumptions(shares: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize(
-    "floors", [{"survivors": 1}, {"cohort": 3, "survivors": 4}, {"rounds_a_day": 0}, {"attempts": 0}]
+    "thresholds", [{"survivors": 1}, {"cohort": 3, "survivors": 4}, {"rounds_a_day": 0}, {"attempts": 0}]
 )
-def test_absurd_floors(floors: dict[str, int]) -> None:
+def test_absurd_floors(thresholds: dict[str, int]) -> None:
     with pytest.raises(ConfigError):
-        Floors(**floors)  # type: ignore[arg-type]
+        Thresholds(**thresholds)  # type: ignore[arg-type]

@@ -15,12 +15,12 @@ from secagg_cases import World, agree, identities, source
 
 from fedrec.errors import FedrecError, ProtocolError, SumError
 from fedrec.secagg import codec, keys, merkle
-from fedrec.secagg.diary import Diary
 from fedrec.secagg.errors import Reason, RefusedError
 from fedrec.secagg.graph import Graph
 from fedrec.secagg.identity import DeviceIdentity, verify
 from fedrec.secagg.messages import Advertise, Cohort, Inbox, Masked, Shares, Survivors, Unmask
-from fedrec.secagg.recovery import Opened, open_many, search
+from fedrec.secagg.recovery import RecoveredSecrets, open_many, search
+from fedrec.secagg.replay_guard import ReplayGuard
 from fedrec.secagg.ring import Ring
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.shamir import split
@@ -214,23 +214,23 @@ def test_secrets_that_cannot_be_opened() -> None:
     shares = dict(zip(range(1, 6), split(draw(31), 3, range(1, 6), draw), strict=True))
     assert open_many([shares], 3, [lambda opened: False]) == [None]
     assert search({1: shares[1]}, 3, lambda opened: True) is None
-    assert isinstance(open_many([shares], 3, [lambda opened: True])[0], Opened)
+    assert isinstance(open_many([shares], 3, [lambda opened: True])[0], RecoveredSecrets)
 
 
 def test_diaries_are_read_strictly() -> None:
-    roster, diary = World.of(3).roster, Diary()
-    diary.masked(agree(roster, run="one"), 5)
-    diary.masked(agree(roster, run="zwei ü", round=9, attempt=2), 6)
-    diary.unmasked(agree(roster, run="one"))
-    data = diary.to_bytes()
-    assert Diary.from_bytes(data).to_bytes() == data and Diary.from_bytes(data) == diary
+    roster, replay_guard = World.of(3).roster, ReplayGuard()
+    replay_guard.masked(agree(roster, run="one"), 5)
+    replay_guard.masked(agree(roster, run="zwei ü", round=9, attempt=2), 6)
+    replay_guard.unmasked(agree(roster, run="one"))
+    data = replay_guard.to_bytes()
+    assert ReplayGuard.from_bytes(data).to_bytes() == data and ReplayGuard.from_bytes(data) == replay_guard
     for bad in (data[:-1], data + b"\0", b"", data.replace(b"one", b"\xff\xfe\xfd")):
         with pytest.raises(RefusedError):
-            Diary.from_bytes(bad)
+            ReplayGuard.from_bytes(bad)
     with pytest.raises(RefusedError):
-        diary.unmasked(agree(roster, run="one"))
+        replay_guard.unmasked(agree(roster, run="one"))
     with pytest.raises(RefusedError):
-        diary.unmasked(agree(roster, run="never heard of"))
+        replay_guard.unmasked(agree(roster, run="never heard of"))
 
 
 @pytest.mark.parametrize(

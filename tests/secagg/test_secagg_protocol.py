@@ -1,4 +1,4 @@
-"""The protocol from end to end: exact sums, dropouts at every exchange, bad messages, and rounds that are given up."""
+"""The protocol from end to end: exact sums, dropouts at every exchange, bad messages, and rounds that are failed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from secagg_cases import NOBODY, World, agree, identities
 from fedrec.errors import ProtocolError, SumError
 from fedrec.secagg.bits import unpack
 from fedrec.secagg.device import DeviceRound
-from fedrec.secagg.diary import Diary
 from fedrec.secagg.errors import Reason, RefusedError, RoundAbortedError
-from fedrec.secagg.floors import Floors
 from fedrec.secagg.messages import Advertise, Inbox, Masked, Shares, Survivors, Unmask
 from fedrec.secagg.parameters import Parameters
+from fedrec.secagg.replay_guard import ReplayGuard
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.server import ServerRound
+from fedrec.secagg.thresholds import Thresholds
 
 
 @pytest.mark.parametrize("count", [3, 4, 7, 12])
@@ -32,7 +32,7 @@ def test_everybody_stays(count: int) -> None:
 
 
 def test_a_sparse_ring_gives_the_exact_sum_with_dropouts_at_every_exchange() -> None:
-    world = World.of(40, floors=Floors(cohort=40, survivors=20), parameters=lambda size: Parameters(20, 11))
+    world = World.of(40, thresholds=Thresholds(cohort=40, survivors=20), parameters=lambda size: Parameters(20, 11))
     opened = world.run({1, 7}, {2, 30}, {3, 39})
     assert len(opened.survivors) == 36
     world.check(opened)
@@ -128,7 +128,7 @@ def test_keys_of_small_order_are_turned_down() -> None:
     ],
 )
 def test_too_few_left_is_a_named_abort(gone: tuple[set[int], ...], reason: Reason) -> None:
-    world = World.of(6, floors=Floors(cohort=4, survivors=4))
+    world = World.of(6, thresholds=Thresholds(cohort=4, survivors=4))
     with pytest.raises(RoundAbortedError) as caught:
         world.run(*gone)
     assert caught.value.reason is reason
@@ -136,7 +136,7 @@ def test_too_few_left_is_a_named_abort(gone: tuple[set[int], ...], reason: Reaso
 
 
 def test_a_cohort_below_the_servers_floor_is_a_named_abort() -> None:
-    world = World.of(6, floors=Floors(cohort=5, survivors=3))
+    world = World.of(6, thresholds=Thresholds(cohort=5, survivors=3))
     with pytest.raises(RoundAbortedError) as caught:
         world.advertise([0, 1, 2, 3])
     assert caught.value.reason is Reason.SMALL_COHORT
@@ -145,15 +145,15 @@ def test_a_cohort_below_the_servers_floor_is_a_named_abort() -> None:
 
 
 def test_a_round_that_is_given_up_costs_no_device_its_next_attempt_or_round() -> None:
-    world = World.of(6, floors=Floors(cohort=4, survivors=4))
+    world = World.of(6, thresholds=Thresholds(cohort=4, survivors=4))
     with pytest.raises(RoundAbortedError):
         world.run((), {0, 1}, {2, 3, 4, 5})
     for again in ({"attempt": 1, "round": 1}, {"round": 2}):
         # Those that were asked to help to open round 1 did not: nobody has answered it.
-        after = World.of(6, diaries=world.diaries, **again)
+        after = World.of(6, replay_guards=world.replay_guards, **again)
         after.check(after.run())
         with pytest.raises(RefusedError) as caught:
-            World.of(6, diaries=world.diaries, **again).run()
+            World.of(6, replay_guards=world.replay_guards, **again).run()
         assert caught.value.reason is Reason.ANSWERED
 
 
@@ -266,8 +266,8 @@ def test_a_device_goes_on_from_its_store(after: str) -> None:
                 world.devices[at],
                 world.roster,
                 world.agreed,
-                world.floors,
-                Diary.from_bytes(world.diaries[at].to_bytes()),
+                world.thresholds,
+                ReplayGuard.from_bytes(world.replay_guards[at].to_bytes()),
                 now=0,
             )
             world.rounds[at] = fresh.restore(device.to_state())
@@ -295,7 +295,7 @@ def test_stored_rounds_are_read_strictly() -> None:
     state = world.rounds[0].to_state()
 
     def fresh(agreed: object = world.agreed) -> DeviceRound:
-        return DeviceRound(world.devices[0], world.roster, agreed, world.floors, Diary(), now=0)  # type: ignore[arg-type]
+        return DeviceRound(world.devices[0], world.roster, agreed, world.thresholds, ReplayGuard(), now=0)  # type: ignore[arg-type]
 
     for bad in (state[:-1], state + b"\0", b"", b"\x01\x22\x09" + state[3:]):
         with pytest.raises(RefusedError):
@@ -321,18 +321,18 @@ def test_another_roster_is_refused_on_both_sides() -> None:
     world = World.of(4)
     other = Roster.of((device.public for device in world.devices), version=2)
     with pytest.raises(RefusedError):
-        DeviceRound(world.devices[0], other, world.agreed, world.floors, Diary(), now=0)
+        DeviceRound(world.devices[0], other, world.agreed, world.thresholds, ReplayGuard(), now=0)
     with pytest.raises(RefusedError):
-        ServerRound(world.agreed, other, world.floors)
+        ServerRound(world.agreed, other, world.thresholds)
     with pytest.raises(RefusedError) as caught:
-        DeviceRound(identities(1, seed=77)[0], world.roster, world.agreed, world.floors, Diary(), now=0)
+        DeviceRound(identities(1, seed=77)[0], world.roster, world.agreed, world.thresholds, ReplayGuard(), now=0)
     assert caught.value.reason is Reason.STRANGER
 
 
 def test_upload_is_the_packed_vector_and_a_few_kilobytes() -> None:
     """At the field's figures (52 neighbours) what is beside the vector must stay far below 25 kB."""
     world = World.of(
-        60, floors=Floors(cohort=3, survivors=2, assumptions=NOBODY), parameters=lambda size: Parameters(52, 28)
+        60, thresholds=Thresholds(cohort=3, survivors=2, assumptions=NOBODY), parameters=lambda size: Parameters(52, 28)
     )
     world.run()
     whole = sum(len(messages[0]) for messages in world.sent)

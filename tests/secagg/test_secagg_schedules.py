@@ -12,9 +12,9 @@ from secagg_cases import World
 
 from fedrec.errors import ProtocolError
 from fedrec.secagg.errors import Reason, RefusedError, RoundAbortedError
-from fedrec.secagg.floors import Floors
 from fedrec.secagg.messages import Unmask
 from fedrec.secagg.outcome import Phase
+from fedrec.secagg.thresholds import Thresholds
 
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 MACHINES, SCHEDULES = 400, 1600
@@ -33,13 +33,18 @@ class Round(RuleBasedStateMachine):
 
     @initialize(count=SIZES, length=st.integers(3, 8), floor=st.integers(3, 5))
     def start(self, count: int, length: int, floor: int) -> None:
-        self.count, self.length, self.floors = count, length, Floors(cohort=floor, survivors=floor - 1)
+        self.count, self.length, self.thresholds = count, length, Thresholds(cohort=floor, survivors=floor - 1)
         self._begin()
 
     def _begin(self) -> None:
         self.number += 1
         self.world = World.of(
-            self.count, floors=self.floors, length=self.length, diaries=self.diaries, round=self.number, seed=self.count
+            self.count,
+            thresholds=self.thresholds,
+            length=self.length,
+            diaries=self.diaries,
+            round=self.number,
+            seed=self.count,
         )
         self.diaries = self.world.diaries
         self.flying: dict[int, bytes] = {at: device.advertise() for at, device in enumerate(self.world.rounds)}
@@ -151,7 +156,7 @@ def test_random_dropouts_give_the_exact_sum_or_a_named_abort(count: int, length:
     gone = [data.draw(everybody) for _ in range(4)]
     liars = data.draw(st.sets(st.integers(0, count - 1), max_size=1))
     lie_in_gates = data.draw(st.booleans())
-    world = World.of(count, length=length, floors=Floors(cohort=3, survivors=3))
+    world = World.of(count, length=length, thresholds=Thresholds(cohort=3, survivors=3))
     server = world.server
     try:
         lists = world.mask(world.share(world.advertise(sorted(set(range(count)) - gone[0])), gone[1]), gone[2])

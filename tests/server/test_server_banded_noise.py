@@ -12,21 +12,21 @@ import pytest
 from scipy import stats
 
 from fedrec import randomness
-from fedrec.aggregation.private_sum import PrivateSum
-from fedrec.aggregation.question import Question
 from fedrec.config import Config
 from fedrec.errors import PrivacyError
 from fedrec.model import parameters
 from fedrec.privacy import banded
-from fedrec.privacy.accountant import Spend
+from fedrec.privacy.accountant import QueryCost
 from fedrec.privacy.ledger import Ledger
-from server.banded_noise import BandedNoise
-from server.keys import RunKeys
-from server.noise import ServerNoise
-from server.run import Step
-from server.state import ServerState
-from simulations.engines.cohort import CohortDevices
-from simulations.study import Study
+from fedrec.queries.private_sum import PrivateSum
+from fedrec.queries.request import Request
+from fedrec.server.banded_noise import BandedNoise
+from fedrec.server.keys import RunKeys
+from fedrec.server.noise import ServerNoise
+from fedrec.server.run import RoundEvent
+from fedrec.server.state import ServerState
+from fedrec.simulation.engines.cohort import CohortDevices
+from fedrec.simulation.study import Study
 
 ROUNDS, BANDS, LENGTH, Z = 9, 3, 3000, 1.7
 
@@ -45,9 +45,9 @@ def _noise(factor: float = 1.0) -> tuple[np.ndarray, float]:
     """All rounds of a server's banded noise in steps, and the steps of a multiplier and sensitivity of 1."""
     agreed = PrivateSum.of("training", LENGTH, 0.5, 24, resolution_bits=16)
     with ServerState(None, "r") as state:
-        spend = Spend("training", Z * factor, ROUNDS, "cyclic", 1 / 3, 3)
-        noise = ServerNoise(_config(), {"training": spend}, RunKeys(_config(), state))
-        rounds = [noise.of(Question("training", number, agreed)) for number in range(1, ROUNDS + 1)]
+        cost = QueryCost("training", Z * factor, ROUNDS, "cyclic", 1 / 3, 3)
+        noise = ServerNoise(_config(), {"training": cost}, RunKeys(_config(), state))
+        rounds = [noise.of(Request("training", number, agreed)) for number in range(1, ROUNDS + 1)]
     return np.stack(rounds) / agreed.resolution, Z * agreed.sensitivity / agreed.resolution
 
 
@@ -79,18 +79,18 @@ class Cut(BaseException):
 
 
 def _conduct(study: Study, out: Path, config: Config, stop_at: int | None = None) -> np.ndarray:
-    def observe(step: Step) -> None:
-        if step.question.query == "training" and step.question.round == stop_at:
+    def observe(step: RoundEvent) -> None:
+        if step.request.query == "training" and step.request.round == stop_at:
             raise Cut
 
     devices = CohortDevices(config, study.features, study.population)
-    outcome = cases.conduct(config, study, devices, out, observe)
+    outcome = cases.run(config, study, devices, out, observe)
     assert outcome.model is not None
     with Ledger.open(out / "ledger.sqlite", None) as ledger:
         rows = [entry for entry in ledger.entries() if entry.query == "training"]
     assert len(rows) == ROUNDS
     assert all(("bands" in row.detail) is (config.privacy.noise == "banded") for row in rows)
-    assert [s.separation for s in outcome.spends if s.query == "training"] == [3]
+    assert [s.minimum_separation for s in outcome.costs if s.query == "training"] == [3]
     return parameters.flatten(outcome.model)
 
 

@@ -9,11 +9,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import fedrec.cli
-import server.cli
-from fedrec.aggregation.behaviour import Behaviour
+import fedrec.cli.main
+import fedrec.cli.release
+from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.release.bundle import write_release
-from fedrec.release.contents import Contents, Items
+from fedrec.release.contents import CatalogueItems, ReleaseContents
 from fedrec.release.keys import load_key
 
 RUNNER = CliRunner()
@@ -21,9 +21,9 @@ RUNNER = CliRunner()
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
-    monkeypatch.setattr(fedrec.cli, "find_groups", lambda: ([server.cli.register], []))
-    monkeypatch.setattr(fedrec.cli, "set_up_logging", lambda *, verbose: None)
-    return fedrec.cli.build()
+    monkeypatch.setattr(fedrec.cli.main, "find_groups", lambda: ([fedrec.cli.release.register], []))
+    monkeypatch.setattr(fedrec.cli.main, "set_up_logging", lambda *, verbose: None)
+    return fedrec.cli.main.build()
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def published(tmp_path: Path, app: typer.Typer) -> Path:
     """A directory with a key (``key``, ``key.pub``) and a release signed with it (``model``)."""
     assert RUNNER.invoke(app, ["release", "key", str(tmp_path / "key")]).exit_code == 0
     features = np.ones((2, 3), dtype=np.float32)
-    items = Items(("a", "b"), ("A", "B"), {"text": features}, {"text": np.ones(2, dtype=np.bool_)})
-    contents = Contents(name="two items", items=items, model=None, behaviour=Behaviour.empty(2))
+    items = CatalogueItems(("a", "b"), ("A", "B"), {"text": features}, {"text": np.ones(2, dtype=np.bool_)})
+    contents = ReleaseContents(name="two items", items=items, model=None, behaviour=CollaborativeFactors.empty(2))
     write_release(tmp_path / "model", contents, key=load_key(tmp_path / "key"))
     return tmp_path
 

@@ -13,12 +13,12 @@ import pytest
 from fedrec.console import open_reporter
 from fedrec.errors import ConfigError
 from fedrec.privacy.ledger import Ledger
-from server import run as run_module
-from server.cohort_floor import ALLOWED, check_sampled_cohorts, too_small
-from server.federate import federate, load_shelf
-from server.sampling import Sampler
-from simulations.engines.grid_devices import grid_devices
-from simulations.study import Study
+from fedrec.server import run as run_module
+from fedrec.server.cohort_floor import ALLOWED, check_sampled_cohorts, too_small
+from fedrec.server.federate import federate, load_server_catalogue
+from fedrec.server.sampling import Sampler
+from fedrec.simulation.engines.grid_devices import grid_devices
+from fedrec.simulation.study import Study
 
 SECURE = {"protocol": "secagg+", "minimum_cohort": 12, "minimum_survivors": 10}
 
@@ -64,7 +64,7 @@ def test_a_run_is_refused_before_anything_is_asked(federation_study: Study, tmp_
         grid_devices(config, federation_study, tmp_path / "devices", reporter) as devices,
         pytest.raises(ConfigError, match="Poisson"),
     ):
-        cases.conduct(config, federation_study, devices, tmp_path / "server")
+        cases.run(config, federation_study, devices, tmp_path / "server")
 
 
 def test_a_sample_that_is_too_small_is_noise_that_is_charged_and_says_so(
@@ -82,7 +82,9 @@ def test_a_sample_that_is_too_small_is_noise_that_is_charged_and_says_so(
         open_reporter(silent=True) as reporter,
         grid_devices(config, federation_study, tmp_path / "devices", reporter) as devices,
     ):
-        record = federate(config, load_shelf(tmp_path / "devices" / "catalogue"), devices, tmp_path / "server")
+        record = federate(
+            config, load_server_catalogue(tmp_path / "devices" / "catalogue"), devices, tmp_path / "server"
+        )
     lines = [json.loads(line) for line in (tmp_path / "server" / "events.jsonl").read_text().splitlines()]
     assert [(line["asked"], line["devices"], line["reason"]) for line in lines] == [
         (1, 0, "cohort-below-the-floor"),

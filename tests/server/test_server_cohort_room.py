@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fedrec.aggregation import model_update
 from fedrec.config import from_tree
+from fedrec.queries import model_update
 from fedrec.randomness import key
-from server.sampling import Sampler
+from fedrec.server.sampling import Sampler
 
 
 def sampler(kind: str, cohort: int, devices: int, seed: int = 0) -> Sampler:

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 
-from fedrec.aggregation.private_sum import PrivateSum
-from fedrec.aggregation.question import Question
-from fedrec.aggregation.wire import REFUSED, answer_fields
 from fedrec.errors import ConfigError, ProtocolError
+from fedrec.queries.private_sum import PrivateSum
+from fedrec.queries.request import Request
+from fedrec.queries.wire import REFUSED, answer_fields
 from fedrec.secagg import bits
-from server.flower_devices import FlowerDevices
-from simulations.engines.grid import InProcessGrid
+from fedrec.server.flower_devices import FlowerDevices
+from fedrec.simulation.engines.grid import InProcessGrid
 
 COUNT, LENGTH = 9, 6
 AGREED = PrivateSum.of("popularity", LENGTH, 1.0, COUNT, resolution_bits=16)
-QUESTION = Question("popularity", 0, AGREED, {"parameters": np.arange(3, dtype=np.float32)})
+QUESTION = Request("popularity", 0, AGREED, {"parameters": np.arange(3, dtype=np.float32)})
 
 Call = Callable[[Message, Context], Message]
 
@@ -155,7 +155,7 @@ def test_a_bad_answer_is_left_out_and_counted(bad: Callable[[Message], Message],
 
 
 class Unreliable(InProcessGrid):
-    """Loses the questions to node 2 on the way, never brings node 5's reply, and brings all others twice."""
+    """Loses the requests to node 2 on the way, never brings node 5's reply, and brings all others twice."""
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         kept = [message for message in messages if message.metadata.dst_node_id != 2]
@@ -176,13 +176,13 @@ def test_a_silent_device_is_waited_for_and_then_left_out_and_no_reply_counts_twi
 
 
 class Watched(InProcessGrid):
-    """Keeps the largest number of questions under way."""
+    """Keeps the largest number of requests under way."""
 
     most = 0
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         ids = super().push_messages(messages)
-        Watched.most = max(Watched.most, len(self._questions))
+        Watched.most = max(Watched.most, len(self._requests))
         return ids
 
 

@@ -14,22 +14,22 @@ import numpy as np
 import pytest
 from flwr.app import Context, Message, RecordDict
 
-from fedrec.aggregation.question import Question
 from fedrec.config import Config
 from fedrec.console import open_reporter
+from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ContentError, FedrecError, StoreError
-from fedrec.events.store import EventStore
-from fedrec.privacy.accountant import Spend
-from fedrec.privacy.ledger import Entry, Ledger
+from fedrec.privacy.accountant import QueryCost
+from fedrec.privacy.ledger import Ledger, LedgerEntry
+from fedrec.queries.request import Request
 from fedrec.release.bundle import read_release
-from server import app as server_app
-from server.app import wait_for
-from server.federate import Shelf, federate, load_shelf
-from server.run import Opened
-from server.state import ServerState
-from simulations.engines.grid import InProcessGrid
-from simulations.engines.grid_devices import GridDevices, grid_devices
-from simulations.study import Study
+from fedrec.server import app as server_app
+from fedrec.server.app import wait_for
+from fedrec.server.federate import ServerCatalogue, federate, load_server_catalogue
+from fedrec.server.run import AggregateResult
+from fedrec.server.state import ServerState
+from fedrec.simulation.engines.grid import InProcessGrid
+from fedrec.simulation.engines.grid_devices import GridDevices, grid_devices
+from fedrec.simulation.study import Study
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = cases.settings()
@@ -40,8 +40,8 @@ class Cut(BaseException):
 
 
 @pytest.fixture(scope="module")
-def shelf(federation_study: Study, tmp_path_factory: pytest.TempPathFactory) -> Shelf:
-    return load_shelf(cases.place(federation_study, tmp_path_factory.mktemp("placed"))[0])
+def server_catalogue(federation_study: Study, tmp_path_factory: pytest.TempPathFactory) -> ServerCatalogue:
+    return load_server_catalogue(cases.place(federation_study, tmp_path_factory.mktemp("placed"))[0])
 
 
 @contextmanager
@@ -52,11 +52,11 @@ def devices(study: Study, out: Path) -> Iterator[GridDevices]:
 
 
 @pytest.fixture(scope="module")
-def whole(federation_study: Study, shelf: Shelf, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(federation_study: Study, server_catalogue: ServerCatalogue, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing cut off."""
     out = tmp_path_factory.mktemp("whole")
     with devices(federation_study, out / "all") as opened:
-        federate(CONFIG, shelf, opened, out)
+        federate(CONFIG, server_catalogue, opened, out)
     return out
 
 
@@ -74,7 +74,7 @@ def test_a_run_leaves_a_release_a_record_and_a_ledger(whole: Path, federation_st
     assert record["privacy"]["epsilon_released"] == pytest.approx(cases.EPSILON, rel=1e-3)
     assert record["privacy"]["epsilon_server"] is None
     assert record["stopped"] is None
-    assert [spend["query"] for spend in record["spends"]] == ["popularity", "cooccurrence", "training", "metrics"]
+    assert [cost["query"] for cost in record["spends"]] == ["popularity", "cooccurrence", "training", "metrics"]
     assert record["rounds"] == [json.loads(line) for line in (whole / "events.jsonl").read_text().splitlines()]
     assert [line["round"] for line in record["rounds"]] == [0, 0, 1, 2, 3, 4]
     assert all(line["asked"] == line["devices"] == cases.USERS for line in record["rounds"])
@@ -96,10 +96,10 @@ def test_nothing_that_the_server_leaves_names_a_user(whole: Path, federation_stu
 def before_asking(monkeypatch: pytest.MonkeyPatch) -> None:
     ask = GridDevices.ask
 
-    def cut(self: GridDevices, question: Question, cohort: Sequence[int]) -> Opened:
-        if question.round == 2:
+    def cut(self: GridDevices, request: Request, cohort: Sequence[int]) -> AggregateResult:
+        if request.round == 2:
             raise Cut
-        return ask(self, question, cohort)
+        return ask(self, request, cohort)
 
     monkeypatch.setattr(GridDevices, "ask", cut)
 
@@ -107,9 +107,9 @@ def before_asking(monkeypatch: pytest.MonkeyPatch) -> None:
 def after_the_devices_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     ask = GridDevices.ask
 
-    def cut(self: GridDevices, question: Question, cohort: Sequence[int]) -> Opened:
-        opened = ask(self, question, cohort)
-        if question.query == "cooccurrence":
+    def cut(self: GridDevices, request: Request, cohort: Sequence[int]) -> AggregateResult:
+        opened = ask(self, request, cohort)
+        if request.query == "cooccurrence":
             raise Cut
         return opened
 
@@ -139,10 +139,10 @@ def after_the_charge(monkeypatch: pytest.MonkeyPatch) -> None:
 def between_keeping_and_charging(monkeypatch: pytest.MonkeyPatch) -> None:
     charge = Ledger.charge
 
-    def cut(self: Ledger, spend: Spend, *, round: int, **detail: object) -> Entry:
-        if (spend.query, round) == ("training", 1):
+    def cut(self: Ledger, cost: QueryCost, *, round: int, **detail: object) -> LedgerEntry:
+        if (cost.query, round) == ("training", 1):
             raise Cut
-        return charge(self, spend, round=round, **detail)  # type: ignore[arg-type]
+        return charge(self, cost, round=round, **detail)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Ledger, "charge", cut)
 
@@ -151,7 +151,7 @@ def before_the_release_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     def cut(*_: object, **__: object) -> None:
         raise Cut
 
-    monkeypatch.setattr("server.federate.write_release", cut)
+    monkeypatch.setattr("fedrec.server.federate.write_release", cut)
 
 
 @pytest.mark.parametrize(
@@ -166,15 +166,15 @@ def before_the_release_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_run_that_is_cut_off_goes_on_and_releases_the_same(
-    where: object, whole: Path, federation_study: Study, shelf: Shelf, tmp_path: Path
+    where: object, whole: Path, federation_study: Study, server_catalogue: ServerCatalogue, tmp_path: Path
 ) -> None:
     with pytest.MonkeyPatch.context() as patched, devices(federation_study, tmp_path / "all") as opened:
         where(patched)  # type: ignore[operator]
         with pytest.raises(Cut):
-            federate(CONFIG, shelf, opened, tmp_path)
+            federate(CONFIG, server_catalogue, opened, tmp_path)
     assert not (tmp_path / "server.json").exists()
     with devices(federation_study, tmp_path / "all") as opened:
-        record = federate(CONFIG, shelf, opened, tmp_path)
+        record = federate(CONFIG, server_catalogue, opened, tmp_path)
     assert record["stopped"] is None
     for name, array in released(whole).items():
         np.testing.assert_array_equal(released(tmp_path)[name], array, err_msg=name)
@@ -186,7 +186,7 @@ def test_a_run_that_is_cut_off_goes_on_and_releases_the_same(
 
 
 def test_a_round_that_was_charged_and_lost_is_never_paid_with_more_than_the_budget(
-    federation_study: Study, shelf: Shelf, tmp_path: Path
+    federation_study: Study, server_catalogue: ServerCatalogue, tmp_path: Path
 ) -> None:
     def lose(self: ServerState, number: int, *rest: object) -> None:
         raise Cut
@@ -195,43 +195,43 @@ def test_a_round_that_was_charged_and_lost_is_never_paid_with_more_than_the_budg
         patched.setattr(ServerState, "save_training", lose)
         patched.setattr(ServerState, "save_pending", lambda self, name, pending: None)
         with pytest.raises(Cut):
-            federate(CONFIG, shelf, opened, tmp_path)
+            federate(CONFIG, server_catalogue, opened, tmp_path)
     with devices(federation_study, tmp_path / "all") as opened:
-        record = federate(CONFIG, shelf, opened, tmp_path)
+        record = federate(CONFIG, server_catalogue, opened, tmp_path)
     assert record["stopped"] is not None
     assert record["privacy"]["epsilon_released"] <= cases.EPSILON
 
 
 def test_devices_that_answered_refuse_to_answer_the_same_session_again(federation_study: Study, tmp_path: Path) -> None:
-    question = cases.popularity_question(CONFIG, federation_study)
+    request = cases.popularity_question(CONFIG, federation_study)
     with devices(federation_study, tmp_path) as opened:
-        first = opened.ask(question, range(opened.size))
-        again = opened.ask(question, range(3))
+        first = opened.ask(request, range(opened.size))
+        again = opened.ask(request, range(3))
         assert (first.devices, again.devices) == (cases.USERS, 0)
         assert opened.tally == {"refused": 3}
 
 
 def test_a_run_with_other_settings_does_not_go_on_in_its_directory(
-    whole: Path, federation_study: Study, shelf: Shelf, tmp_path: Path
+    whole: Path, federation_study: Study, server_catalogue: ServerCatalogue, tmp_path: Path
 ) -> None:
     shutil.copy(whole / "server.sqlite", tmp_path / "server.sqlite")
     other: Config = cases.settings(training={"learning_rate": 0.5})
     with devices(federation_study, tmp_path / "all") as opened, pytest.raises(StoreError):
-        federate(other, shelf, opened, tmp_path)
+        federate(other, server_catalogue, opened, tmp_path)
 
 
 def test_a_shelf_is_read_whole_or_not_at_all(federation_study: Study, tmp_path: Path) -> None:
     catalogue, _ = cases.place(federation_study, tmp_path)
-    assert load_shelf(catalogue).features.digest() == federation_study.features.digest()
+    assert load_server_catalogue(catalogue).features.digest() == federation_study.features.digest()
     encoder = next(catalogue.glob("encoder-*"))
     encoder.write_bytes(encoder.read_bytes()[:-1] + b"x")
     with pytest.raises(ContentError):
-        load_shelf(catalogue)
+        load_server_catalogue(catalogue)
     encoder.unlink()
     with pytest.raises(ContentError):
-        load_shelf(catalogue)
+        load_server_catalogue(catalogue)
     with pytest.raises(ContentError):
-        load_shelf(tmp_path / "nowhere")
+        load_server_catalogue(tmp_path / "nowhere")
 
 
 # The app.

@@ -10,9 +10,9 @@ import pytest
 
 from fedrec.errors import StoreError
 from fedrec.model import parameters
-from server.state import ServerState
-from simulations.engines.cohort import CohortDevices
-from simulations.study import Study
+from fedrec.server.state import ServerState
+from fedrec.simulation.engines.cohort import CohortDevices
+from fedrec.simulation.study import Study
 
 FROZEN = np.linspace(-1, 1, 5, dtype=np.float32)
 
@@ -39,9 +39,9 @@ def test_a_run_that_goes_on_elsewhere_has_the_same_frozen_parts(
     """Another machine's decomposition turns directions around; what was trained so far belongs to the first one's."""
     config = cases.settings(model={"head_rank": 3}, privacy={"epsilon": None})
     devices = CohortDevices(config, federation_study.features, federation_study.population)
-    first = cases.conduct(config, federation_study, devices, tmp_path / "run").model
+    first = cases.run(config, federation_study, devices, tmp_path / "run").model
     assert first is not None
-    from server import run
+    from fedrec.server import run
 
     fit = run.fit_heads
 
@@ -52,8 +52,8 @@ def test_a_run_that_goes_on_elsewhere_has_the_same_frozen_parts(
                 encoder.down.neg_()
 
     monkeypatch.setattr(run, "fit_heads", turned)
-    again = cases.conduct(config, federation_study, devices, tmp_path / "run").model
-    elsewhere = cases.conduct(config, federation_study, devices, tmp_path / "other").model
+    again = cases.run(config, federation_study, devices, tmp_path / "run").model
+    elsewhere = cases.run(config, federation_study, devices, tmp_path / "other").model
     assert again is not None and elsewhere is not None
     np.testing.assert_array_equal(parameters.flatten_frozen(again), parameters.flatten_frozen(first))
     np.testing.assert_array_equal(parameters.flatten(again), parameters.flatten(first))

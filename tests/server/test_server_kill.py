@@ -20,16 +20,16 @@ import numpy as np
 import pytest
 import torch
 
-from client.device import Device
-from fedrec.aggregation.question import Question
-from fedrec.aggregation.wire import Envelope
+from fedrec.cli.load_run import load_run
+from fedrec.client.device import Device
 from fedrec.errors import FedrecError
 from fedrec.privacy.ledger import Budget, Ledger
+from fedrec.queries.request import Request
+from fedrec.queries.wire import Envelope
 from fedrec.release.bundle import read_release
-from server.federate import Shelf, federate, load_shelf
-from server.steps import Opened
-from simulations.privacy.examine import examine
-from simulations.study import Study
+from fedrec.server.federate import ServerCatalogue, federate, load_server_catalogue
+from fedrec.server.results import AggregateResult
+from fedrec.simulation.study import Study
 
 KILLS, MOST_A_RUN, DEVICES, SECONDS = 200, 12, 3, 400.0
 CONFIG = cases.settings(
@@ -58,12 +58,12 @@ class StoreDevices:
     def size(self) -> int:
         return len(self.devices)
 
-    def ask(self, question: Question, cohort: Sequence[int]) -> Opened:
+    def ask(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
         total = None
         for place in cohort:
-            share = self.devices[place].answer(Envelope(question, self.session, self.digest), "run")
-            total = question.sum.add(total, share)
-        return Opened(question.sum.open(total), len(cohort), question.sum.bytes_up * len(cohort))
+            share = self.devices[place].answer(Envelope(request, self.session, self.digest), "run")
+            total = request.sum.add(total, share)
+        return AggregateResult(request.sum.open(total), len(cohort), request.sum.bytes_up * len(cohort))
 
 
 class Lab:
@@ -76,21 +76,21 @@ class Lab:
         self.stores.mkdir()
         for path in sorted(stores.glob("*.sqlite"))[:DEVICES]:
             shutil.copy(path, self.stores / path.name)
-        self.shelf: Shelf = load_shelf(self.catalogue)
+        self.server_catalogue: ServerCatalogue = load_server_catalogue(self.catalogue)
 
     def new(self, name: str) -> Path:
         out = self.directory / name
         shutil.copytree(self.stores, out / "stores")
         return out
 
-    def conduct(self, out: Path) -> None:
-        federate(CONFIG, self.shelf, StoreDevices(self.study, self.catalogue, out / "stores"), out)
+    def run(self, out: Path) -> None:
+        federate(CONFIG, self.server_catalogue, StoreDevices(self.study, self.catalogue, out / "stores"), out)
 
     def start(self, out: Path) -> int:
         child = os.fork()
         if child == 0:
             try:
-                self.conduct(out)
+                self.run(out)
                 os._exit(0)
             except BaseException:
                 traceback.print_exc()
@@ -154,7 +154,7 @@ def test_two_hundred_kills_leave_nothing_unrecorded(
     torch.set_num_threads(1)
     lab, generator = Lab(federation_study, memory), random.Random(3)
     whole = lab.new("whole")
-    lab.conduct(whole)  # also warms what children inherit
+    lab.run(whole)  # also warms what children inherit
     usual = min(run_once(lab, f"again{number}", capfd) for number in range(3))  # the first is slower than all others
     begun = time.monotonic()
     kills = runs = 0
@@ -171,7 +171,7 @@ def test_two_hundred_kills_leave_nothing_unrecorded(
             assert os.WIFSIGNALED(status), capfd.readouterr().err
             kills, here = kills + 1, here + 1
             check_after_a_kill(out)
-        problems = [problem for check in examine(out) for problem in check.problems]
+        problems = [problem for check in load_run(out) for problem in check.problems]
         assert not problems
         for name, array in released(whole).items():
             np.testing.assert_array_equal(released(out)[name], array, err_msg=name)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from fedrec.cli import build
+from fedrec.cli.main import build
+from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError
-from fedrec.events.store import EventStore
 from fedrec.secagg.roster import Roster
-from server.roster_files import load_roster_key, read_identities, read_roster
+from fedrec.server.roster_files import load_roster_key, read_identities, read_roster
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from fedrec import randomness
 from fedrec.config import Config, from_tree
 from fedrec.errors import ConfigError, PrivacyError
-from fedrec.privacy.accountant import Spend
-from server.keys import RunKeys
-from server.plan import bands_of, separation_of, share_of, spends_of
-from server.sampling import Sampler
-from server.state import ServerState
+from fedrec.privacy.accountant import QueryCost
+from fedrec.server.keys import RunKeys
+from fedrec.server.plan import bands_of, costs_of, minimum_separation_of, share_of
+from fedrec.server.sampling import Sampler
+from fedrec.server.state import ServerState
 
 KEY = randomness.key(1, "cohorts")
 
@@ -31,7 +31,7 @@ def config(cohort: int, sampling: str = "cyclic", **privacy: Any) -> Config:
 @given(st.integers(2, 300), st.integers(1, 320))
 def test_turns_are_exactly_as_far_apart_as_accounted(devices: int, cohort: int) -> None:
     sampler = Sampler(config(cohort), devices, KEY)
-    groups = separation_of(config(cohort), devices)
+    groups = minimum_separation_of(config(cohort), devices)
     first = [sampler.cohort(number) for number in range(1, groups + 1)]
     assert sorted(place for group in first for place in group) == list(range(devices))  # everybody once
     assert max(map(len, first)) <= max(cohort, 1)
@@ -69,9 +69,9 @@ def test_keys_of_a_secret_run_outlive_a_restart_and_are_its_own(tmp_path: Path) 
 
 
 def test_a_cyclic_run_is_planned_by_turns() -> None:
-    (spend,) = [s for s in spends_of(config(100, epsilon=3.0, shares=_ALL), 6040) if s.query == "training"]
-    assert (spend.sampling, spend.separation, spend.participations) == ("cyclic", 61, 4)
-    assert spend.probability == pytest.approx(1 / 61)
+    (cost,) = [s for s in costs_of(config(100, epsilon=3.0, shares=_ALL), 6040) if s.query == "training"]
+    assert (cost.sampling, cost.minimum_separation, cost.participations) == ("cyclic", 61, 4)
+    assert cost.probability == pytest.approx(1 / 61)
 
 
 _ALL = {"popularity": 0.1, "cooccurrence": 0.5, "training": 0.4}
@@ -80,8 +80,8 @@ _ALL = {"popularity": 0.1, "cooccurrence": 0.5, "training": 0.4}
 def test_amplification_is_claimed_only_where_rows_are_drawn_independently() -> None:
     drawn = config(10, "poisson", epsilon=3.0, shares=_ALL)
 
-    def training(settled: Config, users: int, devices: int) -> Spend:
-        return next(s for s in spends_of(settled, users, devices) if s.query == "training")
+    def training(settled: Config, users: int, devices: int) -> QueryCost:
+        return next(s for s in costs_of(settled, users, devices) if s.query == "training")
 
     alone = training(drawn, 100, 100)
     assert alone.amplified
@@ -96,11 +96,11 @@ def test_amplification_is_claimed_only_where_rows_are_drawn_independently() -> N
 
 
 def test_bands_must_fit_between_two_turns() -> None:
-    spend = Spend("training", 3.0, 200, "cyclic", 1 / 61, 61)
-    assert bands_of(config(100, noise="banded", bands=30), spend) == 30
-    assert 30 < bands_of(config(100, noise="banded"), spend) <= 61
+    cost = QueryCost("training", 3.0, 200, "cyclic", 1 / 61, 61)
+    assert bands_of(config(100, noise="banded", bands=30), cost) == 30
+    assert 30 < bands_of(config(100, noise="banded"), cost) <= 61
     with pytest.raises(ConfigError, match="61"):
-        bands_of(config(100, noise="banded", bands=62), spend)
+        bands_of(config(100, noise="banded", bands=62), cost)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +125,6 @@ def test_groups_too_small_for_secure_aggregation_are_refused() -> None:
 
 def test_a_spend_without_separation_still_loads() -> None:
     old = {"query": "training", "noise_multiplier": 2.0, "rounds": 1, "sampling": "full", "probability": 1.0}
-    assert Spend(**old).separation == 1  # type: ignore[arg-type]
+    assert QueryCost(**old).minimum_separation == 1  # type: ignore[arg-type]
     with pytest.raises(PrivacyError):
-        Spend("training", 2.0, 5, "cyclic", 0.5, True)
+        QueryCost("training", 2.0, 5, "cyclic", 0.5, True)

@@ -12,15 +12,15 @@ import federation_cases as cases
 import hostile_cases as hostile
 import numpy as np
 import pytest
-from hostile_cases import Act, Stage, Turn, hostile_devices, questions
+from hostile_cases import Act, Stage, Turn, hostile_devices, requests
 
-from fedrec.aggregation.secure_wire import Exchange
+from fedrec.queries.secure_wire import Exchange
 from fedrec.release.bundle import read_release
 from fedrec.secagg.errors import Reason
-from server.federate import Shelf, federate, load_shelf
-from server.given_up import GIVEN_UP, GivenUpError
-from server.secure_devices import SecureDevices
-from simulations.study import Study
+from fedrec.server.aggregation_failed import AGGREGATION_FAILED, AggregationFailedError
+from fedrec.server.federate import ServerCatalogue, federate, load_server_catalogue
+from fedrec.server.secure_devices import SecureDevices
+from fedrec.simulation.study import Study
 
 EVERYBODY = set(range(cases.USERS))
 SECURE = {"protocol": "secagg+", "minimum_cohort": 12, "minimum_survivors": 10, "attempts": 2}
@@ -60,7 +60,7 @@ def once(act: Act, stage: Stage) -> Act:
 def test_an_attempt_that_fails_in_any_exchange_is_followed_by_one_that_opens(
     exchange: Exchange, count: int, reason: Reason, federation_study: Study, tmp_path: Path
 ) -> None:
-    first, _ = questions(CONFIG, federation_study)
+    first, _ = requests(CONFIG, federation_study)
     with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage):
         stage.put(exchange, {node: once(hostile.crash, stage) for node in range(count)})
         opened = devices.ask(first, range(cases.USERS))
@@ -94,7 +94,7 @@ def cut_in(devices: SecureDevices, exchange: Exchange, after: int) -> Iterator[N
 def test_a_server_that_is_killed_in_an_exchange_asks_again_in_the_same_run(
     exchange: Exchange, federation_study: Study, tmp_path: Path
 ) -> None:
-    first, _ = questions(CONFIG, federation_study)
+    first, _ = requests(CONFIG, federation_study)
     with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage):
         with cut_in(devices, exchange, 5):
             devices.ask(first, range(cases.USERS))
@@ -108,11 +108,11 @@ def test_a_server_that_is_killed_while_a_sum_is_opened_cannot_open_it_again_in_t
     federation_study: Study, tmp_path: Path
 ) -> None:
     """It might be a server that wants two sums which differ by a device."""
-    first, second = questions(CONFIG, federation_study)
+    first, second = requests(CONFIG, federation_study)
     with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, _):
         with cut_in(devices, Exchange.UNMASK, cases.USERS - 1):
             devices.ask(first, range(cases.USERS))
-        with pytest.raises(GivenUpError) as caught:
+        with pytest.raises(AggregationFailedError) as caught:
             devices.ask(first, range(cases.USERS))
         assert caught.value.aborted == {Reason.SMALL_COHORT.value: 2}
         assert devices.tally == {"refused": cases.USERS}
@@ -120,8 +120,8 @@ def test_a_server_that_is_killed_while_a_sum_is_opened_cannot_open_it_again_in_t
 
 
 @pytest.fixture(scope="module")
-def shelf(federation_study: Study, tmp_path_factory: pytest.TempPathFactory) -> Shelf:
-    return load_shelf(cases.place(federation_study, tmp_path_factory.mktemp("placed"))[0])
+def server_catalogue(federation_study: Study, tmp_path_factory: pytest.TempPathFactory) -> ServerCatalogue:
+    return load_server_catalogue(cases.place(federation_study, tmp_path_factory.mktemp("placed"))[0])
 
 
 def parameters(out: Path) -> dict[str, np.ndarray]:
@@ -136,30 +136,34 @@ def lines(out: Path) -> list[dict[str, object]]:
 
 
 def test_a_run_is_killed_in_every_exchange_and_given_up_once_and_ends_as_if_it_had_not(
-    federation_study: Study, shelf: Shelf, tmp_path: Path
+    federation_study: Study, server_catalogue: ServerCatalogue, tmp_path: Path
 ) -> None:
     """Every restart is a run of its own to Flower, with its own id, as after `flwr run` is called again."""
     with hostile_devices(SHORT, federation_study, tmp_path / "whole") as (devices, _):
-        whole = federate(SHORT, shelf, devices, tmp_path / "a")
+        whole = federate(SHORT, server_catalogue, devices, tmp_path / "a")
     assert whole["secure_aggregation"] == {"protocol": "secagg+", "aborted": {}}
     for number, exchange in enumerate(Exchange):
         with (
             hostile_devices(SHORT, federation_study, tmp_path / "cut") as (devices, _),
             cut_in(devices, exchange, 3 + number),
         ):
-            federate(SHORT, shelf, devices, tmp_path / "b")
+            federate(SHORT, server_catalogue, devices, tmp_path / "b")
     with hostile_devices(SHORT, federation_study, tmp_path / "cut") as (devices, stage):
         stage.put(Exchange.MASK, dict.fromkeys(range(15), hostile.crash))
-        with pytest.raises(GivenUpError):
-            federate(SHORT, shelf, devices, tmp_path / "b")
-    given_up = lines(tmp_path / "b")[-1]
-    assert (given_up["reason"], given_up["devices"], given_up["bytes_up_per_device"]) == (GIVEN_UP, 0, 0)
-    assert given_up["aborted"] == {Reason.FEW_SURVIVORS.value: 2}
-    assert given_up["left_out"] == {"failed": 15}
+        with pytest.raises(AggregationFailedError):
+            federate(SHORT, server_catalogue, devices, tmp_path / "b")
+    aggregation_failed = lines(tmp_path / "b")[-1]
+    assert (aggregation_failed["reason"], aggregation_failed["devices"], aggregation_failed["bytes_up_per_device"]) == (
+        AGGREGATION_FAILED,
+        0,
+        0,
+    )
+    assert aggregation_failed["aborted"] == {Reason.FEW_SURVIVORS.value: 2}
+    assert aggregation_failed["left_out"] == {"failed": 15}
     assert not (tmp_path / "b" / "server.json").exists()
     with hostile_devices(SHORT, federation_study, tmp_path / "cut") as (devices, stage):
         stage.put(Exchange.SHARE, {node: once(hostile.crash, stage) for node in range(15)})
-        record = federate(SHORT, shelf, devices, tmp_path / "b")
+        record = federate(SHORT, server_catalogue, devices, tmp_path / "b")
     assert record["rounds"] == lines(tmp_path / "b")
     assert record["rounds"][1]["aborted"] == {Reason.FEW_SURVIVORS.value: 1}
     assert record["secure_aggregation"]["aborted"] == {Reason.FEW_SURVIVORS.value: 3}

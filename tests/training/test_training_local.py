@@ -18,7 +18,7 @@ from fedrec.model.build import build_model
 from fedrec.model.losses import loss_per_row
 from fedrec.randomness import key
 from fedrec.training.local import LocalLearner, noised, sample, step_bounds
-from fedrec.training.own_noise import OwnNoise
+from fedrec.training.local_noise import LocalNoise
 from fedrec.training.population import Population, keys_of
 
 FEATURES = small_features()
@@ -53,7 +53,9 @@ def start(learner: LocalLearner) -> np.ndarray:
     return parameters.flatten(learner.model)
 
 
-def turn(learner: LocalLearner, people: Population, values: np.ndarray, noise: OwnNoise, number: int = 1) -> np.ndarray:
+def turn(
+    learner: LocalLearner, people: Population, values: np.ndarray, noise: LocalNoise, number: int = 1
+) -> np.ndarray:
     return learner.update(people, values, POOL, number, noise).gradient
 
 
@@ -72,7 +74,9 @@ def accepted(values: np.ndarray, deviation: float) -> bool:
 
 def test_a_device_without_interactions_contributes_noise_of_the_right_size(learner: LocalLearner) -> None:
     values, multiplier = start(learner), 3.0
-    parts = [turn(learner, user([]), values, OwnNoise(multiplier, 1.0, key(1, "turn", number))) for number in range(12)]
+    parts = [
+        turn(learner, user([]), values, LocalNoise(multiplier, 1.0, key(1, "turn", number))) for number in range(12)
+    ]
     found = np.concatenate(parts)
     expected = multiplier * 0.5 / 4  # z times the clip, over the rows that a step's sum is divided by
     assert accepted(found, expected)
@@ -83,10 +87,10 @@ def test_a_device_without_interactions_contributes_noise_of_the_right_size(learn
 
 def test_a_device_with_interactions_has_the_same_noise_on_its_gradient(learner: LocalLearner) -> None:
     values, people, multiplier = start(learner), user(list(range(12))), 2.0
-    bare = turn(learner, people, values, OwnNoise(0.0, 1.0, key(2, "bare")))
+    bare = turn(learner, people, values, LocalNoise(0.0, 1.0, key(2, "bare")))
     found = np.concatenate(
         [
-            turn(learner, people, values, OwnNoise(multiplier, 1.0, key(2, "turn", number))) - bare
+            turn(learner, people, values, LocalNoise(multiplier, 1.0, key(2, "turn", number))) - bare
             for number in range(12)
         ]
     )
@@ -99,7 +103,7 @@ def test_a_device_with_interactions_has_the_same_noise_on_its_gradient(learner: 
 def test_the_noiseless_step_is_the_sum_of_clipped_rows(learner: LocalLearner) -> None:
     """Against autograd over single rows."""
     values, people = start(learner), user(list(range(16)))
-    found = turn(learner, people, values, OwnNoise(0.0, 1.0, key(3, "bare"))) * 4
+    found = turn(learner, people, values, LocalNoise(0.0, 1.0, key(3, "bare"))) * 4
     rows = learner._batch(people, POOL, 1, 0)
     assert rows is not None
     plain = build_model(learner.config, FEATURES)  # without Opacus' hooks
@@ -123,7 +127,7 @@ def test_the_noiseless_step_is_the_sum_of_clipped_rows(learner: LocalLearner) ->
 @settings(max_examples=25, deadline=None)
 def test_one_interaction_moves_a_step_by_the_clip_at_most(items: list[int], more: int) -> None:
     learner = _shared()
-    values, bare = start_values(), OwnNoise(0.0, 1.0, key(4, "bare"))
+    values, bare = start_values(), LocalNoise(0.0, 1.0, key(4, "bare"))
     with_it = turn(learner, user([*items, more] if more not in items else items), values, bare) * 4
     without = turn(learner, user([item for item in items if item != more]), values, bare) * 4
     assert np.linalg.norm(with_it - without) <= 0.5 * (1 + 1e-4)
@@ -163,12 +167,12 @@ def test_samples_are_poisson() -> None:
 def test_the_contribution_is_within_its_bound(learner: LocalLearner) -> None:
     small = LocalLearner(config(bound=0.125, steps=3, batch=4), FEATURES)
     values = start(small)
-    found = turn(small, user(list(range(20))), values, OwnNoise(4.0, 0.25, key(7, "turn")))
+    found = turn(small, user(list(range(20))), values, LocalNoise(4.0, 0.25, key(7, "turn")))
     assert np.linalg.norm(found) == pytest.approx(0.125)
 
 
 def test_a_turn_is_the_same_whoever_was_before(learner: LocalLearner) -> None:
-    values, noise = start(learner), OwnNoise(1.0, 0.5, key(8, "turn"))
+    values, noise = start(learner), LocalNoise(1.0, 0.5, key(8, "turn"))
     first = turn(learner, user(list(range(9))), values, noise)
     turn(learner, user([30, 31], "bob"), values, replace(noise, key=key(8, "other")))
     assert np.array_equal(first, turn(learner, user(list(range(9))), values, noise))
@@ -178,7 +182,7 @@ def test_steps_draw_their_own_noise(learner: LocalLearner) -> None:
     """Two steps without data add two independent draws: the deviation grows by the root of two."""
     twice = LocalLearner(config(steps=2), FEATURES)
     found = np.concatenate(
-        [turn(twice, user([]), start(twice), OwnNoise(3.0, 1.0, key(9, "turn", number))) for number in range(12)]
+        [turn(twice, user([]), start(twice), LocalNoise(3.0, 1.0, key(9, "turn", number))) for number in range(12)]
     )
     assert accepted(found, math.sqrt(2) * 3.0 * 0.5 / 4)
     assert not accepted(found, 2 * 3.0 * 0.5 / 4)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedrec.aggregation import cooccurrence as query
-from fedrec.aggregation.popularity import example_bound
+from fedrec.queries import cooccurrence as query
+from fedrec.queries.device.contributions import cooccurrence, popularity
+from fedrec.queries.popularity import example_bound
 from fedrec.training.population import Population, keys_of
-from fedrec.training.signals import cooccurrence, popularity
 
 ITEMS = 12
 baskets = st.lists(st.lists(st.integers(0, ITEMS - 1), unique=True, max_size=ITEMS), min_size=1, max_size=5)

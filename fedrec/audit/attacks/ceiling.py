@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from fedrec.privacy import accountant
-from fedrec.privacy.accountant import Spend
+from fedrec.privacy.accountant import QueryCost
 
 # Any grids give a valid bound; finer ones a tighter one.
 _EPSILONS = (0.0, *np.geomspace(1e-3, 50.0, 80))
 _STEPS = 4000
 
 
-def greatest_auc(spends: Sequence[Spend], *, changed: int = 1) -> float:
+def greatest_auc(costs: Sequence[QueryCost], *, changed: int = 1) -> float:
     """The largest AUC that an attack on all releases together can have.
 
     Exactly Phi(k mu / sqrt 2) with mu^2 the sum of participations / z^2 where no amplification is claimed; with
@@ -33,11 +33,11 @@ def greatest_auc(spends: Sequence[Spend], *, changed: int = 1) -> float:
         changed: rows by which the two populations differ: 1 where a user is there or not, 2 where it is there or
             another in its place.
     """
-    if not spends:
+    if not costs:
         return 1.0
-    if not any(spend.amplified for spend in spends):
-        return float(ndtr(changed / accountant.equivalent_noise(spends) / math.sqrt(2)))
-    curve = np.array([(epsilon, accountant.delta(spends, epsilon)) for epsilon in _EPSILONS])
+    if not any(cost.amplified for cost in costs):
+        return float(ndtr(changed / accountant.equivalent_noise(costs) / math.sqrt(2)))
+    curve = np.array([(epsilon, accountant.delta(costs, epsilon)) for epsilon in _EPSILONS])
     power = np.arange(1, _STEPS + 1) / _STEPS
     for _ in range(changed):
         power = _power(curve, power)

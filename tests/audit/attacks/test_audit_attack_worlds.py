@@ -13,9 +13,8 @@ from fedrec.audit.attacks.ceiling import greatest_auc
 from fedrec.config import Config, from_tree
 from fedrec.console import SilentReporter, open_reporter
 from fedrec.errors import DataError
-from fedrec.training.population import Population, keys_of
-from server.plan import spends_of
-from simulations.attacks import (
+from fedrec.server.plan import costs_of
+from fedrec.simulation.attacks import (
     attribute_age,
     attribute_gender,
     id_support,
@@ -24,17 +23,18 @@ from simulations.attacks import (
     inversion_text,
     membership,
 )
-from simulations.attacks.attributes import AttributeAttack
-from simulations.attacks.id_support import IdSupportAttack
-from simulations.attacks.interactions import InteractionsAttack
-from simulations.attacks.inversion import InversionAttack
-from simulations.attacks.membership import MembershipAttack
-from simulations.attacks.result import DEFENCES, Attack, AttackResult, Defence
-from simulations.attacks.table import AttackTable, fill
-from simulations.attacks.victims import paired_by_popularity, row_of
-from simulations.attacks.world import Training, defended, training_only
-from simulations.shop.generate import write_shop
-from simulations.study import Study, prepare
+from fedrec.simulation.attacks.attributes import AttributeAttack
+from fedrec.simulation.attacks.id_support import IdSupportAttack
+from fedrec.simulation.attacks.interactions import InteractionsAttack
+from fedrec.simulation.attacks.inversion import InversionAttack
+from fedrec.simulation.attacks.membership import MembershipAttack
+from fedrec.simulation.attacks.result import DEFENCES, Attack, AttackResult, Defence
+from fedrec.simulation.attacks.table import AttackTable, fill
+from fedrec.simulation.attacks.victims import paired_by_popularity, row_of
+from fedrec.simulation.attacks.world import Training, defended, training_only
+from fedrec.simulation.shop.generate import write_shop
+from fedrec.simulation.study import Study, prepare
+from fedrec.training.population import Population, keys_of
 
 USERS, ITEMS = 60, 150
 CROWD, EVENTS = 300, 20
@@ -157,8 +157,8 @@ def test_members_are_told_from_others_by_a_model_without_noise_only(study: Study
     assert attacked(attack, study, config, "secagg").value == plain.value
     private = attacked(attack, study, config, "user-dp-1")
     assert private.value == pytest.approx(0.5, abs=0.1)
-    spends = spends_of(defended(config, "user-dp-1", seed=5), USERS // 2)
-    ceiling = greatest_auc(spends)
+    costs = costs_of(defended(config, "user-dp-1", seed=5), USERS // 2)
+    ceiling = greatest_auc(costs)
     assert private.low < ceiling < plain.low
     assert f"no attack exceeds {ceiling:.3f}" in private.note
     assert "RMIA" in private.note
@@ -218,7 +218,7 @@ def test_the_row_asked_about_is_the_one_the_device_trains_on(study: Study, confi
     user = int(people.counts.argmax())
     row = row_of(people, user, training.config, 1)
     assert len(row) == min(8, people.counts[user] // 2) + 2
-    pool = training.question(1).arrays["pool"]
+    pool = training.request(1).arrays["pool"]
     rest = np.setdiff1d(np.setdiff1d(people.history(user), row), pool)
     assert len(rest)
     without = np.flatnonzero(~((people.owners == user) & np.isin(people.items, rest[:1])))

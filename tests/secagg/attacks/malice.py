@@ -10,10 +10,10 @@ from pytest import MonkeyPatch
 from secagg_cases import Vector, World
 
 from fedrec.secagg import bits, keys
-from fedrec.secagg.boxes import TAG_BYTES
 from fedrec.secagg.graph import Graph
 from fedrec.secagg.masks import add_masks, word_type
 from fedrec.secagg.messages import Masked, Survivors, Unmask
+from fedrec.secagg.sealed_shares import TAG_BYTES
 from fedrec.secagg.shamir import SHARE_BYTES, combine
 
 
@@ -26,7 +26,7 @@ class Ledger:
         self.records = world.server._records
         self.masked: dict[int, Masked] = {}
 
-    def collect(self, inboxes: Mapping[int, bytes]) -> None:
+    def load_population(self, inboxes: Mapping[int, bytes]) -> None:
         """Have every device mask its vector."""
         for at, message in inboxes.items():
             self.masked[at] = Masked.from_bytes(self.world.rounds[at].mask(message, self.world.vectors[at]))

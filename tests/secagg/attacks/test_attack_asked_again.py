@@ -12,10 +12,10 @@ from secagg_cases import NOBODY, World, agree
 
 from fedrec.secagg.bits import unpack
 from fedrec.secagg.context import Agreed
-from fedrec.secagg.diary import DAY, Diary
 from fedrec.secagg.errors import Reason, RefusedError
-from fedrec.secagg.floors import Floors
 from fedrec.secagg.messages import Inbox, Masked
+from fedrec.secagg.replay_guard import DAY, ReplayGuard
+from fedrec.secagg.thresholds import Thresholds
 
 
 def _modulo(world: World, total: np.ndarray) -> np.ndarray:
@@ -26,9 +26,9 @@ def test_two_sums_that_differ_by_one_device_in_one_run() -> None:
     """The same round once with and once without the target; a device that remembers does not answer twice."""
     first = World.of(6)
     whole = first.run().total
-    for diaries in (first.diaries, [Diary() for _ in range(6)]):
-        again = World.of(6, diaries=diaries, attempt=1, vectors=first.vectors)
-        if diaries is first.diaries:
+    for replay_guards in (first.replay_guards, [ReplayGuard() for _ in range(6)]):
+        again = World.of(6, replay_guards=replay_guards, attempt=1, vectors=first.vectors)
+        if replay_guards is first.replay_guards:
             for device in again.rounds:
                 with pytest.raises(RefusedError) as caught:
                     device.advertise()
@@ -45,10 +45,12 @@ def test_a_run_under_another_name_is_stopped_by_the_days_rounds_only(rounds_a_da
     So two sums that differ by one device can be had as soon as ``rounds_a_day`` allows two: what bounds this is that
     number, and the noise in what is asked.
     """
-    floors = Floors(cohort=3, survivors=2, rounds_a_day=rounds_a_day)
-    first = World.of(6, floors=floors)
+    thresholds = Thresholds(cohort=3, survivors=2, rounds_a_day=rounds_a_day)
+    first = World.of(6, thresholds=thresholds)
     whole = first.run().total
-    again = World.of(6, floors=floors, diaries=first.diaries, run="test again", vectors=first.vectors)
+    again = World.of(
+        6, thresholds=thresholds, replay_guards=first.replay_guards, run="test again", vectors=first.vectors
+    )
     if not off:
         for device in again.rounds:
             with pytest.raises(RefusedError) as caught:
@@ -60,16 +62,20 @@ def test_a_run_under_another_name_is_stopped_by_the_days_rounds_only(rounds_a_da
 
 
 def test_rounds_a_day_are_counted_even_if_the_clock_is_set_back() -> None:
-    roster, floors, diary = World.of(3).roster, Floors(cohort=3, survivors=2, rounds_a_day=2), Diary()
+    roster, thresholds, replay_guard = (
+        World.of(3).roster,
+        Thresholds(cohort=3, survivors=2, rounds_a_day=2),
+        ReplayGuard(),
+    )
     for number, now in ((1, 1000), (2, 500)):
-        diary.check(agree(roster, round=number), floors, now)
-        diary.masked(agree(roster, round=number), now)
-    diary = Diary.from_bytes(diary.to_bytes())
+        replay_guard.check(agree(roster, round=number), thresholds, now)
+        replay_guard.masked(agree(roster, round=number), now)
+    replay_guard = ReplayGuard.from_bytes(replay_guard.to_bytes())
     for now in (0, 600, 499 + DAY):
         with pytest.raises(RefusedError) as caught:
-            diary.check(agree(roster, round=3), floors, now)
+            replay_guard.check(agree(roster, round=3), thresholds, now)
         assert caught.value.reason is Reason.TOO_MANY_ROUNDS
-    diary.check(agree(roster, round=3), floors, 500 + DAY)
+    replay_guard.check(agree(roster, round=3), thresholds, 500 + DAY)
 
 
 @pytest.mark.parametrize(("attempts", "off"), [(1, False), (2, True)])
@@ -78,13 +84,13 @@ def test_an_attempt_more_cuts_a_sum_in_two(attempts: int, off: bool) -> None:
 
     The server then has the sum of those five, and by subtraction that of the seven. Each attempt is one such cut.
     """
-    floors = Floors(cohort=5, survivors=4, attempts=attempts, assumptions=NOBODY)
-    first = World.of(12, floors=floors)
+    thresholds = Thresholds(cohort=5, survivors=4, attempts=attempts, assumptions=NOBODY)
+    first = World.of(12, thresholds=thresholds)
     lists = first.mask(first.share(first.advertise()))
     asked, rest = range(7), range(7, 12)
     whole = first.unmask(lists, rest)
     assert len(whole.survivors) == 12
-    again = World.of(12, floors=floors, diaries=first.diaries, attempt=1, vectors=first.vectors)
+    again = World.of(12, thresholds=thresholds, replay_guards=first.replay_guards, attempt=1, vectors=first.vectors)
     if not off:
         for at in range(12):
             with pytest.raises(RefusedError) as caught:
@@ -97,16 +103,16 @@ def test_an_attempt_more_cuts_a_sum_in_two(attempts: int, off: bool) -> None:
 
 
 def test_attempts_of_one_round_are_counted() -> None:
-    roster, diary = World.of(3).roster, Diary()
-    floors = Floors(cohort=3, survivors=2, attempts=2)
+    roster, replay_guard = World.of(3).roster, ReplayGuard()
+    thresholds = Thresholds(cohort=3, survivors=2, attempts=2)
     for attempt in (0, 3):
-        diary.check(agree(roster, attempt=attempt), floors, 0)
-        diary.masked(agree(roster, attempt=attempt), 0)
+        replay_guard.check(agree(roster, attempt=attempt), thresholds, 0)
+        replay_guard.masked(agree(roster, attempt=attempt), 0)
     for attempt, reason in ((3, Reason.ANSWERED), (1, Reason.ANSWERED), (4, Reason.TOO_MANY_ROUNDS)):
         with pytest.raises(RefusedError) as caught:
-            diary.check(agree(roster, attempt=attempt), floors, 0)
+            replay_guard.check(agree(roster, attempt=attempt), thresholds, 0)
         assert caught.value.reason is reason
-    diary.check(agree(roster, round=2), floors, 0)
+    replay_guard.check(agree(roster, round=2), thresholds, 0)
 
 
 @pytest.mark.parametrize("off", [False, True])
@@ -137,7 +143,7 @@ def test_messages_of_an_earlier_round_are_worth_nothing_in_this_one() -> None:
     inboxes = old.share(cohorts)
     lists = old.mask(inboxes)
     old.unmask(lists)
-    new = World.of(5, round=2, diaries=old.diaries)
+    new = World.of(5, round=2, replay_guards=old.replay_guards)
     for exchange, step in enumerate((new.advertise, new.share, new.mask)):
         for message in old.sent[exchange]:
             refused = new.server.receive(message)

@@ -1,7 +1,7 @@
 """A server that asks different devices different things, so that a sum over many is one device's answer.
 
 If all others were shown a model for which their contribution is zero, the "sum" is the target's own vector (Pasquini et
-al., CCS 2022).  The question is part of the context that every signature, box and mask is bound to.
+al., CCS 2022).  The request is part of the context that every signature, box and mask is bound to.
 """
 
 from __future__ import annotations
@@ -35,13 +35,19 @@ class TwoFaced(ServerRound):
 
 
 def _world() -> World:
-    """The target is asked the true question; all others one to which the answer is zero."""
+    """The target is asked the true request; all others one to which the answer is zero."""
     world = World.of(6, server=TwoFaced)
-    other = agree(world.roster, question=b"a model that gives zero")
+    other = agree(world.roster, request=b"a model that gives zero")
     for at, device in enumerate(world.devices):
         if at != TARGET:
             world.rounds[at] = DeviceRound(
-                device, world.roster, other, world.floors, world.diaries[at], now=0, randomness=source(f"other {at}")
+                device,
+                world.roster,
+                other,
+                world.thresholds,
+                world.diaries[at],
+                now=0,
+                randomness=source(f"other {at}"),
             )
             world.vectors[at] = np.zeros_like(world.vectors[at])
     return world
@@ -107,7 +113,7 @@ def test_off_a_context_without_the_question_gives_the_target_away(monkeypatch: M
 @pytest.mark.parametrize(
     "change",
     [
-        {"question": b"another"},
+        {"request": b"another"},
         {"round": 2},
         {"attempt": 1},
         {"run": "another"},
@@ -141,7 +147,7 @@ def test_on_and_off_keys_put_in_place_of_a_devices_own(monkeypatch: MonkeyPatch)
         adverts[TARGET] = Advertise.from_bytes(world.sent[0][TARGET])
         # Signed by nobody who could: the server has no device's key.
         fakes = [advert if at == TARGET else replace(advert, signature=bytes(64)) for at, advert in enumerate(adverts)]
-        server = ServerRound(world.agreed, world.roster, world.floors)
+        server = ServerRound(world.agreed, world.roster, world.thresholds)
         if off:
             monkeypatch.setattr(Advertise, "check", lambda self, public: None)
         with monkeypatch.context() as patch:

@@ -15,28 +15,30 @@ from fedrec.secagg import keys
 from fedrec.secagg import roster as roster_module
 from fedrec.secagg.context import Agreed
 from fedrec.secagg.device import DeviceRound
-from fedrec.secagg.diary import Diary
 from fedrec.secagg.errors import Reason, RefusedError
-from fedrec.secagg.floors import Floors
 from fedrec.secagg.messages import Cohort, Survivors, Unmask
 from fedrec.secagg.parameters import Assumptions, Parameters
+from fedrec.secagg.replay_guard import ReplayGuard
 from fedrec.secagg.roster import Roster
+from fedrec.secagg.thresholds import Thresholds
 
-LOW = Floors(cohort=2, survivors=2, assumptions=NOBODY)
-HIGH = Floors(cohort=6, survivors=5)
-
-
-def _with(world: World, floors: Floors, at: int) -> None:
-    world.rounds[at] = DeviceRound(world.devices[at], world.roster, world.agreed, floors, world.diaries[at], now=0)
+LOW = Thresholds(cohort=2, survivors=2, assumptions=NOBODY)
+HIGH = Thresholds(cohort=6, survivors=5)
 
 
-@pytest.mark.parametrize("floors", [LOW, HIGH])
-def test_a_cohort_of_one_and_the_servers_friends(floors: Floors) -> None:
+def _with(world: World, thresholds: Thresholds, at: int) -> None:
+    world.rounds[at] = DeviceRound(
+        world.devices[at], world.roster, world.agreed, thresholds, world.replay_guards[at], now=0
+    )
+
+
+@pytest.mark.parametrize("thresholds", [LOW, HIGH])
+def test_a_cohort_of_one_and_the_servers_friends(thresholds: Thresholds) -> None:
     """Three devices of which two tell the server all they know: the sum is the third one's vector."""
-    world, target = World.of(3, floors=LOW), 1
-    _with(world, floors, target)
+    world, target = World.of(3, thresholds=LOW), 1
+    _with(world, thresholds, target)
     cohorts = world.advertise()
-    if floors is HIGH:
+    if thresholds is HIGH:
         with pytest.raises(RefusedError) as caught:
             world.rounds[target].share(cohorts[target])
         assert caught.value.reason is Reason.SMALL_COHORT
@@ -47,20 +49,20 @@ def test_a_cohort_of_one_and_the_servers_friends(floors: Floors) -> None:
 
 
 def test_nobody_makes_a_cohort_alone() -> None:
-    world = World.of(3, floors=LOW)
+    world = World.of(3, thresholds=LOW)
     cohorts = world.advertise()
     shown = replace(Cohort.from_bytes(cohorts[0], 3), members=frozenset({0}), peers=(), threshold=1)
     with pytest.raises(RefusedError):
         world.rounds[0].share(shown.to_bytes())
 
 
-@pytest.mark.parametrize("floors", [LOW, HIGH])
-def test_a_sum_of_few_survivors(floors: Floors) -> None:
+@pytest.mark.parametrize("thresholds", [LOW, HIGH])
+def test_a_sum_of_few_survivors(thresholds: Thresholds) -> None:
     """Of six devices two are said to have dropped out, and three tell the server all they know: one vector is left."""
-    world, target = World.of(6, floors=LOW, parameters=lambda size: Parameters(5, 3)), 1
-    _with(world, floors, target)
+    world, target = World.of(6, thresholds=LOW, parameters=lambda size: Parameters(5, 3)), 1
+    _with(world, thresholds, target)
     lists = world.mask(world.share(world.advertise()), {4, 5})
-    if floors is HIGH:
+    if thresholds is HIGH:
         with pytest.raises(RefusedError) as caught:
             world.rounds[target].unmask(lists[target])
         assert caught.value.reason is Reason.FEW_SURVIVORS
@@ -74,7 +76,7 @@ def test_a_sum_of_few_survivors(floors: Floors) -> None:
 def test_a_threshold_of_one_and_a_single_friend(off: bool, monkeypatch: MonkeyPatch) -> None:
     """With a threshold of one, one colluding neighbour holds all of the target's secrets."""
     if off:
-        monkeypatch.setattr(Floors, "check_cohort", lambda self, size, degree, threshold: None)
+        monkeypatch.setattr(Thresholds, "check_cohort", lambda self, size, degree, threshold: None)
     world = World.of(6, parameters=lambda size: Parameters(4, 1))
     cohorts = world.advertise()
     if not off:
@@ -83,7 +85,7 @@ def test_a_threshold_of_one_and_a_single_friend(off: bool, monkeypatch: MonkeyPa
         assert caught.value.reason is Reason.WEAK_PARAMETERS
         return
     ledger = Ledger(world)
-    ledger.collect(world.share(cohorts))
+    ledger.load_population(world.share(cohorts))
     target, near = 0, ledger.records.neighbours[0]
     friend = near[0]
     held = world.rounds[friend]._held[ledger.records.neighbours[friend].index(target)]
@@ -95,11 +97,11 @@ def test_a_threshold_of_one_and_a_single_friend(off: bool, monkeypatch: MonkeyPa
 
 @pytest.mark.parametrize("parameters", [Parameters(4, 2), Parameters(10, 5), Parameters(2, 2), Parameters(11, 12)])
 def test_parameters_below_the_floor_are_refused(parameters: Parameters) -> None:
-    floors = Floors(cohort=5, survivors=3, assumptions=Assumptions(corrupt=0.3, dropout=0.0))
+    thresholds = Thresholds(cohort=5, survivors=3, assumptions=Assumptions(corrupt=0.3, dropout=0.0))
     with pytest.raises(RefusedError) as caught:
-        floors.check_cohort(12, parameters.degree, parameters.threshold)
+        thresholds.check_cohort(12, parameters.degree, parameters.threshold)
     assert caught.value.reason is Reason.WEAK_PARAMETERS
-    floors.check_cohort(12, 11, 7)
+    thresholds.check_cohort(12, 11, 7)
 
 
 @pytest.mark.parametrize("off", [False, True])
@@ -129,12 +131,14 @@ def test_one_device_asked_for_both_secrets_of_a_peer(off: bool) -> None:
     with pytest.raises(RefusedError) as caught:
         world.rounds[asked].unmask(b"")
     assert caught.value.reason is Reason.OUT_OF_TURN
-    diary = world.diaries[asked]
+    replay_guard = world.replay_guards[asked]
     if off:
         # A device that forgets what it has answered.
-        diary = Diary()
-        diary.masked(world.agreed, 0)
-    back = DeviceRound(world.devices[asked], world.roster, world.agreed, world.floors, diary, now=0).restore(before)
+        replay_guard = ReplayGuard()
+        replay_guard.masked(world.agreed, 0)
+    back = DeviceRound(world.devices[asked], world.roster, world.agreed, world.thresholds, replay_guard, now=0).restore(
+        before
+    )
     if off:
         assert ask(back, set(range(6)) - {peer}) == held.mask
     else:
@@ -156,7 +160,7 @@ def test_invented_devices_are_in_no_roster() -> None:
         assert caught.value.reason is Reason.BAD_SIGNATURE
     # Nor can it agree on the forged one with a device that holds the true one.
     with pytest.raises(RefusedError) as caught:
-        DeviceRound(true[0], roster, agree(swollen), LOW, Diary(), now=0)
+        DeviceRound(true[0], roster, agree(swollen), LOW, ReplayGuard(), now=0)
     assert caught.value.reason is Reason.OTHER_CONTEXT
 
 
@@ -174,7 +178,7 @@ def test_invented_devices_make_a_sum_of_one(off: bool, monkeypatch: MonkeyPatch)
     monkeypatch.setattr(roster_module, "verify", lambda *arguments: None)
     roster = Roster.verify(forged, key.public)
     devices = sorted((true, *own), key=lambda device: device.public)
-    world, target = World.of(12, devices=devices, floors=Floors(cohort=12, survivors=10)), devices.index(true)
+    world, target = World.of(12, devices=devices, thresholds=Thresholds(cohort=12, survivors=10)), devices.index(true)
     assert world.roster == roster
     invented = world.sum(at for at in range(12) if at != target)
     bare = world.run().total - invented & np.uint64(world.agreed.ring.modulus - 1)
@@ -186,7 +190,7 @@ def test_a_ring_that_overflows(off: bool, monkeypatch: MonkeyPatch) -> None:
     """Six vectors at the bound in a ring with room for two: the sum comes out wrong, so no device agrees to it."""
     roster = World.of(6).roster
     right = agree(roster, bound=1.0, resolution=0.5)
-    fields = {name: getattr(right, name) for name in ("run", "round", "question", "roster", "length", "rows")}
+    fields = {name: getattr(right, name) for name in ("run", "round", "request", "roster", "length", "rows")}
     if not off:
         with pytest.raises(SumError):
             Agreed(**fields, bound=1.0, resolution=0.5, bits=right.bits - 1)

@@ -18,20 +18,20 @@ from secagg_cases import NOBODY, World
 
 from fedrec.secagg import keys
 from fedrec.secagg.errors import Reason, RefusedError
-from fedrec.secagg.floors import Floors
 from fedrec.secagg.messages import RECEIPT_BYTES, Inbox, Survivors
 from fedrec.secagg.parameters import Assumptions, Parameters, guarantee, least_sum
 from fedrec.secagg.shamir import combine
+from fedrec.secagg.thresholds import Thresholds
 
 DEGREE = 10
-FLOORS = Floors(cohort=20, survivors=15, assumptions=NOBODY)
+FLOORS = Thresholds(cohort=20, survivors=15, assumptions=NOBODY)
 
 
 def _masked(count: int, threshold: int) -> Ledger:
-    world = World.of(count, floors=FLOORS, parameters=lambda size: Parameters(DEGREE, threshold))
+    world = World.of(count, thresholds=FLOORS, parameters=lambda size: Parameters(DEGREE, threshold))
     inboxes = world.share(world.advertise())
     ledger = Ledger(world)
-    ledger.collect(inboxes)
+    ledger.load_population(inboxes)
     return ledger
 
 
@@ -43,7 +43,7 @@ def _half_and_half(ledger: Ledger, target: int) -> dict[int, set[int]]:
 
 
 def test_off_a_threshold_of_half_lets_both_secrets_of_a_device_be_opened(monkeypatch: MonkeyPatch) -> None:
-    monkeypatch.setattr(Floors, "check_cohort", lambda self, size, degree, threshold: None)
+    monkeypatch.setattr(Thresholds, "check_cohort", lambda self, size, degree, threshold: None)
     ledger, target = _masked(24, threshold=5), 3
     own, lost = harvest(ledger, _half_and_half(ledger, target), gates=True)
     own_seed, seed = combine(own[target], 5), combine(lost[target], 5)
@@ -98,8 +98,8 @@ FRIEND, TARGET, DROPPED, REST = 1, 0, {2, 3, 4, 5, 6}, {7, 8, 9, 10, 11}
 def _two_views() -> Ledger:
     """The target hears that five devices never shared, and masks with the others only. They are told that it is in
     their view all the same, and that everybody else has dropped out."""
-    floors = Floors(cohort=12, survivors=7, assumptions=NOBODY)
-    world = World.of(12, floors=floors, parameters=lambda size: Parameters(11, 6))
+    thresholds = Thresholds(cohort=12, survivors=7, assumptions=NOBODY)
+    world = World.of(12, thresholds=thresholds, parameters=lambda size: Parameters(11, 6))
     inboxes = world.share(world.advertise())
     ledger = Ledger(world)
     shown = frozenset({TARGET, FRIEND, *DROPPED})
@@ -107,7 +107,7 @@ def _two_views() -> Ledger:
     near = ledger.records.neighbours[TARGET]
     boxes = tuple(box for slot, box in enumerate(read.boxes) if near[slot] in shown)
     inboxes[TARGET] = replace(read, sharers=shown, boxes=boxes).to_bytes()
-    ledger.collect(inboxes)
+    ledger.load_population(inboxes)
     return ledger
 
 

@@ -19,17 +19,17 @@ from secagg_cases import World, agree, source  # noqa: E402
 
 from fedrec.secagg import context, keys, merkle  # noqa: E402
 from fedrec.secagg.errors import RefusedError  # noqa: E402
-from fedrec.secagg.floors import Floors  # noqa: E402
 from fedrec.secagg.graph import Graph  # noqa: E402
 from fedrec.secagg.messages import Cohort, Inbox, Survivors  # noqa: E402
 from fedrec.secagg.parameters import Parameters  # noqa: E402
 from fedrec.secagg.shamir import split  # noqa: E402
+from fedrec.secagg.thresholds import Thresholds  # noqa: E402
 
 COUNT, GONE = 9, ({8}, {7}, {6})
 
 
 def world(**more: Any) -> World:
-    return World.of(COUNT, secrets="vector", floors=Floors(cohort=4, survivors=3), length=4, **more)
+    return World.of(COUNT, secrets="vector", thresholds=Thresholds(cohort=4, survivors=3), length=4, **more)
 
 
 def parts() -> dict[str, Any]:

@@ -1,0 +1,177 @@
+"""The plan of a config: what a run of it is charged, to the last digit, before anybody is asked.
+
+The spends are those that the run's server holds its ledger to (`fedrec.server.plan`), or, where devices add all noise
+themselves, those that each of them holds its own ledger to (`fedrec.privacy.local`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fedrec.audit.prv import ERROR, prv_epsilon
+from fedrec.config import Config, with_protocol
+from fedrec.config.presets import with_preset
+from fedrec.console import figure, say, show_table
+from fedrec.privacy.accountant import QueryCost, epsilon
+from fedrec.privacy.conversions import group_epsilon
+from fedrec.privacy.crosscheck import pld_epsilon, rdp_epsilon
+from fedrec.privacy.local import known_count, local_cost, turns_of
+from fedrec.privacy.run_plan import is_local
+from fedrec.privacy.statement import statement_of
+from fedrec.server.cohort_floor import check_sampled_cohorts
+from fedrec.server.plan import bands_of, costs_of, delta_of
+from fedrec.server.sampling import Sampler
+
+# Numbers of interactions whose devices are shown where how many a device has decides its noise.
+INTERACTIONS = (16, 64, 256)
+
+
+def settled(config: Config) -> Config:
+    """The settings that a run really has, whatever its engine: the preset's beneath, and a protocol."""
+    config = with_preset(config)
+    return with_protocol(config, config.run.engine)
+
+
+def planned(config: Config, users: int, devices: int) -> tuple[list[QueryCost], float]:
+    """What a run of settled settings over so many users and devices is charged, and its delta.
+
+    Canaries are asked as users are, and the delta stays that of the users.
+
+    Raises:
+        PrivacyError: the budget cannot be met.
+        ConfigError: the settings do not fit each other or so many devices.
+    """
+    delta, canaries = delta_of(config, users), config.audit.canaries
+    check_sampled_cohorts(config, devices + canaries)
+    Sampler(config, devices + canaries, bytes(32))
+    privacy = config.privacy.model_copy(update={"delta": delta})
+    return costs_of(config.model_copy(update={"privacy": privacy}), users + canaries, devices + canaries), delta
+
+
+def own_plans(config: Config, devices: int, interactions: Sequence[int]) -> list[dict[str, Any]]:
+    """What devices of so many interactions charge their own ledgers, where they add all noise; empty elsewhere."""
+    found = []
+    for count in interactions if is_local(config) else ():
+        cost, participations = local_cost(config, count, devices), turns_of(config, devices)
+        if cost is not None and config.privacy.delta is not None:
+            whole = QueryCost(
+                "training", cost.noise_multiplier, cost.rounds * participations, cost.sampling, cost.probability
+            )
+            found.append(
+                {
+                    "interactions": count,
+                    "taken_as": known_count(count),
+                    "turns": participations,
+                    "steps_a_turn": cost.rounds,
+                    "sampling": cost.sampling,
+                    "probability": cost.probability,
+                    "noise_multiplier": cost.noise_multiplier,
+                    "epsilon": epsilon([whole], config.privacy.delta),
+                }
+            )
+    return found
+
+
+def report(
+    config: Config,
+    users: int,
+    *,
+    devices: int | None = None,
+    interactions: Sequence[int] = (),
+    group: int = 1,
+    checks: bool = True,
+) -> dict[str, Any]:
+    """The plan of a config, JSON-able.
+
+    ``privacy``: word for word what run.json will say of a run that goes to its end.  ``own``: see `own_plans`.
+    ``accountants``: the same spends by three accountants, null where there are none, or without ``checks``.  Raises as
+    `planned` does.
+    """
+    config, devices = settled(config), users if devices is None else devices
+    costs, delta = planned(config, users, devices)
+    privacy = statement_of(config, costs, delta)
+    training = next((cost for cost in costs if cost.query == "training"), None)
+    banded = training is not None and config.privacy.noise == "banded"
+    return {
+        "config": config.run.name,
+        "population": users,
+        "devices": devices,
+        "canaries": config.audit.canaries,
+        "target_epsilon": config.privacy.epsilon,
+        "bands": bands_of(config, training) if banded and training is not None else None,
+        "privacy": privacy,
+        "own": own_plans(config, devices, interactions or INTERACTIONS),
+        "group": {"size": group, "epsilon_released": group_epsilon(costs, delta, group)} if costs else None,
+        "accountants": _accountants(costs, delta, privacy["epsilon_released"]) if costs and checks else None,
+    }
+
+
+def _accountants(costs: Sequence[QueryCost], delta: float, about: float) -> dict[str, float]:
+    return {
+        "pld": pld_epsilon(costs, delta),
+        "prv": prv_epsilon(costs, delta, about=about),
+        "prv_error": ERROR * about,
+        "rdp": rdp_epsilon(costs, delta),
+    }
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print a report as tables."""
+    privacy, checks = found["privacy"], found["accountants"]
+    if privacy["epsilon_released"] is None:
+        say(f"{found['config']}: a run without noise claims nothing.", style="bold")
+        return
+    if found["own"]:
+        _show_own(found["own"])
+    else:
+        _show_queries(privacy["queries"])
+    server = privacy["epsilon_server"]
+    rows = [
+        ("one", privacy["unit"]),
+        ("noise added by", {"server": "the server", "distributed": "devices together"}.get(privacy["noise_place"])),
+        ("bands", found["bands"]),
+        ("delta", f"{privacy['delta']:.3g}"),
+        ("epsilon, released model", figure(privacy["epsilon_released"], 3)),
+        ("epsilon, server", privacy["epsilon_server_reason"] if server is None else figure(server, 3)),
+    ]
+    if checks is not None:
+        rows += [
+            ("  by loss distributions (PLD)", figure(checks["pld"], 3)),
+            ("  by Opacus' PRV", f"{figure(checks['prv'], 3)} (its error, {figure(checks['prv_error'], 3)}, included)"),
+            ("  by Renyi (RDP)", figure(checks["rdp"], 3)),
+        ]
+    if found["group"] and found["group"]["size"] > 1:
+        rows.append((f"epsilon, {found['group']['size']} rows together", figure(found["group"]["epsilon_released"])))
+    title = f"{found['config']}: {found['population']:,} users on {found['devices']:,} devices"
+    show_table(title, ("", ""), [(name, str(value)) for name, value in rows if value is not None])
+
+
+def _show_queries(queries: Sequence[dict[str, Any]]) -> None:
+    rows = [
+        (
+            one["query"],
+            f"{one['rounds']:,}",
+            one["sampling"],
+            f"{one['participations']:,}",
+            figure(one["noise_multiplier"], 4),
+        )
+        for one in queries
+    ]
+    columns = ("query", "rounds", "sampling", "turns of a row", "noise multiplier")
+    show_table("What is asked, and the noise of each sum", columns, rows, numbers=(1, 3, 4))
+
+
+def _show_own(own: Sequence[dict[str, Any]]) -> None:
+    rows = [
+        (
+            f"{one['interactions']:,}",
+            f"{one['turns']:,} of {one['steps_a_turn']:,} steps",
+            figure(one["probability"], 4),
+            figure(one["noise_multiplier"], 4),
+            figure(one["epsilon"], 3),
+        )
+        for one in own
+    ]
+    columns = ("interactions", "turns", "chance to be in a step", "noise multiplier", "epsilon")
+    show_table("What a device of so many interactions adds by itself", columns, rows, numbers=(0, 2, 3, 4))

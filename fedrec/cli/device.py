@@ -1,0 +1,145 @@
+"""The device's commands: ``recommend`` ranks offline from a release and the device's own store; ``personalise`` trains
+the private part of the model, which stays in that store; ``device clicked`` lets the device learn from clicks,
+``device identity`` says who it is, ``device ledger`` what it gave."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedrec.console import figure, print_json, say, show_table
+
+
+def register(app: typer.Typer) -> None:
+    """Add this shell's commands to ``fedrec``."""
+    app.command("recommend")(recommend)
+    app.command("personalise")(personalise)
+    device = typer.Typer(help="Set a device up.", no_args_is_help=True)
+    device.command("identity")(identity)
+    device.command("ledger")(ledger)
+    device.command("clicked")(clicked)
+    app.add_typer(device, name="device")
+
+
+def recommend(
+    release: Annotated[Path, typer.Argument()],
+    store: Annotated[Path, typer.Option(help="The device's event store.")],
+    user: Annotated[str, typer.Option(help="Whom to recommend to.")],
+    top: Annotated[int, typer.Option(min=1, max=1000, help="How many items.")] = 10,
+    explore: Annotated[
+        float | None,
+        typer.Option(min=0, max=100, help="Re-rank by what this user clicked before, and try new things so much."),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="A file with the publisher's public key: refuse what it did not sign.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Rank for one user of this device by RELEASE (a directory). Needs no network, and nothing leaves the device."""
+    from fedrec.client.ranker import recommend as rank
+
+    found = rank(release, store, user, top, trusted_key=key, explore=explore)
+    if as_json:
+        print_json({"user": user, "recommendations": [asdict(one) for one in found]})
+        return
+    rows = [(one.rank, one.title or one.item, figure(one.score), one.reason) for one in found]
+    show_table(f"For {user}", ("", "title", "score", "why"), rows, numbers=(0, 2))
+
+
+def personalise(
+    release: Annotated[Path, typer.Argument()],
+    store: Annotated[Path, typer.Option(help="The device's event store.")],
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="How many steps of training.")] = 20,
+    key: Annotated[
+        Path | None, typer.Option(help="A file with the publisher's public key: refuse what it did not sign.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Train the private vector of each user of this device against RELEASE (a directory). It never leaves the store."""
+    from fedrec.client.personalise import personalise_store
+
+    users = personalise_store(release, store, steps=steps, trusted_key=key)
+    if as_json:
+        print_json({"users": users})
+    else:
+        say(f"{users} private vector{'s' if users != 1 else ''} kept in {store}")
+
+
+def clicked(
+    release: Annotated[Path, typer.Argument()],
+    store: Annotated[Path, typer.Option(help="The device's event store.")],
+    user: Annotated[str, typer.Option(help="Who was shown the list.")],
+    shown: Annotated[list[str], typer.Option(help="An item that was shown; once for each of the list.")],
+    item: Annotated[list[str] | None, typer.Option(help="An item of it that was clicked; none = nothing was.")] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="A file with the publisher's public key: refuse what it did not sign.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Learn from what a user clicked of a list by RELEASE (a directory), for ``recommend --explore``.
+
+    What is learned is kept in the store and never leaves it.  Clicks are not added to the user's events by this.
+    """
+    from fedrec.client.ranker import record_clicks
+
+    count = record_clicks(release, store, user, shown, item or [], trusted_key=key)
+    if as_json:
+        print_json({"user": user, "learned_from": count})
+    else:
+        say(f"learned from {count} item{'s' if count != 1 else ''} shown to {user}; it stays in {store}")
+
+
+def identity(
+    store: Annotated[Path, typer.Option(help="The device's event store.")],
+    roster_key: Annotated[
+        Path | None, typer.Option(help="A file with the public roster key: believe the rosters that it signs.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Print the public identity of the device, for its line in the roster; it is made at the first call.
+
+    The secret part stays in the store. A device is told once whose rosters it believes, and no server can change that.
+    """
+    from fedrec.client.trust import identity_of, trust_roster_key
+    from fedrec.data.store import EventStore
+    from fedrec.secagg.key_text import read_key
+
+    key = None if roster_key is None else read_key(roster_key)
+    with EventStore.open(store) as opened, opened.transaction(durable=True):
+        public = identity_of(opened).public.hex()
+        if key is not None:
+            trust_roster_key(opened, key)
+    if as_json:
+        print_json({"identity": public, "roster_key": None if key is None else key.hex()})
+    else:
+        say(public)
+
+
+def ledger(
+    store: Annotated[Path, typer.Option(help="The device's event store.")],
+    budget: Annotated[
+        float | None,
+        typer.Option(min=0, help="From now on give no more than this epsilon, over all runs; 0 takes the limit away."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Check the device's own ledger, and show what each sum it added to has cost it, and all of them together."""
+    from fedrec.client.budget import ledger_facts, set_budget
+    from fedrec.data.store import EventStore
+
+    with EventStore.open(store) as opened:
+        if budget is not None:
+            set_budget(opened, budget)
+        facts = ledger_facts(opened)
+    if as_json:
+        print_json(facts)
+        return
+    rows = [
+        (row["run"], row["query"], row["round"], figure((row["spend"] or {}).get("noise_multiplier")))
+        for row in facts["rows"]
+    ]
+    show_table(f"Sums that {store.name} added to", ("run", "query", "round", "noise multiplier"), rows, numbers=(2, 3))
+    say(f"epsilon in all: {figure(facts['epsilon'])}, of {figure(facts['budget'])}", style="bold")

@@ -1,0 +1,1 @@
+"""A device: its store, what it lets itself be asked, and its answers."""

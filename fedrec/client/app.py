@@ -1,0 +1,99 @@
+"""The device's Flower app: a request and an answer, or four exchanges of secure aggregation; one way out for both.
+
+Whatever goes wrong on a device stays on it: Flower would send an exception's text to the server, so none gets that far.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from fedrec.client.device import Device, device_of
+from fedrec.client.secure_device import answer_exchange
+from fedrec.errors import BudgetExceededError, ProtocolError
+from fedrec.queries.secure_wire import Exchange, Invitation, message_fields, message_parts, read_message
+from fedrec.queries.wire import (
+    ACTION,
+    ARRAYS,
+    FAILED,
+    FIELDS,
+    REFUSED,
+    Envelope,
+    Part,
+    answer_fields,
+    answer_parts,
+)
+
+_log = logging.getLogger(__name__)
+_RAW: Final = "fedrec.raw"
+_Fields = Mapping[str, str | int]
+_Answer = Callable[[Device, str], tuple[_Fields, Mapping[str, Part]]]
+
+app = ClientApp()
+
+
+@app.query(ACTION)
+def private_sum(message: Message, context: Context) -> Message:
+    """Answer a request with this device's share, or with one of two fixed refusals."""
+
+    def share(device: Device, run: str) -> tuple[_Fields, Mapping[str, Part]]:
+        return answer_fields(), answer_parts(device.answer(Envelope.read(*_asked(message)), run))
+
+    return _reply(message, context, share)
+
+
+@app.query(Exchange.ADVERTISE.value)
+def advertise(message: Message, context: Context) -> Message:
+    """Exchange 1 of a secure sum: a request, answered with fresh keys."""
+    return _exchange(message, context, Exchange.ADVERTISE)
+
+
+@app.query(Exchange.SHARE.value)
+def share(message: Message, context: Context) -> Message:
+    """Exchange 2: the cohort's keys, answered with sealed shares of secrets."""
+    return _exchange(message, context, Exchange.SHARE)
+
+
+@app.query(Exchange.MASK.value)
+def mask(message: Message, context: Context) -> Message:
+    """Exchange 3: sealed shares, answered with the masked contribution."""
+    return _exchange(message, context, Exchange.MASK)
+
+
+@app.query(Exchange.UNMASK.value)
+def unmask(message: Message, context: Context) -> Message:
+    """Exchange 4: the survivors, answered with shares that take the masks off their sum."""
+    return _exchange(message, context, Exchange.UNMASK)
+
+
+def _exchange(message: Message, context: Context, exchange: Exchange) -> Message:
+    def said(device: Device, run: str) -> tuple[_Fields, Mapping[str, Part]]:
+        found = _asked(message)
+        asked = Invitation.read(*found) if exchange is Exchange.ADVERTISE else read_message(*found)
+        return message_fields(), message_parts(answer_exchange(device, exchange, run, asked))
+
+    return _reply(message, context, said)
+
+
+def _reply(message: Message, context: Context, answer: _Answer) -> Message:
+    try:
+        fields, parts = answer(device_of(context.run_config, context.node_config), str(context.run_id))
+    except Exception as error:
+        _log.warning("no answer to a request: %s", error)
+        code, reason = REFUSED if isinstance(error, ProtocolError | BudgetExceededError) else FAILED
+        return Message(Error(code, reason), reply_to=message)
+    arrays = {name: Array(part.dtype, part.shape, _RAW, part.data) for name, part in parts.items()}
+    content = RecordDict({FIELDS: ConfigRecord({**fields}), ARRAYS: ArrayRecord(arrays)})
+    return Message(content, reply_to=message)
+
+
+def _asked(message: Message) -> tuple[Mapping[str, object], Mapping[str, Part]]:
+    content = message.content
+    fields, arrays = content.get(FIELDS), content.get(ARRAYS)
+    if set(content) != {FIELDS, ARRAYS} or not isinstance(fields, ConfigRecord) or not isinstance(arrays, ArrayRecord):
+        raise ProtocolError("a request's records are not the agreed ones", value=sorted(content))
+    return fields, {name: Part(array.dtype, tuple(array.shape), array.data) for name, array in arrays.items()}

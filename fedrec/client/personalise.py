@@ -1,0 +1,79 @@
+"""The private part of the model on a real device: trained from its store, kept in its store, used when it ranks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.client.load_population import Reading, load_population
+from fedrec.config import from_tree
+from fedrec.content.bundle import pack, unpack
+from fedrec.data.store import EventStore
+from fedrec.errors import ContentError, ModelError
+from fedrec.randomness import fresh_key
+from fedrec.release.bundle import Release, read_release
+from fedrec.release.content_state import encoders, features
+from fedrec.release.keys import read_public_key
+from fedrec.release.model_state import recommender
+from fedrec.training.build_rows import RowShape
+from fedrec.training.personalise import personalise
+from fedrec.training.tables import Tables
+
+_STATE = "adapter"
+
+
+def personalise_store(release_dir: Path, store: Path, *, steps: int, trusted_key: Path | None = None) -> int:
+    """Train the private vector of every user of a store against a release, and keep it in the store.
+
+    Returns:
+        How many users have one now.
+
+    Raises:
+        ReleaseError: the release cannot be used. StoreError: the store cannot be read or written.
+        ModelError: the release has no content tower for a vector to be added to.
+    """
+    release = read_release(release_dir, trusted_key=None if trusted_key is None else read_public_key(trusted_key))
+    state = release.contents.model
+    if state is None:
+        raise ModelError("this release ranks by behaviour only, which has no private part")
+    config = from_tree(release.contents.config)
+    table, codecs = features(release.contents), encoders(release.contents)
+    settings = state.settings
+    with EventStore.open(store) as opened:
+        found = load_population(
+            opened,
+            table.index,
+            notes=Reading.by(codecs.get("text")) if settings.notes else None,
+            photos=Reading.by(codecs.get("image")) if settings.photos else None,
+            times=settings.context,
+        ).population
+        vectors = personalise(
+            recommender(state),
+            found,
+            Tables(table),
+            np.arange(len(table.ids), dtype=np.int32),
+            RowShape(config.training.positives, settings.history, settings.notes, settings.photos),
+            loss=config.training.loss,
+            steps=steps,
+            key=fresh_key(),
+        )
+        with opened.transaction():
+            for user, vector in zip(opened.users(), vectors, strict=True):
+                opened.set_state(user, _STATE, pack({"vector": vector}, {"release": release.id}))
+    return len(vectors)
+
+
+def adapter_of(store: EventStore, user: str, release: Release) -> NDArray[np.float32] | None:
+    """A user's private vector [1, dimension] for this release; None where there is none, or for another release."""
+    kept = store.get_state(user, _STATE)
+    if kept is None:
+        return None
+    try:
+        arrays, meta = unpack(kept)
+    except ContentError:
+        return None  # personalising again is all that is lost
+    if meta.get("release") != release.id or "vector" not in arrays:
+        return None
+    return np.asarray(arrays["vector"], dtype=np.float32)[None, :]

@@ -1,0 +1,220 @@
+"""Ranking on the device, offline: a release and the device's own store go in, recommendations come out.
+
+What is read here (history, notes, photos) and what is made of it stay in this process.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.client.bandit_state import bandit_of, record_feedback
+from fedrec.client.load_population import first_met
+from fedrec.client.personalise import adapter_of
+from fedrec.config import Config, from_tree
+from fedrec.data.store import EventStore
+from fedrec.errors import ConfigError, ReleaseError, StoreError
+from fedrec.model.clock import context_of
+from fedrec.ranking.bandit import CANDIDATES, explored, item_vectors
+from fedrec.ranking.explain import explain
+from fedrec.ranking.score import Scorer
+from fedrec.ranking.topk import id_order, top_k, without_seen
+from fedrec.ranking.users import Histories, Known, OwnContent
+from fedrec.release.bundle import Release, read_release
+from fedrec.release.content_state import encoders
+from fedrec.release.keys import read_public_key
+from fedrec.release.model_state import recommender
+
+_log = logging.getLogger(__name__)
+_USERS_NAMED: Final = 5
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One line of the list. ``rank`` from 1. ``shares``: modality, ``behaviour`` or ``popularity`` to its part in the
+    score, together 1. ``nearest``: title (or id) of the item of the history most like it, None without a history."""
+
+    rank: int
+    item: str
+    title: str
+    score: float
+    shares: Mapping[str, float]
+    nearest: str | None
+    reason: str
+
+
+class Ranker:
+    """A release, ready to rank for any user of any store. Building it encodes the catalogue once; it is only read.
+
+    Raises:
+        ReleaseError: the release's model, encoders or settings cannot be used.
+    """
+
+    def __init__(self, release: Release) -> None:
+        self.release = release
+        contents = release.contents
+        config = _config(contents.config)
+        state = contents.model
+        self.settings = config.model if state is None else state.settings
+        self.ids, self.titles = contents.items.ids, contents.items.titles
+        self.places = {item: place for place, item in enumerate(self.ids)}
+        self._order = id_order(self.ids)
+        self._encoders: dict[str, Any] = encoders(contents)
+        self.scorer = Scorer(
+            model=None if state is None else recommender(state),
+            features=contents.items,
+            behaviour=contents.behaviour,
+            settings=config.behaviour,
+            model_settings=self.settings,
+        )
+
+    @cached_property
+    def vectors(self) -> NDArray[np.float64]:
+        """What a bandit tells items apart by, see `fedrec.ranking.bandit.item_vectors`."""
+        return item_vectors(self.scorer)
+
+    def recommend(
+        self, store: EventStore, user: str, top: int, explore: float | None = None, at: int | None = None
+    ) -> list[Recommendation]:
+        """The ``top`` best items that the user has not met, best first, with reasons; fewer where fewer are left.
+
+        A user without events is ranked for by what they wrote or photographed, and by popularity.
+
+        ``explore``: not None = the best are put in the order of the user's own bandit (`fedrec.ranking.bandit`), which
+        tries out what it does not know the more, the larger this is; from 0.  ``at``: see `known`.
+
+        Raises:
+            StoreError: the store has no such user, or cannot be read.
+            ModelError: ``top`` is below 1.
+        """
+        known = self.known(store, user, at)
+        scores = without_seen(self.scorer.parts_of(known).total, known.histories)
+        found = top_k(scores, top if explore is None else max(top, CANDIDATES), order=self._order)[0]
+        found = found[found >= 0]
+        if explore is not None:
+            bandit = bandit_of(store, user, self.release.id, 1 + self.vectors.shape[1])
+            found = explored(bandit, self.vectors, scores[0], found, explore)[:top]
+        explained = explain(self.scorer, known, found)
+        return [
+            Recommendation(
+                rank=rank,
+                item=one.id,
+                title=one.title,
+                score=one.score,
+                shares=dict(one.shares),
+                nearest=None if one.nearest is None else self.titles[one.nearest] or self.ids[one.nearest],
+                reason=one.reason,
+            )
+            for rank, one in enumerate(explained, start=1)
+        ]
+
+    def known(self, store: EventStore, user: str, at: int | None = None) -> Known:
+        """What the scorer is told of a user. Events with items that the release does not know are left out.
+
+        ``at``: when the user asks, seconds since 1970, UTC; None = now. Read where the release has a context.
+
+        Raises:
+            StoreError: the store has no such user, or cannot be read.
+        """
+        users = store.users()
+        if user not in users:
+            raise StoreError("this device has no such user", value=user, action=_who(users))
+        events = store.events(user)
+        met = first_met(events, self.places)
+        if unknown := sum(event.item not in self.places for event in events):
+            _log.info("%d of %d events are about items that this release does not know", unknown, len(events))
+        reads = self.scorer.tower is not None
+        notes = [note.text for note in store.notes(user)] if reads and self.settings.notes else []
+        photos = [photo.data for photo in store.photos(user)] if reads and self.settings.photos else []
+        return Known(
+            histories=Histories.of([np.asarray(list(met), dtype=np.int32)]),
+            notes=self._own("text", notes),
+            photos=self._own("image", photos),
+            adapter=adapter_of(store, user, self.release) if reads else None,
+            context=self._context(list(met.values()), at) if reads and self.settings.context else None,
+        )
+
+    def _context(self, met_at: Sequence[int], at: int | None) -> NDArray[np.float32]:
+        request = np.array([int(time.time()) if at is None else at], dtype=np.int64)
+        seconds = np.array(met_at, dtype=np.int64)
+        return context_of(request, np.array([0, len(seconds)]), seconds, self.settings.history)
+
+    def _own(self, modality: str, pieces: Sequence[Any]) -> OwnContent | None:
+        """What the user made, encoded as items are; None where there is nothing that can be used."""
+        encoder = self._encoders.get(modality)
+        if not pieces or encoder is None:
+            return None
+        encoded = encoder.encode(pieces)
+        if len(encoded.problems):
+            _log.info("%d of %d pieces of %s cannot be read", len(encoded.problems), len(pieces), modality)
+        return OwnContent.of([encoded.values[encoded.present]]) if encoded.present.any() else None
+
+
+def recommend(
+    release_dir: Path,
+    store: Path,
+    user: str,
+    top: int,
+    trusted_key: Path | None = None,
+    explore: float | None = None,
+) -> list[Recommendation]:
+    """Rank for one user, from a release's directory and a store's file; see `Ranker.recommend`.
+
+    Args:
+        trusted_key: a file with the publisher's public key, 64 hex digits. None accepts a release of any signer.
+        explore: see `Ranker.recommend`.
+
+    Raises:
+        ReleaseError: the release is damaged, not signed by the trusted key, or cannot be used.
+        StoreError: there is no such store or user.
+        ModelError: ``top`` is below 1.
+    """
+    trusted = None if trusted_key is None else read_public_key(trusted_key)
+    ranker = Ranker(read_release(release_dir, trusted_key=trusted))
+    with EventStore.open(store) as opened:
+        return ranker.recommend(opened, user, top, explore)
+
+
+def record_clicks(
+    release_dir: Path,
+    store: Path,
+    user: str,
+    shown: Sequence[str],
+    clicked: Sequence[str],
+    trusted_key: Path | None = None,
+) -> int:
+    """Learn from what a user clicked of a list, from a release's directory and a store's file; see
+    `fedrec.client.bandit_state.record_feedback`.
+
+    Raises:
+        ReleaseError: the release is damaged, not signed by the trusted key, or cannot be used.
+        StoreError: there is no such store or user.
+        ModelError: something was clicked that was not shown.
+    """
+    trusted = None if trusted_key is None else read_public_key(trusted_key)
+    ranker = Ranker(read_release(release_dir, trusted_key=trusted))
+    with EventStore.open(store) as opened:
+        return record_feedback(ranker, opened, user, shown, clicked)
+
+
+def _config(tree: Mapping[str, Any]) -> Config:
+    try:
+        return from_tree(tree)
+    except ConfigError as error:
+        raise ReleaseError(f"the release's settings cannot be used: {error.what}", action="Update fedrec") from error
+
+
+def _who(users: Sequence[str]) -> str:
+    if not users:
+        return "The store is empty: add events first"
+    named = ", ".join(users[:_USERS_NAMED])
+    more = len(users) - _USERS_NAMED
+    return f"It has {len(users)} user{'s' if len(users) > 1 else ''}: {named}{f' and {more} more' if more > 0 else ''}"

@@ -1,0 +1,113 @@
+"""A device's part in a secure sum: four messages, between which all that it must remember is in its own store.
+
+Every step is one transaction of the store, which is on the disk before its message leaves: a device that is cut off, or
+loses power, has either not answered or remembers that it has.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from fedrec.client.budget import charge
+from fedrec.client.device import Device
+from fedrec.client.pending_round import PendingRound, begin, keep, load_pending, load_replay_guard, save_replay_guard
+from fedrec.client.request_policy import check_agreed
+from fedrec.client.trust import identity_of, roster_of
+from fedrec.data.store import EventStore
+from fedrec.errors import ProtocolError
+from fedrec.queries.secure_wire import PROTOCOL, Exchange, Invitation, thresholds_of
+from fedrec.secagg.device import DeviceRound
+from fedrec.secagg.replay_guard import ReplayGuard
+
+Clock = Callable[[], float]
+_Step = Callable[[DeviceRound, EventStore, PendingRound], bytes]
+
+
+class SecureDevice:
+    """One device in the protocol ``secagg+``.
+
+    Args:
+        device: whose data it is.
+        clock: seconds since 1970.
+
+    All methods take the run's name, and raise ProtocolError for what the device will not answer, BudgetExceededError
+    where it has given enough, StoreError where its store fails, ConfigError where it lacks a roster.
+    """
+
+    def __init__(self, device: Device, clock: Clock = time.time) -> None:
+        if device.device_context.config.secure_aggregation.protocol != PROTOCOL:
+            raise ProtocolError(
+                "this device's settings say nothing of secure aggregation",
+                value=device.device_context.config.secure_aggregation.protocol,
+            )
+        self.device = device
+        self.clock = clock
+
+    def advertise(self, run: str, invitation: Invitation) -> bytes:
+        """Exchange 1: hold the request to what this device agreed to, then answer with fresh keys."""
+        known, asked = self.device.device_context, invitation.envelope
+        known.check_catalogue(asked.catalogue)
+        check_agreed(known.config, asked.request, len(known.index))
+        with EventStore.open(self.device.store) as store, store.transaction(durable=True):
+            pending = PendingRound(run, invitation, roster_of(store, self.device.roster).digest, b"")
+            current = self._round(store, pending, load_replay_guard(store))
+            message = current.advertise()
+            begin(store, PendingRound(run, invitation, pending.roster, current.to_state()))
+        return message
+
+    def share(self, run: str, cohort: bytes) -> bytes:
+        """Exchange 2: a sealed share of its secrets for every neighbour."""
+        return self._step(run, lambda current, store, pending: current.share(cohort))
+
+    def mask(self, run: str, inbox: bytes) -> bytes:
+        """Exchange 3: the contribution, masked. From here on this sum counts as answered."""
+
+        def masked(current: DeviceRound, store: EventStore, pending: PendingRound) -> bytes:
+            known, request = self.device.device_context, pending.invitation.envelope.request
+            charge(store, known.config, known.catalogue, request, run)
+            return current.mask(inbox, self.device.elements(store, request))
+
+        return self._step(run, masked)
+
+    def unmask(self, run: str, survivors: bytes) -> bytes:
+        """Exchange 4: help to take the masks off the sum of the survivors; then everything of the sum is erased."""
+        return self._step(run, lambda current, store, pending: current.unmask(survivors), last=True)
+
+    def _step(self, run: str, step: _Step, *, last: bool = False) -> bytes:
+        with EventStore.open(self.device.store, check=False) as store, store.transaction(durable=True):
+            pending = load_pending(store, run)
+            replay_guard = load_replay_guard(store)
+            current = self._round(store, pending, replay_guard).restore(pending.state)
+            message = step(current, store, pending)
+            save_replay_guard(store, replay_guard)
+            keep(store, None if last else current.to_state())
+        return message
+
+    def _round(self, store: EventStore, pending: PendingRound, replay_guard: ReplayGuard) -> DeviceRound:
+        settings = self.device.device_context.config.secure_aggregation
+        agreed = pending.invitation.envelope.request.sum
+        return DeviceRound(
+            identity_of(store),
+            roster_of(store, self.device.roster),
+            pending.invitation.agreed(pending.run, pending.roster),
+            thresholds_of(settings).for_noise(agreed.survivors, agreed.devices),
+            replay_guard,
+            now=int(self.clock()),
+        )
+
+
+def answer_exchange(device: Device, exchange: Exchange, run: str, asked: Invitation | bytes) -> bytes:
+    """What a device says in one exchange. ``asked``: an invitation in the first one, the protocol's bytes later.
+
+    Raises as `SecureDevice`, and ProtocolError where the one is given in place of the other.
+    """
+    secure = SecureDevice(device)
+    if isinstance(asked, Invitation):
+        if exchange is not Exchange.ADVERTISE:
+            raise ProtocolError("an invitation in the midst of a sum", value=exchange.value)
+        return secure.advertise(run, asked)
+    steps = {Exchange.SHARE: secure.share, Exchange.MASK: secure.mask, Exchange.UNMASK: secure.unmask}
+    if exchange not in steps:
+        raise ProtocolError("a sum begins with an invitation", value=exchange.value)
+    return steps[exchange](run, asked)

@@ -1,0 +1,94 @@
+"""Who this device is, and whose roster it believes: both are kept in its own store, and no server can set either."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from fedrec.data.store import EventStore
+from fedrec.errors import ConfigError, ProtocolError, StoreError
+from fedrec.secagg.identity import ID_BYTES, DeviceIdentity
+from fedrec.secagg.roster import Roster
+
+_IDENTITY: Final = "secagg identity"
+_ROSTER_KEY: Final = "secagg roster key"
+_NEWEST: Final = "secagg newest roster"
+
+
+def identity_of(store: EventStore) -> DeviceIdentity:
+    """This device's identity; made and kept where there is none.
+
+    Raises:
+        StoreError: the store cannot be read or written. ProtocolError: the stored identity is damaged.
+    """
+    with store.transaction():
+        kept = store.get_setting(_IDENTITY)
+        if kept is not None:
+            return DeviceIdentity.from_private_bytes(_bytes(kept))
+        made = DeviceIdentity.fresh()
+        store.set_setting(_IDENTITY, json.dumps(made.private_bytes().hex()))
+    return made
+
+
+def trust_roster_key(store: EventStore, public: bytes) -> None:
+    """Believe rosters signed by this key (32 bytes) from now on. It is set once.
+
+    Raises:
+        ProtocolError: the device believes another key, or this is none.
+    """
+    with store.transaction():
+        kept = store.get_setting(_ROSTER_KEY)
+        if len(public) != ID_BYTES or (kept is not None and _bytes(kept) != public):
+            raise ProtocolError(
+                "the device believes another roster key already, or this is none",
+                value=public.hex()[:16],
+                action="Begin with a new store if the roster's publisher has changed",
+            )
+        store.set_setting(_ROSTER_KEY, json.dumps(public.hex()))
+
+
+def roster_of(store: EventStore, path: Path | None) -> Roster:
+    """The roster in a file, if it is signed by the key that this device believes and not older than one it has seen.
+
+    Raises:
+        ConfigError: the device was given no key or no file. ProtocolError: the roster is not to be believed.
+    """
+    key = store.get_setting(_ROSTER_KEY)
+    if key is None:
+        action = "Run fedrec device identity --store FILE --roster-key FILE"
+        raise ConfigError("the device was given no roster key to believe", action=action)
+    if path is None:
+        raise ConfigError("the device was given no roster", action="Set roster to the path of a signed roster")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"no roster: {error.strerror}", value=path.name, action="Fetch it again") from None
+    roster = _verified(data, _bytes(key))
+    _only_newer(store, roster)
+    return roster
+
+
+def _only_newer(store: EventStore, roster: Roster) -> None:
+    this = [roster.version, roster.digest.hex()]
+    newest = json.loads(store.get_setting(_NEWEST) or "null")
+    if newest == this:
+        return
+    if newest is not None and roster.version <= newest[0]:
+        raise ProtocolError("the roster is older than one that this device has seen", value=roster.version)
+    store.set_setting(_NEWEST, json.dumps(this))
+
+
+# A simulated node is a call in a process that has had others, and all have the same roster.
+@lru_cache(maxsize=2)
+def _verified(data: bytes, key: bytes) -> Roster:
+    return Roster.verify(data, key)
+
+
+def _bytes(setting: str) -> bytes:
+    try:
+        return bytes.fromhex(json.loads(setting))
+    except (ValueError, TypeError):
+        # Its text is a secret, or may be.
+        raise StoreError("a key in the store is damaged", action="Make a new store, and have it listed") from None

@@ -1,0 +1,1 @@
+"""What collaboration gives: item factors, made of private sums and public content alone."""

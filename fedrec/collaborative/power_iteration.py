@@ -1,0 +1,169 @@
+"""Queries ``directions`` and ``factors``: what items have in common, by private power iteration from public content.
+
+Every user tells where its history lies among r public directions of the catalogue, and adds the outer product of the
+history and that position: one step of power iteration on the users' co-occurrence, whose exact form is Gram times
+directions (Hardt and Price 2014, "The Noisy Power Method", section 2).  Before, what all users share is taken out: the
+popular direction would fill most of each user's bound and says nothing that `popularity` has not said.  The first
+directions are those of the content kernel, so the public catalogue says where to look and no budget is spent on
+finding out.  Each ``directions`` round turns them towards what users do; ``factors`` is the last, with the least noise.
+
+A user's part is x' y'^T with x' (over items) and y' (over directions) of length 1, so its L2 norm is 1 whatever the
+user's history; r directions take r numbers an item instead of one for each other item, and the noise has r columns.
+Where ``behaviour.levelling`` is above 0, x' counts popular items less, so that less of the 1 is spent on what many
+users say anyhow; the server divides the weights out again, after which popular items have more of the noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.config import Config
+from fedrec.queries.private_sum import PrivateSum
+from fedrec.queries.request import Request
+from fedrec.randomness import key
+
+Floats = NDArray[np.float64]
+BOUND: Final = 1.0
+CENTRE: Final = "centre"
+VECTORS: Final = "vectors"
+WEIGHTS: Final = "weights"
+# Below this part of the mean mass, items are alike in weight: their mass is mostly noise.
+_LEAST_MASS = 0.05
+# Eigenvalues below this part of the largest are noise: dividing by them would blow it up.
+_LEAST_EIGENVALUE = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """What devices project on. ``centre``: [items], length 1, the popular direction that is taken out first.
+    ``vectors``: [items, r], orthogonal columns, each as long as its say in a user's position.  ``weights``: [items],
+    above 0, of the items in x'; None where all weigh 1."""
+
+    centre: Floats
+    vectors: Floats
+    weights: Floats | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PowerIterationResult:
+    """What one round found. ``factors``: [items, k] with factors factors^T an estimate, up to scale, of the centred
+    co-occurrence."""
+
+    factors: Floats
+
+
+def ask(config: Config, query: Literal["directions", "factors"], number: int, asked: Directions, rows: int) -> Request:
+    """The request of one round over at most ``rows`` users; ``directions`` rounds are 1, 2, ..., ``factors`` is 0."""
+    settings = config.secure_aggregation
+    length = asked.vectors.size
+    if settings.rotate:
+        seed = key(config.run.seed, "rotation", query)
+        agreed = PrivateSum.rotated(
+            query, length, BOUND, rows, seed=seed, expected=rows, resolution_bits=settings.resolution_bits
+        )
+    else:
+        agreed = PrivateSum.of(query, length, BOUND, rows, resolution_bits=settings.resolution_bits)
+    arrays = {CENTRE: asked.centre.astype(np.float32), VECTORS: asked.vectors.astype(np.float32)}
+    if asked.weights is not None:
+        arrays[WEIGHTS] = asked.weights.astype(np.float32)
+    return Request(query, number, agreed, arrays=arrays)
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What is expected before anybody was asked: the content kernel D^1/2 S D^1/2 without its popular direction.
+
+    Args:
+        mass: [items], above 0, the diagonal D.
+        centre: [items], of length 1, the popular direction.
+        factors: [items, w], whose products are the kernel.
+    """
+
+    mass: Floats
+    centre: Floats
+    factors: Floats
+
+    @classmethod
+    def of(cls, mass: Floats, popularity: Floats, content: Floats) -> Expected:
+        """From ``popularity`` [items], zero or above, and ``content`` [items, w] with S = content content^T."""
+        centre = centre_of(popularity)
+        kernel = np.sqrt(mass)[:, None] * content
+        return cls(mass, centre, kernel - np.outer(centre, centre @ kernel))
+
+
+def first(expected: Expected, rank: int, whitening: float, levelling: float = 0.0) -> Directions:
+    """The directions before anybody was asked: the strongest of what is expected.
+
+    Args:
+        expected: the content kernel.
+        rank: r, at most as many as the kernel has.
+        whitening: 0 to 1; the say of a direction is its eigenvalue to the power of minus this.
+        levelling: 0 to 1; an item's weight is its share of the mean mass to the power of minus this.
+    """
+    share = np.maximum(expected.mass / expected.mass.mean(), _LEAST_MASS)
+    weights = share**-levelling if levelling else None
+    return _directions(Directions(expected.centre, expected.factors, weights), rank, whitening)
+
+
+def following(asked: Directions, found: PowerIterationResult, rank: int, whitening: float) -> Directions:
+    """The directions of the next round: the strongest of what the last one found."""
+    return _directions(replace(asked, vectors=found.factors), rank, whitening)
+
+
+def read(opened: Floats, asked: Directions, expected: Expected, sigma: float) -> PowerIterationResult:
+    """Denoise an opened sum [items * r] and complete it to factors; uses public facts and the noisy sum only.
+
+    Nystroem's method completes A = G U to G = A (U^T A)^-1 A^T.
+    """
+    found = denoised(opened.reshape(asked.vectors.shape), asked, expected, sigma)
+    inner = asked.vectors.T @ found
+    values, vectors = np.linalg.eigh((inner + inner.T) / 2)
+    kept = values > _LEAST_EIGENVALUE * values.max(initial=0.0)
+    return PowerIterationResult(found @ (vectors[:, kept] / np.sqrt(values[kept])))
+
+
+def denoised(noisy: Floats, asked: Directions, expected: Expected, sigma: float) -> Floats:
+    """A noisy sum [items, r] brought nearer to what it would be without noise of ``sigma``.
+
+    Each column is compared with what content leads to expect of it, scaled to fit.  In the principal axes of what is
+    left, an item's entry is taken as normal with a variance in proportion to its mass, and shrunk to its posterior
+    mean: rare items, whose entries are noise, keep what content says.  Weights of items are divided out first, so an
+    item's noise is sigma over its weight.
+    """
+    weights = np.ones((len(noisy), 1)) if asked.weights is None else asked.weights[:, None]
+    guess = _fitted(expected.factors @ (expected.factors.T @ asked.vectors), noisy / weights, weights)
+    return guess + _shrunk(noisy / weights - guess, expected.mass, sigma, weights)
+
+
+def _fitted(guess: Floats, noisy: Floats, weights: Floats) -> Floats:
+    """Each column of the guess times the number, zero or above, that brings it nearest to the noisy one."""
+    scale = (guess * noisy * weights**2).sum(axis=0) / np.maximum((guess**2 * weights**2).sum(axis=0), 1e-12)
+    return np.asarray(guess * np.maximum(scale, 0.0))
+
+
+def _shrunk(noisy: Floats, mass: Floats, sigma: float, weights: Floats) -> Floats:
+    _, _, axes = np.linalg.svd(noisy * weights, full_matrices=False)
+    turned, noise = noisy @ axes.T, (sigma / weights) ** 2
+    mass = (mass / mass.mean())[:, None]
+    # Least squares of the squares on what they are expected to be, each as sure as its noise is small.
+    sure = weights**4
+    signal = np.maximum(((turned**2 - noise) * mass * sure).sum(axis=0) / (mass**2 * sure).sum(), 1e-9)
+    return np.asarray((turned * (signal * mass / (signal * mass + noise))) @ axes)
+
+
+def centre_of(popularity: Floats) -> Floats:
+    """The popular direction, of length 1; all zeros where nothing is popular."""
+    norm = float(np.linalg.norm(popularity))
+    return popularity / norm if norm > 0 else np.zeros_like(popularity)
+
+
+def _directions(spanning: Directions, rank: int, whitening: float) -> Directions:
+    left, singular, _ = np.linalg.svd(spanning.vectors, full_matrices=False)
+    kept = singular[:rank] > 1e-9 * singular[0] if len(singular) else np.zeros(0, bool)
+    values = singular[: len(kept)][kept] ** 2
+    say = (values / values[0]) ** -whitening if len(values) else values
+    return replace(spanning, vectors=left[:, : len(kept)][:, kept] * say)

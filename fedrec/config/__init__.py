@@ -1,0 +1,63 @@
+"""The sections of a run's settings: frozen, and validated where they are born.
+
+Privacy knobs (`PrivacySettings`, `SecureAggregationSettings`) stand apart from quality knobs and from speed knobs
+(`SpeedSettings`): changing a speed knob never changes a result beyond rounding, nor any claim.
+"""
+
+from fedrec.config.audit import AuditSettings
+from fedrec.config.base import Settings
+from fedrec.config.behaviour import BehaviourSettings
+from fedrec.config.content import (
+    AudioSettings,
+    ContentSettings,
+    ImageSettings,
+    Modality,
+    TextSettings,
+    VideoSettings,
+)
+from fedrec.config.fold_in import FoldInSettings
+from fedrec.config.model import Fusion, ModelSettings, UserTowerKind
+from fedrec.config.privacy import AdaptiveClipSettings, LocalSettings, PrivacySettings, QueryName, Unit
+from fedrec.config.root import Config, from_run_config, from_tree, load, with_overrides, with_protocol
+from fedrec.config.run import Engine, EvaluationSettings, GradSample, RunSettings, SpeedSettings
+from fedrec.config.secure_aggregation import Protocol, SecureAggregationSettings
+from fedrec.config.training import Loss, Pool, Sampling, StoppingSettings, TrainingSettings
+
+__all__ = [
+    "Config",
+    "from_run_config",
+    "from_tree",
+    "load",
+    "with_overrides",
+    "with_protocol",
+    "AdaptiveClipSettings",
+    "AudioSettings",
+    "AuditSettings",
+    "BehaviourSettings",
+    "ContentSettings",
+    "Engine",
+    "EvaluationSettings",
+    "FoldInSettings",
+    "Fusion",
+    "GradSample",
+    "ImageSettings",
+    "LocalSettings",
+    "Loss",
+    "Modality",
+    "ModelSettings",
+    "PrivacySettings",
+    "Pool",
+    "Protocol",
+    "QueryName",
+    "RunSettings",
+    "Sampling",
+    "SecureAggregationSettings",
+    "Settings",
+    "SpeedSettings",
+    "StoppingSettings",
+    "TextSettings",
+    "TrainingSettings",
+    "Unit",
+    "UserTowerKind",
+    "VideoSettings",
+]

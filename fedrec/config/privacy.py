@@ -1,0 +1,98 @@
+"""What is promised, to whom, and what it is spent on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from fedrec.config.base import Settings
+
+Unit = Literal["user", "example"]
+QueryName = Literal["popularity", "cooccurrence", "directions", "factors", "training", "validation", "metrics"]
+
+
+def _default_shares() -> dict[QueryName, float]:
+    return {
+        "popularity": 0.1,
+        "cooccurrence": 0.5,
+        "directions": 0.1,
+        "factors": 0.5,
+        "training": 0.35,
+        "validation": 0.05,
+        "metrics": 0.05,
+    }
+
+
+class AdaptiveClipSettings(Settings):
+    """How the clip follows a quantile of the rows' norms, see `fedrec.queries.adaptive_clip`; it starts at
+    ``privacy.clip``. ``share``: the part of the squared bound of training that is given to finding it."""
+
+    quantile: float = Field(default=0.5, gt=0, lt=1)
+    learning_rate: float = Field(default=0.2, gt=0, le=1)
+    share: float = Field(default=0.02, gt=0, le=0.5)
+    least: float = Field(default=1e-3, gt=0)
+    most: float = Field(default=1e3, gt=0)
+
+
+class LocalSettings(Settings):
+    """What a device does in its turn where it adds all noise itself (``privacy.noise_place`` ``local``).
+
+    It takes ``steps`` steps of DP-SGD over its own interactions, each on a Poisson sample of ``batch`` of them
+    (expected; 0 = all), with step size ``learning_rate``.  ``bound``: most that the whole change of its model adds to
+    the sum, L2; the change, noise and all, is scaled down to that, which costs no privacy.
+    """
+
+    steps: int = Field(default=1, ge=1, le=256)
+    batch: int = Field(default=0, ge=0)
+    learning_rate: float = Field(default=0.5, gt=0)
+    bound: float = Field(default=1.0, gt=0)
+
+
+class PrivacySettings(Settings):
+    """What is promised, to whom, and how the budget is split.
+
+    ``epsilon`` null means a run without noise, which claims nothing. ``delta`` null means N^-1.1, N the number of
+    privacy units. ``clip``: most by which one privacy unit moves a sum of model updates, L2; ``adaptive_clip`` lets it
+    follow a quantile. ``shares``: what part of the budget, as a part of 1/z^2 of a full-participation Gaussian, goes
+    to each kind of query; they are normalised to sum 1.
+    ``groups``: parts of the model (the beginning of parameters' names, such as ``encoders`` or ``tower``, and ``rest``)
+    to their share of the squared clip; each is clipped to its own part, see `fedrec.training.groups`.  None named = the
+    whole gradient is clipped at once.
+    ``noise``: of training, ``independent`` each round, or ``banded``: correlated over ``bands`` rounds so that it
+    cancels in the sums of updates (0 = the best number), which needs sampling cyclic and the server to add the noise.
+    ``noise_place``: ``server``: added to opened sums, by a server that is trusted with them.  ``distributed``: each
+    device adds its share, so that the server opens noisy sums only; see `fedrec.privacy.distributed`.  ``local``: each
+    device makes its own contribution private, and nobody else is trusted; see `LocalSettings`, `fedrec.privacy.local`.
+    ``clip`` is then what one interaction moves the gradient of one step.
+    """
+
+    unit: Unit = "user"
+    epsilon: float | None = Field(default=None, gt=0, le=100)
+    delta: float | None = Field(default=None, gt=0, lt=0.1)
+    clip: float = Field(default=1.0, gt=0)
+    noise: Literal["independent", "banded"] = "independent"
+    bands: int = Field(default=0, ge=0, le=4096)
+    noise_place: Literal["server", "distributed", "local"] = "server"
+    local: LocalSettings = LocalSettings()
+    shares: dict[QueryName, float] = Field(default_factory=_default_shares)
+    adaptive_clip: AdaptiveClipSettings | None = None
+    groups: dict[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict, max_length=64)
+
+    @model_validator(mode="after")
+    def _clip_can_adapt(self) -> PrivacySettings:
+        adaptive = self.adaptive_clip
+        if adaptive is not None and not adaptive.least <= self.clip <= adaptive.most:
+            raise ValueError("privacy.clip, where it starts, is not within adaptive_clip.least and most")
+        if adaptive is not None and self.unit == "example":
+            raise ValueError("privacy.adaptive_clip needs unit 'user': an interaction could turn its row's bit around")
+        if adaptive is not None and self.noise == "banded":
+            raise ValueError("privacy.adaptive_clip changes the noise's scale, so banded noise would not cancel")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_are_positive(self) -> PrivacySettings:
+        bad = {name: share for name, share in self.shares.items() if not share > 0}
+        if bad or not self.shares:
+            raise ValueError(f"privacy.shares must name at least one query, each with a share above 0, got {bad}")
+        return self

@@ -1,0 +1,85 @@
+"""Rounds of model updates."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from fedrec.config.base import Settings
+
+Sampling = Literal["full", "poisson", "fixed", "cyclic"]
+Loss = Literal["sampled-softmax", "bpr", "bce", "mse"]
+Pool = Literal["uniform", "popularity"]
+
+
+class StoppingSettings(Settings):
+    """When training ends before its last round: devices are asked, as a private sum, how well the tower ranks the item
+    that each holds back (`fedrec.queries.validation`), after every ``every`` rounds and after the last one.  The
+    best parameters are kept, and the run stops when ``patience`` requests in a row found none that were better by more
+    than ``least``, on a scale from 0 to 1."""
+
+    every: int = Field(default=5, ge=1)
+    patience: int = Field(default=3, ge=1, le=1000)
+    least: float = Field(default=0.0, ge=0, lt=1)
+
+
+class TrainingSettings(Settings):
+    """Rounds of model updates. ``cohort`` is the (expected) number of devices a round; 0 = all of them.
+
+    ``sampling``: ``full``; ``poisson``, each device with equal chance, anew each round; ``fixed``, so many drawn anew;
+    ``cyclic``, all devices dealt once into groups of at most ``cohort`` that take turns.
+
+    ``pool``: how a round's negatives are drawn, ``uniform`` or by ``popularity`` (the noisy counts to the power of
+    ``pool_power``); ``correction``: take the bias of that off the softmax, see `fedrec.queries.negatives`.
+    ``schedule``: how the learning rate falls over the rounds, see `fedrec.queries.learning_rate`.
+    ``augment``: how much pictures, words and features are changed while a device trains, 0 = not at all; see
+    `fedrec.training.augment`.
+    ``stopping``: when to end before the last round, null = never.
+    """
+
+    rounds: int = Field(default=20, ge=0)
+    cohort: int = Field(default=0, ge=0)
+    sampling: Sampling = "full"
+    positives: int = Field(default=8, ge=1, le=512)
+    negatives: int = Field(default=128, ge=1, le=4096, description="size of the pool that every device gets")
+    pool: Pool = "uniform"
+    pool_power: float = Field(default=0.75, ge=0, le=1, description="0 = all items alike, 1 = as the counts")
+    correction: bool = False
+    loss: Loss = "sampled-softmax"
+    auxiliary: float = Field(
+        default=0.0, ge=0, le=100, description="weight of predicting an item's attributes from its fused vector"
+    )
+    alignment: float = Field(
+        default=0.0, ge=0, le=100, description="weight of telling which vectors of two modalities are of one item"
+    )
+    temperature: float = Field(default=0.1, gt=0)
+    optimiser: Literal["sgd", "momentum", "adam"] = "adam"
+    learning_rate: float = Field(default=0.01, gt=0)
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    warmup: int = Field(default=0, ge=0, description="rounds in which the learning rate rises to its full size")
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    examples: int = Field(default=16, ge=1, le=1024, description="rows a user's events are split into, unit 'example'")
+    personal_steps: int = Field(default=0, ge=0, description="on-device steps on the private parameters")
+
+    augment: float = Field(default=0.0, ge=0, le=0.5)
+    stopping: StoppingSettings | None = None
+
+    @property
+    def validated(self) -> tuple[int, ...]:
+        """The rounds after which devices are asked how good the tower is, at most."""
+        if self.stopping is None or not self.rounds:
+            return ()
+        return (*range(self.stopping.every, self.rounds, self.stopping.every), self.rounds)
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> TrainingSettings:
+        if self.warmup and self.warmup > self.rounds:
+            raise ValueError("training.warmup is longer than training.rounds")
+        return self
+
+    @model_validator(mode="after")
+    def _correction_is_of_a_softmax(self) -> TrainingSettings:
+        if self.correction and self.loss != "sampled-softmax":
+            raise ValueError("training.correction is for training.loss=sampled-softmax")
+        return self

@@ -1,0 +1,102 @@
+"""A data directory into memory: what simulations and measurements start from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from fedrec.data.atomic import read_atomic
+from fedrec.data.evaluation_table import read_evaluation
+from fedrec.data.interactions_table import Places, read_interactions
+from fedrec.data.item_media import with_media
+from fedrec.data.items_table import read_items_csv
+from fedrec.data.media_files import folder
+from fedrec.data.private_files import read_notes, read_photos, read_users
+from fedrec.data.relations import with_relations
+from fedrec.data.schema import Dataset, Interactions, LeaveOneOut, Skipped
+from fedrec.data.tables import CSV, Table
+from fedrec.data.tally import Tally
+from fedrec.errors import DataError
+
+
+def read_dataset(path: Path) -> Dataset:
+    """Read a data directory; ids are text and are taken as they stand.
+
+    Files: ``interactions.csv`` (user,item[,rating][,timestamp][,split], split one of train, valid, test) and
+    ``items.csv`` (see `read_items_csv`) are required; ``images/``, ``sounds/`` and ``videos/`` (see `with_media`),
+    ``relations.csv`` (see `with_relations`), ``users.csv`` (user,...), ``loo_99neg.csv`` (see `read_evaluation`),
+    ``notes.csv`` (user,text) and ``photos/<user>/`` are optional. A directory without ``interactions.csv`` but with a
+    ``.inter`` file is read by `read_atomic`.
+
+    Users come in the order of their first interaction, then those that only ``users.csv`` names: people with no event.
+    Bad rows are left out and listed in ``skipped``, never silently.
+
+    Raises:
+        DataError: a file is missing, empty, not UTF-8 or wrongly structured, or more than half of its rows are bad;
+            names the file and, where there is one, the line.
+    """
+    if not path.is_dir():
+        raise DataError("no such data directory", path=path, value=str(path), action="Give the path of a directory")
+    if not (path / "interactions.csv").exists():
+        if any(path.glob("*.inter")):
+            return read_atomic(path)
+        raise DataError(
+            "no data set in this directory",
+            path=path,
+            action="It needs interactions.csv and items.csv, or RecBole's or MMRec's .inter file",
+        )
+    return _read_csv_directory(path)
+
+
+def _read_csv_directory(path: Path) -> Dataset:
+    skipped: list[Skipped] = []
+    items = with_media(read_items_csv(path / "items.csv", skipped), path, skipped)
+    items = with_relations(items, path / "relations.csv", skipped)
+    index = {item.id: place for place, item in enumerate(items)}
+    users, interactions = _interactions(path / "interactions.csv", index, skipped)
+    if (path / "users.csv").exists():
+        table = Table(path / "users.csv", CSV)
+        table.require("user")
+        users = read_users(table, "user", users, Tally(table.path, skipped))
+    places = {user: place for place, user in enumerate(users)}
+    notes, photos = path / "notes.csv", folder(path / "photos")
+    return Dataset(
+        name=path.resolve().name,
+        directory=path,
+        users=users,
+        items=items,
+        interactions=interactions,
+        evaluation=_evaluation(path / "loo_99neg.csv", places, index, interactions, skipped),
+        notes=read_notes(notes, places, skipped) if notes.exists() else {},
+        photos=read_photos(photos, places, skipped) if photos else {},
+        skipped=tuple(skipped),
+    )
+
+
+def _interactions(path: Path, items: Mapping[str, int], skipped: list[Skipped]) -> tuple[tuple[str, ...], Interactions]:
+    table = Table(path, CSV)
+    table.require("user", "item")
+    places = Places(
+        user=table.header.index("user"),
+        item=table.header.index("item"),
+        rating=table.place("rating"),
+        timestamp=table.place("timestamp"),
+        split=table.place("split"),
+    )
+    return read_interactions(table, places, items, Tally(path, skipped))
+
+
+def _evaluation(
+    path: Path,
+    users: Mapping[str, int],
+    items: Mapping[str, int],
+    interactions: Interactions,
+    skipped: list[Skipped],
+) -> LeaveOneOut | None:
+    if not path.exists():
+        return None
+    active = np.zeros(len(users), dtype=np.bool_)
+    active[interactions.user] = True
+    return read_evaluation(path, users, items, active, skipped)

@@ -1,0 +1,140 @@
+"""Which events train, and which items are held out to measure with; no held-out item is ever a training item."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.data.schema import TEST, UNSPLIT, VALID, Dataset, Interactions, LeaveOneOut
+
+NEGATIVES = 99
+MIN_EVENTS = 3
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training items of each user in time order, and the held-out items.
+
+    ``indptr``: int64 [users + 1]. ``items``: int32 [n], places in the catalogue; user u trains on
+    ``items[indptr[u]:indptr[u + 1]]``, each item once. ``valid``, ``test``: int32 [users], -1 where none; neither is in
+    the user's training items. ``negatives``: int32 [users, up to 99], rows padded with -1, to rank the test item
+    against; None where nobody has a held-out item. ``rows``: int64 [n], the row of the data set's interactions that
+    each training item comes from.
+    """
+
+    indptr: NDArray[np.int64]
+    items: NDArray[np.int32]
+    valid: NDArray[np.int32]
+    test: NDArray[np.int32]
+    negatives: NDArray[np.int32] | None
+    rows: NDArray[np.int64]
+
+    def train(self, user: int) -> NDArray[np.int32]:
+        """The training items of one user, a view."""
+        return self.items[self.indptr[user] : self.indptr[user + 1]]
+
+
+def split(dataset: Dataset, seed: int = 0) -> Split:
+    """Hold items out of training, by the first of these rules that the data set has the means for.
+
+    1. ``loo_99neg.csv``: its validation and test items, and its negatives. A user that it does not name follows rule 2,
+       without negatives.
+    2. The ``split`` column: the user's last row marked valid and last row marked test; other rows so marked are used
+       for nothing. A user without marks keeps everything in training.
+    3. Leave one out by time: each user's last item is the test item, the one before the validation item; a user with
+       fewer than 3 different items keeps all in training. Rows without a time count in the order of the file, before
+       those with one.
+
+    Of several rows of a (user, item) pair the first counts. Without ``loo_99neg.csv``, 99 evaluation negatives a user
+    are drawn uniformly with ``seed``, without repetition, from the items that the user never met (fewer where there are
+    fewer). They are for measuring only: training must draw its own, leaving out nothing but training items.
+    """
+    table = dataset.interactions
+    first = _first_of_pairs(table, max(len(dataset.items), 1))
+    user, item, mark = table.user[first], table.item[first], table.split[first]
+    given = dataset.evaluation
+    if given is not None or bool((table.split != UNSPLIT).any()):
+        valid, test = _marked(user, item, mark, len(dataset.users))
+        if given is not None:
+            named = (given.valid >= 0) | (given.test >= 0)
+            valid, test = np.where(named, given.valid, valid), np.where(named, given.test, test)
+    else:
+        valid, test = _last_two(user, item, len(dataset.users))
+    trains = (mark != VALID) & (mark != TEST) & (item != valid[user]) & (item != test[user])
+    counts = np.bincount(user[trains], minlength=len(dataset.users))
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    negatives = _negatives(given, table, valid, test, len(dataset.items), seed)
+    return Split(indptr, item[trains], valid, test, negatives, first[trains])
+
+
+def _first_of_pairs(table: Interactions, items: int) -> NDArray[np.int64]:
+    """The rows, in order, that hold a (user, item) pair for the first time."""
+    pair = table.user.astype(np.int64) * items + table.item
+    _, first = np.unique(pair, return_index=True)
+    return np.sort(first).astype(np.int64)
+
+
+def _marked(
+    user: NDArray[np.int32], item: NDArray[np.int32], mark: NDArray[np.int8], users: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    held = []
+    for kind in (VALID, TEST):
+        chosen = np.full(users, -1, dtype=np.int32)
+        rows = np.flatnonzero(mark == kind)
+        owners = user[rows]
+        rows = rows[np.append(owners[1:] != owners[:-1], True)] if len(rows) else rows
+        chosen[user[rows]] = item[rows]
+        held.append(chosen)
+    return held[0], held[1]
+
+
+def _last_two(
+    user: NDArray[np.int32], item: NDArray[np.int32], users: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    valid = np.full(users, -1, dtype=np.int32)
+    test = np.full(users, -1, dtype=np.int32)
+    counts = np.bincount(user, minlength=users)
+    enough = np.flatnonzero(counts >= MIN_EVENTS)
+    last = np.cumsum(counts)[enough] - 1
+    test[enough], valid[enough] = item[last], item[last - 1]
+    return valid, test
+
+
+def _negatives(
+    given: LeaveOneOut | None,
+    table: Interactions,
+    valid: NDArray[np.int32],
+    test: NDArray[np.int32],
+    items: int,
+    seed: int,
+) -> NDArray[np.int32] | None:
+    if given is not None:
+        return given.negatives
+    measured = np.flatnonzero((valid >= 0) | (test >= 0))
+    if not len(measured):
+        return None
+    generator = np.random.default_rng(seed)
+    starts = np.searchsorted(table.user, np.arange(len(valid) + 1))
+    drawn = np.full((len(valid), NEGATIVES), -1, dtype=np.int32)
+    for user in measured:
+        met = table.item[starts[user] : starts[user + 1]]
+        sample = _unmet(met, items, generator)
+        drawn[user, : len(sample)] = sample
+    return drawn[:, : int((drawn >= 0).sum(axis=1).max())]
+
+
+def _unmet(met: NDArray[np.int32], items: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Up to `NEGATIVES` different items that are not in ``met``, uniform, in random order."""
+    if items <= 4 * (len(met) + NEGATIVES):
+        return generator.permutation(np.setdiff1d(np.arange(items), met))[:NEGATIVES]
+    # Most draws are new here, so drawing and dropping is far cheaper than permuting a large catalogue.
+    taken = set(met.tolist())
+    sample: list[int] = []
+    while len(sample) < NEGATIVES:
+        for item in generator.integers(items, size=NEGATIVES).tolist():
+            if item not in taken and len(sample) < NEGATIVES:
+                taken.add(item)
+                sample.append(item)
+    return np.array(sample, dtype=np.int64)

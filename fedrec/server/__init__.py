@@ -1,0 +1,1 @@
+"""The server: rounds, durable state, and a signed release."""

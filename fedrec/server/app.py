@@ -1,0 +1,92 @@
+"""The server's Flower app: it waits for devices, and runs.
+
+Its run-config keys, all declared in ``pyproject.toml`` with their defaults, since Flower overrides none that is not:
+
+``config``: settings, see `fedrec.config.root.from_run_config`.  ``catalogue``: directory of features (`save_features`).
+``out``: directory of what the run leaves.  ``devices``: wait until so many nodes are there (0 = one).  ``wait``: for so
+many seconds at most.  ``users``: how many users stand behind the nodes (0 = one each).  ``patience``: seconds after
+which a device that was asked counts as silent.  ``roster``: a file that `fedrec roster sign` wrote, needed for secure
+aggregation.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from fedrec.config import Config, from_run_config, with_protocol
+from fedrec.config.presets import with_preset
+from fedrec.errors import ConfigError, FedrecError
+from fedrec.server.federate import federate, load_server_catalogue
+from fedrec.server.flower_devices import FlowerDevices
+from fedrec.server.roster_files import read_roster
+from fedrec.server.secure_devices import SecureDevices
+
+_log = logging.getLogger(__name__)
+_APP: Final = Path(__file__).resolve().parent.parent.parent
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Conduct one run. A FedrecError ends it, with its text in the run's log."""
+    settings = context.run_config
+    try:
+        config = with_protocol(with_preset(from_run_config(str(settings["config"]), _APP)), "flower")
+        server_catalogue = load_server_catalogue(_directory(settings, "catalogue"))
+        out = _directory(settings, "out")
+        devices = _devices(grid, config, settings, server_catalogue.features.digest())
+        # What is printed is what `flwr run --stream` shows.
+        record = federate(config, server_catalogue, devices, out, print)
+        if record["stopped"] is not None:
+            _log.warning("the privacy budget ended before the run; the release is within it: %s", record["stopped"])
+    except FedrecError as error:
+        _log.error("the run ended: %s", error)
+        raise
+
+
+def _devices(grid: Grid, config: Config, settings: Mapping[str, Any], catalogue: str) -> FlowerDevices:
+    secure = config.secure_aggregation
+    nodes = wait_for(grid, int(settings["devices"]), float(settings["wait"]))
+    users, patience = int(settings["users"]), float(settings["patience"])
+    if secure.protocol == "none":
+        return FlowerDevices(grid, nodes, catalogue=catalogue, users=users, patience=patience)
+    if not settings["roster"]:
+        raise ConfigError(
+            "secure aggregation needs a roster of the devices",
+            action="Make one with fedrec roster sign, and start with --run-config 'roster=\"FILE\"'",
+        )
+    roster = read_roster(Path(str(settings["roster"])))
+    return SecureDevices(
+        grid, nodes, catalogue=catalogue, roster=roster, settings=secure, users=users, patience=patience
+    )
+
+
+def wait_for(grid: Grid, count: int, seconds: float, *, pause: float = 1.0) -> list[int]:
+    """The nodes of a grid, as soon as there are ``count`` (at least one).
+
+    Raises:
+        ConfigError: there are too few after so many seconds.
+    """
+    end = time.monotonic() + seconds
+    while len(nodes := list(grid.get_node_ids())) < max(1, count):
+        if time.monotonic() >= end:
+            action = "Start more SuperNodes, set devices to fewer, or wait to longer"
+            raise ConfigError(f"{max(1, count)} devices are wanted", value=len(nodes), action=action)
+        time.sleep(pause)
+    return nodes
+
+
+def _directory(settings: Mapping[str, Any], name: str) -> Path:
+    if not settings[name]:
+        raise ConfigError(
+            f"the run-config needs {name}, a directory", action=f"Start with --run-config '{name}=\"...\"'"
+        )
+    return Path(str(settings[name]))

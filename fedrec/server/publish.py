@@ -1,0 +1,69 @@
+"""From the outcome of a run to the contents of a release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from fedrec.config import Config
+from fedrec.model import parameters
+from fedrec.release.card import CardFacts, model_card
+from fedrec.release.contents import ReleaseContents
+from fedrec.release.model_state import state_of
+from fedrec.server.run import RunResult
+
+
+def contents_of(
+    config: Config,
+    encoders: Mapping[str, bytes],
+    outcome: RunResult,
+    privacy: Mapping[str, Any],
+    *,
+    quality: Mapping[str, Any],
+    data: Mapping[str, Any],
+) -> ReleaseContents:
+    """What a device needs to rank for itself, and what it may know about how it was made.
+
+    ``encoders``: saved encoders by modality.  ``quality``: as measured, or empty where nothing was.
+    """
+    model = outcome.model
+    facts = CardFacts(
+        name=config.run.name,
+        created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        data=data,
+        model={
+            "preset": config.model.preset,
+            "modalities": list(outcome.features.values if model is None else model.modalities),
+            "parameters_shared": 0 if model is None else parameters.count(model),
+        },
+        quality=quality,
+        privacy=privacy,
+        aggregation={"protocol": config.secure_aggregation.protocol},
+        limits=tuple(_limits(config, outcome)),
+    )
+    return ReleaseContents(
+        name=config.run.name,
+        items=outcome.features,
+        model=None if model is None else state_of(model, vocabulary=config.content.text.vocabulary),
+        behaviour=outcome.behaviour,
+        encoders=encoders,
+        config=config.model_dump(mode="json"),
+        privacy=privacy,
+        card=model_card(facts),
+    )
+
+
+def _limits(config: Config, outcome: RunResult) -> Iterator[str]:
+    if outcome.stopped is not None:
+        yield f"The run ended early: {outcome.stopped}"
+    if outcome.validation is not None and outcome.validation["stopped_early"]:
+        yield (
+            f"Training ended after {outcome.validation['rounds'][-1]} rounds, when private validation found nothing "
+            f"better than after round {outcome.validation['best_round']}; what is claimed is the cost of all rounds"
+        )
+    if config.run.reproducible and outcome.costs:
+        yield (
+            "The noise was derived from the seed that stands in this release's settings, so anybody can take it off "
+            "again: it is the outcome of a simulation and must not be shipped as private"
+        )

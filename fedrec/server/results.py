@@ -1,0 +1,107 @@
+"""What a run asks of its devices, what it shows after each opened sum, and what it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.collaborative.collaborative_factors import CollaborativeFactors
+from fedrec.content.feature_table import Features
+from fedrec.model.recommender import Recommender
+from fedrec.privacy.accountant import QueryCost
+from fedrec.queries.request import Request
+from fedrec.server.aggregation_failed import AGGREGATION_FAILED
+
+
+@dataclass(frozen=True)
+class AggregateResult:
+    """An opened private sum, before noise and as `PrivateSum.open` gives it: on its grid, rotated where it is.
+
+    ``devices``: survivors.  ``bytes_up``: what they sent for it, in all.
+
+    ``aborted``: attempts before it that gave no sum, by reason.  ``reason``: why the sum is over nobody, if it had to
+    be, or `fedrec.server.aggregation_failed.GIVEN_UP`.
+    """
+
+    vector: NDArray[np.float64]
+    devices: int
+    bytes_up: int
+    aborted: Mapping[str, int] = field(default_factory=dict)
+    reason: str | None = None
+
+
+def bytes_up_each(request: Request, opened: AggregateResult) -> int:
+    """What one device sent for a sum, in bytes; of a sum over nobody, what its contribution alone would take.
+
+    Of one that was failed: 0, since nobody counts what was sent in vain.
+    """
+    if opened.reason == AGGREGATION_FAILED:
+        return 0
+    return -(-opened.bytes_up // opened.devices) if opened.devices else request.sum.bytes_up
+
+
+class Devices(Protocol):
+    """How a run reaches its devices."""
+
+    @property
+    def users(self) -> int:
+        """How many users the roster stands for."""
+
+    @property
+    def size(self) -> int:
+        """How many devices there are."""
+
+    def ask(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
+        """Put a request to the devices at these places and open the sum over those who answer.
+
+        Raises:
+            AggregationFailedError: every attempt at it failed.
+        """
+
+
+@dataclass(frozen=True)
+class RoundEvent:
+    """What an observer is shown after each opened sum, and of one that was failed.
+
+    ``model`` and ``behaviour`` are what is known so far, ``features`` what the model reads.  ``noisy``: the sum with
+    its noise, float64 [request.sum.length], which the run goes on with and its ledger covers; empty where it was given
+    up.
+    """
+
+    request: Request
+    seconds: float
+    opened: AggregateResult
+    cohort: int
+    epsilon_spent: float | None
+    model: Recommender | None
+    behaviour: CollaborativeFactors
+    features: Features
+    noisy: NDArray[np.float64]
+
+
+Observer = Callable[[RoundEvent], None]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run leaves.
+
+    ``features``: the catalogue's, as the model reads them and a release holds them.  ``stopped``: why it ended before
+    its last round, or None.  ``ledger``: head and number of rows of the ledger as the release leaves it, and the users
+    it was planned for.  ``accounting_seconds``: spent on planning, composing and writing the ledger.  ``validation``:
+    what `fedrec.server.early_stopping.Stopping.facts` says.
+    """
+
+    model: Recommender | None
+    behaviour: CollaborativeFactors
+    costs: tuple[QueryCost, ...]
+    metrics: Mapping[str, float | None] | None
+    features: Features
+    stopped: str | None = None
+    ledger: Mapping[str, Any] = field(default_factory=dict)
+    accounting_seconds: float = 0.0
+    validation: Mapping[str, Any] | None = None

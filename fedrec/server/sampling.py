@@ -1,0 +1,80 @@
+"""Which devices are asked in a training round: all, a Poisson sample, a fixed number, or the group whose turn it is.
+
+Poisson sampling is what amplification by sampling is proven for; it is drawn from a cryptographic generator and, in a
+deployment, from a key that nobody else knows.  A fixed-size sample is drawn without replacement and accounted without
+amplification.  Cyclic sampling deals the devices once, at random, into groups that take turns: a device's turns are
+exactly as many rounds apart as there are groups, which is what banded noise needs.  The key is kept with the run, so
+that a run that was cut off draws, and deals, as it did before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from fedrec import randomness
+from fedrec.config import Config
+from fedrec.errors import ConfigError
+from fedrec.server.plan import minimum_separation_of, share_of
+
+_NEVER = 64  # bits
+
+
+class Sampler:
+    """Draws cohorts for one run over ``devices`` devices. ``key``: 32 bytes, secret, the same after a restart.
+
+    Raises:
+        ConfigError: cyclic sampling would deal groups that are smaller than what devices insist on.
+    """
+
+    def __init__(self, config: Config, devices: int, key: bytes) -> None:
+        self.kind = config.training.sampling
+        self.devices = devices
+        self.share = share_of(config, devices)
+        self.groups = minimum_separation_of(config, devices)
+        self._key = key
+        _check_groups(config, devices, self.groups)
+
+    @property
+    def most(self) -> int:
+        """Most devices in one cohort, which sums must have room for.
+
+        A Poisson sample is larger with probability 2^-64 (Bernstein's inequality), and then the rest of it is dropped.
+        """
+        if self.share == 1.0:
+            return self.devices
+        mean = self.share * self.devices
+        if self.kind == "cyclic":
+            return -(-self.devices // self.groups)
+        if self.kind == "poisson":
+            bits = _NEVER * math.log(2)
+            return min(self.devices, math.ceil(mean + bits / 3 + math.sqrt(bits**2 / 9 + 2 * bits * mean)))
+        return max(1, round(mean))
+
+    def cohort(self, number: int) -> Sequence[int]:
+        """The places of the devices of round ``number``, from 1, ascending; may be empty for a Poisson sample."""
+        if self.share == 1.0:
+            return range(self.devices)
+        drawn = self._drawn(0 if self.kind == "cyclic" else number)
+        if self.kind == "poisson":
+            return [int(place) for place in np.flatnonzero(drawn < np.uint64(int(self.share * 2**64)))][: self.most]
+        order = np.argsort(drawn, kind="stable")
+        if self.kind == "cyclic":
+            return sorted(int(place) for place in order[(number - 1) % self.groups :: self.groups])
+        return sorted(int(place) for place in order[: self.most])
+
+    def _drawn(self, number: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+        places = np.arange(self.devices, dtype=np.uint64)
+        return randomness.prf_uint64(self._key, places, np.full(self.devices, number, np.uint64))
+
+
+def _check_groups(config: Config, devices: int, groups: int) -> None:
+    least = config.secure_aggregation.minimum_cohort
+    if groups > 1 and config.secure_aggregation.protocol == "secagg+" and devices // groups < least:
+        raise ConfigError(
+            f"{devices} devices dealt into {groups} groups make cohorts below {least}, in which no device takes part",
+            value=devices // groups,
+            action="Raise training.cohort, or set secure_aggregation.minimum_cohort and minimum_survivors lower",
+        )

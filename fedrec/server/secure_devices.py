@@ -1,0 +1,196 @@
+"""Devices behind a Flower grid whose contributions are masked: the server opens sums over many, nothing else."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from fedrec.config import SecureAggregationSettings
+from fedrec.errors import ConfigError, ProtocolError
+from fedrec.queries.request import Request
+from fedrec.queries.secure_wire import (
+    Exchange,
+    Invitation,
+    message_fields,
+    message_parts,
+    read_message,
+    thresholds_of,
+)
+from fedrec.queries.wire import Envelope
+from fedrec.secagg.errors import Reason, RoundAbortedError
+from fedrec.secagg.messages import Advertise
+from fedrec.secagg.outcome import OpenedSum
+from fedrec.secagg.parameters import Parameters, choose
+from fedrec.secagg.roster import Roster
+from fedrec.secagg.server import ServerRound
+from fedrec.server.aggregation_failed import AggregationFailedError
+from fedrec.server.dispatcher import Dispatcher, read, write
+from fedrec.server.flower_devices import FlowerDevices, group_of, no_answer
+from fedrec.server.run import AggregateResult
+
+_log = logging.getLogger(__name__)
+
+
+class SecureDevices(FlowerDevices):
+    """The nodes of a grid, asked by secure aggregation.
+
+    Args:
+        roster: of the devices behind the nodes, as the devices know it.
+        settings: what the devices insist on.
+        grid, nodes, catalogue, users, patience, window: as of `FlowerDevices`; ``patience`` is for one exchange.
+
+    ``tally``: as of `FlowerDevices`; a device that is left out counts under the reason the protocol names, or under
+    "silent", "refused", "failed".  ``aborted`` counts the attempts at the last request that gave no sum, by reason;
+    it travels with the sum, too.
+
+    Raises:
+        ConfigError: there are fewer nodes than a device wants in a cohort, or too few to be safe.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        nodes: Sequence[int],
+        *,
+        catalogue: str,
+        roster: Roster,
+        settings: SecureAggregationSettings,
+        users: int = 0,
+        patience: float = 3600.0,
+        window: int = 128,
+    ) -> None:
+        super().__init__(grid, nodes, catalogue=catalogue, users=users, patience=patience, window=window)
+        self.roster, self.settings, self.thresholds = roster, settings, thresholds_of(settings)
+        self.aborted: Counter[str] = Counter()
+        if len(self.nodes) < self.thresholds.cohort:
+            raise ConfigError(
+                f"devices take part in cohorts of at least {self.thresholds.cohort}",
+                value=len(self.nodes),
+                action="Have more devices, or set secure_aggregation.minimum_cohort and minimum_survivors lower",
+            )
+        self._parameters(len(self.nodes))
+
+    def ask(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
+        """Put a request to the devices at these places, and open the sum over those who see it through.
+
+        A round that is failed is asked again, as another attempt under a fresh session.  A sampled cohort that no
+        device would take part in is not asked: its sum is over nobody.
+
+        Raises:
+            AggregationFailedError: every attempt was failed; says why.
+        """
+        self.tally, self.aborted = Counter(), Counter()
+        if len(cohort) < self.thresholds.cohort:
+            self.tally[Reason.SMALL_COHORT.value] = len(cohort)
+            return AggregateResult(np.zeros(request.sum.length), 0, 0, reason=Reason.SMALL_COHORT.value)
+        for attempt in range(self.settings.attempts):
+            try:
+                return self._attempt(request, cohort, attempt)
+            except RoundAbortedError as error:
+                self.aborted[error.reason.value] += 1
+                _log.warning("%s, round %d, attempt %d: %s", request.query, request.round, attempt, error)
+        raise AggregationFailedError(
+            f"no sum for {request.query}, round {request.round}: every attempt was failed",
+            self.aborted,
+            value={"aborted": dict(self.aborted), "devices": dict(self.tally)},
+            action="Look into a device's log; start again with the same output directory, and the run goes on",
+        )
+
+    def _attempt(self, request: Request, cohort: Sequence[int], attempt: int) -> AggregateResult:
+        """The protocol, step by step."""
+        invitation = Invitation(Envelope(request, secrets.token_hex(16), self.catalogue), attempt)
+        agreed = invitation.agreed(str(self.grid.run.run_id), self.roster.digest)
+        workers = os.cpu_count() or 1
+        thresholds = self.thresholds.for_noise(request.sum.survivors, request.sum.devices)
+        current = ServerRound(agreed, self.roster, thresholds, workers=workers, parameters=self._safe_parameters)
+        sitting = Attempt(self.post, current, group_of(request))
+        try:
+            sitting.invite(invitation, [self.nodes[place] for place in cohort])
+            sitting.pass_on(Exchange.SHARE, current.close_advertise())
+            sitting.pass_on(Exchange.MASK, current.close_share())
+            sitting.pass_on(Exchange.UNMASK, current.close_masked())
+            opened = current.close_unmask()
+        finally:
+            self.tally = sitting.tally()
+        self.tally = sitting.tally(opened)
+        if len(opened.survivors) < len(cohort):
+            _log.warning("%s, round %d: %s", request.query, request.round, dict(self.tally))
+        vector, count = request.sum.open(opened.total), len(opened.survivors)
+        return AggregateResult(vector, count, sitting.bytes_up(opened), dict(self.aborted))
+
+    def _parameters(self, size: int) -> Parameters:
+        if 0 < self.settings.neighbours < size:
+            return Parameters(self.settings.neighbours, self.settings.threshold)
+        return choose(size, self.thresholds.assumptions)
+
+    def _safe_parameters(self, size: int) -> Parameters:
+        try:
+            return self._parameters(size)
+        except ConfigError as error:
+            raise RoundAbortedError(Reason.WEAK_PARAMETERS, error.what, value=size) from None
+
+
+class Attempt:
+    """One attempt at a round: which node is which device, who fell out where, and how much was sent."""
+
+    def __init__(self, post: Dispatcher, current: ServerRound, group: str) -> None:
+        self._post, self._current, self._group = post, current, group
+        self._nodes: dict[bytes, int] = {}
+        self._outcomes: dict[int, str] = {}
+        self._sent: Counter[int] = Counter()
+
+    def invite(self, invitation: Invitation, nodes: Sequence[int]) -> None:
+        """Exchange 1: the request, to all nodes; answered with keys."""
+        content = write(invitation.fields(), invitation.parts())
+        name = Exchange.ADVERTISE
+        self._ask(nodes, (self._post.message(content, node, name, self._group) for node in nodes), first=True)
+
+    def pass_on(self, exchange: Exchange, messages: Mapping[bytes, bytes]) -> None:
+        """A later exchange: to each device its message."""
+
+        def outgoing() -> Iterator[Message]:
+            for device, data in messages.items():
+                content = write(message_fields(), message_parts(data))
+                yield self._post.message(content, self._nodes[device], exchange, self._group)
+
+        self._ask([self._nodes[device] for device in messages], outgoing(), first=False)
+
+    def tally(self, opened: OpenedSum | None = None) -> Counter[str]:
+        """What became of the devices."""
+        survivors = set() if opened is None else {self._nodes[device] for device in opened.survivors}
+        outcomes = Counter({"sum": len(survivors)} if survivors else {})
+        outcomes.update(reason for node, reason in self._outcomes.items() if reason and node not in survivors)
+        return outcomes
+
+    def bytes_up(self, opened: OpenedSum) -> int:
+        """Bytes of the protocol that the survivors sent, in all exchanges together."""
+        return sum(self._sent[self._nodes[device]] for device in opened.survivors)
+
+    def _ask(self, nodes: Sequence[int], messages: Iterator[Message], *, first: bool) -> None:
+        self._outcomes |= dict.fromkeys(nodes, "silent")
+        for reply in self._post.replies(messages):
+            node = reply.metadata.src_node_id
+            self._outcomes[node] = self._taken(reply, node, first=first)
+
+    def _taken(self, reply: Message, node: int, *, first: bool) -> str:
+        """Why a reply is left out, or nothing."""
+        if not reply.has_content():
+            return no_answer(reply)
+        try:
+            data = read_message(*read(reply.content))
+        except ProtocolError:
+            return Reason.MALFORMED.value
+        refused = self._current.receive(data)
+        if refused is not None:
+            return refused.reason.value
+        self._sent[node] += len(data)
+        if first:
+            self._nodes[self._current.roster.device(Advertise.from_bytes(data).device)] = node
+        return ""

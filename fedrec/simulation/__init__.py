@@ -1,0 +1,1 @@
+"""Both sides in one process: engines, the shop, studies and reports."""

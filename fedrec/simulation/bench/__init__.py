@@ -1,0 +1,1 @@
+"""Measures of speed behind ``fedrec bench``."""

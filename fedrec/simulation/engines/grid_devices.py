@@ -1,0 +1,110 @@
+"""Engine ``grid``: a study as devices with stores of their own, each behind a node of a grid in this process."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from flwr.app import Context, RecordDict
+
+from fedrec.client.app import app
+from fedrec.config import Config, with_protocol
+from fedrec.console import Reporter
+from fedrec.content.features import save_features
+from fedrec.data.stores import write_stores
+from fedrec.errors import StoreError
+from fedrec.queries.secure_wire import PROTOCOL
+from fedrec.server.flower_devices import FlowerDevices
+from fedrec.server.roster_files import read_roster
+from fedrec.server.secure_devices import SecureDevices
+from fedrec.simulation.engines.enlist import ROSTER, enlist
+from fedrec.simulation.engines.grid import InProcessGrid, Spy
+from fedrec.simulation.study import Study
+
+_FACTS: Final = "devices.json"
+
+
+class _Opaque:
+    """What a simulation asks of its devices beyond what a server may."""
+
+    @property
+    def last_update(self) -> None:
+        """Loss and clipped rows stay on the devices: there is no message for them."""
+        return None
+
+
+class GridDevices(_Opaque, FlowerDevices):
+    """Devices behind a grid, as a simulation wants them."""
+
+
+class SecureGridDevices(_Opaque, SecureDevices):
+    """The same, masked."""
+
+
+@contextmanager
+def grid_devices(
+    config: Config, study: Study, out: Path, reporter: Reporter, *, spy: Spy | None = None
+) -> Iterator[GridDevices | SecureGridDevices]:
+    """The devices of a study, one a user, in the order of its users.
+
+    Args:
+        config: the settings, which every device accepts; ``auto`` means secure aggregation here.
+        study: the data.
+        out: where ``catalogue`` and ``stores`` go. Those of an earlier call for the same data are used again.
+        reporter: is told how many stores are written.
+        spy: sees every message.
+
+    Raises:
+        StoreError: the directory holds the devices of other data.
+        ConfigError: secure aggregation is asked of too few devices.
+    """
+    config = with_protocol(config, "grid")
+    secure = config.secure_aggregation.protocol == PROTOCOL
+    catalogue, stores = place_devices(study, out, reporter)
+    run_config = {"config": config.model_dump_json(), "catalogue": str(catalogue), "stores": str(stores)}
+    if secure:
+        run_config["roster"] = str(enlist(stores))
+    run = secrets.randbits(63)
+    count = len(study.dataset.users)
+    contexts = {
+        place: Context(run, place, {"partition-id": place, "num-partitions": count}, RecordDict(), {**run_config})
+        for place in range(count)
+    }
+    with InProcessGrid(app, contexts, run_id=run, spy=spy) as grid:
+        nodes, digest = grid.get_node_ids(), study.features.digest()
+        if secure:
+            roster = read_roster(stores / ROSTER)
+            yield SecureGridDevices(grid, nodes, catalogue=digest, roster=roster, settings=config.secure_aggregation)
+        else:
+            yield GridDevices(grid, nodes, catalogue=digest)
+
+
+def place_devices(study: Study, out: Path, reporter: Reporter) -> tuple[Path, Path]:
+    """Write what devices have: the catalogue, and a store a user. Returns both directories.
+
+    Raises:
+        StoreError: the directory holds the devices of other data.
+    """
+    catalogue, stores = out / "catalogue", out / "stores"
+    users = len(study.dataset.users)
+    facts = {"users": users, "catalogue": study.features.digest(), "study": study.fingerprint()}
+    if not (stores / _FACTS).is_file():
+        reporter.stage(f"Writing {users:,} devices")
+        if stores.exists():
+            _clear(stores)
+        save_features(study.features, study.encoders, catalogue)
+        write_stores(study.dataset, study.split, stores, progress=reporter.progress)
+        (stores / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
+    elif json.loads((stores / _FACTS).read_text(encoding="utf-8")) != facts:
+        raise StoreError("the directory holds the devices of other data", value=str(stores), action="Use another --out")
+    return catalogue, stores
+
+
+def _clear(stores: Path) -> None:
+    """Remove what a call that was cut off left: stores, which nobody has used yet."""
+    for path in stores.glob("*.sqlite*"):
+        path.unlink()

@@ -1,0 +1,144 @@
+"""Quality as the simulator sees it: exact, from data that no device would send, next to rankings anybody could make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.collaborative.collaborative_factors import CollaborativeFactors
+from fedrec.config import Config
+from fedrec.content.feature_table import Features
+from fedrec.model.recommender import Recommender
+from fedrec.queries import model_update
+from fedrec.randomness import key
+from fedrec.ranking.lists import content_vectors
+from fedrec.ranking.protocols import Evaluation, evaluate
+from fedrec.ranking.score import Scorer
+from fedrec.ranking.users import Known
+from fedrec.simulation.cold import cold_quality
+from fedrec.simulation.groups import UserGroup, groups_of
+from fedrec.simulation.shop.oracle import TRUTH, load_oracle
+from fedrec.simulation.study import Study
+from fedrec.training.build_rows import RowShape
+from fedrec.training.personalise import personalise
+from fedrec.training.tables import Tables
+
+Scores = NDArray[np.float32]
+_BLOCK = 256
+
+
+def scorer_of(
+    config: Config,
+    study: Study,
+    model: Recommender | None,
+    behaviour: CollaborativeFactors,
+    features: Features | None = None,
+) -> Scorer:
+    """What a device would rank with, were the run to end now. ``features``: as the model reads them, where they are not
+    the study's own."""
+    return Scorer(
+        model=model,
+        features=features or study.features,
+        behaviour=behaviour,
+        settings=config.behaviour,
+        model_settings=config.model,
+    )
+
+
+def quality_of(
+    config: Config,
+    study: Study,
+    model: Recommender | None,
+    behaviour: CollaborativeFactors,
+    groups: Mapping[str, UserGroup] | None = None,
+    features: Features | None = None,
+) -> Evaluation:
+    """Both protocols on what is held out, for every measured user, and loo-99neg of ``groups`` of them.
+
+    ``features``: see `scorer_of`.
+    """
+    scorer = scorer_of(config, study, model, behaviour, features)
+    measured = np.flatnonzero(study.held_out.target >= 0)
+    known = known_of(config, study, model, features)
+
+    def blocks() -> Iterator[tuple[NDArray[np.int64], Scores]]:
+        for start in range(0, len(measured), _BLOCK):
+            users = measured[start : start + _BLOCK]
+            yield users, scorer.parts_of(known.take(users)).total
+
+    vectors = content_vectors(study.features.values, study.features.present)
+    masks = {name: group.users for name, group in (groups or {}).items()}
+    return evaluate(blocks(), study.held_out, vectors=vectors, groups=masks)
+
+
+def whole_quality(
+    config: Config,
+    study: Study,
+    model: Recommender | None,
+    behaviour: CollaborativeFactors,
+    features: Features | None = None,
+) -> dict[str, Any]:
+    """The ``quality`` table of run.json: `quality_of` with warm and cold users and items apart, and cold items."""
+    groups = groups_of(study)
+    found = quality_of(config, study, model, behaviour, groups, features)
+    apart = {name: {"rule": groups[name].rule, **one.as_dict()} for name, one in found.groups.items()}
+    newcomers = apart.pop("newcomers")
+    del newcomers["rule"]
+    cold = None
+    if study.cold is not None:
+        scorer, known = scorer_of(config, study, model, behaviour, features), known_of(config, study, model, features)
+        cold = cold_quality(config, scorer, known, study.cold, study.population.keys)
+    return dict(found.as_dict()) | {"loo-99neg-newcomers": newcomers, "groups": apart, "cold-items": cold}
+
+
+def known_of(config: Config, study: Study, model: Recommender | None, features: Features | None = None) -> Known:
+    """What devices rank with: their users' data, and private vectors where the config asks for them."""
+    if model is None or not config.model.adapter or not config.training.personal_steps:
+        return study.known
+    settings = config.training
+    adapters = personalise(
+        model,
+        study.population,
+        Tables(features or study.features),
+        model_update.pool_of(config, 0, len(study.features.ids)),
+        RowShape(settings.positives, config.model.history, config.model.notes, config.model.photos),
+        loss=settings.loss,
+        steps=settings.personal_steps,
+        key=key(config.run.seed, "personalise"),
+        batch_rows=config.speed.batch_rows,
+    )
+    return replace(study.known, adapter=adapters)
+
+
+def baselines_of(study: Study) -> dict[str, dict[str, Any] | None]:
+    """Popularity in training, chance (every score equal, ties count half), and on a shop the oracle; loo-99neg."""
+    items = len(study.features.ids)
+    counts = np.bincount(study.split.items, minlength=items).astype(np.float32)
+    return {
+        "popularity": _few(study, lambda users: np.tile(counts, (len(users), 1))),
+        "random": _few(study, lambda users: np.zeros((len(users), items), np.float32)),
+        "oracle": _oracle(study),
+    }
+
+
+def _oracle(study: Study) -> dict[str, Any] | None:
+    if not (study.dataset.directory / TRUTH).is_file():
+        return None
+    oracle = load_oracle(study.dataset.directory)
+    person = {user: place for place, user in enumerate(oracle.user_ids)}
+    thing = {item: place for place, item in enumerate(oracle.item_ids)}
+    users_at = np.array([person[user] for user in study.dataset.users])
+    items_at = np.array([thing[item] for item in study.features.ids])
+    return _few(study, lambda users: oracle.scores(users_at[users])[:, items_at])
+
+
+def _few(study: Study, score: Callable[[NDArray[np.int64]], Scores]) -> dict[str, Any]:
+    measured = np.flatnonzero(study.held_out.target >= 0)
+    starts = range(0, len(measured), _BLOCK)
+    blocks = ((users, score(users)) for users in (measured[start : start + _BLOCK] for start in starts))
+    table: Mapping[str, Any] = evaluate(blocks, study.held_out).loo_99neg.as_dict()
+    return {name: table[name] for name in ("hr@10", "ndcg@10")}

@@ -1,0 +1,171 @@
+"""A data set made ready for a run: features, the users' training events as a population, and what is held out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.config import Config
+from fedrec.console import Reporter
+from fedrec.content.catalogue import Catalogue
+from fedrec.content.feature_table import Features
+from fedrec.content.features import build_features
+from fedrec.content.registry import AnyEncoder
+from fedrec.data.reader import read_dataset
+from fedrec.data.schema import Dataset
+from fedrec.data.splits import Split, split
+from fedrec.errors import ContentError, DataError
+from fedrec.model.clock import UNKNOWN, context_of
+from fedrec.ranking.protocols import HeldOut
+from fedrec.ranking.users import Histories, Known, OwnContent
+from fedrec.simulation.cold import without_cold
+from fedrec.simulation.left_out import left_out, say_content, say_skipped, say_unreadable
+from fedrec.training.own_content import encode_own
+from fedrec.training.population import Pieces, Population, keys_of
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What a simulation holds in memory, and no device or server ever does.
+
+    ``population``: what training sees.  ``known``: what a device ranks with when it is measured: its training items,
+    while testing also the validation item, which lies before the test item.  ``held_out``: what is to be found.
+    ``unreadable``: how many notes and photos say nothing to their encoder.  ``cold``: the items that each user really
+    used of those that were kept out of training, None where none were.
+    """
+
+    dataset: Dataset
+    split: Split
+    features: Features
+    encoders: Mapping[str, AnyEncoder]
+    population: Population
+    known: Known
+    held_out: HeldOut
+    unreadable: Mapping[str, int] = field(default_factory=dict)
+    cold: Histories | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """The section ``data`` of run.json: what there is, and what was left out."""
+        return {
+            "name": self.dataset.name,
+            "users": len(self.dataset.users),
+            "items": len(self.dataset.items),
+            "interactions": len(self.dataset.interactions),
+            **left_out(self.dataset, self.features.warnings, self.unreadable),
+        }
+
+    def fingerprint(self) -> str:
+        """SHA-256 in hex of all that devices hold: a run may be taken up again over the same study only."""
+        found = hashlib.sha256(self.features.digest().encode())
+        population = self.population
+        arrays: list[NDArray[Any]] = [population.keys, population.indptr, population.items, population.held_out]
+        arrays += [] if population.times is None else [population.times]
+        for pieces in (population.notes, population.photos):
+            arrays += [] if pieces is None else [pieces.indptr, pieces.values]
+        for array in arrays:
+            found.update(f"{array.dtype.str} {array.shape}".encode())
+            found.update(np.ascontiguousarray(array).tobytes())
+        return found.hexdigest()
+
+
+def prepare(config: Config, data: Path, reporter: Reporter) -> Study:
+    """Read a data directory and build everything a run needs. What had to be left out is told to the reporter.
+
+    Raises:
+        DataError: the data cannot be read, or is of one user. ContentError: its content cannot be encoded as the
+            config says.
+    """
+    reporter.stage(f"Reading {data}")
+    dataset = read_dataset(data)
+    say_skipped(dataset, reporter)
+    if len(dataset.users) < 2:
+        raise DataError("a federation needs at least 2 users", path=data, value=1, action="Use a larger data set")
+    reporter.stage("Encoding the catalogue")
+    features, encoders = build_features(
+        Catalogue.from_dataset(dataset),
+        config.content,
+        cache=cache_directory(),
+        progress=reporter.progress,
+        ready=dataset.features,
+    )
+    say_content(features.warnings, reporter)
+    if config.model.tower and not features.values:
+        raise ContentError(
+            "no item has any of the modalities in content.modalities",
+            value=config.content.modalities,
+            action="Name one that the data set has, or rank without content: model.preset=behaviour-only",
+        )
+    study = assemble(config, dataset, features, encoders)
+    say_unreadable(study.unreadable, reporter)
+    return study
+
+
+def assemble(config: Config, dataset: Dataset, features: Features, encoders: Mapping[str, AnyEncoder]) -> Study:
+    """A study from a data set whose catalogue is encoded."""
+    held, used = without_cold(config, split(dataset, config.run.seed), len(dataset.items))
+    notes = _own(config.model.notes, encoders.get("text"), dataset.notes, len(dataset.users))
+    photos = _own(config.model.photos, encoders.get("image"), dataset.photos, len(dataset.users))
+    times = dataset.interactions.timestamp[held.rows] if config.model.context else None
+    population = Population(keys_of(dataset.users), held.indptr, held.items, held.valid, notes, photos, times)
+    testing = config.evaluation.split == "test"
+    training = Histories(held.indptr, held.items)
+    target, other = (held.test, held.valid) if testing else (held.valid, held.test)
+    if config.evaluation.users:
+        target = np.where(np.arange(len(target)) < config.evaluation.users, target, -1).astype(np.int32)
+    histories = _with_last(training, held.valid) if testing else training
+    context = None if times is None else _context(dataset, histories, target, config.model.history)
+    known = Known(histories, _contents(notes), _contents(photos), context=context)
+    held_out = HeldOut(training, target, other, held.negatives)
+    unreadable = {"notes": _lost(notes, dataset.notes), "photos": _lost(photos, dataset.photos)}
+    return Study(dataset, held, features, encoders, population, known, held_out, unreadable, used)
+
+
+def cache_directory() -> Path:
+    """Where encoded content is kept between runs: ``$FEDREC_CACHE``, or ``fedrec`` in the user's cache directory."""
+    chosen = os.environ.get("FEDREC_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(chosen) if chosen else Path(base) / "fedrec"
+
+
+def _context(dataset: Dataset, histories: Histories, target: NDArray[np.int32], last: int) -> NDArray[np.float32]:
+    """Times of day: a user asks when the item that is to be found was met, about which nothing else is told."""
+    table, items = dataset.interactions, max(len(dataset.items), 1)
+    pair = table.user.astype(np.int64) * items + table.item
+    pairs, first = np.unique(pair, return_index=True)
+
+    def met(users: NDArray[np.int64], places: NDArray[np.int32]) -> NDArray[np.int64]:
+        wanted = users * items + places
+        at = np.minimum(np.searchsorted(pairs, wanted), max(len(pairs) - 1, 0))
+        known = (places >= 0) & (pairs[at] == wanted)
+        return np.where(known, table.timestamp[first[at]], UNKNOWN)
+
+    request = met(np.arange(len(target)), target)
+    return context_of(request, histories.indptr, met(histories.rows(), histories.items), last)
+
+
+def _own(wanted: bool, encoder: AnyEncoder | None, owned: Mapping[int, Sequence[Any]], users: int) -> Pieces | None:
+    if not wanted or encoder is None:
+        return None
+    return encode_own(encoder, [owned.get(place, ()) for place in range(users)])
+
+
+def _lost(pieces: Pieces | None, owned: Mapping[int, Sequence[Any]]) -> int:
+    return 0 if pieces is None else sum(map(len, owned.values())) - len(pieces.values)
+
+
+def _contents(pieces: Pieces | None) -> OwnContent | None:
+    return None if pieces is None else OwnContent(pieces.indptr, pieces.values)
+
+
+def _with_last(histories: Histories, last: NDArray[np.int32]) -> Histories:
+    """Each history with one more item at its end (-1 = none)."""
+    having = last >= 0
+    items = np.insert(histories.items, histories.indptr[1:][having], last[having])
+    return Histories(histories.indptr + np.concatenate([[0], np.cumsum(having)]), items)

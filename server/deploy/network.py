@@ -1,0 +1,95 @@
+"""One SuperLink and its SuperNodes as processes of this machine, with TLS and node authentication on."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fedrec.errors import ProtocolError
+from fedrec.simulation.engines.flower import command_of, environment_of, free_port, run_command, stop_all, toml_value
+from server.deploy.credentials import write_certificates, write_node_key
+
+_LINK: Final = "fedrec"
+_START_SECONDS: Final = 60.0
+Value = str | int | float
+
+
+@dataclass(frozen=True)
+class Network:
+    """``home``: where all logs, keys and certificates are."""
+
+    home: Path
+    environment: Mapping[str, str]
+
+    def flwr(self, *words: str, seconds: float) -> str:
+        """One of Flower's commands; returns what it prints. Raises ProtocolError where it fails or takes too long."""
+        done = run_command([command_of("flwr"), *words], self.environment, seconds=seconds)
+        if done.returncode:
+            raise ProtocolError(f"flwr {words[0]} failed: {done.stdout[-2000:]}", action=f"Look into {self.home}")
+        return done.stdout
+
+    def run(self, app: Path, run_config: Mapping[str, Value], *, seconds: float) -> str:
+        """`flwr run` of an app; returns its log."""
+        chosen = " ".join(f"{key}={toml_value(value)}" for key, value in run_config.items())
+        return self.flwr("run", str(app), _LINK, "--stream", "--run-config", chosen, seconds=seconds)
+
+
+@contextmanager
+def network(home: Path, nodes: Sequence[Mapping[str, Value]]) -> Iterator[Network]:
+    """A SuperLink, and a SuperNode with each of these node configs, while the context lasts.
+
+    Raises:
+        ConfigError: Flower's commands are not installed. ProtocolError: the network does not come up.
+    """
+    write_certificates(home)
+    port = free_port()
+    link = f'address = "127.0.0.1:{port}"\nroot-certificates = "{home / "ca.pem"}"\n'
+    (home / "config.toml").write_text(f'[superlink]\ndefault = "{_LINK}"\n\n[superlink.{_LINK}]\n{link}')
+    opened = Network(home, environment_of(home))
+    with ExitStack() as stack:
+        server = ["--ssl-ca-certfile", "ca.pem", "--ssl-certfile", "server.pem", "--ssl-keyfile", "server.key"]
+        command = [command_of("flower-superlink"), *server, "--enable-supernode-auth", "--isolation", "subprocess"]
+        command += ["--host", "127.0.0.1", "--port", str(port), "--disable-runtime-dependency-installation"]
+        _start(stack, opened, "superlink", command)
+        for number, config in enumerate(nodes):
+            public = write_node_key(home / f"node-{number}")
+            _register(opened, public)
+            chosen = " ".join(f"{key}={toml_value(value)}" for key, value in config.items())
+            command = [command_of("flower-supernode"), "--root-certificates", "ca.pem"]
+            command += ["--superlink", f"127.0.0.1:{port}", "--port", str(free_port())]
+            command += ["--ssl-ca-certfile", "ca.pem", "--ssl-certfile", "server.pem", "--ssl-keyfile", "server.key"]
+            command += ["--auth-supernode-private-key", f"node-{number}", "--node-config", chosen]
+            _start(stack, opened, f"supernode-{number}", command)
+        yield opened
+
+
+def _start(stack: ExitStack, opened: Network, name: str, command: Sequence[str]) -> None:
+    log = stack.enter_context((opened.home / f"{name}.log").open("wb"))
+    process = subprocess.Popen(
+        command,
+        cwd=opened.home,
+        env={**opened.environment},
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+    )
+    stack.callback(stop_all, process, opened.home)
+
+
+def _register(opened: Network, public: Path) -> None:
+    """Make a SuperNode's key known, as soon as the SuperLink listens."""
+    end = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            opened.flwr("supernode", "register", str(public), _LINK, seconds=_START_SECONDS)
+        except ProtocolError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.5)
+        else:
+            return
