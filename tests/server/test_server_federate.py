@@ -74,7 +74,7 @@ def test_a_run_leaves_a_release_a_record_and_a_ledger(whole: Path, federation_st
     assert record["privacy"]["epsilon_released"] == pytest.approx(cases.EPSILON, rel=1e-3)
     assert record["privacy"]["epsilon_server"] is None
     assert record["stopped"] is None
-    assert [cost["query"] for cost in record["spends"]] == ["popularity", "cooccurrence", "training", "metrics"]
+    assert [cost["query"] for cost in record["costs"]] == ["popularity", "cooccurrence", "training", "metrics"]
     assert record["rounds"] == [json.loads(line) for line in (whole / "events.jsonl").read_text().splitlines()]
     assert [line["round"] for line in record["rounds"]] == [0, 0, 1, 2, 3, 4]
     assert all(line["asked"] == line["devices"] == cases.USERS for line in record["rounds"])

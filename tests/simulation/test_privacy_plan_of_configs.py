@@ -74,12 +74,12 @@ def charged(config: Config, users: int, devices: int, place: Path) -> list[dict[
 
 
 def facts(cost: Any) -> dict[str, Any]:
-    names = ("query", "rounds", "noise_multiplier", "sampling", "probability", "separation", "participations")
+    names = ("query", "rounds", "noise_multiplier", "sampling", "probability", "minimum_separation", "participations")
     return {name: getattr(cost, name) for name in names}
 
 
 def queries(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    kept = ("query", "rounds", "noise_multiplier", "sampling", "probability", "separation", "participations")
+    kept = ("query", "rounds", "noise_multiplier", "sampling", "probability", "minimum_separation", "participations")
     return [{name: one[name] for name in kept} for one in found["privacy"]["queries"]]
 
 
@@ -171,7 +171,9 @@ def test_devices_that_add_all_noise_charge_what_was_planned(shop: Path, tmp_path
     of = {one["interactions"]: one for one in found["own"]}
     for count in counts:
         one = of[int(count)]
-        planned[one["probability"], one["noise_multiplier"], one["steps_a_turn"], one["turns"], one["epsilon"]] += 1
+        planned[
+            one["probability"], one["noise_multiplier"], one["steps_a_turn"], one["participations"], one["epsilon"]
+        ] += 1
     kept = Counter[tuple[Any, ...]]()
     for path in (tmp_path / "run" / "stores").glob("*.sqlite"):
         with EventStore.open(path) as store:
@@ -215,7 +217,7 @@ def test_the_command_plans_local_noise(tmp_path: Path) -> None:
     found = json.loads(result.stdout)
     assert (found["privacy"]["epsilon_released"], found["privacy"]["epsilon_server"]) == (4.0, 4.0)
     (own,) = found["own"]
-    assert (own["taken_as"], own["turns"], own["steps_a_turn"], own["sampling"]) == (32, 3, 1, "full")
+    assert (own["taken_as"], own["participations"], own["steps_a_turn"], own["sampling"]) == (32, 3, 1, "full")
     assert own["epsilon"] == pytest.approx(4.0, rel=1e-3)
     assert "by itself" in called(str(path), "--population", "300").stdout
 

@@ -173,7 +173,7 @@ def training(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def half_noise(rows: list[dict[str, Any]]) -> None:
     for row in training(rows):
-        row["spend"]["noise_multiplier"] /= 2
+        row["cost"]["noise_multiplier"] /= 2
 
 
 def everybody_asked(rows: list[dict[str, Any]]) -> None:
@@ -193,7 +193,7 @@ def never_drawn_anew(rows: list[dict[str, Any]]) -> None:
 
 def claims_a_smaller_probability(rows: list[dict[str, Any]]) -> None:
     for row in training(rows):
-        row["detail"]["probability"] = row["spend"]["probability"] = 0.05
+        row["detail"]["probability"] = row["cost"]["probability"] = 0.05
 
 
 def one_round_twice(rows: list[dict[str, Any]]) -> None:
@@ -209,7 +209,7 @@ def another_budget(rows: list[dict[str, Any]]) -> None:
 
 
 def without_noise(rows: list[dict[str, Any]]) -> None:
-    rows[1]["spend"] = {"noise_multiplier": None}
+    rows[1]["cost"] = {"noise_multiplier": None}
 
 
 def silent_about_the_cohort(rows: list[dict[str, Any]]) -> None:
