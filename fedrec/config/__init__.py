@@ -6,7 +6,14 @@ Privacy knobs (`PrivacySettings`, `SecureAggregationSettings`) stand apart from 
 
 from fedrec.config.audit import AuditSettings
 from fedrec.config.base import Settings
-from fedrec.config.behaviour import BehaviourSettings
+from fedrec.config.collaborative import (
+    CollaborativeSettings,
+    CooccurrenceSettings,
+    PowerIterationSettings,
+    PriorSettings,
+    ScoringSettings,
+    SolverSettings,
+)
 from fedrec.config.content import (
     AudioSettings,
     ContentSettings,
@@ -33,7 +40,12 @@ __all__ = [
     "AdaptiveClipSettings",
     "AudioSettings",
     "AuditSettings",
-    "BehaviourSettings",
+    "CollaborativeSettings",
+    "CooccurrenceSettings",
+    "PowerIterationSettings",
+    "PriorSettings",
+    "ScoringSettings",
+    "SolverSettings",
     "ContentSettings",
     "Engine",
     "EvaluationSettings",

@@ -19,7 +19,8 @@ class ModelSettings(Settings):
     """The shared two-tower model. ``adapter`` adds a private vector per user that never leaves the device.
 
     ``reads``: the modalities that the tower reads, none named = all; the others can still be what an auxiliary task
-    predicts.  Beside those of the content there are ``behaviour`` (where ``behaviour.modality`` is above 0) and ``id``.
+    predicts.  Beside those of the content there are ``behaviour`` (where
+    ``collaborative.feature_columns`` is above 0) and ``id``.
     ``id_embedding``: a trained vector an item, as the modality ``id``; it adds items times ``dimension`` parameters,
     and under privacy noise grows with the root of their number: it is for small catalogues and runs without noise.
     ``graph``: which graph over the items features are smoothed on before the tower reads them, see

@@ -12,7 +12,7 @@ from pydantic import ValidationError, model_validator
 
 from fedrec.config.audit import AuditSettings
 from fedrec.config.base import Settings
-from fedrec.config.behaviour import BehaviourSettings
+from fedrec.config.collaborative import CollaborativeSettings
 from fedrec.config.content import ContentSettings
 from fedrec.config.model import ModelSettings
 from fedrec.config.privacy import PrivacySettings
@@ -28,7 +28,7 @@ class Config(Settings):
     run: RunSettings = RunSettings()
     content: ContentSettings = ContentSettings()
     model: ModelSettings = ModelSettings()
-    behaviour: BehaviourSettings = BehaviourSettings()
+    collaborative: CollaborativeSettings = CollaborativeSettings()
     training: TrainingSettings = TrainingSettings()
     privacy: PrivacySettings = PrivacySettings()
     secure_aggregation: SecureAggregationSettings = SecureAggregationSettings()
@@ -38,10 +38,13 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _private_parts_are_bounded(self) -> Config:
-        if self.privacy.epsilon is not None and self.behaviour.cooccurrence and self.behaviour.normalise != 1:
-            raise ValueError("behaviour.normalise must be 1 with privacy.epsilon: else one user moves the sum far")
-        if self.privacy.epsilon is not None and self.behaviour.factors and self.privacy.unit == "example":
-            raise ValueError("behaviour.factors protects users, not interactions: set privacy.unit=user")
+        cooccurrence, iteration = self.collaborative.cooccurrence, self.collaborative.power_iteration
+        if self.privacy.epsilon is not None and cooccurrence.enabled and cooccurrence.normalise != 1:
+            raise ValueError(
+                "collaborative.cooccurrence.normalise must be 1 with privacy.epsilon: else one user moves the sum far"
+            )
+        if self.privacy.epsilon is not None and iteration.enabled and self.privacy.unit == "example":
+            raise ValueError("collaborative.power_iteration protects users, not interactions: set privacy.unit=user")
         if self.audit.canaries and self.privacy.epsilon is None:
             raise ValueError("audit.canaries needs privacy.epsilon: a run without noise claims nothing to test")
         if self.audit.canaries and self.privacy.groups:
@@ -52,16 +55,16 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _tower_has_content(self) -> Config:
-        further = {"behaviour": self.behaviour.modality > 0, "id": self.model.id_embedding}
+        further = {"behaviour": self.collaborative.feature_columns > 0, "id": self.model.id_embedding}
         beside = {name for name, wanted in further.items() if wanted}
         unknown = sorted(set(self.model.reads) - set(self.content.modalities) - beside)
         if unknown:
             raise ValueError(
                 f"model.reads names modalities that there are not: {unknown}; text, image and attributes are named in "
-                "content.modalities, behaviour needs behaviour.modality, id needs model.id_embedding"
+                "content.modalities, behaviour needs collaborative.feature_columns, id needs model.id_embedding"
             )
-        if "tower" in self.behaviour.prior_modalities and not self.model.tower:
-            raise ValueError("behaviour.prior_modalities.tower needs model.tower")
+        if "tower" in self.collaborative.prior.modalities and not self.model.tower:
+            raise ValueError("collaborative.prior.modalities.tower needs model.tower")
         if self.model.reads and (unread := sorted(beside - set(self.model.reads))):
             raise ValueError(f"model.reads leaves out what is made for the tower only: {unread}")
         if self.training.auxiliary and "attributes" not in self.content.modalities:
@@ -70,16 +73,19 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _pool_has_counts(self) -> Config:
-        if self.training.pool == "popularity" and self.model.tower and not self.behaviour.popularity:
-            raise ValueError("training.pool=popularity is drawn by the counts of behaviour.popularity: set it to true")
+        if self.training.pool == "popularity" and self.model.tower and not self.collaborative.popularity:
+            raise ValueError(
+                "training.pool=popularity is drawn by the counts of collaborative.popularity: set it to true"
+            )
         return self
 
     @model_validator(mode="after")
     def _graphs_have_edges(self) -> Config:
-        behaviour = self.behaviour
-        sums = behaviour.popularity and (behaviour.cooccurrence or behaviour.factors)
+        sums = self.collaborative.popularity and self.collaborative.pairwise
         if self.model.graph in ("cooccurrence", "both") and not sums:
-            raise ValueError("model.graph needs behaviour.popularity, and behaviour.cooccurrence or factors")
+            raise ValueError(
+                "model.graph needs collaborative.popularity, and collaborative.cooccurrence or power_iteration"
+            )
         return self
 
     @model_validator(mode="after")
@@ -105,11 +111,14 @@ class Config(Settings):
         if self.privacy.unit != "example":
             raise ValueError("privacy.noise_place 'local' needs privacy.unit 'example': a row is one interaction")
         # One device's counts would drown in the noise that makes them private by themselves.
-        asked = self.behaviour.popularity or self.behaviour.cooccurrence or self.evaluation.private_metrics
+        asked = (
+            self.collaborative.popularity or self.collaborative.cooccurrence.enabled or self.evaluation.private_metrics
+        )
         if asked or self.training.stopping is not None:
             raise ValueError(
-                "privacy.noise_place 'local' is for training only: set behaviour.popularity, behaviour.cooccurrence "
-                "and evaluation.private_metrics to false, and leave training.stopping out"
+                "privacy.noise_place 'local' is for training only: set collaborative.popularity, "
+                "collaborative.cooccurrence.enabled and evaluation.private_metrics to false, and leave "
+                "training.stopping out"
             )
         if self.privacy.groups:
             raise ValueError("privacy.groups are for noise that is added to sums: not privacy.noise_place 'local'")

@@ -22,11 +22,11 @@ def test_the_default_preset_changes_nothing():
 def test_a_preset_gives_what_its_name_says():
     text = with_preset(from_tree({"model": {"preset": "text-only"}}))
     assert text.content.modalities == ("text",)
-    assert text.behaviour.weight == 0
-    assert not text.behaviour.popularity
+    assert text.collaborative.scoring.weight == 0
+    assert not text.collaborative.popularity
     behaviour = with_preset(from_tree({"model": {"preset": "behaviour-only"}}))
     assert not behaviour.model.tower
-    assert behaviour.behaviour.weight == 1
+    assert behaviour.collaborative.scoring.weight == 1
 
 
 def test_what_was_written_wins_even_where_it_is_the_default():
