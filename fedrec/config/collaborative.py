@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -45,7 +45,7 @@ class PriorSettings(Settings):
     """The content kernel that is added to what the sums say, see `fedrec.collaborative.content_kernel`."""
 
     weight: float = Field(default=0.0, ge=0, description="weight of the kernel, added before the sums are solved")
-    modalities: dict[str, float] = Field(
+    modalities: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict,
         description="weight of each modality in the kernel, 0 or more; 'tower' is the item vectors of the content "
         "tower once it is trained, with which the sums are then solved again",

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from fedrec.config import Config, Settings, from_tree
+from fedrec.config.base import Settings, section_of
+from fedrec.config.load import from_tree
+from fedrec.config.root import Config
 from fedrec.errors import ConfigError
 
 _NOTHING_COLLABORATIVE: Mapping[str, Any] = {
@@ -227,43 +229,50 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 )
 
 
-def with_preset(config: Config) -> Config:
-    """Put the settings of ``config.model.preset`` beneath those that ``config`` was given explicitly.
-
-    A setting that was written, even with its default value, stays as written.  Idempotent.
-
-    Raises:
-        ConfigError: no preset of that name, or the two together are not valid.
-    """
+def preset_of(config: Config) -> Preset:
+    """The preset that ``config.model.preset`` names. Raises ConfigError where there is none of that name."""
     preset = PRESETS.get(config.model.preset)
     if preset is None:
         raise ConfigError(
             "no such preset in model.preset", value=config.model.preset, action=f"Use one of {', '.join(PRESETS)}"
         )
-    return from_tree(_beneath(preset.settings, _written(config)))
+    return preset
+
+
+def with_preset(config: Config) -> Config:
+    """Put the settings of ``config.model.preset`` beneath those that ``config`` was given explicitly.
+
+    A setting that was written, even with its default value, stays as written.  Sections are merged key by key; a table
+    that is one setting (such as ``collaborative.prior.modalities``) replaces the preset's whole.  Idempotent.
+
+    Raises:
+        ConfigError: no preset of that name, or the two together are not valid.
+    """
+    return from_tree(_beneath(preset_of(config).settings, _written(config), Config))
 
 
 def _written(settings: Settings) -> dict[str, Any]:
-    """Only what was set explicitly; a table that is one setting (such as ``privacy.shares``) stays whole."""
+    """Only what was set explicitly, a section as a table of its own."""
     found: dict[str, Any] = {}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
         if isinstance(value, Settings):
-            if inner := _written(value):
+            if (inner := _written(value)) or name in settings.model_fields_set:
                 found[name] = inner
         elif name in settings.model_fields_set:
             found[name] = value
     return found
 
 
-def _beneath(preset: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
+def _beneath(preset: Mapping[str, Any], written: Mapping[str, Any], section: type[Settings]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for name in {**preset, **written}:
         low, high = preset.get(name), written.get(name)
+        inner = section_of(section.model_fields[name])
         if name not in written:
             merged[name] = low
-        elif isinstance(low, Mapping) and isinstance(high, Mapping):
-            merged[name] = _beneath(low, high)
+        elif inner is not None and isinstance(low, Mapping) and isinstance(high, Mapping):
+            merged[name] = _beneath(low, high, inner)
         else:
             merged[name] = high
     return merged
