@@ -9,8 +9,9 @@ finding out.  Each ``directions`` round turns them towards what users do; ``fact
 
 A user's part is x' y'^T with x' (over items) and y' (over directions) of length 1, so its L2 norm is 1 whatever the
 user's history; r directions take r numbers an item instead of one for each other item, and the noise has r columns.
-Where ``behaviour.levelling`` is above 0, x' counts popular items less, so that less of the 1 is spent on what many
-users say anyhow; the server divides the weights out again, after which popular items have more of the noise.
+Where ``collaborative.power_iteration.item_weighting`` is above 0, x' counts popular items less, so that less of the 1
+is spent on what many users say anyhow; the server divides the weights out again, after which popular items have more
+of the noise.
 """
 
 from __future__ import annotations

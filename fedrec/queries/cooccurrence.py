@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.config import BehaviourSettings, Unit
+from fedrec.config import CollaborativeSettings, Unit
 from fedrec.errors import ConfigError
 from fedrec.queries.popularity import example_bound
 from fedrec.queries.private_sum import PrivateSum
@@ -35,7 +35,7 @@ def taking_part(popularity: NDArray[np.float64], most: int) -> NDArray[np.int64]
 def ask(
     items: NDArray[np.int64],
     rows: int,
-    settings: BehaviourSettings,
+    settings: CollaborativeSettings,
     *,
     unit: Unit,
     noisy: bool,
@@ -46,23 +46,31 @@ def ask(
     Raises:
         ConfigError: noise is wanted for parts whose norm has no small bound (``normalise`` below 1).
     """
-    if noisy and settings.normalise != 1.0:
+    if noisy and settings.cooccurrence.normalise != 1.0:
         raise ConfigError(
-            "behaviour.normalise must be 1 in a private run: otherwise one user can move the sum far",
-            value=settings.normalise,
+            "collaborative.cooccurrence.normalise must be 1 in a private run: otherwise one user can move the sum far",
+            value=settings.cooccurrence.normalise,
         )
     count = len(items)
-    most = (count * (count + 1) / 2) ** 0.5 / count**settings.normalise
-    bound = (USER_BOUND if unit == "user" else 1.0) if settings.normalise == 1.0 else max(1.0, most)
+    most = (count * (count + 1) / 2) ** 0.5 / count**settings.cooccurrence.normalise
+    bound = (USER_BOUND if unit == "user" else 1.0) if settings.cooccurrence.normalise == 1.0 else max(1.0, most)
     length = count * (count + 1) // 2
     # However long a row is, its elements are |x|^-a at most.
     limit = min(bound, 1.0)
-    moves = example_bound(settings.ramp) if unit == "example" and settings.normalise == 1.0 else 0.0
+    moves = (
+        example_bound(settings.short_history_weighting)
+        if unit == "example" and settings.cooccurrence.normalise == 1.0
+        else 0.0
+    )
     agreed = PrivateSum.of(
         "cooccurrence", length, bound, rows, resolution_bits=resolution_bits, limit=limit, moves=moves
     )
     return Request(
-        "cooccurrence", 0, agreed, arrays={"items": items}, settings={"normalise": float(settings.normalise)}
+        "cooccurrence",
+        0,
+        agreed,
+        arrays={"items": items},
+        settings={"normalise": float(settings.cooccurrence.normalise)},
     )
 
 

@@ -19,7 +19,7 @@ BOUND = math.sqrt(len(NAMES))
 
 def ask(round_number: int, arrays: Mapping[str, NDArray[Any]], rows: int, resolution_bits: int | None) -> Request:
     """The request. ``arrays`` is what devices score with: parameters, and where there are any
-    the behaviour table and the tables that extend the items' features."""
+    the collaborative factors and the tables that extend the items' features."""
     agreed = PrivateSum.of("metrics", len(NAMES), BOUND, rows, resolution_bits=resolution_bits, limit=1.0)
     return Request("metrics", round_number, agreed, arrays=dict(arrays))
 

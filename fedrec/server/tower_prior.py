@@ -1,4 +1,4 @@
-"""The content tower as part of the prior of the behaviour table: factorisation after deep features.
+"""The content tower as part of the prior of the collaborative factors: factorisation after deep features.
 
 Before training there is no tower to speak of, so the table is first solved with the rest of the prior, and once more
 when it is trained.  Its parameters and the sums are paid for by then, and the server asks nobody anything new.
@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from fedrec.config import BehaviourSettings
+from fedrec.config import CollaborativeSettings
 from fedrec.content.feature_table import Features
 from fedrec.model.recommender import Recommender
 from fedrec.ranking.tower import TowerScorer
@@ -19,12 +19,13 @@ from fedrec.ranking.tower import TowerScorer
 TOWER: Final = "tower"
 
 
-def without_tower(settings: BehaviourSettings) -> BehaviourSettings:
+def without_tower(settings: CollaborativeSettings) -> CollaborativeSettings:
     """The settings with a prior of public content alone; without one, where the tower is all there is."""
-    if TOWER not in settings.prior_modalities:
+    if TOWER not in settings.prior.modalities:
         return settings
-    rest = {name: weight for name, weight in settings.prior_modalities.items() if name != TOWER}
-    return settings.model_copy(update={"prior_modalities": rest, "prior": settings.prior if rest else 0.0})
+    rest = {name: weight for name, weight in settings.prior.modalities.items() if name != TOWER}
+    changed = {"modalities": rest, "weight": settings.prior.weight if rest else 0.0}
+    return settings.model_copy(update={"prior": settings.prior.model_copy(update=changed)})
 
 
 def with_tower(features: Features, read: Features, model: Recommender) -> Features:

@@ -63,8 +63,8 @@ def whole(federation_study: Study, server_catalogue: ServerCatalogue, tmp_path_f
 def released(out: Path) -> dict[str, np.ndarray]:
     contents = read_release(out / "model").contents
     assert contents.model is not None
-    assert contents.behaviour is not None
-    return {**contents.model.parameters, **contents.behaviour.arrays()}
+    assert contents.collaborative is not None
+    return {**contents.model.parameters, **contents.collaborative.arrays()}
 
 
 def test_a_run_leaves_a_release_a_record_and_a_ledger(whole: Path, federation_study: Study) -> None:

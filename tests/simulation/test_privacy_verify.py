@@ -314,7 +314,7 @@ def test_a_budget_that_ends_in_mid_run_leaves_a_release_within_it(as_json: bool,
     out, file = tmp_path / "run", tmp_path / "run.toml"
     file.write_text(
         "[model]\ndimension = 4\n[training]\nrounds = 6\nnegatives = 20\n[privacy]\nepsilon = 8.0\n"
-        "[behaviour]\ncooccurrence = false\npopularity = false\n[evaluation]\nevery = 0\n"
+        "[collaborative]\ncooccurrence.enabled = false\npopularity = false\n[evaluation]\nevery = 0\n"
     )
     out.mkdir()
     with Ledger.open(out / "ledger.sqlite", Budget(8.0, delta_for(24), "user")) as ledger:
