@@ -83,8 +83,10 @@ def attack(
     import torch
 
     from fedrec.config.presets import with_preset
+    from fedrec.content.fit import fit_to_content
     from fedrec.simulation.attacks.registry import chosen
     from fedrec.simulation.attacks.table import FILE, AttackTable, fill
+    from fedrec.simulation.left_out import say_fitted
     from fedrec.simulation.report.attacks import write_attacks
     from fedrec.simulation.study import prepare
 
@@ -93,6 +95,8 @@ def attack(
     if config.speed.threads:
         torch.set_num_threads(config.speed.threads)
     study = prepare(config, data, reporter)
+    config, left_out = fit_to_content(config, study.features)
+    say_fitted(left_out, reporter)
     facts = {"seed": seed, "config": config.model_dump(mode="json"), "data": study.facts()}
     key = hashlib.sha256(f"{config.model_dump_json()} {study.fingerprint()} {seed}".encode()).hexdigest()
     table = AttackTable.open(out / FILE, key, facts)

@@ -182,12 +182,22 @@ def data_catalogue(
     from fedrec.config import load
     from fedrec.config.presets import with_preset
     from fedrec.content.features import save_features
+    from fedrec.content.fit import fit_to_content
+    from fedrec.simulation.left_out import say_fitted
     from fedrec.simulation.study import prepare
 
     with open_reporter(silent=as_json) as reporter:
-        study = prepare(with_preset(load(config)), directory, reporter)
+        settings = with_preset(load(config))
+        study = prepare(settings, directory, reporter)
+        _, left_out = fit_to_content(settings, study.features)
+        say_fitted(left_out, reporter)
     save_features(study.features, study.encoders, out)
-    facts = {"directory": out, "items": len(study.features), "digest": study.features.digest()}
+    facts = {
+        "directory": out,
+        "items": len(study.features),
+        "digest": study.features.digest(),
+        "left_out_of_settings": left_out,
+    }
     if as_json:
         print_json(facts)
     else:

@@ -18,6 +18,7 @@ from fedrec.client.request_policy import check_agreed, claim
 from fedrec.config import Config, from_run_config, with_protocol
 from fedrec.config.presets import with_preset
 from fedrec.content.feature_table import Features, load_table
+from fedrec.content.fit import fit_to_content
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.privacy.run_plan import is_local
@@ -42,14 +43,26 @@ class DeviceContext:
     a device, and of the four in a secure sum only one needs a model.
 
     Args:
-        config: the settings.
+        accepted: the settings, as the device's owner accepted them.
         directory: the catalogue's, made by `save_features`.
 
     The properties raise ContentError where the catalogue cannot be read.
     """
 
-    config: Config
+    accepted: Config
     directory: Path
+
+    @cached_property
+    def config(self) -> Config:
+        """The settings without what the catalogue has nothing of, as the server of a run over it has them.
+
+        Raises:
+            ConfigError: the settings cannot be fitted to the catalogue.
+        """
+        config, left_out = fit_to_content(self.accepted, self.features)
+        for sentence in left_out:
+            _log.info("settings fitted to the content: %s", sentence)
+        return config
 
     @cached_property
     def features(self) -> Features:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ import torch
 
 from fedrec.config import Config
 from fedrec.content.feature_table import FEATURES_FILE, Features, features_from_bytes
+from fedrec.content.fit import fit_to_content
 from fedrec.errors import ContentError
 from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.statement import statement_of
@@ -29,6 +31,7 @@ from fedrec.server.publish import contents_of
 from fedrec.server.run import Devices, FederatedRun, RoundEvent, RunResult, bytes_up_each
 from fedrec.server.state import ServerState
 
+_log = logging.getLogger(__name__)
 EVENTS, RECORD, RELEASE = "events.jsonl", "server.json", "model"
 
 
@@ -77,7 +80,7 @@ def federate(
     """Run, then write the release and the record.
 
     Args:
-        config: the settings, which the devices must have accepted.
+        config: the settings, which the devices must have accepted; what the catalogue has nothing of is left out.
         shelf: the catalogue.
         devices: whom to ask.
         out: where ``ledger.sqlite``, ``server.sqlite``, ``events.jsonl`` (a line for each opened sum and
@@ -91,6 +94,9 @@ def federate(
     Raises:
         FedrecError: settings that do not fit, a budget that cannot be met, or no device that answers.
     """
+    config, left_out = fit_to_content(config, server_catalogue.features)
+    for sentence in left_out:
+        _log.warning("settings fitted to the content: %s", sentence)
     if config.speed.threads:
         torch.set_num_threads(config.speed.threads)
     out.mkdir(parents=True, exist_ok=True)
@@ -116,6 +122,7 @@ def federate(
         outcome = FederatedRun(config, server_catalogue.features, devices, ledger, state, observe).run()
     record = _record(config, server_catalogue.features, devices, outcome, delta)
     _release(config, server_catalogue, outcome, record, out)
+    record["data"]["left_out_of_settings"] = left_out
     record["rounds"] = lines.records
     record["secure_aggregation"]["aborted"] = aborts_of(config, lines.records)
     (out / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

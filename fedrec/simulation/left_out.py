@@ -43,6 +43,12 @@ def say_content(warnings: Sequence[ContentWarning], reporter: Reporter) -> None:
         reporter.stage(f"  and {more:,} more such problems with content")
 
 
+def say_fitted(sentences: Sequence[str], reporter: Reporter) -> None:
+    """Tell in one line what was left out of the settings, since the data has none of it."""
+    if sentences:
+        reporter.stage(f"  settings fitted to the content: {'; '.join(sentences)}")
+
+
 def say_unreadable(unreadable: Mapping[str, int], reporter: Reporter) -> None:
     """Tell how many of the users' notes and photos say nothing to the encoder; whose they are is not said."""
     for what, count in unreadable.items():

@@ -16,6 +16,7 @@ from fedrec.collaborative.item_tables import ID, MODALITY
 from fedrec.config import Config, with_protocol
 from fedrec.config.presets import with_preset
 from fedrec.console import Reporter, jsonable
+from fedrec.content.fit import fit_to_content
 from fedrec.content.registry import encoder_to_bytes
 from fedrec.errors import ConfigError
 from fedrec.model import parameters
@@ -33,6 +34,7 @@ from fedrec.server.run import FederatedRun, Observer, RoundEvent, RunResult
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.audited import AuditedDevices
 from fedrec.simulation.engines.cohort import CohortDevices
+from fedrec.simulation.left_out import say_fitted
 from fedrec.simulation.measure import baselines_of, scorer_of, whole_quality
 from fedrec.simulation.privacy.auditing import audited_devices, with_delta
 from fedrec.simulation.privacy.auditor import Auditor
@@ -76,6 +78,8 @@ def simulate(
         torch.set_num_threads(config.speed.threads)
     out.mkdir(parents=True, exist_ok=True)
     study = prepare(config, data, reporter) if study is None else study
+    asked, (config, left_out) = config, fit_to_content(config, study.features)
+    say_fitted(left_out, reporter)
     if config.audit.canaries:
         config = with_delta(config, delta_of(config, len(study.population)))
     budget = budget_of(config, len(study.population))
@@ -93,7 +97,11 @@ def simulate(
     audit = None
     if auditor is not None and outcome.costs:
         audit = auditor.evidence(outcome.costs, delta_of(config, devices.users)).facts()
-    return _finish(config, study, outcome, recorder, out, started, reporter, audit)
+    fitted = {
+        "data": {**study.facts(), "left_out_of_settings": left_out},
+        "config_asked": asked.model_dump(mode="json") if left_out else None,
+    }
+    return _finish(config, study, outcome, recorder, out, started, reporter, audit, fitted)
 
 
 def _all_of(observers: Sequence[Observer]) -> Observer:
@@ -141,6 +149,7 @@ def _finish(
     started: float,
     reporter: Reporter,
     audit: dict[str, Any] | None,
+    fitted: Mapping[str, Any],
 ) -> dict[str, Any]:
     reporter.stage("Measuring")
     quality = whole_quality(config, study, outcome.model, outcome.collaborative, outcome.features)
@@ -148,7 +157,7 @@ def _finish(
     stating = time.perf_counter()
     privacy = statement_of(config, outcome.costs, delta_of(config, len(study.population)))
     accounting = outcome.accounting_seconds + time.perf_counter() - stating
-    run = _facts(config, study, outcome, recorder, privacy)
+    run = {**_facts(config, study, outcome, recorder, privacy), **fitted}
     run["quality"], run["baselines"], run["audit"] = quality, baselines, audit
     reporter.stage("Writing the release")
     encoders = {name: encoder_to_bytes(encoder) for name, encoder in study.encoders.items()}
@@ -203,7 +212,6 @@ def _facts(
     return {
         "schema": 1,
         "config": config.model_dump(mode="json"),
-        "data": study.facts(),
         "model": {
             "preset": config.model.preset,
             "modalities": _modalities(config, study, outcome.model),

@@ -16,12 +16,14 @@ from fedrec.audit.verdict import bounds, pooled
 from fedrec.config import Config, from_tree, with_protocol
 from fedrec.config.presets import with_preset
 from fedrec.console import Reporter
+from fedrec.content.fit import fit_to_content
 from fedrec.errors import ConfigError
 from fedrec.privacy.ledger import Budget, Ledger
 from fedrec.server.plan import delta_of
 from fedrec.server.run import FederatedRun
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.audited import AuditedDevices
+from fedrec.simulation.left_out import say_fitted
 from fedrec.simulation.privacy.auditor import Auditor, Evidence
 from fedrec.simulation.study import Study, prepare
 
@@ -66,6 +68,8 @@ def audit(
     """
     config = with_canaries_set(config, epsilons)
     study = prepare(config, data, reporter)
+    config, left_out = fit_to_content(config, study.features)
+    say_fitted(left_out, reporter)
     found = []
     assert config.privacy.epsilon is not None
     for target in epsilons or (config.privacy.epsilon,):

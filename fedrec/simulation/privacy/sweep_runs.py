@@ -144,7 +144,8 @@ def _finished(job: Job) -> dict[str, Any] | None:
         run: dict[str, Any] = json.loads((job.out / RUN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if run.get("config") != settled(job.config).model_dump(mode="json"):
+    asked = run.get("config_asked") or run.get("config")  # what it was before parts that the data lacks were left out
+    if asked != settled(job.config).model_dump(mode="json"):
         action = "Use another --out directory"
         raise ConfigError("the directory has runs of other settings", value=str(job.out), action=action)
     return run
