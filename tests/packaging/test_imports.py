@@ -15,7 +15,9 @@ from fedrec.simulation.run import simulate
 from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import prepare
 
-HEAVY = frozenset({"torch", "torchvision", "opacus", "flwr", "scipy", "dp_accounting", "plotly", "jinja2", "ray"})
+HEAVY = frozenset(
+    {"torch", "torchvision", "opacus", "flwr", "scipy", "dp_accounting", "plotly", "jinja2", "ray", "numpy", "pydantic"}
+)
 TRIES = 5
 
 
