@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test deploy-check check clean
+.PHONY: help setup demo test test-fast deploy-check check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,10 +24,13 @@ demo: $(STAMP) ## generate the shop, train privately, print quality and ten reco
 test: $(STAMP) ## run the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+test-fast: $(STAMP) ## run the tests that take little time: none that trains at length, none of Flower's own runtime
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not flower"
+
 deploy-check: $(STAMP) ## a SuperLink and three SuperNodes with TLS and keys: train with secure aggregation, then rank
 	rm -rf out/deploy-check
 	mkdir -p out/deploy-check
-	$(BIN)/python -m simulations.deploy.check out/deploy-check
+	$(BIN)/python -m server.deploy.check out/deploy-check
 
 check: $(STAMP) ## lint, types and import rules
 	$(BIN)/ruff check .

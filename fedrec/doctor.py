@@ -8,7 +8,6 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from fedrec.console import show_table, size
+from fedrec.extras import checkout, install_command, project_of
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -85,12 +85,8 @@ def requirements() -> tuple[str, list[Requirement]]:
 
 def _pyproject() -> dict[str, Any]:
     """The ``project`` table of the checkout this file lies in; empty where it is installed without one."""
-    try:
-        tree = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    project = tree.get("project", {})
-    return project if project.get("name") == "fedrec" else {}
+    root = checkout()
+    return {} if root is None else project_of(root)
 
 
 def _guarded(look: Callable[[], list[MachineCheck]]) -> list[MachineCheck]:
@@ -98,7 +94,7 @@ def _guarded(look: Callable[[], list[MachineCheck]]) -> list[MachineCheck]:
         return look()
     except Exception as error:  # a broken library may raise anything while it is imported
         found = f"{type(error).__name__}: {error}"
-        return [MachineCheck(look.__name__.strip("_"), "fail", found, "Install fedrec afresh: pip install -e .")]
+        return [MachineCheck(look.__name__.strip("_"), "fail", found, "Install fedrec afresh, with what it needs")]
 
 
 def _python() -> list[MachineCheck]:
@@ -126,10 +122,13 @@ def _package(need: Requirement) -> MachineCheck:
 
 
 def _commands() -> list[MachineCheck]:
-    groups = sorted(point.name for point in importlib.metadata.entry_points(group="fedrec.commands"))
-    if groups:
-        return [MachineCheck("commands", "ok", ", ".join(groups))]
-    return [MachineCheck("commands", "warn", "no command group is installed", "pip install -e . in fedrec's checkout")]
+    from fedrec.cli.groups import find_groups
+
+    found, missing = find_groups()
+    if not missing:
+        return [MachineCheck("commands", "ok", f"{len(found)} groups")]
+    action = "Install what they need, or remove the package that brings them"
+    return [MachineCheck("commands", "warn", " ".join(missing), action)]
 
 
 def _torch() -> list[MachineCheck]:
@@ -232,7 +231,7 @@ def _extras() -> list[MachineCheck]:
         lines = [_package(part) for need in needs if extra in _extra_of(need) for part in _parts(need)]
         lacking = [line.name for line in lines if line.found == "not installed"]
         wrong = [f"{line.name} {line.found}" for line in lines if line.status == "fail" and line.name not in lacking]
-        install = f"pip install 'fedrec[{extra}]'"
+        install = install_command(extra)
         if wrong:
             checks.append(MachineCheck(f"extra {extra}", "warn", f"of another version: {', '.join(wrong)}", install))
         elif lacking:
@@ -245,7 +244,14 @@ def _extras() -> list[MachineCheck]:
 def _extra_of(need: Requirement) -> list[str]:
     if need.marker is None or need.marker.evaluate({"extra": ""}):
         return []
-    return [extra for extra in ("simulation", "pretrained", "dev") if need.marker.evaluate({"extra": extra})]
+    return [extra for extra in _extra_names() if need.marker.evaluate({"extra": extra})]
+
+
+def _extra_names() -> list[str]:
+    project = _pyproject()
+    if project:
+        return list(project.get("optional-dependencies", {}))
+    return importlib.metadata.metadata("fedrec").get_all("Provides-Extra") or []
 
 
 def _parts(need: Requirement) -> list[Requirement]:

@@ -45,6 +45,12 @@ class ConfigError(FedrecError):
     exit_code = 2
 
 
+class MissingExtraError(ConfigError):
+    """An optional part of fedrec is asked for and not installed."""
+
+    code = "extra"
+
+
 class DataError(FedrecError):
     """A data file cannot be read as what it should be; names the file and, where there is one, the line."""
 

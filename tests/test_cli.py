@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import fedrec.cli.main
 from fedrec import errors
+from fedrec.cli.groups import OWN, subgroup
 from fedrec.cli.main import INTERNAL, INTERRUPTED, SYSTEM, build, exit_codes
 
 RUNNER = CliRunner()
@@ -129,13 +130,32 @@ def test_help_lists_every_exit_code_there_is(monkeypatch: pytest.MonkeyPatch) ->
     assert [int(code) for code in shown] == list(exit_codes())
 
 
-def test_without_command_groups_it_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_own_groups_need_no_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: ())
-    result = RUNNER.invoke(build(), ["simulate"])
-    assert result.exit_code == 2
-    assert "not installed" in result.stderr
-    assert "pip install" in result.stderr
-    assert RUNNER.invoke(build(), ["doctor", "--help"]).exit_code == 0
+    app = build()
+    for command in ("simulate", "data inspect", "data shop", "privacy plan", "recommend", "release verify", "doctor"):
+        assert RUNNER.invoke(app, [*command.split(), "--help"]).exit_code == 0, command
+
+
+def test_an_own_group_is_added_once_although_an_older_install_names_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Point:
+        name, value = "device", "fedrec.cli.device:register"
+
+        @staticmethod
+        def load() -> object:
+            raise AssertionError("it was loaded already")
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Point])
+    registers, missing = fedrec.cli.main.find_groups()
+    assert len(registers) == len(OWN)
+    assert missing == []
+
+
+def test_commands_of_several_modules_share_a_group() -> None:
+    app = typer.Typer()
+    first = subgroup(app, "data", "about")
+    assert subgroup(app, "data", "about") is first
+    assert subgroup(app, "other", "about") is not first
 
 
 def test_a_group_that_does_not_load_is_named_and_the_others_work(monkeypatch: pytest.MonkeyPatch) -> None:

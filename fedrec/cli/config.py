@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fedrec.config.load import read_tree
-from fedrec.config.origin import Effective, effective
-from fedrec.config.reference import markdown, references, schema
 from fedrec.console import print_json, say, show_table
 from fedrec.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fedrec.config.origin import Effective
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 
@@ -35,6 +35,9 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print the settings that a run of CONFIG has, its preset applied, and where each value is from."""
+    from fedrec.config.load import read_tree
+    from fedrec.config.origin import effective
+
     tree = {} if config is None else read_tree(config)
     found, rows = effective(tree, settings or [])
     if as_json:
@@ -50,6 +53,8 @@ def reference(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON Schema instead of a table.")] = False,
 ) -> None:
     """Print every key that a config may set: type, range, default, description."""
+    from fedrec.config.reference import markdown, references, schema
+
     if as_json and as_markdown:
         raise ConfigError("--json and --markdown are two forms of the same reference", action="Ask for one of them")
     if as_json:

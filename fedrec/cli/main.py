@@ -1,17 +1,12 @@
-"""The ``fedrec`` command: it finds its command groups by entry points and turns errors into words and exit codes.
-
-A command group is a function ``register(app: typer.Typer) -> None`` under the entry point group ``fedrec.commands``.
-So the library imports no shell, and another package can add commands of its own.
-"""
+"""The ``fedrec`` command: it puts the command groups together and turns errors into words and exit codes."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import click
@@ -20,11 +15,11 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 import fedrec.doctor
+from fedrec.cli.groups import find_groups
 from fedrec.console import print_json, say, show_error, show_fedrec_error
 from fedrec.errors import FedrecError
 from fedrec.logs import set_up_logging
 
-ENTRY_POINTS: Final = "fedrec.commands"
 INTERRUPTED: Final = 130
 SYSTEM: Final = 11
 INTERNAL: Final = 70
@@ -126,22 +121,6 @@ def build() -> typer.Typer:
     for register in registers:
         register(app)
     return app
-
-
-def find_groups() -> tuple[list[Callable[[typer.Typer], None]], list[str]]:
-    """The ``register`` functions of the installed command groups, and a sentence for each that cannot be had."""
-    points = sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
-    if not points:
-        lack = "fedrec is not installed, so only its own commands are here: install it with `pip install -e .`"
-        return [], [f"{lack} in its checkout."]
-    registers: list[Callable[[typer.Typer], None]] = []
-    missing: list[str] = []
-    for point in points:
-        try:
-            registers.append(point.load())
-        except (ImportError, AttributeError) as error:
-            missing.append(f"The commands of {point.value} cannot be loaded: {error}.")
-    return registers, missing
 
 
 def exit_codes() -> dict[int, str]:

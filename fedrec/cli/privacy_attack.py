@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import fedrec.simulation
 from fedrec.console import Reporter, open_reporter, print_json, say, show_table
-
-_SETTINGS = Path(fedrec.simulation.__file__).parent / "attack.toml"
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,9 +41,7 @@ def command(
 
     Finished cells are kept: the same command again goes on where it was cut off.
     """
-    from fedrec.config import load
-
-    loaded = load(config or _SETTINGS, settings or [])
+    loaded = _loaded(config, settings or [])
     with open_reporter(silent=as_json) as reporter:
         table = attack(
             loaded,
@@ -84,10 +79,10 @@ def attack(
 
     from fedrec.config.presets import with_preset
     from fedrec.content.fit import fit_to_content
+    from fedrec.content.left_out import say_fitted
     from fedrec.simulation.attacks.registry import chosen
     from fedrec.simulation.attacks.table import FILE, AttackTable, fill
-    from fedrec.simulation.left_out import say_fitted
-    from fedrec.simulation.report.attacks import write_attacks
+    from fedrec.simulation.report.optional import can_report
     from fedrec.simulation.study import prepare
 
     wanted, against = chosen(names, everything=everything), _against(defences)
@@ -103,7 +98,10 @@ def attack(
     fill(table, wanted, against, study, config, seed=seed, reporter=reporter)
     out.mkdir(parents=True, exist_ok=True)
     (out / "attacks.md").write_text(table.markdown(), encoding="utf-8")
-    write_attacks(out, table, name=study.dataset.name)
+    if can_report(reporter):
+        from fedrec.simulation.report.attacks import write_attacks
+
+        write_attacks(out, table, name=study.dataset.name)
     return table
 
 
@@ -118,6 +116,18 @@ def show(table: AttackTable, out: Path) -> None:
     for (name, defence), reason in table.failed.items():
         say(f"No figure for {name} against {defence}: {reason}")
     say(f"Files: {out}", style="bold")
+
+
+def _loaded(config: Path | None, settings: Sequence[str]) -> Config:
+    """The settings of a file, by default of those that come with the attacks."""
+    from importlib.resources import as_file, files
+
+    from fedrec.config import load
+
+    if config is not None:
+        return load(config, settings)
+    with as_file(files("fedrec.simulation").joinpath("attack.toml")) as path:
+        return load(path, settings)
 
 
 def _against(names: Sequence[str]) -> list[Any]:

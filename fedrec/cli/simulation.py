@@ -1,4 +1,4 @@
-"""The commands that need both sides in one process: ``simulate``, ``demo``, ``data`` and ``bench``."""
+"""The commands that need both sides in one process: ``simulate``, ``demo``, ``data shop`` and ``bench``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from fedrec.console import figure, open_reporter, print_json, say, show_table, size
+from fedrec.cli.data import ABOUT
+from fedrec.cli.groups import subgroup
+from fedrec.cli.rows import flat_rows, tree_of
+from fedrec.console import open_reporter, print_json, say, show_table
 from fedrec.errors import BudgetExceededError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of words and tables.")]
@@ -33,17 +36,12 @@ class Rival(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add this shell's commands to ``fedrec``."""
-    data = typer.Typer(help="Look at data sets, and make them.", no_args_is_help=True)
     bench = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True)
     app.command("simulate")(simulate)
     app.command("demo")(demo)
-    data.command("inspect")(data_inspect)
-    data.command("shop")(data_shop)
-    data.command("stores")(data_stores)
-    data.command("catalogue")(data_catalogue)
+    subgroup(app, "data", ABOUT).command("shop")(data_shop)
     bench.command("train")(bench_train)
     bench.command("secagg")(bench_secagg)
-    app.add_typer(data, name="data")
     app.add_typer(bench, name="bench")
 
 
@@ -97,7 +95,8 @@ def demo(
         return
     show_run(result["run"], out)
     show_recommendations(result["user"], result["history"], result["recommendations"])
-    say(f"Report: {result['report']}", style="bold")
+    if result["report"] is not None:
+        say(f"Report: {result['report']}", style="bold")
 
 
 def _leave_stopped(run: Mapping[str, Any], *, as_json: bool) -> None:
@@ -109,24 +108,6 @@ def _leave_stopped(run: Mapping[str, Any], *, as_json: bool) -> None:
         value=f"epsilon {run['privacy']['epsilon_released']:.4g} of {run['config']['privacy']['epsilon']:g}",
         action="Use the release as it is, or begin again in another directory with fewer rounds or a larger epsilon",
     )
-
-
-def data_inspect(
-    directory: Annotated[Path, typer.Argument()],
-    as_json: AsJson = False,
-) -> None:
-    """Count what a data set holds, and say what was skipped and why.
-
-    DIRECTORY is a data directory, or holds RecBole/MMRec files.
-    """
-    from fedrec.data.inspect import inspect
-    from fedrec.data.reader import read_dataset
-
-    found = inspect(read_dataset(directory))
-    if as_json:
-        print_json(found)
-    else:
-        show_table(directory.name, ("what", "how much"), [(name, value) for name, value in flat_rows(found)])
 
 
 def data_shop(
@@ -146,62 +127,6 @@ def data_shop(
         print_json(tree_of(summary))
     else:
         show_table(out.name, ("what", "how much"), flat_rows(tree_of(summary)))
-
-
-def data_stores(
-    directory: Annotated[Path, typer.Argument()],
-    out: Annotated[Path, typer.Option(file_okay=False, help="Where the stores go.")],
-    as_json: AsJson = False,
-) -> None:
-    """Write one event store for each user of DIRECTORY (a data set), as if each had a device of their own."""
-    from fedrec.data.reader import read_dataset
-    from fedrec.data.splits import split
-    from fedrec.data.stores import write_stores
-
-    with open_reporter(silent=as_json) as reporter:
-        reporter.stage(f"Writing the stores of {directory.name}")
-        dataset = read_dataset(directory)
-        stores = write_stores(dataset, split(dataset), out, progress=reporter.progress)
-    taken = sum(store.stat().st_size for store in stores)
-    if as_json:
-        print_json({"stores": len(stores), "bytes": taken, "directory": out})
-    else:
-        say(f"{len(stores):,} event stores, {size(taken)}, in {out}")
-
-
-def data_catalogue(
-    directory: Annotated[Path, typer.Argument()],
-    config: Annotated[Path, typer.Option(help="The TOML file of the run's settings.")],
-    out: Annotated[Path, typer.Option(file_okay=False, help="Where the features and their encoders go.")],
-    as_json: AsJson = False,
-) -> None:
-    """Encode the items of DIRECTORY (a data set) as the catalogue that a server and its devices share.
-
-    Reads what is public only: encoders learn from the items, never from what users did.
-    """
-    from fedrec.config import load
-    from fedrec.config.presets import with_preset
-    from fedrec.content.features import save_features
-    from fedrec.content.fit import fit_to_content
-    from fedrec.simulation.left_out import say_fitted
-    from fedrec.simulation.study import prepare
-
-    with open_reporter(silent=as_json) as reporter:
-        settings = with_preset(load(config))
-        study = prepare(settings, directory, reporter)
-        _, left_out = fit_to_content(settings, study.features)
-        say_fitted(left_out, reporter)
-    save_features(study.features, study.encoders, out)
-    facts = {
-        "directory": out,
-        "items": len(study.features),
-        "digest": study.features.digest(),
-        "left_out_of_settings": left_out,
-    }
-    if as_json:
-        print_json(facts)
-    else:
-        say(f"{facts['items']:,} items, digest {facts['digest']}, in {out}")
 
 
 def bench_train(
@@ -252,27 +177,3 @@ def bench_secagg(
         print_json(found)
     else:
         show_table("secure aggregation", ("what", "how much"), flat_rows(found))
-
-
-def flat_rows(tree: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """A nested table as rows of a dotted name and a value for people."""
-    rows: list[tuple[str, str]] = []
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            rows += flat_rows(value, f"{prefix}{name}.")
-        elif isinstance(value, list | tuple):
-            rows.append((f"{prefix}{name}", "\n".join(str(one) for one in value)))
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            rows.append((f"{prefix}{name}", figure(value)))
-        else:
-            rows.append((f"{prefix}{name}", "" if value is None else str(value)))
-    return rows
-
-
-def tree_of(value: Any) -> dict[str, Any]:
-    """A dataclass, or a table, as a table."""
-    from dataclasses import asdict, is_dataclass
-
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    return dict(value)

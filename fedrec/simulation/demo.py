@@ -31,7 +31,8 @@ def run_demo(out: Path, *, users: int, seed: int, reporter: Reporter) -> dict[st
     its files in ``out``, and rank on the device of one user.
 
     Returns:
-        ``{"run": run.json's content, "user", "history": the last titles, "recommendations": [...], "report": path}``.
+        ``{"run": run.json's content, "user", "history": the last titles, "recommendations": [...], "report": path, or
+        None where the extra ``report`` is not installed}``.
 
     Raises:
         ConfigError: another shop is in the way, or a size is out of range.
@@ -49,13 +50,14 @@ def run_demo(out: Path, *, users: int, seed: int, reporter: Reporter) -> dict[st
     store = _device(out / "device.sqlite", dataset, held, place)
     user = dataset.users[place]
     found = recommend(out / "model", store, user, TOP)
+    report = out / "report.html"
     last = held.items[held.indptr[place] : held.indptr[place + 1]][-SHOWN_HISTORY:]
     return {
         "run": run,
         "user": user,
         "history": [dataset.items[item].title for item in last],
         "recommendations": [asdict(one) for one in found],
-        "report": out / "report.html",
+        "report": report if report.exists() else None,
     }
 
 

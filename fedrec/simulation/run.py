@@ -17,6 +17,7 @@ from fedrec.config import Config, with_protocol
 from fedrec.config.presets import with_preset
 from fedrec.console import Reporter, jsonable
 from fedrec.content.fit import fit_to_content
+from fedrec.content.left_out import say_fitted
 from fedrec.content.registry import encoder_to_bytes
 from fedrec.errors import ConfigError
 from fedrec.model import parameters
@@ -34,11 +35,10 @@ from fedrec.server.run import FederatedRun, Observer, RoundEvent, RunResult
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.audited import AuditedDevices
 from fedrec.simulation.engines.cohort import CohortDevices
-from fedrec.simulation.left_out import say_fitted
 from fedrec.simulation.measure import baselines_of, scorer_of, whole_quality
 from fedrec.simulation.privacy.auditing import audited_devices, with_delta
 from fedrec.simulation.privacy.auditor import Auditor
-from fedrec.simulation.report.build import build_report
+from fedrec.simulation.report.optional import can_report
 from fedrec.simulation.run_recorder import RunRecorder, SimulatedDevices
 from fedrec.simulation.showcase import showcase
 from fedrec.simulation.study import Study, prepare
@@ -62,7 +62,8 @@ def simulate(
     """Run a whole federation and write ``run.json``, ``events.jsonl``, ``model/``, ``report.html``, ``ledger.sqlite``.
 
     A run that was cut off goes on where it stopped when called again with the same arguments.  Noise and sampling are
-    derived from the seed: a simulation can be repeated, and protects nobody.
+    derived from the seed: a simulation can be repeated, and protects nobody.  Without the extra ``report`` there is no
+    ``report.html``, which the reporter is told.
 
     ``study``: what `prepare` makes of the data, where it is at hand.
 
@@ -177,8 +178,11 @@ def _finish(
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     }
     (out / "run.json").write_text(json.dumps(jsonable(run), indent=2) + "\n", encoding="utf-8")
-    people = showcase(study, scorer_of(config, study, outcome.model, outcome.collaborative, outcome.features))
-    build_report(out, run, recorder.records, people, baselines)
+    if can_report(reporter):
+        from fedrec.simulation.report.build import build_report
+
+        people = showcase(study, scorer_of(config, study, outcome.model, outcome.collaborative, outcome.features))
+        build_report(out, run, recorder.records, people, baselines)
     return run
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,19 +13,17 @@ from numpy.typing import NDArray
 
 from fedrec.config import Config
 from fedrec.console import Reporter
-from fedrec.content.catalogue import Catalogue
+from fedrec.content.encode_catalogue import encode_catalogue, read_and_say
 from fedrec.content.feature_table import Features
-from fedrec.content.features import build_features
+from fedrec.content.left_out import left_out, say_unreadable
 from fedrec.content.registry import AnyEncoder
-from fedrec.data.reader import read_dataset
 from fedrec.data.schema import Dataset
 from fedrec.data.splits import Split, split
-from fedrec.errors import ContentError, DataError
+from fedrec.errors import DataError
 from fedrec.model.clock import UNKNOWN, context_of
 from fedrec.ranking.protocols import HeldOut
 from fedrec.ranking.users import Histories, Known, OwnContent
 from fedrec.simulation.cold import without_cold
-from fedrec.simulation.left_out import left_out, say_content, say_skipped, say_unreadable
 from fedrec.training.own_content import encode_own
 from fedrec.training.population import Pieces, Population, keys_of
 
@@ -82,26 +79,10 @@ def prepare(config: Config, data: Path, reporter: Reporter) -> Study:
         DataError: the data cannot be read, or is of one user. ContentError: its content cannot be encoded as the
             config says.
     """
-    reporter.stage(f"Reading {data}")
-    dataset = read_dataset(data)
-    say_skipped(dataset, reporter)
+    dataset = read_and_say(data, reporter)
     if len(dataset.users) < 2:
         raise DataError("a federation needs at least 2 users", path=data, value=1, action="Use a larger data set")
-    reporter.stage("Encoding the catalogue")
-    features, encoders = build_features(
-        Catalogue.from_dataset(dataset),
-        config.content,
-        cache=cache_directory(),
-        progress=reporter.progress,
-        ready=dataset.features,
-    )
-    say_content(features.warnings, reporter)
-    if config.model.tower and not features.values:
-        raise ContentError(
-            "no item has any of the modalities in content.modalities",
-            value=config.content.modalities,
-            action="Name one that the data set has, or rank without content: model.preset=behaviour-only",
-        )
+    features, encoders = encode_catalogue(config, dataset, reporter)
     study = assemble(config, dataset, features, encoders)
     say_unreadable(study.unreadable, reporter)
     return study
@@ -125,13 +106,6 @@ def assemble(config: Config, dataset: Dataset, features: Features, encoders: Map
     held_out = HeldOut(training, target, other, held.negatives)
     unreadable = {"notes": _lost(notes, dataset.notes), "photos": _lost(photos, dataset.photos)}
     return Study(dataset, held, features, encoders, population, known, held_out, unreadable, used)
-
-
-def cache_directory() -> Path:
-    """Where encoded content is kept between runs: ``$FEDREC_CACHE``, or ``fedrec`` in the user's cache directory."""
-    chosen = os.environ.get("FEDREC_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(chosen) if chosen else Path(base) / "fedrec"
 
 
 def _context(dataset: Dataset, histories: Histories, target: NDArray[np.int32], last: int) -> NDArray[np.float32]:

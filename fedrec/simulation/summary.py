@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fedrec.console import figure, say, show_table, size
-from fedrec.simulation.left_out import counted_rows
+from fedrec.content.left_out import counted_rows
 from fedrec.simulation.report.charts import BASELINES, METRICS, finite, table
 from fedrec.simulation.report.words import cold_items, promises
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 from fedrec.config import Config, from_tree, with_overrides
 from fedrec.config.presets import PRESETS, with_preset
 from fedrec.console import PlainReporter, jsonable, size
-from fedrec.content.extras import PRETRAINED
+from fedrec.extras import install_command
 from fedrec.simulation.privacy.sweep_runs import Job, epsilons_of, run_jobs
 from simulations.benchmarks.many_runs import figure_of, job_of, mean_of, name_of, rows_as_markdown
 
@@ -35,7 +35,7 @@ def missing(config: Config) -> str | None:
     """Why a preset cannot run here; None if it can."""
     read = {config.content.text.encoder, config.content.image.encoder}
     gone = sorted(name for name, module in _EXTRAS.items() if name in read and find_spec(module) is None)
-    return f"needs {' and '.join(gone)}: {PRETRAINED}" if gone else None
+    return f"needs {' and '.join(gone)}: {install_command('pretrained')}" if gone else None
 
 
 def jobs_of(

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.config import ContentSettings
+from fedrec.content.cache import cache_directory
 from fedrec.content.catalogue import Catalogue
 from fedrec.content.feature_table import Features
 from fedrec.content.features import build_features
@@ -33,7 +34,6 @@ from fedrec.data.reader import read_dataset
 from fedrec.data.splits import Split, split
 from fedrec.ranking.protocols import Evaluation, HeldOut, evaluate
 from fedrec.ranking.users import Histories
-from fedrec.simulation.study import cache_directory
 
 _HERE = Path(__file__).parent
 _BLOCK = 256

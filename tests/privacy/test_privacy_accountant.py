@@ -192,4 +192,4 @@ def test_privacy_and_secure_aggregation_need_no_torch() -> None:
     modules = "accountant", "calibrate", "mechanism", "chain", "ledger", "statement"
     names = ", ".join(f"fedrec.privacy.{name}" for name in modules)
     code = f"import sys, {names}, fedrec.secagg.ring; sys.exit('torch' in sys.modules or 'opacus' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -165,7 +165,7 @@ def test_the_bound_is_reached_by_a_perfect_user() -> None:
     assert np.linalg.norm(row) == pytest.approx(BOUND)
 
 
-def test_a_population_like_movielens_takes_seconds() -> None:
+def test_a_population_like_movielens_takes_no_longer_than_a_few_sorts_of_its_scores() -> None:
     rng = np.random.default_rng(5)
     held, _ = population(rng, users=1500, items=3706, history=100, scored=False)
 
@@ -175,9 +175,13 @@ def test_a_population_like_movielens_takes_seconds() -> None:
             places = np.arange(start, min(start + 256, 1500))
             yield places, base[: len(places)]
 
-    start = time.process_time()
+    started = time.process_time()
     evaluate(blocks(), held)
-    assert time.process_time() - start < 5.0
+    evaluated = time.process_time()
+    for _, scores in blocks():
+        np.argsort(scores, axis=1)
+    # About half of it was seen; both are processor time of this run, so a slow machine changes nothing.
+    assert evaluated - started < 5 * (time.process_time() - evaluated)
 
 
 def population(

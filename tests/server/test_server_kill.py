@@ -31,7 +31,7 @@ from fedrec.server.federate import ServerCatalogue, federate, load_server_catalo
 from fedrec.server.results import AggregateResult
 from fedrec.simulation.study import Study
 
-KILLS, MOST_A_RUN, DEVICES, SECONDS = 200, 12, 3, 400.0
+KILLS, MOST_A_RUN, DEVICES = 200, 12, 3
 CONFIG = cases.settings(
     run={"name": "killed"},
     model={"dimension": 4, "notes": False, "photos": False, "warm_start": None},
@@ -156,9 +156,9 @@ def test_two_hundred_kills_leave_nothing_unrecorded(
     whole = lab.new("whole")
     lab.run(whole)  # also warms what children inherit
     usual = min(run_once(lab, f"again{number}", capfd) for number in range(3))  # the first is slower than all others
-    begun = time.monotonic()
     kills = runs = 0
-    while kills < KILLS and time.monotonic() - begun < SECONDS:
+    while kills < KILLS:
+        assert runs <= max(kills, 10), "runs end before they are killed"  # so the kills come to an end, however slow
         out, here = lab.new(f"run{runs}"), 0
         while True:
             child = lab.start(out)
@@ -176,6 +176,5 @@ def test_two_hundred_kills_leave_nothing_unrecorded(
         for name, array in released(whole).items():
             np.testing.assert_array_equal(released(out)[name], array, err_msg=name)
         runs += 1
-    print(f"{kills} kills in {runs} runs, {time.monotonic() - begun:.0f} s, {usual:.2f} s a run")
-    assert kills >= KILLS
+    print(f"{kills} kills in {runs} runs, {usual:.2f} s a run")
     assert runs > KILLS // MOST_A_RUN

@@ -43,7 +43,6 @@ def test_what_comes_before_the_network_runs_as_it_stands(tmp_path: Path) -> None
         env=environment,
         capture_output=True,
         text=True,
-        timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     out = tmp_path / "out"

@@ -12,7 +12,7 @@ from data_cases import SMALL, append, item, user, write_csv, write_tastes
 from fedrec.config import load
 from fedrec.console import open_reporter
 from fedrec.content.image_decode import FORMATS
-from fedrec.simulation.left_out import NAMED
+from fedrec.content.left_out import NAMED
 from fedrec.simulation.study import Study, prepare
 from fedrec.simulation.summary import show_run
 

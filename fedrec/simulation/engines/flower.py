@@ -20,6 +20,7 @@ from typing import Final
 from urllib.request import urlopen
 
 from fedrec.errors import ConfigError, ProtocolError
+from fedrec.extras import is_installed, missing
 
 _START_SECONDS, _STOP_SECONDS = 60.0, 10.0
 _LINK: Final = "fedrec"
@@ -53,9 +54,12 @@ def run_flower(
         cpus: how many devices may compute at a time.
 
     Raises:
+        MissingExtraError: Ray is not installed.
         ConfigError: Flower's commands are not installed, or a value cannot be given.
         ProtocolError: the SuperLink does not come up, or the run does not end in time.
     """
+    if not is_installed("ray"):
+        raise missing("simulation", "there is no module ray")
     simulation = f"num-supernodes={devices} client-resources-num-cpus=1 init-args-num-cpus={cpus}"
     chosen = " ".join(f"{key}={toml_value(value)}" for key, value in run_config.items())
     command = [command_of("flwr"), "run", str(app), _LINK, "--stream"]
@@ -213,7 +217,8 @@ def command_of(name: str) -> str:
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
-        raise ConfigError(f"the command {name} is not installed", action="pip install 'fedrec[simulation]'")
+        action = "It comes with flwr: install fedrec afresh, or put the command on PATH"
+        raise ConfigError(f"the command {name} is not installed", action=action)
     return found
 
 

@@ -17,13 +17,13 @@ from fedrec.config import Config, from_tree, with_protocol
 from fedrec.config.presets import with_preset
 from fedrec.console import Reporter
 from fedrec.content.fit import fit_to_content
+from fedrec.content.left_out import say_fitted
 from fedrec.errors import ConfigError
 from fedrec.privacy.ledger import Budget, Ledger
 from fedrec.server.plan import delta_of
 from fedrec.server.run import FederatedRun
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.audited import AuditedDevices
-from fedrec.simulation.left_out import say_fitted
 from fedrec.simulation.privacy.auditor import Auditor, Evidence
 from fedrec.simulation.study import Study, prepare
 

@@ -1,0 +1,97 @@
+"""``fedrec data``: look at data sets, and make of them what a server and its devices are given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedrec.cli.groups import subgroup
+from fedrec.cli.rows import flat_rows
+from fedrec.console import open_reporter, print_json, say, show_table, size
+
+ABOUT = "Look at data sets, and make them."
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of words and tables.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this shell's commands to ``fedrec``."""
+    data = subgroup(app, "data", ABOUT)
+    data.command("inspect")(inspect)
+    data.command("stores")(stores)
+    data.command("catalogue")(catalogue)
+
+
+def inspect(
+    directory: Annotated[Path, typer.Argument()],
+    as_json: AsJson = False,
+) -> None:
+    """Count what a data set holds, and say what was skipped and why.
+
+    DIRECTORY is a data directory, or holds RecBole/MMRec files.
+    """
+    from fedrec.data.inspect import inspect as inspected
+    from fedrec.data.reader import read_dataset
+
+    found = inspected(read_dataset(directory))
+    if as_json:
+        print_json(found)
+    else:
+        show_table(directory.name, ("what", "how much"), [(name, value) for name, value in flat_rows(found)])
+
+
+def stores(
+    directory: Annotated[Path, typer.Argument()],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where the stores go.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write one event store for each user of DIRECTORY (a data set), as if each had a device of their own."""
+    from fedrec.data.reader import read_dataset
+    from fedrec.data.splits import split
+    from fedrec.data.stores import write_stores
+
+    with open_reporter(silent=as_json) as reporter:
+        reporter.stage(f"Writing the stores of {directory.name}")
+        dataset = read_dataset(directory)
+        written = write_stores(dataset, split(dataset), out, progress=reporter.progress)
+    taken = sum(store.stat().st_size for store in written)
+    if as_json:
+        print_json({"stores": len(written), "bytes": taken, "directory": out})
+    else:
+        say(f"{len(written):,} event stores, {size(taken)}, in {out}")
+
+
+def catalogue(
+    directory: Annotated[Path, typer.Argument()],
+    config: Annotated[Path, typer.Option(help="The TOML file of the run's settings.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where the features and their encoders go.")],
+    as_json: AsJson = False,
+) -> None:
+    """Encode the items of DIRECTORY (a data set) as the catalogue that a server and its devices share.
+
+    Reads what is public only: encoders learn from the items, never from what users did.
+    """
+    from fedrec.config import load
+    from fedrec.config.presets import with_preset
+    from fedrec.content.encode_catalogue import encode_catalogue, read_and_say
+    from fedrec.content.features import save_features
+    from fedrec.content.fit import fit_to_content
+    from fedrec.content.left_out import say_fitted
+
+    settings = with_preset(load(config))
+    with open_reporter(silent=as_json) as reporter:
+        features, encoders = encode_catalogue(settings, read_and_say(directory, reporter), reporter)
+        _, left_out = fit_to_content(settings, features)
+        say_fitted(left_out, reporter)
+    save_features(features, encoders, out)
+    facts = {
+        "directory": out,
+        "items": len(features),
+        "digest": features.digest(),
+        "left_out_of_settings": left_out,
+    }
+    if as_json:
+        print_json(facts)
+    else:
+        say(f"{facts['items']:,} items, digest {facts['digest']}, in {out}")

@@ -1,0 +1,56 @@
+"""From a data set to the catalogue that a server and its devices share: read, encode, and say what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from fedrec.config import Config
+from fedrec.console import Reporter
+from fedrec.content.cache import cache_directory
+from fedrec.content.catalogue import Catalogue
+from fedrec.content.feature_table import Features
+from fedrec.content.features import build_features
+from fedrec.content.left_out import say_content, say_skipped
+from fedrec.content.registry import AnyEncoder
+from fedrec.data.reader import read_dataset
+from fedrec.data.schema import Dataset
+from fedrec.errors import ContentError
+
+
+def read_and_say(data: Path, reporter: Reporter) -> Dataset:
+    """Read a data set; what had to be skipped is told to the reporter. Raises DataError where it cannot be read."""
+    reporter.stage(f"Reading {data}")
+    dataset = read_dataset(data)
+    say_skipped(dataset, reporter)
+    return dataset
+
+
+def encode_catalogue(config: Config, dataset: Dataset, reporter: Reporter) -> tuple[Features, Mapping[str, AnyEncoder]]:
+    """Encode the items of a data set; encoders learn from the items, never from what users did.
+
+    Args:
+        config: of it, ``content`` and ``model.tower`` are read.
+
+    Returns:
+        The features, and the encoder of each modality that has one.
+
+    Raises:
+        ContentError: the content cannot be encoded as the config says, or none of what the model reads is there.
+    """
+    reporter.stage("Encoding the catalogue")
+    features, encoders = build_features(
+        Catalogue.from_dataset(dataset),
+        config.content,
+        cache=cache_directory(),
+        progress=reporter.progress,
+        ready=dataset.features,
+    )
+    say_content(features.warnings, reporter)
+    if config.model.tower and not features.values:
+        raise ContentError(
+            "no item has any of the modalities in content.modalities",
+            value=config.content.modalities,
+            action="Name one that the data set has, or rank without content: model.preset=behaviour-only",
+        )
+    return features, encoders
