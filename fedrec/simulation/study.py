@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,8 @@ from fedrec.content.catalogue import Catalogue
 from fedrec.content.feature_table import Features
 from fedrec.content.features import build_features
 from fedrec.content.registry import AnyEncoder
-from fedrec.data.reader import read_dataset
 from fedrec.data.schema import Dataset
+from fedrec.data.sources import read_data
 from fedrec.data.splits import Split, split
 from fedrec.errors import ContentError, DataError
 from fedrec.model.clock import UNKNOWN, context_of
@@ -29,6 +29,9 @@ from fedrec.simulation.cold import without_cold
 from fedrec.simulation.left_out import left_out, say_content, say_skipped, say_unreadable
 from fedrec.training.own_content import encode_own
 from fedrec.training.population import Pieces, Population, keys_of
+
+if TYPE_CHECKING:
+    from fedrec.data.sources import Source
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,18 +78,29 @@ class Study:
         return found.hexdigest()
 
 
-def prepare(config: Config, data: Path, reporter: Reporter) -> Study:
-    """Read a data directory and build everything a run needs. What had to be left out is told to the reporter.
+def prepare(config: Config, data: Source, reporter: Reporter) -> Study:
+    """Read data and build everything a run needs. What had to be left out is told to the reporter.
+
+    Args:
+        config: the settings, its preset's beneath.
+        data: anything that `fedrec.data.sources.read_data` takes, such as a data directory or a `Dataset`.
+        reporter: is told how far it is.
 
     Raises:
         DataError: the data cannot be read, or is of one user. ContentError: its content cannot be encoded as the
             config says.
     """
-    reporter.stage(f"Reading {data}")
-    dataset = read_dataset(data)
+    if isinstance(data, str | os.PathLike):
+        reporter.stage(f"Reading {os.fspath(data)}")
+    dataset = read_data(data)
     say_skipped(dataset, reporter)
     if len(dataset.users) < 2:
-        raise DataError("a federation needs at least 2 users", path=data, value=1, action="Use a larger data set")
+        raise DataError(
+            "a federation needs at least 2 users",
+            path=dataset.directory or dataset.name,
+            value=len(dataset.users),
+            action="Use a larger data set",
+        )
     reporter.stage("Encoding the catalogue")
     features, encoders = build_features(
         Catalogue.from_dataset(dataset),
