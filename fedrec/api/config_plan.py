@@ -61,7 +61,7 @@ def own_plans(config: Config, devices: int, interactions: Sequence[int]) -> list
                 {
                     "interactions": count,
                     "taken_as": known_count(count),
-                    "turns": participations,
+                    "participations": participations,
                     "steps_a_turn": cost.rounds,
                     "sampling": cost.sampling,
                     "probability": cost.probability,

@@ -58,7 +58,7 @@ def _show_own(own: Sequence[Mapping[str, Any]]) -> None:
     rows = [
         (
             f"{one['interactions']:,}",
-            f"{one['turns']:,} of {one['steps_a_turn']:,} steps",
+            f"{one['participations']:,} of {one['steps_a_turn']:,} steps",
             figure(one["probability"], 4),
             figure(one["noise_multiplier"], 4),
             figure(one["epsilon"], 3),
