@@ -60,8 +60,9 @@ def simulate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a whole federation in this process, and write its model and report. CONFIG is a TOML file of settings, or the name of a
-    preset.
+    """Run a whole federation in this process, and write its model and report.
+
+    CONFIG is a TOML file of settings, or the name of a preset.
 
     Where the privacy budget ends before the last round, the run stops there, writes a release that is within the
     budget, and leaves with 7.
