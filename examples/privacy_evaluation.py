@@ -19,7 +19,7 @@ SETTINGS = {"training.rounds": 5, "training.negatives": 32, "model.dimension": 1
 
 
 def evaluate(directory: Path, users: int) -> list[tuple[str, ...]]:
-    """Compare the budgets on a shop; one row each: epsilon, planned noise, HR@10, and whether the ledger bears it out."""
+    """Compare the budgets on a shop; a row each: epsilon, planned noise, HR@10, whether the ledger bears it out."""
     data = fedrec.read_data(fedrec.make_shop(directory / "shop", users=users, items=150).directory)
     rows = []
     for epsilon in BUDGETS:

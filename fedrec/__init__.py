@@ -1,6 +1,6 @@
 """fedrec: private, federated, multimodal recommendation.
 
-Read data of whatever shape, train on it as many devices would, see what it is worth and what it promises, and recommend:
+Read data of whatever shape, train on it as many devices would, see what that is worth and what it promises, recommend:
 
     import fedrec
 

@@ -23,7 +23,16 @@ def presets() -> dict[str, str]:
 
 
 def load_config(path: str | os.PathLike[str], overrides: Overrides = ()) -> Config:
-    """Read the settings of a TOML file. ``overrides``: as `config_of`. Raises ConfigError, naming every bad field."""
+    """Read the settings of a TOML file.
+
+    Args:
+        path: the file; `fedrec config show` and `fedrec config schema` say what can be in one.
+        overrides: settings to change: ``{"training.rounds": 5, "privacy.epsilon": 8}``, or as on the command line
+            ``["training.rounds=5"]``.
+
+    Raises:
+        ConfigError: the file is missing or not TOML, a key is unknown, or a value is out of range; names the field.
+    """
     return load(Path(path), override_texts(overrides))
 
 

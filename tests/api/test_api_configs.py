@@ -65,14 +65,15 @@ def test_a_file_need_not_be_valid_without_the_changes(tmp_path: Path) -> None:
         ("fedrecc", (), "neither a preset nor a config file"),
         ("gone.toml", (), "no such config file"),
         ("fedrec", {"training.round": 3}, "training.round: unknown key"),
-        ("fedrec", {"training.rounds.deep": 3}, "used as a section"),
+        ("fedrec", {"training.rounds.deep": 3}, "training.rounds"),
+        (fedrec.Config(), {"run.name": "x", "run.name.deep": 3}, "used as a section"),
         ("fedrec", {"training.rounds": object()}, "no value that a setting can have"),
         ("fedrec", "training.rounds=3", "a list or a mapping"),
         ("fedrec", ["training.rounds"], "must look like"),
         ("fedrec", {"training": 3}, "training"),
     ],
 )
-def test_what_is_no_setting_is_refused(source: str, overrides: Any, message: str) -> None:
+def test_what_is_no_setting_is_refused(source: Any, overrides: Any, message: str) -> None:
     with pytest.raises(fedrec.ConfigError) as caught:
         config_of(source, overrides)
     assert message in str(caught.value)

@@ -36,6 +36,16 @@ def test_the_optional_libraries_are_loaded_by_nothing_that_does_not_need_them() 
     assert told.stdout == "[]\n"
 
 
+def test_what_operators_and_devices_use_needs_no_simulation_and_no_network() -> None:
+    names = ("open_release", "plan", "plan_target", "statement", "verify", "load_config", "read_data", "Run")
+    code = (
+        f"import sys; import fedrec; [getattr(fedrec, name) for name in {names!r}]; "
+        "print([name for name in ('fedrec.simulation', 'fedrec.cli', 'flwr') if name in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert told.stdout == "[]\n"
+
+
 def test_every_name_can_be_had_and_is_documented() -> None:
     assert list(fedrec.__all__) == sorted(fedrec.__all__)
     assert set(fedrec.__all__) <= set(dir(fedrec))
