@@ -29,12 +29,12 @@ def inspect(
 ) -> None:
     """Count what a data set holds, and say what was skipped and why.
 
-    DIRECTORY is a data directory, or holds RecBole/MMRec files.
+    DIRECTORY is a data directory, holds RecBole/MMRec files or MovieLens, or is a Parquet or CSV file.
     """
     from fedrec.data.inspect import inspect as inspected
-    from fedrec.data.reader import read_dataset
+    from fedrec.data.sources import read_data
 
-    found = inspected(read_dataset(directory))
+    found = inspected(read_data(directory))
     if as_json:
         print_json(found)
     else:
@@ -47,13 +47,13 @@ def stores(
     as_json: AsJson = False,
 ) -> None:
     """Write one event store for each user of DIRECTORY (a data set), as if each had a device of their own."""
-    from fedrec.data.reader import read_dataset
+    from fedrec.data.sources import read_data
     from fedrec.data.splits import split
     from fedrec.data.stores import write_stores
 
     with open_reporter(silent=as_json) as reporter:
         reporter.stage(f"Writing the stores of {directory.name}")
-        dataset = read_dataset(directory)
+        dataset = read_data(directory)
         written = write_stores(dataset, split(dataset), out, progress=reporter.progress)
     taken = sum(store.stat().st_size for store in written)
     if as_json:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from fedrec.console import figure, open_reporter, print_json, say, show_table
-from fedrec.errors import ConfigError, PrivacyError
-
-if TYPE_CHECKING:
-    from fedrec.config import Config
+from fedrec.console import figure, print_json, say, show_table
+from fedrec.errors import PrivacyError
 
 _COLUMNS = ("claim", "runs", "one-run bound", "f-DP bound", "estimate, not a bound", "guesses right", "seconds a run")
 
@@ -22,7 +18,7 @@ def command(
     target: Annotated[
         Path, typer.Argument(help="A config, or the directory of a run whose settings are audited anew.")
     ],
-    data: Annotated[Path, typer.Option(help="A data directory, or RecBole/MMRec files.")],
+    data: Annotated[Path, typer.Option(help="A data directory or file: see `fedrec simulate`.")],
     canaries: Annotated[
         int | None, typer.Option(min=16, max=20_000, help="Canary rows; by default the config's, or 500.")
     ] = None,
@@ -46,12 +42,18 @@ def command(
 
     Ends with exit code 6 where a lower bound over all runs of a claim is above the claim.
     """
-    from fedrec.simulation.privacy.auditing import audit
+    from fedrec.api.audit import audit_privacy
 
-    config = _config_of(target, settings or [], canaries, confidence, epsilon or [])
-    first = config.run.seed
-    with open_reporter(silent=as_json) as reporter:
-        found = audit(config, data, epsilons=epsilon or [], seeds=range(first, first + seeds), reporter=reporter)
+    found = audit_privacy(
+        target,
+        data,
+        canaries=canaries,
+        epsilons=epsilon or [],
+        seeds=seeds,
+        confidence=confidence,
+        overrides=settings or [],
+        progress=not as_json,
+    )
     if as_json:
         print_json(found)
     else:
@@ -61,7 +63,7 @@ def command(
 
 
 def show(found: Mapping[str, Any]) -> None:
-    """Print what `fedrec.simulation.privacy.auditing.audit` found."""
+    """Print what `fedrec.audit_privacy` found."""
     rows = [_row(one) for one in found["audits"]]
     what = "users" if found["unit"] == "user" else "interactions"
     show_table(f"Audit with {found['canaries']:,} canary {what}: epsilon", _COLUMNS, rows, numbers=range(len(_COLUMNS)))
@@ -90,25 +92,3 @@ def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
         f"{best['correct']:,} of {best['guesses']:,}",
         figure(sum(run["seconds"] for run in runs) / len(runs), 1),
     )
-
-
-def _config_of(
-    target: Path, settings: Sequence[str], canaries: int | None, confidence: float | None, epsilons: Sequence[float]
-) -> Config:
-    from fedrec.config import from_tree, load, with_overrides
-
-    # A config without a claim is audited at the claims that are given, and none but these.
-    overrides = [*settings, *(f"privacy.epsilon={first}" for first in epsilons[:1])]
-    overrides += [] if canaries is None else [f"audit.canaries={canaries}"]
-    overrides += [] if confidence is None else [f"audit.confidence={confidence}"]
-    if not target.is_dir():
-        return load(target, overrides)
-    try:
-        tree = json.loads((target / "run.json").read_text(encoding="utf-8"))["config"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ConfigError(
-            "no run is here: run.json is missing or not one",
-            value=str(target),
-            action="Give a config, or what `fedrec simulate` had as --out",
-        ) from None
-    return from_tree(with_overrides(tree, overrides))

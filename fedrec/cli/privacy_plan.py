@@ -94,9 +94,9 @@ def command(
 
     Of a config: the noise of every query that a run of it asks, and both its epsilons, as the run will be charged.
     """
-    from fedrec.cli.plan_report import report, show
+    from fedrec.api.privacy import plan_target
+    from fedrec.cli.plan_tables import show_target_plan
     from fedrec.console import print_json
-    from fedrec.privacy.planner import Setting, make_plan
 
     if config is not None:
         _check_alone(context)
@@ -109,27 +109,27 @@ def command(
     if noise_place is PlaceOption.local:
         action = "Give a config with privacy.noise_place = local"
         raise ConfigError("noise of each device for itself depends on its steps and interactions", action=action)
-    chosen = sampling or (SamplingOption.cyclic if noise is NoiseOption.banded else SamplingOption.poisson)
-    setting = Setting(
-        population=population,
-        cohort=cohort,
+    found = plan_target(
+        population,
         rounds=rounds,
         epsilon=epsilon,
-        sampling=chosen.value,
+        cohort=cohort,
+        sampling=None if sampling is None else sampling.value,
         noise=noise.value,
         bands=bands,
-        place="distributed" if noise_place is PlaceOption.distributed else "server",
+        noise_place="distributed" if noise_place is PlaceOption.distributed else "server",
+        lost=min(dropout + colluding, 0.99) if noise_place is PlaceOption.distributed else 0.0,
         delta=delta,
         parameters=parameters,
         clip=clip,
         coherence=coherence,
-        lost=min(dropout + colluding, 0.99) if noise_place is PlaceOption.distributed else 0.0,
+        signal_to_noise=ratio,
+        group=group,
     )
-    found = report(make_plan(setting), ratio, group)
     if as_json:
         print_json(found)
     else:
-        show(found)
+        show_target_plan(found)
 
 
 def _of_config(
@@ -141,15 +141,15 @@ def _of_config(
     group: int,
     as_json: bool,
 ) -> None:
-    from fedrec.cli.config_plan import report, show
-    from fedrec.config import load
+    from fedrec.api.privacy import plan
+    from fedrec.cli.plan_tables import show_config_plan
     from fedrec.console import print_json
 
-    found = report(load(path, settings), population, devices=devices, interactions=interactions, group=group)
+    found = plan(path, population, devices=devices, interactions=interactions, group=group, overrides=settings)
     if as_json:
         print_json(found)
     else:
-        show(found)
+        show_config_plan(found)
 
 
 def _check_alone(context: typer.Context) -> None:

@@ -32,9 +32,9 @@ def command(
     ] = False,
 ) -> None:
     """Recompute a run's privacy from its ledger alone; leaves with 6 if anything that was said does not hold."""
-    from fedrec.cli.load_run import load_run
+    from fedrec.api.privacy import verify
 
-    checks = load_run(run)
+    checks = verify(run)
     failed = [check for check in checks if not check.passed]
     if as_json:
         print_json({"passed": not failed, "checks": [asdict(check) | {"passed": check.passed} for check in checks]})

@@ -47,7 +47,9 @@ def register(app: typer.Typer) -> None:
 
 def simulate(
     config: Annotated[Path, typer.Argument()],
-    data: Annotated[Path, typer.Option(help="A data directory, or RecBole/MMRec files.")],
+    data: Annotated[
+        Path, typer.Option(help="A data directory, RecBole/MMRec files, MovieLens, or a Parquet or CSV file.")
+    ],
     out: Annotated[
         Path, typer.Option(file_okay=False, help="Where run.json, events.jsonl, model/, report.html and the ledger go.")
     ],
@@ -56,18 +58,16 @@ def simulate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a whole federation in this process, and write its model and report. CONFIG is a TOML file of settings.
+    """Run a whole federation in this process, and write its model and report.
+
+    CONFIG is a TOML file of settings, or the name of a preset.
 
     Where the privacy budget ends before the last round, the run stops there, writes a release that is within the
     budget, and leaves with 7.
     """
-    from fedrec.config import load
+    from fedrec.api.simulate import simulate as run_simulation
 
-    loaded = load(config, settings or [])
-    from fedrec.simulation.run import simulate as run_simulation
-
-    with open_reporter(silent=as_json) as reporter:
-        run = run_simulation(loaded, data, out, reporter=reporter)
+    run = run_simulation(str(config), data, out=out, overrides=settings or [], progress=not as_json).record
     if as_json:
         print_json(run)
     else:
@@ -118,11 +118,9 @@ def data_shop(
     as_json: AsJson = False,
 ) -> None:
     """Make a synthetic multimodal shop in OUT: items with pictures, people with tastes, notes and photos."""
-    from fedrec.simulation.shop.generate import write_shop
+    from fedrec.api.simulate import make_shop
 
-    with open_reporter(silent=as_json) as reporter:
-        reporter.stage(f"Making a shop for {users:,} users")
-        summary = write_shop(out, users=users, items=items, seed=seed, progress=reporter.progress)
+    summary = make_shop(out, users=users, items=items, seed=seed, progress=not as_json)
     if as_json:
         print_json(tree_of(summary))
     else:

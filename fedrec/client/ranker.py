@@ -20,6 +20,7 @@ from fedrec.client.bandit_state import bandit_of, record_feedback
 from fedrec.client.load_population import first_met
 from fedrec.client.personalise import adapter_of
 from fedrec.config import Config, from_tree
+from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ReleaseError, StoreError
 from fedrec.model.clock import context_of
@@ -102,6 +103,35 @@ class Ranker:
         if explore is not None:
             bandit = bandit_of(store, user, self.release.id, 1 + self.vectors.shape[1])
             found = explored(bandit, self.vectors, scores[0], found, explore)[:top]
+        return self._explained(known, found)
+
+    def recommend_for(
+        self,
+        events: Sequence[Event],
+        top: int,
+        *,
+        notes: Sequence[str] = (),
+        photos: Sequence[bytes] = (),
+        at: int | None = None,
+    ) -> list[Recommendation]:
+        """The same for somebody who has no store, from what is given: nothing is read from disk or written to it.
+
+        Args:
+            events: what was met, in time order; those with items that the release does not know are left out.
+            top: how many items at most.
+            notes: texts of the user's own.
+            photos: pictures of the user's own, as the bytes of their files.
+            at: see `known`.
+
+        Raises:
+            ModelError: ``top`` is below 1.
+        """
+        known = self.known_of(events, notes=notes, photos=photos, at=at)
+        scores = without_seen(self.scorer.parts_of(known).total, known.histories)
+        found = top_k(scores, top, order=self._order)[0]
+        return self._explained(known, found[found >= 0])
+
+    def _explained(self, known: Known, found: NDArray[np.integer]) -> list[Recommendation]:
         explained = explain(self.scorer, known, found)
         return [
             Recommendation(
@@ -127,18 +157,37 @@ class Ranker:
         users = store.users()
         if user not in users:
             raise StoreError("this device has no such user", value=user, action=_who(users))
-        events = store.events(user)
+        reads = self.scorer.tower is not None
+        return self.known_of(
+            store.events(user),
+            notes=[note.text for note in store.notes(user)] if reads and self.settings.notes else [],
+            photos=[photo.data for photo in store.photos(user)] if reads and self.settings.photos else [],
+            adapter=adapter_of(store, user, self.release) if reads else None,
+            at=at,
+        )
+
+    def known_of(
+        self,
+        events: Sequence[Event],
+        *,
+        notes: Sequence[str] = (),
+        photos: Sequence[bytes] = (),
+        adapter: NDArray[np.float32] | None = None,
+        at: int | None = None,
+    ) -> Known:
+        """What the scorer is told of somebody of whom this is known; what the release does not read is left out.
+
+        ``adapter``: the private vector, float32 [1, dimension].  The rest as in `recommend_for`.
+        """
         met = first_met(events, self.places)
         if unknown := sum(event.item not in self.places for event in events):
             _log.info("%d of %d events are about items that this release does not know", unknown, len(events))
         reads = self.scorer.tower is not None
-        notes = [note.text for note in store.notes(user)] if reads and self.settings.notes else []
-        photos = [photo.data for photo in store.photos(user)] if reads and self.settings.photos else []
         return Known(
             histories=Histories.of([np.asarray(list(met), dtype=np.int32)]),
-            notes=self._own("text", notes),
-            photos=self._own("image", photos),
-            adapter=adapter_of(store, user, self.release) if reads else None,
+            notes=self._own("text", notes) if reads and self.settings.notes else None,
+            photos=self._own("image", photos) if reads and self.settings.photos else None,
+            adapter=adapter if reads else None,
             context=self._context(list(met.values()), at) if reads and self.settings.context else None,
         )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from fedrec.config import Config
 from fedrec.console import Reporter
@@ -13,15 +13,16 @@ from fedrec.content.feature_table import Features
 from fedrec.content.features import build_features
 from fedrec.content.left_out import say_content, say_skipped
 from fedrec.content.registry import AnyEncoder
-from fedrec.data.reader import read_dataset
 from fedrec.data.schema import Dataset
+from fedrec.data.sources import Source, read_data
 from fedrec.errors import ContentError
 
 
-def read_and_say(data: Path, reporter: Reporter) -> Dataset:
+def read_and_say(data: Source, reporter: Reporter) -> Dataset:
     """Read a data set; what had to be skipped is told to the reporter. Raises DataError where it cannot be read."""
-    reporter.stage(f"Reading {data}")
-    dataset = read_dataset(data)
+    if isinstance(data, str | os.PathLike):
+        reporter.stage(f"Reading {os.fspath(data)}")
+    dataset = read_data(data)
     say_skipped(dataset, reporter)
     return dataset
 

@@ -32,7 +32,8 @@ def say_skipped(dataset: Dataset, reporter: Reporter) -> None:
     if dataset.skipped:
         reasons = ", ".join(f"{reason} ({count:,})" for reason, count in skipped_by_reason(dataset).items())
         reporter.stage(f"  left out {counted_rows(len(dataset.skipped))}: {reasons}")
-        reporter.stage(f"  `fedrec data inspect {dataset.directory}` says where")
+        if dataset.directory is not None:
+            reporter.stage(f"  `fedrec data inspect {dataset.directory}` says where")
 
 
 def say_content(warnings: Sequence[ContentWarning], reporter: Reporter) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.data.column_names import taken
 from fedrec.data.interactions_table import Places, read_interactions
-from fedrec.data.items_table import ItemColumns, read_items
+from fedrec.data.items_table import ItemColumns, items_taken, read_items
 from fedrec.data.private_files import read_users
-from fedrec.data.schema import TEST, TRAIN, UNSPLIT, VALID, Dataset, ItemRecord, Skipped
+from fedrec.data.schema import TEST, TRAIN, UNSPLIT, VALID, ColumnTaken, Dataset, ItemRecord, Skipped
 from fedrec.data.tables import ATOMIC, Table
 from fedrec.data.tally import Tally
 from fedrec.errors import DataError
@@ -36,8 +37,9 @@ class _Field:
     place: int
 
 
-def read_atomic(path: Path) -> Dataset:
-    """Read a directory of atomic files.
+def read_atomic(path: Path, inter: Path | None = None) -> Dataset:
+    """Read a directory of atomic files. ``inter``: which .inter file of it; None: the one that is named after the
+    directory, or the only one.
 
     ``NAME.inter`` is required: columns ``user_id`` and ``item_id`` (MMRec also ``userID``, ``itemID``), and where there
     are any ``rating``, ``timestamp`` and MMRec's ``x_label`` (0 train, 1 valid, 2 test). A header cell is ``name:type``
@@ -50,7 +52,7 @@ def read_atomic(path: Path) -> Dataset:
     Bad rows are left out and listed in ``skipped`` as by `read_dataset`. Raises DataError likewise, and for an unknown
     column type or features that do not fit the items.
     """
-    inter = _inter_file(path)
+    inter = _inter_file(path) if inter is None else inter
     skipped: list[Skipped] = []
     features = {name: _features(path / file) for name, file in FEATURE_FILES.items() if (path / file).exists()}
     table = Table(inter, ATOMIC)
@@ -70,7 +72,21 @@ def read_atomic(path: Path) -> Dataset:
         interactions=interactions,
         skipped=tuple(skipped),
         features=features,
+        columns_taken=tuple(_taken(table, places) + _items_taken(inter.with_suffix(".item"))),
     )
+
+
+def _taken(table: Table, places: Places) -> list[ColumnTaken]:
+    parts = {"user": places.user, "item": places.item, "rating": places.rating}
+    parts |= {"timestamp": places.timestamp, "split": places.split}
+    return taken(table.path.name, table.header, {place: part for part, place in parts.items() if place is not None})
+
+
+def _items_taken(path: Path) -> list[ColumnTaken]:
+    if not path.exists():
+        return []
+    table = Table(path, ATOMIC)
+    return items_taken(path.name, table.header, _item_columns(table))
 
 
 def _inter_file(path: Path) -> Path:

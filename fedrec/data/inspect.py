@@ -37,6 +37,7 @@ def inspect(dataset: Dataset) -> dict[str, Any]:
         "rating": _rating(dataset),
         "split": _split(dataset),
         "evaluation": _evaluation(dataset),
+        "columns": [str(column) for column in dataset.columns_taken],
         "skipped": {
             "rows": len(dataset.skipped),
             "by_reason": skipped_by_reason(dataset),

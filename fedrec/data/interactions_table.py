@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.data.schema import TEST, TRAIN, UNSPLIT, VALID, Interactions
-from fedrec.data.tables import Chunk, Table, numbers
+from fedrec.data.tables import Chunk, TextTable, numbers
 from fedrec.data.tally import Tally
 from fedrec.errors import DataError
 
@@ -40,7 +40,7 @@ class _Part:
 
 
 def read_interactions(
-    table: Table,
+    table: TextTable,
     places: Places,
     items: Mapping[str, int],
     tally: Tally,

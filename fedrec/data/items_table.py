@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedrec.data.schema import ItemRecord, Skipped
-from fedrec.data.tables import CSV, Table
+from fedrec.data.column_names import taken
+from fedrec.data.schema import ColumnTaken, ItemRecord, Skipped
+from fedrec.data.tables import CSV, Table, TextTable
 from fedrec.data.tally import Tally, cut
 from fedrec.errors import DataError
 
@@ -44,10 +45,10 @@ def read_items_csv(path: Path, skipped: list[Skipped]) -> tuple[ItemRecord, ...]
     """
     table = Table(path, CSV)
     table.require("item", "title")
-    return read_items(table, _columns(table), Tally(path, skipped))
+    return read_items(table, columns_of(table), Tally(path, skipped))
 
 
-def read_items(table: Table, columns: ItemColumns, tally: Tally) -> tuple[ItemRecord, ...]:
+def read_items(table: TextTable, columns: ItemColumns, tally: Tally) -> tuple[ItemRecord, ...]:
     """The items of a table, in the order of the file. Losses and errors as in `read_items_csv`."""
     records: dict[str, ItemRecord] = {}
     for chunk in table.chunks(tally):
@@ -66,7 +67,16 @@ def read_items(table: Table, columns: ItemColumns, tally: Tally) -> tuple[ItemRe
     return tuple(records.values())
 
 
-def _columns(table: Table) -> ItemColumns:
+def items_taken(file: str, header: Sequence[str], columns: ItemColumns) -> list[ColumnTaken]:
+    """What each column of an item table was taken for."""
+    places = {"item": columns.id, "title": columns.title, "text": columns.text}
+    parts = {place: part for part, place in places.items() if place is not None}
+    parts |= {place: f"attribute {name}" for name, place, _ in columns.attributes}
+    return taken(file, header, parts | {place: f"number {name}" for name, place in columns.numbers})
+
+
+def columns_of(table: Table) -> ItemColumns:
+    """Which column of ``items.csv`` is what, see `read_items_csv`. Raises DataError where two give the same field."""
     attributes = tuple((name, place, ("|",)) for name, place in _fields(table, ATTRIBUTES, ATTRIBUTE_PREFIX))
     return ItemColumns(
         id=table.header.index("item"),

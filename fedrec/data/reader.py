@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from fedrec.data.atomic import read_atomic
+from fedrec.data.column_names import INTERACTION_NAMES, taken
 from fedrec.data.evaluation_table import read_evaluation
 from fedrec.data.interactions_table import Places, read_interactions
 from fedrec.data.item_media import with_media
-from fedrec.data.items_table import read_items_csv
+from fedrec.data.items_table import columns_of, items_taken, read_items_csv
 from fedrec.data.media_files import folder
 from fedrec.data.private_files import read_notes, read_photos, read_users
 from fedrec.data.relations import with_relations
-from fedrec.data.schema import Dataset, Interactions, LeaveOneOut, Skipped
+from fedrec.data.schema import ColumnTaken, Dataset, Interactions, LeaveOneOut, Skipped
 from fedrec.data.tables import CSV, Table
 from fedrec.data.tally import Tally
 from fedrec.errors import DataError
@@ -72,7 +73,15 @@ def _read_csv_directory(path: Path) -> Dataset:
         notes=read_notes(notes, places, skipped) if notes.exists() else {},
         photos=read_photos(photos, places, skipped) if photos else {},
         skipped=tuple(skipped),
+        columns_taken=tuple(_columns_taken(path)),
     )
+
+
+def _columns_taken(path: Path) -> list[ColumnTaken]:
+    table, catalogue = Table(path / "interactions.csv", CSV), Table(path / "items.csv", CSV)
+    parts = {place: name for place, name in enumerate(table.header) if name in INTERACTION_NAMES}
+    items = items_taken(catalogue.path.name, catalogue.header, columns_of(catalogue))
+    return taken(table.path.name, table.header, parts) + items
 
 
 def _interactions(path: Path, items: Mapping[str, int], skipped: list[Skipped]) -> tuple[tuple[str, ...], Interactions]:

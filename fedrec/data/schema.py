@@ -96,16 +96,35 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """A whole data directory in memory, for simulations and measurements; a device never holds one.
+class ColumnTaken:
+    """What a column of a file or frame was taken for on reading.
 
-    ``notes`` and ``photos`` map a user's place to what that user wrote and to picture files. ``skipped`` holds what
-    was left out on reading. ``features`` are ready-made item features (RecBole/MMRec), modality to float32
-    [items, width].
+    ``taken_as``: ``user``, ``item``, ``rating``, ..., ``attribute NAME``, ``number NAME``, or None: it is ignored.
+    ``note``: why, or in which unit, where that is not plain.
+    """
+
+    file: str
+    column: str
+    taken_as: str | None
+    note: str = ""
+
+    def __str__(self) -> str:
+        taken = "ignored" if self.taken_as is None else f"taken as {self.taken_as}"
+        return f"{self.file}: {self.column} is {taken}{f' ({self.note})' if self.note else ''}"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A whole data set in memory, for simulations and measurements; a device never holds one.
+
+    ``directory``: where it was read from, None for frames and single files. ``notes`` and ``photos`` map a user's place
+    to what that user wrote and to picture files. ``skipped`` holds what was left out on reading. ``features`` are
+    ready-made item features (RecBole/MMRec), modality to float32 [items, width]. ``columns_taken``: what each column
+    was taken for.
     """
 
     name: str
-    directory: Path
+    directory: Path | None
     users: tuple[str, ...]
     items: tuple[ItemRecord, ...]
     interactions: Interactions
@@ -114,3 +133,9 @@ class Dataset:
     photos: Mapping[int, tuple[Path, ...]] = field(default_factory=dict)
     skipped: tuple[Skipped, ...] = ()
     features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    columns_taken: tuple[ColumnTaken, ...] = ()
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.users):,} users, {len(self.items):,} items, {len(self.interactions):,} interactions"
+        left = f", {len(self.skipped):,} rows or parts of rows left out" if self.skipped else ""
+        return f"<Dataset {self.name!r}: {counts}{left}>"

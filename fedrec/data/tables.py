@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,21 @@ class Chunk:
 
     def __len__(self) -> int:
         return len(self.lines)
+
+
+class TextTable(Protocol):
+    """Named columns of text, wherever they come from: a file, or a frame in memory."""
+
+    @property
+    def path(self) -> Path:
+        """The file, or what the frame is called in messages."""
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The column names."""
+
+    def chunks(self, tally: Tally) -> Iterator[Chunk]:
+        """All rows, some at a time; each is counted in ``tally.rows``, and one that is no row is lost in the tally."""
 
 
 class Table:

@@ -30,13 +30,13 @@ NOT_COVERED: Final = (
 
 
 def facts_of(
-    privacy: Mapping[str, Any], *, population: int, name: str, verified: Sequence[str] | None
+    privacy: Mapping[str, Any], *, population: int | None, name: str, verified: Sequence[str] | None
 ) -> dict[str, Any]:
     """Everything the page says, JSON-able.
 
     Args:
         privacy: what `privacy_statement` made.
-        population: how many users the run stands for.
+        population: how many users the run stands for; None where that is not known, as of a release alone.
         name: of the run.
         verified: problems that `fedrec privacy verify` found; None = not looked.
     """
@@ -82,11 +82,13 @@ def page_of(facts: Mapping[str, Any]) -> str:
 
 def _protected(facts: Mapping[str, Any]) -> str:
     unit = "one user, with everything the user did" if facts["unit"] == "user" else "one interaction of one user"
-    return (
-        f"- Unit of privacy: {unit}.\n"
-        f"- Two data sets count as neighbours when {_line(facts['adjacency'])}.\n"
-        f"- Population: {facts['population']:,} users."
-    )
+    said = [
+        f"- Unit of privacy: {unit}.",
+        f"- Two data sets count as neighbours when {_line(facts['adjacency'])}.",
+    ]
+    if facts["population"] is not None:
+        said.append(f"- Population: {facts['population']:,} users.")
+    return "\n".join(said)
 
 
 def _strength(facts: Mapping[str, Any]) -> str:
@@ -186,7 +188,9 @@ def _meaning(epsilon: float | None, delta: float, exact: float | None) -> dict[s
     return {"odds_ratio": odds_ratio(epsilon), "advantage": advantage(epsilon, delta), "advantage_exact": exact}
 
 
-def _why(delta: float, population: int) -> str:
+def _why(delta: float, population: int | None) -> str:
+    if population is None:
+        return "the chance with which the promise may fail"
     below = "below one in the number of users" if delta < 1 / population else "NOT below one in the number of users"
     return f"the chance with which the promise may fail, {below} ({1 / population:.3g})"
 

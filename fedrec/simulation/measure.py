@@ -129,9 +129,10 @@ def baselines_of(study: Study) -> dict[str, dict[str, Any] | None]:
 
 
 def _oracle(study: Study) -> dict[str, Any] | None:
-    if not (study.dataset.directory / TRUTH).is_file():
+    directory = study.dataset.directory
+    if directory is None or not (directory / TRUTH).is_file():
         return None
-    oracle = load_oracle(study.dataset.directory)
+    oracle = load_oracle(directory)
     person = {user: place for place, user in enumerate(oracle.user_ids)}
     thing = {item: place for place, item in enumerate(oracle.item_ids)}
     users_at = np.array([person[user] for user in study.dataset.users])

@@ -1,4 +1,4 @@
-"""``fedrec simulate``: from a data directory to a signed release, a report, and figures that can be checked."""
+"""``fedrec simulate``: from data to a signed release, a report, and figures that can be checked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -43,6 +43,9 @@ from fedrec.simulation.run_recorder import RunRecorder, SimulatedDevices
 from fedrec.simulation.showcase import showcase
 from fedrec.simulation.study import Study, prepare
 
+if TYPE_CHECKING:
+    from fedrec.data.sources import Source
+
 
 def settled(config: Config) -> Config:
     """The settings that a simulation really runs with: the preset's beneath, a protocol, and repeatable noise.
@@ -57,7 +60,7 @@ def settled(config: Config) -> Config:
 
 
 def simulate(
-    config: Config, data: Path, out: Path, *, reporter: Reporter, study: Study | None = None
+    config: Config, data: Source, out: Path, *, reporter: Reporter, study: Study | None = None
 ) -> dict[str, Any]:
     """Run a whole federation and write ``run.json``, ``events.jsonl``, ``model/``, ``report.html``, ``ledger.sqlite``.
 
@@ -65,7 +68,8 @@ def simulate(
     derived from the seed: a simulation can be repeated, and protects nobody.  Without the extra ``report`` there is no
     ``report.html``, which the reporter is told.
 
-    ``study``: what `prepare` makes of the data, where it is at hand.
+    ``data``: anything that `fedrec.data.sources.read_data` takes.  ``study``: what `prepare` makes of the data, where
+    it is at hand.
 
     Returns:
         The content of ``run.json``.

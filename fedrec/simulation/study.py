@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +25,9 @@ from fedrec.ranking.users import Histories, Known, OwnContent
 from fedrec.simulation.cold import without_cold
 from fedrec.training.own_content import encode_own
 from fedrec.training.population import Pieces, Population, keys_of
+
+if TYPE_CHECKING:
+    from fedrec.data.sources import Source
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +74,13 @@ class Study:
         return found.hexdigest()
 
 
-def prepare(config: Config, data: Path, reporter: Reporter) -> Study:
-    """Read a data directory and build everything a run needs. What had to be left out is told to the reporter.
+def prepare(config: Config, data: Source, reporter: Reporter) -> Study:
+    """Read data and build everything a run needs. What had to be left out is told to the reporter.
+
+    Args:
+        config: the settings, its preset's beneath.
+        data: anything that `fedrec.data.sources.read_data` takes, such as a data directory or a `Dataset`.
+        reporter: is told how far it is.
 
     Raises:
         DataError: the data cannot be read, or is of one user. ContentError: its content cannot be encoded as the
@@ -81,7 +88,12 @@ def prepare(config: Config, data: Path, reporter: Reporter) -> Study:
     """
     dataset = read_and_say(data, reporter)
     if len(dataset.users) < 2:
-        raise DataError("a federation needs at least 2 users", path=data, value=1, action="Use a larger data set")
+        raise DataError(
+            "a federation needs at least 2 users",
+            path=dataset.directory or dataset.name,
+            value=len(dataset.users),
+            action="Use a larger data set",
+        )
     features, encoders = encode_catalogue(config, dataset, reporter)
     study = assemble(config, dataset, features, encoders)
     say_unreadable(study.unreadable, reporter)

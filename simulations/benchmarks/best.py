@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from fedrec.cli.load_run import load_run
+from fedrec.api.load_run import load_run
 from fedrec.config import load
 from fedrec.console import PlainReporter, jsonable
 from fedrec.errors import PrivacyError

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedrec.cli.load_run import load_run
+from fedrec.api.load_run import load_run
 from fedrec.client.device import Device
 from fedrec.errors import FedrecError
 from fedrec.privacy.ledger import Budget, Ledger

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from fedrec.cli.config_plan import report
+from fedrec.api.config_plan import report
 from fedrec.cli.main import build
 from fedrec.config import Config, from_tree, load
 from fedrec.config.presets import PRESETS

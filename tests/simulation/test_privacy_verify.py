@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from fedrec.cli.load_run import load_run
+from fedrec.api.load_run import load_run
 from fedrec.cli.main import build
 from fedrec.cli.privacy_verify import MEANING
 from fedrec.config import Config, from_tree

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -123,8 +124,11 @@ def column(study: Study, name: str) -> list[str]:
     Raises:
         DataError: no such file or column, or a user is missing in it.
     """
-    path = study.dataset.directory / "users.csv"
+    directory = study.dataset.directory
+    path = Path("users.csv") if directory is None else directory / "users.csv"
     try:
+        if directory is None:
+            raise FileNotFoundError
         with path.open(encoding="utf-8", newline="") as file:
             known = {row["user"]: row[name] for row in csv.DictReader(file)}
         return [known[user] for user in study.dataset.users]

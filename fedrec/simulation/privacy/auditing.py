@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -26,6 +26,9 @@ from fedrec.server.state import ServerState
 from fedrec.simulation.engines.audited import AuditedDevices
 from fedrec.simulation.privacy.auditor import Auditor, Evidence
 from fedrec.simulation.study import Study, prepare
+
+if TYPE_CHECKING:
+    from fedrec.data.sources import Source
 
 DEFAULT_CANARIES = 500
 
@@ -50,12 +53,13 @@ class Audit:
 
 
 def audit(
-    config: Config, data: Path, *, epsilons: Sequence[float], seeds: Sequence[int], reporter: Reporter
+    config: Config, data: Source, *, epsilons: Sequence[float], seeds: Sequence[int], reporter: Reporter
 ) -> dict[str, Any]:
     """Audit a config on a data set, once for each epsilon and seed.
 
     Args:
         config: what to audit; ``audit.canaries`` 0 means 500 of them.
+        data: anything that `fedrec.data.sources.read_data` takes.
         epsilons: claims to audit; none: the config's own.
         seeds: of noise, sampling and coins, one a run.
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from fedrec.cli.load_run import load_run
+from fedrec.api.load_run import load_run
 from fedrec.cli.main import build
 from fedrec.client.budget import local_noise
 from fedrec.config import Config, from_tree

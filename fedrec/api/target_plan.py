@@ -1,11 +1,10 @@
-"""What a plan comes to, as figures and as tables."""
+"""What the plan of one training comes to, in figures."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from fedrec.audit.prv import ERROR, prv_epsilon
-from fedrec.console import figure, say, show_table
 from fedrec.privacy.accountant import epsilon_without_amplification
 from fedrec.privacy.conversions import group_epsilon
 from fedrec.privacy.crosscheck import pld_epsilon, rdp_epsilon
@@ -90,48 +89,3 @@ def advice(planned: Planned, ratio: float) -> dict[str, Any]:
         "fewer_parameters": None if reached else most_parameters(planned, ratio),
         "larger_epsilon": None if reached else epsilon_needed(planned, ratio),
     }
-
-
-def show(found: dict[str, Any]) -> None:
-    """Print a report as tables."""
-    checks, signal, ways = found["accountants"], found["signal_to_noise"], found["advice"]
-    server = found["epsilon_server"]
-    rows = [
-        ("noise multiplier", figure(found["noise_multiplier"], 4)),
-        ("  as independent noise", figure(found["iid_equivalent"], 4)),
-        ("  noise", found["noise"] + (f", {found['bands']} bands" if found["bands"] else "")),
-        ("  added by", found["noise_place"]),
-        ("turns of a device", f"at most {found['participations']:,} of {found['rounds']:,} rounds"),
-        ("delta", f"{found['delta']:.3g}"),
-        ("epsilon, released model", figure(found["epsilon_released"], 3)),
-        ("epsilon, server", found["epsilon_server_reason"] if server is None else figure(server, 3)),
-        ("  by loss distributions (PLD)", figure(checks["pld"], 3)),
-        ("  by Opacus' PRV", f"{figure(checks['prv'], 3)} (its error, {figure(checks['prv_error'], 3)}, included)"),
-        ("  by Renyi (RDP)", figure(checks["rdp"], 3)),
-        ("signal over noise, a round", figure(signal["a_round"], 4)),
-        ("signal over noise, whole run", figure(signal["whole_run"], 3)),
-    ]
-    if found["group"]["size"] > 1:
-        rows.append((f"epsilon, {found['group']['size']} rows together", figure(found["group"]["epsilon_released"])))
-    show_table(f"sampling {found['sampling']}, {found['cohort']:,} of {found['population']:,} devices", ("", ""), rows)
-    say(f"Assumed: the mean update is {signal['coherence_assumed']:g} of the clip long (--coherence).")
-    others = [
-        (o["sampling"], o["noise"], figure(o["noise_multiplier"]), figure(o["iid_equivalent"]), figure(o["whole_run"]))
-        for o in ways["other_noise"]
-    ]
-    if others:
-        columns = ("sampling", "noise", "noise multiplier", "as independent", "signal over noise")
-        show_table("The same epsilon with other noise", columns, others, numbers=(2, 3, 4))
-    aim = ways["target_signal_to_noise"]
-    if ways["reached"]:
-        say(f"The signal to noise reaches {aim:g}.", style="bold")
-        return
-    say(f"What would reach a signal to noise of {aim:g}, all else as it is:", style="bold")
-    more = ways["more_devices"]
-    lines = [
-        "no number of devices" if more is None else f"{more['population']:,} devices, {more['cohort']:,} a round",
-        f"or at most {ways['fewer_parameters']:,} parameters",
-        f"or epsilon {figure(ways['larger_epsilon'], 2)}",
-    ]
-    for line in lines:
-        say(f"  {line}")

@@ -12,7 +12,6 @@ from typing import Any
 from fedrec.audit.prv import ERROR, prv_epsilon
 from fedrec.config import Config, with_protocol
 from fedrec.config.presets import with_preset
-from fedrec.console import figure, say, show_table
 from fedrec.privacy.accountant import QueryCost, epsilon
 from fedrec.privacy.conversions import group_epsilon
 from fedrec.privacy.crosscheck import pld_epsilon, rdp_epsilon
@@ -114,64 +113,3 @@ def _accountants(costs: Sequence[QueryCost], delta: float, about: float) -> dict
         "prv_error": ERROR * about,
         "rdp": rdp_epsilon(costs, delta),
     }
-
-
-def show(found: dict[str, Any]) -> None:
-    """Print a report as tables."""
-    privacy, checks = found["privacy"], found["accountants"]
-    if privacy["epsilon_released"] is None:
-        say(f"{found['config']}: a run without noise claims nothing.", style="bold")
-        return
-    if found["own"]:
-        _show_own(found["own"])
-    else:
-        _show_queries(privacy["queries"])
-    server = privacy["epsilon_server"]
-    rows = [
-        ("one", privacy["unit"]),
-        ("noise added by", {"server": "the server", "distributed": "devices together"}.get(privacy["noise_place"])),
-        ("bands", found["bands"]),
-        ("delta", f"{privacy['delta']:.3g}"),
-        ("epsilon, released model", figure(privacy["epsilon_released"], 3)),
-        ("epsilon, server", privacy["epsilon_server_reason"] if server is None else figure(server, 3)),
-    ]
-    if checks is not None:
-        rows += [
-            ("  by loss distributions (PLD)", figure(checks["pld"], 3)),
-            ("  by Opacus' PRV", f"{figure(checks['prv'], 3)} (its error, {figure(checks['prv_error'], 3)}, included)"),
-            ("  by Renyi (RDP)", figure(checks["rdp"], 3)),
-        ]
-    if found["group"] and found["group"]["size"] > 1:
-        rows.append((f"epsilon, {found['group']['size']} rows together", figure(found["group"]["epsilon_released"])))
-    title = f"{found['config']}: {found['population']:,} users on {found['devices']:,} devices"
-    show_table(title, ("", ""), [(name, str(value)) for name, value in rows if value is not None])
-
-
-def _show_queries(queries: Sequence[dict[str, Any]]) -> None:
-    rows = [
-        (
-            one["query"],
-            f"{one['rounds']:,}",
-            one["sampling"],
-            f"{one['participations']:,}",
-            figure(one["noise_multiplier"], 4),
-        )
-        for one in queries
-    ]
-    columns = ("query", "rounds", "sampling", "turns of a row", "noise multiplier")
-    show_table("What is asked, and the noise of each sum", columns, rows, numbers=(1, 3, 4))
-
-
-def _show_own(own: Sequence[dict[str, Any]]) -> None:
-    rows = [
-        (
-            f"{one['interactions']:,}",
-            f"{one['participations']:,} of {one['steps_a_turn']:,} steps",
-            figure(one["probability"], 4),
-            figure(one["noise_multiplier"], 4),
-            figure(one["epsilon"], 3),
-        )
-        for one in own
-    ]
-    columns = ("interactions", "turns", "chance to be in a step", "noise multiplier", "epsilon")
-    show_table("What a device of so many interactions adds by itself", columns, rows, numbers=(0, 2, 3, 4))
