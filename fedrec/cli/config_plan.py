@@ -17,10 +17,11 @@ from fedrec.privacy.accountant import QueryCost, epsilon
 from fedrec.privacy.conversions import group_epsilon
 from fedrec.privacy.crosscheck import pld_epsilon, rdp_epsilon
 from fedrec.privacy.local import known_count, local_cost, turns_of
+from fedrec.privacy.registry import MECHANISMS
 from fedrec.privacy.run_plan import is_local
 from fedrec.privacy.statement import statement_of
 from fedrec.server.cohort_floor import check_sampled_cohorts
-from fedrec.server.plan import bands_of, costs_of, delta_of
+from fedrec.server.plan import costs_of, delta_of
 from fedrec.server.sampling import Sampler
 
 # Numbers of interactions whose devices are shown where how many a device has decides its noise.
@@ -92,14 +93,14 @@ def report(
     costs, delta = planned(config, users, devices)
     privacy = statement_of(config, costs, delta)
     training = next((cost for cost in costs if cost.query == "training"), None)
-    banded = training is not None and config.privacy.noise == "banded"
+    details = {} if training is None else MECHANISMS[config.privacy.noise].details(training, config.privacy.bands)
     return {
         "config": config.run.name,
         "population": users,
         "devices": devices,
         "canaries": config.audit.canaries,
         "target_epsilon": config.privacy.epsilon,
-        "bands": bands_of(config, training) if banded and training is not None else None,
+        "bands": details.get("bands"),
         "privacy": privacy,
         "own": own_plans(config, devices, interactions or INTERACTIONS),
         "group": {"size": group, "epsilon_released": group_epsilon(costs, delta, group)} if costs else None,
@@ -107,11 +108,13 @@ def report(
     }
 
 
-def _accountants(costs: Sequence[QueryCost], delta: float, about: float) -> dict[str, float]:
+def _accountants(costs: Sequence[QueryCost], delta: float, about: float) -> dict[str, float | None]:
+    """By three accountants; null by one that does not know the noise."""
+    gaussian = all(cost.mechanism is None for cost in costs)
     return {
         "pld": pld_epsilon(costs, delta),
-        "prv": prv_epsilon(costs, delta, about=about),
-        "prv_error": ERROR * about,
+        "prv": prv_epsilon(costs, delta, about=about) if gaussian else None,
+        "prv_error": ERROR * about if gaussian else None,
         "rdp": rdp_epsilon(costs, delta),
     }
 
@@ -138,13 +141,17 @@ def show(found: dict[str, Any]) -> None:
     if checks is not None:
         rows += [
             ("  by loss distributions (PLD)", figure(checks["pld"], 3)),
-            ("  by Opacus' PRV", f"{figure(checks['prv'], 3)} (its error, {figure(checks['prv_error'], 3)}, included)"),
+            ("  by Opacus' PRV", _with_error(checks["prv"], checks["prv_error"])),
             ("  by Renyi (RDP)", figure(checks["rdp"], 3)),
         ]
     if found["group"] and found["group"]["size"] > 1:
         rows.append((f"epsilon, {found['group']['size']} rows together", figure(found["group"]["epsilon_released"])))
     title = f"{found['config']}: {found['population']:,} users on {found['devices']:,} devices"
     show_table(title, ("", ""), [(name, str(value)) for name, value in rows if value is not None])
+
+
+def _with_error(prv: float | None, error: float | None) -> str | None:
+    return None if prv is None else f"{figure(prv, 3)} (its error, {figure(error, 3)}, included)"
 
 
 def _show_queries(queries: Sequence[dict[str, Any]]) -> None:

@@ -5,7 +5,7 @@ Privacy knobs (`PrivacySettings`, `SecureAggregationSettings`) stand apart from 
 """
 
 from fedrec.config.audit import AuditSettings
-from fedrec.config.base import Settings
+from fedrec.config.base import Named, Settings, named_parts
 from fedrec.config.behaviour import BehaviourSettings
 from fedrec.config.content import (
     AudioSettings,
@@ -16,7 +16,7 @@ from fedrec.config.content import (
     VideoSettings,
 )
 from fedrec.config.fold_in import FoldInSettings
-from fedrec.config.model import Fusion, ModelSettings, UserTowerKind
+from fedrec.config.model import ModelSettings
 from fedrec.config.privacy import AdaptiveClipSettings, LocalSettings, PrivacySettings, QueryName, Unit
 from fedrec.config.root import Config, from_run_config, from_tree, load, with_overrides, with_protocol
 from fedrec.config.run import Engine, EvaluationSettings, GradSample, RunSettings, SpeedSettings
@@ -38,13 +38,13 @@ __all__ = [
     "Engine",
     "EvaluationSettings",
     "FoldInSettings",
-    "Fusion",
     "GradSample",
     "ImageSettings",
     "LocalSettings",
     "Loss",
     "Modality",
     "ModelSettings",
+    "Named",
     "PrivacySettings",
     "Pool",
     "Protocol",
@@ -58,6 +58,6 @@ __all__ = [
     "TextSettings",
     "TrainingSettings",
     "Unit",
-    "UserTowerKind",
     "VideoSettings",
+    "named_parts",
 ]

@@ -2,10 +2,47 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from fedrec.errors import ConfigError
+from fedrec.registry import check_name
 
 
 class Settings(BaseModel):
     """Frozen; an unknown key is an error, so a typing slip never silently changes a run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Named:
+    """Says of a setting that it names a part of a kind: ``Annotated[str, Named("fusion")]``.
+
+    The name is looked up in the kind's registry (`fedrec.registry`) where settings are born, with what was perhaps
+    meant in the refusal; so what another package registers is as good a value as what is built in.
+    """
+
+    kind: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._known, handler(source))
+
+    def _known(self, name: str) -> str:
+        try:
+            return check_name(self.kind, name)
+        except ConfigError as error:
+            raise ValueError(f"{error.what}. {error.action}") from None
+
+
+def named_parts(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The kind and the name of every part that settings name, sections within sections included."""
+    for field, info in type(settings).model_fields.items():
+        value = getattr(settings, field)
+        if isinstance(value, Settings):
+            yield from named_parts(value)
+        yield from ((mark.kind, value) for mark in info.metadata if isinstance(mark, Named) and value is not None)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fedrec.config.base import Settings
+from fedrec.config.base import Named, Settings
 
 Modality = Literal["text", "image", "attributes", "audio", "video"]
 
@@ -17,7 +17,7 @@ class TextSettings(Settings):
     ``model.text_encoder`` ``minilm-lora``. ``tokens``: token ids for an encoder trained from scratch. ``hashed``:
     n-grams of words and letters hashed into ``dimension`` columns, of which it needs some hundred."""
 
-    encoder: Literal["lsa", "minilm", "minilm-states", "tokens", "hashed"] = "lsa"
+    encoder: Annotated[str, Named("text encoder")] = "lsa"
     dimension: int = Field(default=64, ge=2, le=4096)
     vocabulary: int = Field(default=4096, ge=64, le=65536)
     length: int = Field(default=48, ge=4, le=512, description="tokens kept of a text, for tokens and minilm-states")
@@ -27,7 +27,7 @@ class ImageSettings(Settings):
     """How a picture becomes features. ``statistics``: colour and edge statistics. ``pixels``: a small RGB array for
     an encoder trained from scratch. Others are frozen backbones."""
 
-    encoder: Literal["statistics", "pixels", "efficientnet-lite0", "resnet18", "mobilenet-v3-small"] = "statistics"
+    encoder: Annotated[str, Named("image encoder")] = "statistics"
     dimension: int = Field(default=48, ge=2, le=2048)
     size: int = Field(default=64, ge=16, le=512, description="side in pixels after resizing")
 
@@ -36,7 +36,7 @@ class AudioSettings(Settings):
     """How a sound becomes features. ``statistics``: timbre and pitches, summed up over time. ``logmel``: a small
     picture of its spectrum over time, for an encoder trained from scratch. Sounds are WAV files of 16-bit PCM."""
 
-    encoder: Literal["statistics", "logmel"] = "statistics"
+    encoder: Annotated[str, Named("audio encoder")] = "statistics"
     dimension: int = Field(default=48, ge=2, le=2048)
     seconds: float = Field(default=30.0, ge=0.1, le=120, description="how much of a sound is heard, from its beginning")
     highest: int = Field(default=4000, ge=500, le=24000, description="frequencies above, in hertz, are not looked at")
@@ -47,7 +47,7 @@ class AudioSettings(Settings):
 class VideoSettings(Settings):
     """How the frames of a video become features: each like a picture (see `ImageSettings`), then their mean."""
 
-    encoder: Literal["statistics", "efficientnet-lite0", "resnet18", "mobilenet-v3-small"] = "statistics"
+    encoder: Annotated[str, Named("video encoder")] = "statistics"
     dimension: int = Field(default=48, ge=2, le=2048)
     size: int = Field(default=64, ge=16, le=512, description="side of a frame in pixels after resizing")
     frames: int = Field(default=8, ge=1, le=256, description="frames of a video that are looked at, evenly spaced")

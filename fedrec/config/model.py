@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fedrec.config.base import Settings
+from fedrec.config.base import Named, Settings
 from fedrec.config.content import Modality
 
 Input = Literal[Modality, "behaviour", "id"]
 Graph = Literal["none", "content", "cooccurrence", "both"]
-Fusion = Literal["mean", "weighted", "max", "concat-mlp", "gated", "attention", "cross-attention", "mixture", "late"]
-UserTowerKind = Literal["mean", "recency", "gru", "attention"]
 
 
 class ModelSettings(Settings):
@@ -31,7 +29,7 @@ class ModelSettings(Settings):
     ``context``: the time of day (UTC) of the request and of the history adds a learned vector to the user's.
     """
 
-    preset: str = "defaults"
+    preset: Annotated[str, Named("preset")] = "defaults"
     tower: bool = Field(default=True, description="train the content tower at all")
     dimension: int = Field(default=32, ge=2, le=512)
     reads: tuple[Input, ...] = ()
@@ -39,11 +37,11 @@ class ModelSettings(Settings):
     graph: Graph = "none"
     graph_layers: int = Field(default=2, ge=1, le=4, description="steps of smoothing; the features are their mean")
     graph_neighbours: int = Field(default=10, ge=1, le=64, description="edges that each item of a graph draws")
-    fusion: Fusion = "weighted"
-    user_tower: UserTowerKind = "mean"
-    text_encoder: Literal["head", "gru", "lstm", "textcnn", "minilm-lora"] = "head"
-    image_encoder: Literal["head", "cnn", "vgg"] = "head"
-    audio_encoder: Literal["head", "cnn"] = "head"
+    fusion: Annotated[str, Named("fusion")] = "weighted"
+    user_tower: Annotated[str, Named("user tower")] = "mean"
+    text_encoder: Annotated[str, Named("text item encoder")] = "head"
+    image_encoder: Annotated[str, Named("image item encoder")] = "head"
+    audio_encoder: Annotated[str, Named("audio item encoder")] = "head"
     head_rank: int = Field(
         default=0,
         ge=0,

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fedrec.config import Config, Settings, from_tree
-from fedrec.errors import ConfigError
+from fedrec.registry import Registry
 
 _NO_BEHAVIOUR = {"popularity": False, "cooccurrence": False, "weight": 0.0, "popularity_weight": 0.0}
 
@@ -48,7 +48,7 @@ def _content_only(*modalities: str) -> dict[str, Any]:
     return {"content": {"modalities": list(modalities)}, "behaviour": dict(_NO_BEHAVIOUR)}
 
 
-PRESETS: Mapping[str, Preset] = MappingProxyType(
+_BUILTIN: Mapping[str, Preset] = MappingProxyType(
     {
         "defaults": Preset("content tower and the whole co-occurrence together: what the other presets change"),
         "fedrec": Preset(
@@ -208,6 +208,9 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
     }
 )
 
+PRESETS: Registry[Preset] = Registry("preset", _BUILTIN, group="fedrec.presets")
+"""Every preset by name; another package adds its own, see `fedrec.extend.register_preset`."""
+
 
 def with_preset(config: Config) -> Config:
     """Put the settings of ``config.model.preset`` beneath those that ``config`` was given explicitly.
@@ -217,11 +220,7 @@ def with_preset(config: Config) -> Config:
     Raises:
         ConfigError: no preset of that name, or the two together are not valid.
     """
-    preset = PRESETS.get(config.model.preset)
-    if preset is None:
-        raise ConfigError(
-            "no such preset in model.preset", value=config.model.preset, action=f"Use one of {', '.join(PRESETS)}"
-        )
+    preset = PRESETS[config.model.preset]
     return from_tree(_beneath(preset.settings, _written(config)))
 
 

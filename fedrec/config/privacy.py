@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fedrec.config.base import Settings
+from fedrec.config.base import Named, Settings
+from fedrec.registry import registry_of
 
 Unit = Literal["user", "example"]
 QueryName = Literal["popularity", "cooccurrence", "directions", "factors", "training", "validation", "metrics"]
@@ -59,8 +60,9 @@ class PrivacySettings(Settings):
     ``groups``: parts of the model (the beginning of parameters' names, such as ``encoders`` or ``tower``, and ``rest``)
     to their share of the squared clip; each is clipped to its own part, see `fedrec.training.groups`.  None named = the
     whole gradient is clipped at once.
-    ``noise``: of training, ``independent`` each round, or ``banded``: correlated over ``bands`` rounds so that it
-    cancels in the sums of updates (0 = the best number), which needs sampling cyclic and the server to add the noise.
+    ``noise``: of training, a mechanism of `fedrec.privacy.registry`: ``independent`` Gaussian each round, or
+    ``banded``: correlated over ``bands`` rounds so that it cancels in the sums of updates (0 = the best number), which
+    needs sampling cyclic and the server to add the noise.
     ``noise_place``: ``server``: added to opened sums, by a server that is trusted with them.  ``distributed``: each
     device adds its share, so that the server opens noisy sums only; see `fedrec.privacy.distributed`.  ``local``: each
     device makes its own contribution private, and nobody else is trusted; see `LocalSettings`, `fedrec.privacy.local`.
@@ -71,7 +73,7 @@ class PrivacySettings(Settings):
     epsilon: float | None = Field(default=None, gt=0, le=100)
     delta: float | None = Field(default=None, gt=0, lt=0.1)
     clip: float = Field(default=1.0, gt=0)
-    noise: Literal["independent", "banded"] = "independent"
+    noise: Annotated[str, Named("mechanism")] = "independent"
     bands: int = Field(default=0, ge=0, le=4096)
     noise_place: Literal["server", "distributed", "local"] = "server"
     local: LocalSettings = LocalSettings()
@@ -86,8 +88,8 @@ class PrivacySettings(Settings):
             raise ValueError("privacy.clip, where it starts, is not within adaptive_clip.least and most")
         if adaptive is not None and self.unit == "example":
             raise ValueError("privacy.adaptive_clip needs unit 'user': an interaction could turn its row's bit around")
-        if adaptive is not None and self.noise == "banded":
-            raise ValueError("privacy.adaptive_clip changes the noise's scale, so banded noise would not cancel")
+        if adaptive is not None and registry_of("mechanism")[self.noise].correlated:
+            raise ValueError(f"privacy.adaptive_clip changes the noise's scale, so {self.noise} noise would not cancel")
         return self
 
     @model_validator(mode="after")

@@ -39,11 +39,11 @@ class TestLogMelContract(EncoderContract):
 
     @staticmethod
     def fit() -> LogMelAudio:
-        return LogMelAudio.fit(AudioSettings(encoder="logmel", mels=8, frames=9))
+        return LogMelAudio.fit([], AudioSettings(encoder="logmel", mels=8, frames=9))
 
     @staticmethod
     def fit_otherwise() -> LogMelAudio:
-        return LogMelAudio.fit(AudioSettings(encoder="logmel", mels=9, frames=9))
+        return LogMelAudio.fit([], AudioSettings(encoder="logmel", mels=9, frames=9))
 
 
 def heard(hertz: float, **given: float) -> Waveform:

@@ -50,11 +50,11 @@ class TestPixelsContract(EncoderContract):
 
     @staticmethod
     def fit() -> PixelsImage:
-        return PixelsImage.fit(ImageSettings(encoder="pixels", size=16))
+        return PixelsImage.fit([], ImageSettings(encoder="pixels", size=16))
 
     @staticmethod
     def fit_otherwise() -> PixelsImage:
-        return PixelsImage.fit(ImageSettings(encoder="pixels", size=17))
+        return PixelsImage.fit([], ImageSettings(encoder="pixels", size=17))
 
 
 @pytest.mark.skipif(not has_lite0, reason="needs the extra 'pretrained'")

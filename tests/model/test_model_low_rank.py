@@ -10,8 +10,9 @@ import torch
 from fedrec.config import ModelSettings
 from fedrec.errors import ModelError
 from fedrec.model import parameters
-from fedrec.model.encoder_head import Head, Subspace
+from fedrec.model.encoder_head import Head
 from fedrec.model.encoder_low_rank import LowRankHead
+from fedrec.model.subspace import Subspace
 from fedrec.model.warm_start import fit_heads
 
 WIDE = {"text": (40,), "image": (30,), "attributes": (4,)}

@@ -7,7 +7,7 @@ from fedrec.config.presets import PRESETS, with_preset
 from fedrec.errors import ConfigError
 
 
-@pytest.mark.parametrize("name", list(PRESETS))
+@pytest.mark.parametrize("name", PRESETS.names())
 def test_every_preset_is_valid_and_survives_being_written_out(name):
     config = with_preset(from_tree({"model": {"preset": name}}))
     assert config.model.preset == name
