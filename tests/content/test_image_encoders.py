@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from backbone_cases import weights_at_hand, weights_of
-from encoder_contract import PICTURES, EncoderContract, picture
 from PIL import Image
 
 from fedrec.config import ContentSettings, ImageSettings
@@ -22,6 +21,7 @@ from fedrec.content.image_statistics import StatisticsImage
 from fedrec.content.registry import encoder_from_bytes, encoder_to_bytes
 from fedrec.data.schema import ItemRecord
 from fedrec.errors import ContentError
+from fedrec.testing.encoders import PICTURES, EncoderContract, picture
 
 STATISTICS = ImageSettings(dimension=6, size=32)
 has_lite0 = all(
