@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
 from fedrec.errors import ConfigError
@@ -17,6 +18,14 @@ class Settings(BaseModel):
     """Frozen; an unknown key is an error, so a typing slip never silently changes a run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def section_of(field: FieldInfo) -> type[Settings] | None:
+    """The section that a field holds, also where it may be null instead; None for a field that is one setting."""
+    for kind in (field.annotation, *get_args(field.annotation)):
+        if isinstance(kind, type) and issubclass(kind, Settings):
+            return kind
+    return None
 
 
 @dataclass(frozen=True)

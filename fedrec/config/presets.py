@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fedrec.config import Config, Settings, from_tree
+from fedrec.config.base import section_of
 from fedrec.registry import Registry
 
 _NO_BEHAVIOUR = {"popularity": False, "cooccurrence": False, "weight": 0.0, "popularity_weight": 0.0}
@@ -215,36 +216,38 @@ PRESETS: Registry[Preset] = Registry("preset", _BUILTIN, group="fedrec.presets")
 def with_preset(config: Config) -> Config:
     """Put the settings of ``config.model.preset`` beneath those that ``config`` was given explicitly.
 
-    A setting that was written, even with its default value, stays as written.  Idempotent.
+    A setting that was written, even with its default value, stays as written.  Sections are merged key by key; a table
+    that is one setting (such as ``privacy.shares``) replaces the preset's whole.  Idempotent.
 
     Raises:
         ConfigError: no preset of that name, or the two together are not valid.
     """
-    preset = PRESETS[config.model.preset]
-    return from_tree(_beneath(preset.settings, _written(config)))
+    return from_tree(_beneath(PRESETS[config.model.preset].settings, _written(config), Config))
 
 
 def _written(settings: Settings) -> dict[str, Any]:
-    """Only what was set explicitly; a table that is one setting (such as ``privacy.shares``) stays whole."""
+    """Only what was set explicitly, a section as a table of its own."""
     found: dict[str, Any] = {}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
         if isinstance(value, Settings):
-            if inner := _written(value):
+            if (inner := _written(value)) or name in settings.model_fields_set:
                 found[name] = inner
         elif name in settings.model_fields_set:
             found[name] = value
     return found
 
 
-def _beneath(preset: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
+def _beneath(preset: Mapping[str, Any], written: Mapping[str, Any], section: type[Settings]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for name in {**preset, **written}:
         low, high = preset.get(name), written.get(name)
+        field = section.model_fields.get(name)
+        inner = None if field is None else section_of(field)
         if name not in written:
             merged[name] = low
-        elif isinstance(low, Mapping) and isinstance(high, Mapping):
-            merged[name] = _beneath(low, high)
+        elif inner is not None and isinstance(low, Mapping) and isinstance(high, Mapping):
+            merged[name] = _beneath(low, high, inner)
         else:
             merged[name] = high
     return merged
