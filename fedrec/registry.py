@@ -4,8 +4,7 @@ A registry is the single list of its kind.  What is built in stands in it as ``"
 it is first used, so that listing names costs nothing and nobody imports what it does not need.  Another package adds a
 part by an entry point of the registry's group, or, in a process of its own, by the decorator `Registry.register`.
 Engines that start processes (Flower's) see what entry points add, and what the modules named in the environment
-variable
-``FEDREC_PLUGINS`` (separated by commas) register when they are imported.
+variable ``FEDREC_PLUGINS`` (separated by commas) register when they are imported.
 """
 
 from __future__ import annotations
@@ -29,14 +28,15 @@ class Registry(Generic[T]):
 
     Args:
         kind: what they are, in words: ``"query"``, ``"fusion"``.
-        builtin: name -> ``"module:attribute"``, in the order in which they are listed.
+        builtin: name -> ``"module:attribute"``, or the part itself, in the order in which they are listed.
         group: the entry point group under which other packages add parts.
     """
 
-    def __init__(self, kind: str, builtin: Mapping[str, str], *, group: str) -> None:
+    def __init__(self, kind: str, builtin: Mapping[str, str | T], *, group: str) -> None:
         self.kind, self.group = kind, group
-        self._where = dict(builtin)
-        self._loaded: dict[str, T] = {}
+        self._builtin = tuple(builtin)
+        self._where = {name: part for name, part in builtin.items() if isinstance(part, str)}
+        self._loaded: dict[str, T] = {name: part for name, part in builtin.items() if not isinstance(part, str)}
 
     def register(self, name: str) -> Callable[[T], T]:
         """A decorator that adds a part under a new name.
@@ -48,7 +48,7 @@ class Registry(Generic[T]):
         def add(part: T) -> T:
             if not name or not set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_"):
                 raise ConfigError(f"a {self.kind} is named by lower-case letters, digits, - and _", value=name)
-            if name in self._where or self._loaded.get(name, part) is not part:
+            if name in self._builtin or self._loaded.get(name, part) is not part:
                 raise ConfigError(f"there is a {self.kind} of this name already", value=name, action="Use another name")
             self._loaded[name] = part
             return part
@@ -57,13 +57,13 @@ class Registry(Generic[T]):
 
     def unregister(self, name: str) -> None:
         """Take out again what `register` added: for tests. Parts that are built in stay."""
-        if name not in self._where:
+        if name not in self._builtin:
             self._loaded.pop(name, None)
 
     def names(self) -> tuple[str, ...]:
         """All names: first what is built in, then what was added, in that order."""
         load_plugins()
-        return tuple(dict.fromkeys((*self._where, *self._loaded, *_points(self.group))))
+        return tuple(dict.fromkeys((*self._builtin, *self._loaded, *_points(self.group))))
 
     def __getitem__(self, name: str) -> T:
         """The part of this name; imported now if it was not yet.
@@ -84,6 +84,8 @@ class Registry(Generic[T]):
 
     def check(self, name: str) -> str:
         """The name itself. Raises ConfigError, with what was perhaps meant, where there is no part of this name."""
+        if name in self._builtin:  # without a look at what is installed, which takes time
+            return name
         names = self.names()
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
@@ -91,8 +93,22 @@ class Registry(Generic[T]):
             raise ConfigError(f"there is no {self.kind} of this name", value=name, action=action)
         return name
 
+    def origin(self, name: str) -> str | None:
+        """Who brings the part: None = fedrec, else the distribution of its entry point, or the module it is from.
+
+        Raises:
+            ConfigError: as `__getitem__`.
+        """
+        if name in self._builtin:
+            return None
+        part, point = self[name], _points(self.group).get(name)
+        if point is not None and point.dist is not None:
+            return f"{point.dist.name} {point.dist.version}"
+        module = getattr(part, "__module__", type(part).__module__)
+        return f"module {module}"
+
     def _load(self, name: str) -> T:
-        where = self._where.get(name) or _points(self.group)[name]
+        where = self._where.get(name) or _points(self.group)[name].value
         module, _, attribute = where.partition(":")
         try:
             found: T = getattr(importlib.import_module(module), attribute)
@@ -108,6 +124,17 @@ class Registry(Generic[T]):
 # Where each registry is. A name is checked where settings are born, and settings are below the registries' own folders.
 _HOMES: Final[Mapping[str, str]] = {
     "query": "fedrec.queries.registry:QUERIES",
+    "text encoder": "fedrec.content.registry:TEXT_ENCODERS",
+    "image encoder": "fedrec.content.registry:IMAGE_ENCODERS",
+    "audio encoder": "fedrec.content.registry:AUDIO_ENCODERS",
+    "video encoder": "fedrec.content.registry:VIDEO_ENCODERS",
+    "text item encoder": "fedrec.model.registry:TEXT_ITEM_ENCODERS",
+    "image item encoder": "fedrec.model.registry:IMAGE_ITEM_ENCODERS",
+    "audio item encoder": "fedrec.model.registry:AUDIO_ITEM_ENCODERS",
+    "fusion": "fedrec.model.registry:FUSIONS",
+    "user tower": "fedrec.model.registry:USER_TOWERS",
+    "preset": "fedrec.config.presets:PRESETS",
+    "mechanism": "fedrec.privacy.registry:MECHANISMS",
 }
 
 
@@ -136,5 +163,5 @@ def load_plugins() -> None:
 
 
 @cache
-def _points(group: str) -> dict[str, str]:
-    return {point.name: point.value for point in importlib.metadata.entry_points(group=group)}
+def _points(group: str) -> dict[str, importlib.metadata.EntryPoint]:
+    return {point.name: point for point in importlib.metadata.entry_points(group=group)}

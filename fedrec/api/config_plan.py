@@ -16,10 +16,11 @@ from fedrec.privacy.accountant import QueryCost, epsilon
 from fedrec.privacy.conversions import group_epsilon
 from fedrec.privacy.crosscheck import pld_epsilon, rdp_epsilon
 from fedrec.privacy.local import known_count, local_cost, turns_of
+from fedrec.privacy.registry import MECHANISMS
 from fedrec.privacy.run_plan import is_local
 from fedrec.privacy.statement import statement_of
 from fedrec.server.cohort_floor import check_sampled_cohorts
-from fedrec.server.plan import bands_of, costs_of, delta_of
+from fedrec.server.plan import costs_of, delta_of
 from fedrec.server.sampling import Sampler
 
 # Numbers of interactions whose devices are shown where how many a device has decides its noise.
@@ -91,14 +92,14 @@ def report(
     costs, delta = planned(config, users, devices)
     privacy = statement_of(config, costs, delta)
     training = next((cost for cost in costs if cost.query == "training"), None)
-    banded = training is not None and config.privacy.noise == "banded"
+    details = {} if training is None else MECHANISMS[config.privacy.noise].details(training, config.privacy.bands)
     return {
         "config": config.run.name,
         "population": users,
         "devices": devices,
         "canaries": config.audit.canaries,
         "target_epsilon": config.privacy.epsilon,
-        "bands": bands_of(config, training) if banded and training is not None else None,
+        "bands": details.get("bands"),
         "privacy": privacy,
         "own": own_plans(config, devices, interactions or INTERACTIONS),
         "group": {"size": group, "epsilon_released": group_epsilon(costs, delta, group)} if costs else None,
@@ -106,10 +107,12 @@ def report(
     }
 
 
-def _accountants(costs: Sequence[QueryCost], delta: float, about: float) -> dict[str, float]:
+def _accountants(costs: Sequence[QueryCost], delta: float, about: float) -> dict[str, float | None]:
+    """By three accountants; null by one that does not know the noise."""
+    gaussian = all(cost.mechanism is None for cost in costs)
     return {
         "pld": pld_epsilon(costs, delta),
-        "prv": prv_epsilon(costs, delta, about=about),
-        "prv_error": ERROR * about,
+        "prv": prv_epsilon(costs, delta, about=about) if gaussian else None,
+        "prv_error": ERROR * about if gaussian else None,
         "rdp": rdp_epsilon(costs, delta),
     }

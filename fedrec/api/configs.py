@@ -19,7 +19,7 @@ Overrides: TypeAlias = "Mapping[str, Any] | Sequence[str]"
 
 def presets() -> dict[str, str]:
     """The presets by name, each with a line that says what it is."""
-    return {name: preset.summary for name, preset in PRESETS.items()}
+    return {name: PRESETS[name].summary for name in PRESETS.names()}
 
 
 def load_config(path: str | os.PathLike[str], overrides: Overrides = ()) -> Config:
@@ -53,11 +53,11 @@ def config_of(source: ConfigSource, overrides: Overrides = ()) -> Config:
         return _changed(from_tree({"run": {"name": source}, "model": {"preset": source}}), overrides)
     path = Path(source)
     if not path.is_file() and path.suffix != ".toml" and isinstance(source, str):
-        close = difflib.get_close_matches(source, PRESETS, n=1)
+        close = difflib.get_close_matches(source, PRESETS.names(), n=1)
         raise ConfigError(
             "this is neither a preset nor a config file",
             value=source,
-            action=f"Did you mean {close[0]!r}?" if close else f"Presets are {', '.join(PRESETS)}",
+            action=f"Did you mean {close[0]!r}?" if close else f"Presets are {', '.join(PRESETS.names())}",
         )
     return load_config(path, overrides)
 

@@ -53,13 +53,18 @@ class Claim:
 
     @property
     def amplified(self) -> bool:
-        """Whether the claim rests on secret sampling; without, the whole run is Gaussian-DP, exactly."""
+        """Whether the claim rests on secret sampling."""
         return any(cost.amplified for cost in self.costs)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the whole run is Gaussian-DP, exactly: all its noise is Gaussian, and no sampling is secret."""
+        return all(cost.exact for cost in self.costs)
 
     @property
     def family(self) -> str:
         """The name of the family, for people."""
-        if self.amplified:
+        if not self.exact:
             return "the run's own mechanisms by their privacy loss distributions, all noise scaled"
         return "Gaussian differential privacy"
 
@@ -69,7 +74,7 @@ class Claim:
 
     def tradeoff(self, strength: float = 1.0) -> TradeOff:
         """The trade-off of the run with all noise divided by ``strength``."""
-        if self.amplified:
+        if not self.exact:
             return _curve(self.scaled(strength))
         return GaussianTradeOff(strength / equivalent_noise(self.costs))
 
@@ -79,7 +84,7 @@ class Claim:
         Members are a grid of strengths from 1/64 to 64; the next lower one is reported, so the bound errs low.
         """
         level = level_of(confidence)
-        steps = _COARSE if self.amplified else _FINE
+        steps = _FINE if self.exact else _COARSE
         least_noise = min(cost.noise_multiplier for cost in self.costs)
         lowest, highest = (
             -_DOUBLINGS * steps,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import QueryCost, check_delta
 
 # What it may be off by, as a part of epsilon: it is an estimate with an error bound, and the bound is added to it.
@@ -22,11 +23,14 @@ def prv_epsilon(costs: Iterable[QueryCost], delta: float, *, about: float) -> fl
         about: the epsilon that is expected, above 0; the error that is allowed is `ERROR` of it.
 
     Raises:
-        PrivacyError: delta is not in (0, 1).
+        PrivacyError: delta is not in (0, 1), or a spend is not Gaussian.
     """
     from opacus.accountants import PRVAccountant
 
     check_delta(delta)
+    costs = list(costs)
+    if other := [cost.mechanism for cost in costs if cost.mechanism is not None]:
+        raise PrivacyError("Opacus' accountant knows Gaussian noise only", value=other[0])
     accountant = PRVAccountant()
     accountant.history = [
         (cost.noise_multiplier, cost.probability if cost.amplified else 1.0, cost.participations) for cost in costs

@@ -95,11 +95,15 @@ def estimate(claim: Claim, scores: NDArray[np.float64], included: NDArray[np.boo
     The distance of the means in pooled standard deviations is mu where scores are normal and canaries do not disturb
     each other (in the manner of Andrew et al. 2024, "One-shot Empirical Privacy Estimation for Federated Learning").
     An estimate, with no confidence attached; ``epsilon`` null where one side has fewer than two canaries, and where the
-    claim counts on secret sampling, under which scores are far from normal.
+    claim counts on secret sampling or noise that is not Gaussian, under which scores are far from normal.
     """
     note = "an estimate, not a bound: it takes scores for normal and these canaries for the worst case"
-    if claim.amplified:
-        return {"epsilon": None, "mu": None, "note": "none: under secret sampling scores are not normal"}
+    if not claim.exact:
+        return {
+            "epsilon": None,
+            "mu": None,
+            "note": "none: under secret sampling or other noise scores are not normal",
+        }
     inside, outside = scores[included], scores[~included]
     if min(len(inside), len(outside)) < 2:
         return {"epsilon": None, "mu": None, "note": note}

@@ -20,6 +20,7 @@ from fedrec.collaborative.collaborative_factors import ARRAYS, FACTORS
 from fedrec.config import Config
 from fedrec.data.store import EventStore
 from fedrec.errors import ProtocolError
+from fedrec.model.registry import has_frozen_parts
 from fedrec.privacy.accountant import gaussian_noise
 from fedrec.privacy.calibrate import delta_for
 from fedrec.queries import adaptive_clip as clip_rate
@@ -144,8 +145,7 @@ def _expected(config: Config, request: Request, items: int) -> Request:
 
 def _carried(config: Config, request: Request, items: int) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
     """What the model is beside its parameters, as far as these settings have it; of what shape, the learner checks."""
-    fixed = config.model.head_rank > 0 or config.model.text_encoder == "minilm-lora"
-    frozen = fixed and "frozen" in request.arrays
+    frozen = has_frozen_parts(config.model) and "frozen" in request.arrays
     tables = item_tables.agreed(config, request.arrays, items)
     return {**tables, **({"frozen": _vector(request, "frozen")} if frozen else {})}
 

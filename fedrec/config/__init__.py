@@ -5,7 +5,7 @@ Privacy knobs (`PrivacySettings`, `SecureAggregationSettings`) stand apart from 
 """
 
 from fedrec.config.audit import AuditSettings
-from fedrec.config.base import Settings
+from fedrec.config.base import Named, Settings, named_parts
 from fedrec.config.collaborative import (
     CollaborativeSettings,
     CooccurrenceSettings,
@@ -24,7 +24,7 @@ from fedrec.config.content import (
 )
 from fedrec.config.fold_in import FoldInSettings
 from fedrec.config.load import from_run_config, from_tree, load
-from fedrec.config.model import Fusion, ModelSettings, UserTowerKind
+from fedrec.config.model import ModelSettings
 from fedrec.config.overrides import with_overrides
 from fedrec.config.privacy import AdaptiveClipSettings, LocalSettings, PrivacySettings, QueryName, Unit
 from fedrec.config.protocol import with_protocol
@@ -53,13 +53,13 @@ __all__ = [
     "Engine",
     "EvaluationSettings",
     "FoldInSettings",
-    "Fusion",
     "GradSample",
     "ImageSettings",
     "LocalSettings",
     "Loss",
     "Modality",
     "ModelSettings",
+    "Named",
     "PrivacySettings",
     "Pool",
     "Protocol",
@@ -73,6 +73,6 @@ __all__ = [
     "TextSettings",
     "TrainingSettings",
     "Unit",
-    "UserTowerKind",
     "VideoSettings",
+    "named_parts",
 ]

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, core_schema
+
+from fedrec.errors import ConfigError
+from fedrec.registry import check_name
 
 
 class Settings(BaseModel):
@@ -36,3 +41,32 @@ def written_keys(tree: Mapping[str, Any], section: type[Settings], prefix: str =
             yield from written_keys(value, inner, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
+
+
+@dataclass(frozen=True)
+class Named:
+    """Says of a setting that it names a part of a kind: ``Annotated[str, Named("fusion")]``.
+
+    The name is looked up in the kind's registry (`fedrec.registry`) where settings are born, with what was perhaps
+    meant in the refusal; so what another package registers is as good a value as what is built in.
+    """
+
+    kind: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._known, handler(source))
+
+    def _known(self, name: str) -> str:
+        try:
+            return check_name(self.kind, name)
+        except ConfigError as error:
+            raise ValueError(f"{error.what}. {error.action}") from None
+
+
+def named_parts(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The kind and the name of every part that settings name, sections within sections included."""
+    for field, info in type(settings).model_fields.items():
+        value = getattr(settings, field)
+        if isinstance(value, Settings):
+            yield from named_parts(value)
+        yield from ((mark.kind, value) for mark in info.metadata if isinstance(mark, Named) and value is not None)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fedrec.config.base import Settings
+from fedrec.config.base import Named, Settings
 
 Modality = Literal["text", "image", "attributes", "audio", "video"]
 
@@ -14,7 +14,7 @@ Modality = Literal["text", "image", "attributes", "audio", "video"]
 class TextSettings(Settings):
     """How text becomes features."""
 
-    encoder: Literal["lsa", "minilm", "minilm-states", "tokens", "hashed"] = Field(
+    encoder: Annotated[str, Named("text encoder")] = Field(
         default="lsa",
         description="lsa: trained tokenizer, TF-IDF, truncated SVD. minilm: frozen all-MiniLM-L6-v2 (extra "
         "pretrained). minilm-states: what goes into its last layer, for model.text_encoder minilm-lora. tokens: token "
@@ -32,7 +32,7 @@ class TextSettings(Settings):
 class ImageSettings(Settings):
     """How a picture becomes features."""
 
-    encoder: Literal["statistics", "pixels", "efficientnet-lite0", "resnet18", "mobilenet-v3-small"] = Field(
+    encoder: Annotated[str, Named("image encoder")] = Field(
         default="statistics",
         description="statistics: colour and edge statistics. pixels: a small RGB array for an encoder trained from "
         "scratch. The others are frozen backbones (extra pretrained)",
@@ -44,7 +44,7 @@ class ImageSettings(Settings):
 class AudioSettings(Settings):
     """How a sound becomes features. Sounds are WAV files of 16-bit PCM."""
 
-    encoder: Literal["statistics", "logmel"] = Field(
+    encoder: Annotated[str, Named("audio encoder")] = Field(
         default="statistics",
         description="statistics: timbre and pitches, summed up over time. logmel: a small picture of its spectrum over "
         "time, for an encoder trained from scratch",
@@ -61,7 +61,7 @@ class AudioSettings(Settings):
 class VideoSettings(Settings):
     """How the frames of a video become features: each like a picture (see `ImageSettings`), then their mean."""
 
-    encoder: Literal["statistics", "efficientnet-lite0", "resnet18", "mobilenet-v3-small"] = Field(
+    encoder: Annotated[str, Named("video encoder")] = Field(
         default="statistics", description="how a frame is encoded, as content.image.encoder"
     )
     dimension: int = Field(default=48, ge=2, le=2048, description="columns of the features")

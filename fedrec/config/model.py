@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fedrec.config.base import Settings
+from fedrec.config.base import Named, Settings
 from fedrec.config.content import Modality
 
 Input = Literal[Modality, "behaviour", "id"]
 Graph = Literal["none", "content", "cooccurrence", "both"]
-Fusion = Literal["mean", "weighted", "max", "concat-mlp", "gated", "attention", "cross-attention", "mixture", "late"]
-UserTowerKind = Literal["mean", "recency", "gru", "attention"]
 
 
 class ModelSettings(Settings):
     """The shared two-tower model."""
 
-    preset: str = Field(
+    preset: Annotated[str, Named("preset")] = Field(
         default="defaults", description="a named starting point; what is written beside it wins over what it says"
     )
     tower: bool = Field(default=True, description="train the content tower at all")
@@ -41,24 +39,24 @@ class ModelSettings(Settings):
     )
     graph_layers: int = Field(default=2, ge=1, le=4, description="steps of smoothing; the features are their mean")
     graph_neighbours: int = Field(default=10, ge=1, le=64, description="edges that each item of a graph draws")
-    fusion: Fusion = Field(
+    fusion: Annotated[str, Named("fusion")] = Field(
         default="weighted",
         description="how an item's modalities become one vector, see fedrec.model.fusion; late keeps them apart to the "
         "end",
     )
-    user_tower: UserTowerKind = Field(
+    user_tower: Annotated[str, Named("user tower")] = Field(
         default="mean", description="how a history becomes one vector, see fedrec.model.history"
     )
-    text_encoder: Literal["head", "gru", "lstm", "textcnn", "minilm-lora"] = Field(
+    text_encoder: Annotated[str, Named("text item encoder")] = Field(
         default="head",
         description="head: on ready features. gru, lstm, textcnn: on token ids (content.text.encoder tokens). "
         "minilm-lora: the last layer of MiniLM, fine-tuned by low-rank adapters (content.text.encoder minilm-states), "
         "see fedrec.model.encoder_lora",
     )
-    image_encoder: Literal["head", "cnn", "vgg"] = Field(
+    image_encoder: Annotated[str, Named("image item encoder")] = Field(
         default="head", description="head: on ready features. cnn, vgg: on pictures (content.image.encoder pixels)"
     )
-    audio_encoder: Literal["head", "cnn"] = Field(
+    audio_encoder: Annotated[str, Named("audio item encoder")] = Field(
         default="head", description="head: on ready features. cnn: on spectra (content.audio.encoder logmel)"
     )
     head_rank: int = Field(

@@ -10,7 +10,7 @@ from typing import Any
 from fedrec.config.base import Settings, section_of
 from fedrec.config.load import from_tree
 from fedrec.config.root import Config
-from fedrec.errors import ConfigError
+from fedrec.registry import Registry
 
 _NOTHING_COLLABORATIVE: Mapping[str, Any] = {
     "popularity": False,
@@ -51,7 +51,7 @@ def _content_only(*modalities: str) -> dict[str, Any]:
     return {"content": {"modalities": list(modalities)}, "collaborative": _NOTHING_COLLABORATIVE}
 
 
-PRESETS: Mapping[str, Preset] = MappingProxyType(
+_BUILTIN: Mapping[str, Preset] = MappingProxyType(
     {
         "defaults": Preset("content tower and the whole co-occurrence together: what the other presets change"),
         "fedrec": Preset(
@@ -228,15 +228,13 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
     }
 )
 
+PRESETS: Registry[Preset] = Registry("preset", _BUILTIN, group="fedrec.presets")
+"""Every preset by name; another package adds its own, see `fedrec.extend.register_preset`."""
+
 
 def preset_of(config: Config) -> Preset:
     """The preset that ``config.model.preset`` names. Raises ConfigError where there is none of that name."""
-    preset = PRESETS.get(config.model.preset)
-    if preset is None:
-        raise ConfigError(
-            "no such preset in model.preset", value=config.model.preset, action=f"Use one of {', '.join(PRESETS)}"
-        )
-    return preset
+    return PRESETS[config.model.preset]
 
 
 def with_preset(config: Config) -> Config:
@@ -268,7 +266,8 @@ def _beneath(preset: Mapping[str, Any], written: Mapping[str, Any], section: typ
     merged: dict[str, Any] = {}
     for name in {**preset, **written}:
         low, high = preset.get(name), written.get(name)
-        inner = section_of(section.model_fields[name])
+        field = section.model_fields.get(name)
+        inner = None if field is None else section_of(field)
         if name not in written:
             merged[name] = low
         elif inner is not None and isinstance(low, Mapping) and isinstance(high, Mapping):

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fedrec.config.base import Settings
+from fedrec.config.base import Named, Settings
+from fedrec.registry import registry_of
 
 Unit = Literal["user", "example"]
 QueryName = Literal["popularity", "cooccurrence", "directions", "factors", "training", "validation", "metrics"]
@@ -69,7 +70,7 @@ class PrivacySettings(Settings):
         description="most by which one privacy unit moves a sum of model updates, L2; with noise_place local, what one "
         "interaction moves the gradient of one step",
     )
-    noise: Literal["independent", "banded"] = Field(
+    noise: Annotated[str, Named("mechanism")] = Field(
         default="independent",
         description="noise of training: independent each round, or banded: correlated over privacy.bands rounds so "
         "that it cancels in the sums of updates, which needs sampling cyclic and the server to add the noise",
@@ -105,8 +106,8 @@ class PrivacySettings(Settings):
             raise ValueError("privacy.clip, where it starts, is not within adaptive_clip.least and most")
         if adaptive is not None and self.unit == "example":
             raise ValueError("privacy.adaptive_clip needs unit 'user': an interaction could turn its row's bit around")
-        if adaptive is not None and self.noise == "banded":
-            raise ValueError("privacy.adaptive_clip changes the noise's scale, so banded noise would not cancel")
+        if adaptive is not None and registry_of("mechanism")[self.noise].correlated:
+            raise ValueError(f"privacy.adaptive_clip changes the noise's scale, so {self.noise} noise would not cancel")
         return self
 
     @model_validator(mode="after")

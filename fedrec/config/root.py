@@ -13,6 +13,7 @@ from fedrec.config.privacy import PrivacySettings
 from fedrec.config.run import EvaluationSettings, RunSettings, SpeedSettings
 from fedrec.config.secure_aggregation import SecureAggregationSettings
 from fedrec.config.training import TrainingSettings
+from fedrec.registry import registry_of
 
 
 class Config(Settings):
@@ -82,12 +83,16 @@ class Config(Settings):
         return self
 
     @model_validator(mode="after")
-    def _banded_noise_has_turns(self) -> Config:
-        if self.privacy.noise == "banded" and (self.training.sampling != "cyclic" or self.training.cohort == 0):
-            raise ValueError("privacy.noise=banded needs training.sampling=cyclic and a training.cohort above 0")
-        if self.privacy.noise == "banded" and self.privacy.noise_place != "server":
-            raise ValueError("privacy.noise=banded needs privacy.noise_place=server: devices cannot correlate noise")
-        if self.privacy.bands and self.privacy.noise != "banded":
+    def _noise_fits(self) -> Config:
+        noise = self.privacy.noise
+        mechanism = registry_of("mechanism")[noise]
+        if mechanism.correlated and (self.training.sampling != "cyclic" or self.training.cohort == 0):
+            raise ValueError(f"privacy.noise={noise} needs training.sampling=cyclic and a training.cohort above 0")
+        if mechanism.correlated and self.privacy.noise_place != "server":
+            raise ValueError(f"privacy.noise={noise} needs privacy.noise_place=server: devices cannot correlate noise")
+        if self.privacy.noise_place != "server" and not mechanism.divisible:
+            raise ValueError(f"privacy.noise={noise} needs privacy.noise_place=server: devices add Gaussian noise")
+        if self.privacy.bands and not mechanism.correlated:
             raise ValueError("privacy.bands is for privacy.noise=banded")
         return self
 

@@ -64,13 +64,13 @@ class AttributeEncoder(Encoder[ItemRecord]):
     gains: NDArray[np.float32]
 
     @classmethod
-    def fit(cls, items: Iterable[ItemRecord]) -> AttributeEncoder:
+    def fit(cls, batch: Iterable[ItemRecord], settings: None = None) -> AttributeEncoder:
         """Take fields, values and scales from the catalogue; fields are in alphabetical order.
 
         Raises:
             ContentError: no item has an attribute, a finite number or a year.
         """
-        kept = tuple(items)
+        kept = tuple(batch)
         years = [year for item in kept if (year := title_year(item.title)) is not None]
         decades = tuple(range(min(years) // 10 * 10, max(years) + 1, 10)) if years else ()
         raw = cls(_categories(kept), _numbers(kept), decades, _mean_deviation(years), *2 * (np.zeros(0, np.float32),))

@@ -33,7 +33,7 @@ class LogMelAudio(Encoder[Sound]):
     highest: int
 
     @classmethod
-    def fit(cls, settings: AudioSettings) -> LogMelAudio:
+    def fit(cls, batch: Sequence[Sound], settings: AudioSettings) -> LogMelAudio:
         """There is nothing to fit."""
         return cls(settings.mels, settings.frames, settings.seconds, settings.highest)
 

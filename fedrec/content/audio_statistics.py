@@ -68,12 +68,9 @@ class StatisticsAudio(ProjectedEncoder[Sound]):
     unit = False
 
     @classmethod
-    def fit(
-        cls, sounds: Sequence[Sound], settings: AudioSettings, *, progress: Progress | None = None
-    ) -> StatisticsAudio:
-        """Measure the catalogue's sounds and fit the projection. Raises ContentError where none is readable."""
-        extractor = AudioExtractor(settings.seconds, settings.highest)
-        return cls.fit_measured(extractor, extractor.extract(sounds, progress), settings.dimension)
+    def extractor_of(cls, settings: AudioSettings) -> AudioExtractor:
+        """See `ProjectedEncoder.extractor_of`."""
+        return AudioExtractor(settings.seconds, settings.highest)
 
     def state(self) -> tuple[Arrays, Meta]:
         """See `Encoder.state`."""

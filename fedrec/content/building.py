@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,25 +10,12 @@ from numpy.typing import NDArray
 
 from fedrec.config import ContentSettings
 from fedrec.content.attributes import AttributeEncoder
-from fedrec.content.audio_decode import Sound
-from fedrec.content.audio_logmel import LogMelAudio
-from fedrec.content.audio_statistics import AudioExtractor, StatisticsAudio
 from fedrec.content.cache import FeatureCache, files_hash, items_hash, texts_hash
 from fedrec.content.catalogue import Catalogue, item_text
-from fedrec.content.encoder import Encoded, Encoder, Problem, Progress
-from fedrec.content.image_backbone import BackboneImage, extractor_of
-from fedrec.content.image_decode import Picture
-from fedrec.content.image_pixels import PixelsImage
-from fedrec.content.image_statistics import StatisticsExtractor, StatisticsImage
-from fedrec.content.projected import Extractor, ProjectedEncoder
+from fedrec.content.encoder import Encoded, Problem, Progress
+from fedrec.content.projected import ProjectedEncoder
 from fedrec.content.projection import Projection
-from fedrec.content.registry import AnyEncoder
-from fedrec.content.text_hashed import HashedText
-from fedrec.content.text_lsa import LsaText
-from fedrec.content.text_minilm import MiniLmExtractor, MiniLmText
-from fedrec.content.text_minilm_states import MiniLmStates
-from fedrec.content.text_tokens import TokenText
-from fedrec.content.video_frames import frames_extractor, video_kind
+from fedrec.content.registry import ENCODERS, AnyEncoder
 from fedrec.errors import ContentError
 
 
@@ -53,17 +39,42 @@ def has_content(modality: str, catalogue: Catalogue) -> bool:
 def encode_modality(
     modality: str, catalogue: Catalogue, settings: ContentSettings, cache: FeatureCache, progress: Progress | None
 ) -> tuple[AnyEncoder, Encoded]:
-    """Fit the modality's encoder on the catalogue and encode the catalogue. Raises ContentError."""
+    """Fit the modality's encoder on the catalogue and encode the catalogue.
+
+    Raises:
+        ContentError: the encoder cannot work here. ConfigError: it cannot be loaded.
+    """
+    if modality == "attributes":
+        attributes = AttributeEncoder.fit(catalogue)
+        return _cached(attributes, catalogue.items, items_hash(catalogue), cache=FeatureCache(None), progress=progress)
+    chosen = getattr(settings, modality)
+    kind = ENCODERS[modality][chosen.encoder]
+    batch, content = content_of(modality, catalogue)
+    if issubclass(kind, ProjectedEncoder):
+        # Measuring is slow and the same for every dimension, so what was measured is what is kept.
+        extractor = kind.extractor_of(chosen)
+        measured = cache.encoded(extractor.name, content, lambda: extractor.extract(batch, progress))
+        projected = kind.fit_measured(extractor, measured, chosen.dimension)
+        return projected, projected.project(measured)
+    return _cached(kind.fit(batch, chosen), batch, content, cache=cache, progress=progress)
+
+
+def content_of(modality: str, catalogue: Catalogue) -> tuple[Sequence[Any], str]:
+    """What the modality's encoder gets of each item, in order, and a SHA-256 in hex over all of it.
+
+    Text: title and text as one string.  Image, audio: a path, the file's bytes, or None.  Video: a tuple of pictures.
+    """
     if modality == "text":
-        return _text([item_text(item) for item in catalogue], settings, cache, progress)
+        texts = [item_text(item) for item in catalogue]
+        return texts, texts_hash(texts)
     if modality == "image":
-        return _image([item.image for item in catalogue], settings, cache, progress)
+        pictures = [item.image for item in catalogue]
+        return pictures, files_hash(pictures)
     if modality == "audio":
-        return _audio([item.sound for item in catalogue], settings, cache, progress)
-    if modality == "video":
-        return _video([item.frames for item in catalogue], settings, cache, progress)
-    attributes = AttributeEncoder.fit(catalogue)
-    return _cached(attributes, catalogue.items, items_hash(catalogue), FeatureCache(None), progress)
+        sounds = [item.sound for item in catalogue]
+        return sounds, files_hash(sounds)
+    videos = [item.frames for item in catalogue]
+    return videos, texts_hash(files_hash(frames) for frames in videos)
 
 
 def encode_ready(modality: str, raw: NDArray[Any], catalogue: Catalogue, settings: ContentSettings) -> Encoded:
@@ -95,68 +106,8 @@ def encode_ready(modality: str, raw: NDArray[Any], catalogue: Catalogue, setting
     return Encoded(out, present, problems)
 
 
-def _text(
-    texts: list[str], settings: ContentSettings, cache: FeatureCache, progress: Progress | None
-) -> tuple[AnyEncoder, Encoded]:
-    content = texts_hash(texts)
-    chosen = settings.text
-    if chosen.encoder == "minilm":
-        return _projected(MiniLmText, MiniLmExtractor(), chosen.dimension, texts, content, cache, progress)
-    kinds: dict[str, type[LsaText] | type[HashedText] | type[TokenText] | type[MiniLmStates]]
-    kinds = {"lsa": LsaText, "hashed": HashedText, "tokens": TokenText, "minilm-states": MiniLmStates}
-    fitted: Encoder[str] = kinds[chosen.encoder].fit(texts, chosen)
-    return _cached(fitted, texts, content, cache, progress)
-
-
-def _image(
-    pictures: list[Picture], settings: ContentSettings, cache: FeatureCache, progress: Progress | None
-) -> tuple[AnyEncoder, Encoded]:
-    content = files_hash(pictures)
-    chosen = settings.image
-    if chosen.encoder == "pixels":
-        return _cached(PixelsImage.fit(chosen), pictures, content, cache, progress)
-    if chosen.encoder == "statistics":
-        extractor = StatisticsExtractor(chosen.size)
-        return _projected(StatisticsImage, extractor, chosen.dimension, pictures, content, cache, progress)
-    backbone = extractor_of(chosen)
-    return _projected(BackboneImage, backbone, chosen.dimension, pictures, content, cache, progress)
-
-
-def _audio(
-    sounds: list[Sound], settings: ContentSettings, cache: FeatureCache, progress: Progress | None
-) -> tuple[AnyEncoder, Encoded]:
-    content = files_hash(sounds)
-    chosen = settings.audio
-    if chosen.encoder == "logmel":
-        return _cached(LogMelAudio.fit(chosen), sounds, content, cache, progress)
-    extractor = AudioExtractor(chosen.seconds, chosen.highest)
-    return _projected(StatisticsAudio, extractor, chosen.dimension, sounds, content, cache, progress)
-
-
-def _video(
-    videos: list[tuple[Path, ...]], settings: ContentSettings, cache: FeatureCache, progress: Progress | None
-) -> tuple[AnyEncoder, Encoded]:
-    content = texts_hash(files_hash(frames) for frames in videos)
-    chosen = settings.video
-    return _projected(video_kind(chosen), frames_extractor(chosen), chosen.dimension, videos, content, cache, progress)
-
-
-def _projected(
-    kind: type[ProjectedEncoder[Any]],
-    extractor: Extractor[Any],
-    dimension: int,
-    batch: Sequence[Any],
-    content: str,
-    cache: FeatureCache,
-    progress: Progress | None,
-) -> tuple[AnyEncoder, Encoded]:
-    measured = cache.encoded(extractor.name, content, lambda: extractor.extract(batch, progress))
-    encoder = kind.fit_measured(extractor, measured, dimension)
-    return encoder, encoder.project(measured)
-
-
 def _cached(
-    encoder: Encoder[Any], batch: Sequence[Any], content: str, cache: FeatureCache, progress: Progress | None
+    encoder: AnyEncoder, batch: Sequence[Any], content: str, *, cache: FeatureCache, progress: Progress | None
 ) -> tuple[AnyEncoder, Encoded]:
     name = encoder.name if cache.directory is None else f"{encoder.name} {encoder.digest()}"
     return encoder, cache.encoded(name, content, lambda: encoder.encode(batch, progress=progress))

@@ -61,12 +61,25 @@ class Encoded:
 class Encoder(ABC, Generic[Content]):
     """A fitted encoder: a fixed, deterministic function of one piece of content, independent of the rest of a batch.
 
-    ``modality`` and ``kind`` are of the class; ``name`` tells the kind, its version and every setting that changes
-    what it computes, so two encoders of one name that were fitted on the same content are the same encoder.
+    ``modality`` and ``kind`` are of the class, ``kind`` being the name that it is registered under; ``name`` tells the
+    kind, its version and every setting that changes what it computes, so two encoders of one name that were fitted on
+    the same content are the same encoder.
     """
 
     modality: ClassVar[str]
     kind: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, batch: Sequence[Content], settings: Any) -> Self:
+        """Fit on the catalogue's content: one piece an item, in the catalogue's order, the missing ones included.
+
+        ``settings``: the modality's section of ``content``, for instance `fedrec.config.TextSettings`.  The same batch
+        and settings give the same encoder, here and on any other machine of this kind.
+
+        Raises:
+            ContentError: there is nothing to fit on, or the encoder cannot work here.
+        """
 
     @property
     @abstractmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,14 +100,19 @@ class BackboneImage(ProjectedEncoder[Picture]):
     kind: ClassVar[str] = "backbone"
 
     @classmethod
+    def extractor_of(cls, settings: ImageSettings) -> BackboneExtractor:
+        """See `ProjectedEncoder.extractor_of`; the weights are looked for where they usually are."""
+        return extractor_of(settings)
+
+    @classmethod
     def fit(
         cls,
-        pictures: Sequence[Picture],
+        batch: Sequence[Picture],
         settings: ImageSettings,
         *,
         weights: Path | None = None,
         progress: Progress | None = None,
-    ) -> BackboneImage:
+    ) -> Self:
         """Run the catalogue's pictures and fit the projection.
 
         ``weights``: a state-dict file; None looks where the network's weights are usually found.
@@ -116,7 +121,7 @@ class BackboneImage(ProjectedEncoder[Picture]):
             ContentError: no picture is readable, or the weights are not at hand; says how to get them.
         """
         extractor = extractor_of(settings, weights)
-        return cls.fit_measured(extractor, extractor.extract(pictures, progress), settings.dimension)
+        return cls.fit_measured(extractor, extractor.extract(batch, progress), settings.dimension)
 
     def state(self) -> tuple[Arrays, Meta]:
         """See `Encoder.state`. The weights are named by their hash, not stored."""

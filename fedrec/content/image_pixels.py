@@ -25,7 +25,7 @@ class PixelsImage(Encoder[Picture]):
     side: int
 
     @classmethod
-    def fit(cls, settings: ImageSettings) -> PixelsImage:
+    def fit(cls, batch: Sequence[Picture], settings: ImageSettings) -> PixelsImage:
         """There is nothing to fit."""
         return cls(settings.size)
 

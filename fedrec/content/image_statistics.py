@@ -56,12 +56,9 @@ class StatisticsImage(ProjectedEncoder[Picture]):
     unit = False
 
     @classmethod
-    def fit(
-        cls, pictures: Sequence[Picture], settings: ImageSettings, *, progress: Progress | None = None
-    ) -> StatisticsImage:
-        """Measure the catalogue's pictures and fit the projection. Raises ContentError where none is readable."""
-        extractor = StatisticsExtractor(settings.size)
-        return cls.fit_measured(extractor, extractor.extract(pictures, progress), settings.dimension)
+    def extractor_of(cls, settings: ImageSettings) -> StatisticsExtractor:
+        """See `ProjectedEncoder.extractor_of`."""
+        return StatisticsExtractor(settings.size)
 
     def state(self) -> tuple[Arrays, Meta]:
         """See `Encoder.state`."""

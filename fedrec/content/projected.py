@@ -6,8 +6,9 @@ dimension.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -38,6 +39,21 @@ class ProjectedEncoder(Encoder[Content], Generic[Content]):
 
     standardise = False
     unit = True
+
+    @classmethod
+    @abstractmethod
+    def extractor_of(cls, settings: Any) -> Extractor[Content]:
+        """The extractor that the modality's settings ask for. Raises ContentError where it cannot work here."""
+
+    @classmethod
+    def fit(cls, batch: Sequence[Content], settings: Any, *, progress: Progress | None = None) -> Self:
+        """Measure the catalogue and fit the projection to ``settings.dimension``.
+
+        Raises:
+            ContentError: nothing is readable, or the extractor cannot work here.
+        """
+        extractor = cls.extractor_of(settings)
+        return cls.fit_measured(extractor, extractor.extract(batch, progress), settings.dimension)
 
     def __init__(self, extractor: Extractor[Content], dimension: int, projection: Projection) -> None:
         self.extractor = extractor

@@ -57,10 +57,9 @@ class MiniLmText(ProjectedEncoder[str]):
     kind: ClassVar[str] = "minilm"
 
     @classmethod
-    def fit(cls, texts: Sequence[str], settings: TextSettings, *, progress: Progress | None = None) -> MiniLmText:
-        """Embed the catalogue's texts and fit the projection; from 384 dimensions on nothing is cut away."""
-        extractor = MiniLmExtractor()
-        return cls.fit_measured(extractor, extractor.extract(texts, progress), settings.dimension)
+    def extractor_of(cls, settings: TextSettings) -> MiniLmExtractor:
+        """See `ProjectedEncoder.extractor_of`; from 384 dimensions on nothing is cut away."""
+        return MiniLmExtractor()
 
     @classmethod
     def from_state(cls, arrays: Arrays, meta: Meta) -> MiniLmText:

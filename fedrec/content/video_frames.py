@@ -68,14 +68,9 @@ class VideoFrames(ProjectedEncoder[Video]):
     modality: ClassVar[str] = "video"
 
     @classmethod
-    def fit(cls, videos: Sequence[Video], settings: VideoSettings, *, progress: Progress | None = None) -> VideoFrames:
-        """Measure the catalogue's videos and fit the projection.
-
-        Raises:
-            ContentError: no frame is readable, or a backbone's weights are not at hand.
-        """
-        extractor = frames_extractor(settings)
-        return cls.fit_measured(extractor, extractor.extract(videos, progress), settings.dimension)
+    def extractor_of(cls, settings: VideoSettings) -> FramesExtractor:
+        """See `ProjectedEncoder.extractor_of`. Raises ContentError where a backbone's weights are not at hand."""
+        return frames_extractor(settings)
 
     def state(self) -> tuple[Arrays, Meta]:
         """See `Encoder.state`. Weights of a backbone are named by their hash, not stored."""
@@ -116,11 +111,6 @@ class VideoBackbone(VideoFrames):
     """Of a frozen network, scaled to norm 1 in each row."""
 
     kind: ClassVar[str] = "backbone"
-
-
-def video_kind(settings: VideoSettings) -> type[VideoFrames]:
-    """The class that the settings ask for."""
-    return VideoStatistics if settings.encoder == "statistics" else VideoBackbone
 
 
 def frames_extractor(settings: VideoSettings) -> FramesExtractor:

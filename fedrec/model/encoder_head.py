@@ -8,56 +8,27 @@ that keeps inner products (Johnson and Lindenstrauss 1984), each modality in its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
+from fedrec.model.item_encoder import EncoderInputs, ItemEncoder
 from fedrec.model.layers import blank, orthonormal, unit
+from fedrec.model.subspace import Subspace
 
 
-@dataclass(frozen=True)
-class Subspace:
-    """The coordinates ``start`` to ``start + size`` of the item space, where a modality's vectors begin."""
-
-    start: int
-    size: int
-
-    @property
-    def places(self) -> range:
-        return range(self.start, self.start + self.size)
-
-
-def subspaces(widths: Mapping[str, int], dimension: int) -> dict[str, Subspace]:
-    """Share ``dimension`` coordinates out among modalities: evenly, but none gets more than its width.
-
-    Where there are fewer coordinates than modalities, all share the whole space.
-    """
-    if dimension < len(widths):
-        return {name: Subspace(0, dimension) for name in widths}
-    sizes = dict.fromkeys(widths, 0)
-    left = dimension
-    while left and (open_ := [name for name in widths if sizes[name] < widths[name]]):
-        for name in open_[:left]:
-            sizes[name] += 1
-        left = dimension - sum(sizes.values())
-    found, start = {}, 0
-    for name, size in sizes.items():
-        found[name] = Subspace(start, size)
-        start += size
-    return found
-
-
-class Head(nn.Module):
+class Head(ItemEncoder):
     """Linear(width -> dimension) on features scaled to length 1.
 
     At the start, with zero bias, the inner product of two outputs is the cosine of the two inputs: exactly where the
     subspace is as large as the width, else in expectation over the seed, with an error of about subspace^-1/2.
     """
 
-    flattens_rows = False
-    reads_tokens = False
+    keeps_width = True
+
+    @classmethod
+    def build(cls, inputs: EncoderInputs) -> Head:
+        """Build one over vectors."""
+        return cls(inputs.shape[0], inputs.settings.dimension, inputs.place, inputs.generator)
 
     def __init__(self, width: int, dimension: int, subspace: Subspace, generator: torch.Generator) -> None:
         super().__init__()

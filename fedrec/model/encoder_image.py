@@ -6,15 +6,18 @@ A convolution is a linear layer over the patches of a picture, with rows first, 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from itertools import pairwise
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import group_norm, max_pool2d, unfold
 
-from fedrec.model.encoder_head import Head, Subspace
+from fedrec.model.encoder_head import Head
+from fedrec.model.item_encoder import EncoderInputs, ItemEncoder
 from fedrec.model.layers import centred, linear
+from fedrec.model.subspace import Subspace
 
 CHANNELS = (3, 8, 16, 32)
 GROUPS = 4
@@ -47,12 +50,19 @@ class Convolution(nn.Module):
         return channels_last.transpose(1, 2).reshape(rows, items, -1, *places)
 
 
-class Pictures(nn.Module, ABC):
+class Pictures(ItemEncoder):
     """Pixels [rows, items, channels, height, width] -> maps -> what is kept of the places -> head."""
 
-    flattens_rows = False
-    reads_tokens = False
+    channels: ClassVar[int] = 3
+    least_side: ClassVar[int] = 1
+    wants = "pixels (3, height, width), a side at least 1,"
+    remedy = "Set content.image.encoder to pixels, or model.image_encoder to head"
     head: Head
+
+    @classmethod
+    def reads(cls, shape: tuple[int, ...]) -> bool:
+        """Pictures of so many channels, and large enough."""
+        return len(shape) == 3 and shape[0] == cls.channels and min(shape[1:]) >= cls.least_side
 
     def forward(self, values: Tensor, real: Tensor) -> Tensor:
         """uint8 in 0..255 or float in 0..1, [rows, items, channels, height, width] -> [rows, items, dimension]."""
@@ -73,6 +83,11 @@ class Pictures(nn.Module, ABC):
 class SmallCNN(Pictures):
     """Three convolutions of stride 2."""
 
+    @classmethod
+    def build(cls, inputs: EncoderInputs) -> Self:
+        """Build one over pixels."""
+        return cls(inputs.settings.dimension, inputs.place, inputs.generator)
+
     def __init__(self, dimension: int, subspace: Subspace, generator: torch.Generator) -> None:
         super().__init__()
         self.blocks = nn.Sequential(
@@ -89,7 +104,13 @@ class SmallCNN(Pictures):
 class SmallVGG(Pictures):
     """Three stages of two convolutions and a 2 x 2 maximum (Simonyan and Zisserman 2015, section 2.1, in small)."""
 
-    LEAST_SIDE = 8
+    least_side = 8
+    wants = "pixels (3, height, width), a side at least 8,"
+
+    @classmethod
+    def build(cls, inputs: EncoderInputs) -> Self:
+        """Build one over pixels."""
+        return cls(inputs.settings.dimension, inputs.place, inputs.generator)
 
     def __init__(self, dimension: int, subspace: Subspace, generator: torch.Generator) -> None:
         super().__init__()

@@ -12,27 +12,42 @@ keep that in bounds.
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from fedrec.model.encoder_head import Head
-from fedrec.model.encoder_low_rank import LowRankHead
-from fedrec.model.lora_layer import LowRankAdapter, PretrainedLayer
+from fedrec.model.encoder_low_rank import LowRankHead, head_over
+from fedrec.model.item_encoder import EncoderInputs, ItemEncoder
+from fedrec.model.lora_layer import HEAD, LowRankAdapter, PretrainedLayer
 
 _CHUNK = 128
 
 
-class LoraText(nn.Module):
+class LoraText(ItemEncoder):
     """States of tokens before the last layer -> vectors. Every adapter sees rows first, and once a forward pass.
 
     ``head``: over features of the layer's width.
     """
 
-    flattens_rows = False
-    reads_tokens = False
+    keeps_width = True
+    has_frozen = True
+    wants = f"states (tokens, a multiple of {HEAD})"
+    remedy = "Set content.text.encoder to minilm-states, or model.text_encoder to head"
     centre: Tensor
+
+    @classmethod
+    def reads(cls, shape: tuple[int, ...]) -> bool:
+        """States of tokens, of a width that the layer's heads divide."""
+        return len(shape) == 2 and min(shape) > 0 and shape[1] % HEAD == 0
+
+    @classmethod
+    def build(cls, inputs: EncoderInputs) -> Self:
+        """Build one over the states of tokens."""
+        return cls(head_over(inputs.shape[1], inputs), inputs.settings.lora_rank, inputs.generator)
 
     def __init__(self, head: Head | LowRankHead, rank: int, generator: torch.Generator) -> None:
         super().__init__()

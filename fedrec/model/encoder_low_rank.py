@@ -15,21 +15,39 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from fedrec.model.encoder_head import Head, Subspace
+from fedrec.model.encoder_head import Head
+from fedrec.model.item_encoder import EncoderInputs, ItemEncoder
 from fedrec.model.layers import blank, orthonormal, unit
+from fedrec.model.subspace import Subspace
 
 
-class LowRankHead(nn.Module):
+def head_over(width: int, inputs: EncoderInputs) -> Head | LowRankHead:
+    """The head over vectors of this width that the settings ask for: of ``head_rank`` directions, or whole."""
+    settings = inputs.settings
+    if 0 < settings.head_rank < width:  # from there on, a low rank is none
+        return LowRankHead(width, settings.dimension, settings.head_rank, inputs.place, inputs.generator)
+    return Head(width, settings.dimension, inputs.place, inputs.generator)
+
+
+class LowRankHead(ItemEncoder):
     """The function of `Head`, with ``rank * dimension + dimension`` trained numbers instead of ``width * dimension``.
 
     ``weight`` W0 [dimension, width] and ``down`` A [rank, width] are buffers: no part of the flat vector, but of the
     state, of every broadcast and of a release. ``rank`` is below the width.
     """
 
-    flattens_rows = False
-    reads_tokens = False
+    keeps_width = True
+    remedy = (
+        "Set model.image_encoder to cnn or vgg for pixels, model.audio_encoder to cnn for logmel, "
+        "model.text_encoder to minilm-lora for minilm-states"
+    )
     weight: Tensor
     down: Tensor
+
+    @classmethod
+    def build(cls, inputs: EncoderInputs) -> Head | LowRankHead:
+        """Build what the settings ask for: `head_over` vectors."""
+        return head_over(inputs.shape[0], inputs)
 
     def __init__(self, width: int, dimension: int, rank: int, subspace: Subspace, generator: torch.Generator) -> None:
         super().__init__()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from fedrec.model.encoder_head import Head, Subspace
+from fedrec.model.encoder_head import Head
 from fedrec.model.encoder_image import Convolution, Pictures
+from fedrec.model.item_encoder import EncoderInputs
+from fedrec.model.subspace import Subspace
 
 CHANNELS = (1, 8, 16, 16)
 
@@ -19,6 +22,15 @@ class SoundCNN(Pictures):
     A thing in a picture is the same thing wherever it is; a tone at another height is another tone. So only time is
     averaged away, and the head reads ``CHANNELS[-1]`` numbers for each of bands / 8 bands.
     """
+
+    channels = CHANNELS[0]
+    wants = "pixels (1, height, width), a side at least 1,"
+    remedy = "Set content.audio.encoder to logmel, or model.audio_encoder to head"
+
+    @classmethod
+    def build(cls, inputs: EncoderInputs) -> Self:
+        """Build one over spectra (1, bands, spans of time)."""
+        return cls(inputs.shape[1], inputs.settings.dimension, inputs.place, inputs.generator)
 
     def __init__(self, bands: int, dimension: int, subspace: Subspace, generator: torch.Generator) -> None:
         super().__init__()

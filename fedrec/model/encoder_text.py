@@ -6,16 +6,21 @@ by hooks and by ``torch.func``.  Token 0 is padding; an id outside of the vocabu
 
 from __future__ import annotations
 
+from typing import ClassVar, Self
+
 import torch
 from torch import Tensor, nn
 
-from fedrec.model.encoder_head import Head, Subspace
+from fedrec.model.encoder_head import Head
+from fedrec.model.item_encoder import EncoderInputs, ItemEncoder
 from fedrec.model.layers import blank, centred, linear
 from fedrec.model.recurrent import GatedCell, MemoryCell
+from fedrec.model.subspace import Subspace
 
 EMBEDDING = 16
 HIDDEN = 32
 WINDOWS = (2, 3, 4)
+_TOKENS = "Set content.text.encoder to tokens, or model.text_encoder to head"
 
 
 class Tokens(nn.Module):
@@ -33,14 +38,19 @@ class Tokens(nn.Module):
         return self.table(ids) * words.unsqueeze(-1), words
 
 
-class TextCNN(nn.Module):
+class TextCNN(ItemEncoder):
     """Convolutions over windows of 2, 3 and 4 words, the maximum over the text of each filter, then a head (Kim 2014).
 
     A convolution is written as a linear layer over windows; every word begins one, zeros follow the last.
     """
 
-    flattens_rows = False
     reads_tokens = True
+    remedy = _TOKENS
+
+    @classmethod
+    def build(cls, inputs: EncoderInputs) -> Self:
+        """Build one over token ids."""
+        return cls(inputs.vocabulary, inputs.settings.dimension, inputs.place, inputs.generator)
 
     def __init__(self, vocabulary: int, dimension: int, subspace: Subspace, generator: torch.Generator) -> None:
         super().__init__()
@@ -64,26 +74,37 @@ class TextCNN(nn.Module):
         return self.head(centred(torch.cat(found, -1)), real)  # type: ignore[no-any-return]
 
 
-class TextRecurrent(nn.Module):
-    """A recurrent cell read to the last word, then a head."""
+class TextRecurrent(ItemEncoder):
+    """A recurrent cell, of the class's own kind, read to the last word, then a head."""
 
-    flattens_rows = False
     reads_tokens = True
+    remedy = _TOKENS
+    cell_kind: ClassVar[type[GatedCell] | type[MemoryCell]]
 
-    def __init__(
-        self,
-        kind: type[GatedCell] | type[MemoryCell],
-        vocabulary: int,
-        dimension: int,
-        subspace: Subspace,
-        generator: torch.Generator,
-    ) -> None:
+    @classmethod
+    def build(cls, inputs: EncoderInputs) -> Self:
+        """Build one over token ids."""
+        return cls(inputs.vocabulary, inputs.settings.dimension, inputs.place, inputs.generator)
+
+    def __init__(self, vocabulary: int, dimension: int, subspace: Subspace, generator: torch.Generator) -> None:
         super().__init__()
         self.tokens = Tokens(vocabulary, generator)
-        self.cell = kind(EMBEDDING, HIDDEN, generator)
+        self.cell = self.cell_kind(EMBEDDING, HIDDEN, generator)
         self.head = Head(HIDDEN, dimension, subspace, generator)
 
     def forward(self, values: Tensor, real: Tensor) -> Tensor:
         """int [rows, items, length] -> [rows, items, dimension]."""
         embedded, words = self.tokens(values, real)
         return self.head(self.cell(embedded, words), real)  # type: ignore[no-any-return]
+
+
+class TextGRU(TextRecurrent):
+    """Of gated recurrent units (Cho et al. 2014)."""
+
+    cell_kind = GatedCell
+
+
+class TextLSTM(TextRecurrent):
+    """Of long short-term memory (Hochreiter and Schmidhuber 1997)."""
+
+    cell_kind = MemoryCell

@@ -1,34 +1,41 @@
 """Fusion: one vector an item from its modalities' vectors; a modality that is missing has no say.
 
-Every fusion gets vectors [rows, items, k, d] with their ``present`` mask [rows, items, k], and gives [rows, items, d].
-It never reads the vector of a missing modality, gives the zero vector to an item without any, and starts as (nearly)
-the plain mean, so that a model not yet trained is a usable one.  Fusions that mix modalities with one another more
-deeply are in `fusion_deep`; `late`, which keeps them apart to the end, gives vectors of length k * d.
+What a fusion owes is said in `fusion_weights.Fusion`; which there are, in `registry`.  Fusions that mix modalities with
+one another more deeply are in `fusion_deep`; `late`, which keeps them apart to the end, gives vectors of length k * d.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import gelu
 
-from fedrec.config import Fusion
-from fedrec.model.fusion_deep import CrossAttentionFusion, MixtureFusion
-from fedrec.model.fusion_weights import evenly, joined, mixed
+from fedrec.model.fusion_weights import Fusion, evenly, joined, mixed
 from fedrec.model.layers import EPSILON, constant, linear, masked_softmax, unit
+from fedrec.model.registry import FUSIONS
 
 
-class MeanFusion(nn.Module):
+class MeanFusion(Fusion):
     """The mean over the modalities present; no parameter."""
+
+    @classmethod
+    def build(cls, modalities: int, dimension: int, generator: torch.Generator) -> Self:
+        """See `Fusion.build`."""
+        return cls()
 
     def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
         return mixed(vectors, evenly(present, vectors.dtype))
 
 
-class WeightedFusion(nn.Module):
+class WeightedFusion(Fusion):
     """A learned weight a modality, the same for all items, as a softmax over those present (k parameters)."""
+
+    @classmethod
+    def build(cls, modalities: int, dimension: int, generator: torch.Generator) -> Self:
+        """See `Fusion.build`."""
+        return cls(modalities)
 
     def __init__(self, modalities: int) -> None:
         super().__init__()
@@ -39,12 +46,19 @@ class WeightedFusion(nn.Module):
         return mixed(vectors, masked_softmax(logits, present))
 
 
-class MaxFusion(nn.Module):
+class MaxFusion(Fusion):
     """Coordinate by coordinate, the strongest of the modalities present: largest in magnitude, with its sign.
 
     Item vectors have no positive half, so a plain maximum would drop what a modality says against something.  Where
     the modalities live in coordinates of their own, as they do at the start, it is their sum.  No parameter.
     """
+
+    adds_up = False
+
+    @classmethod
+    def build(cls, modalities: int, dimension: int, generator: torch.Generator) -> Self:
+        """See `Fusion.build`."""
+        return cls()
 
     def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
         there = present.unsqueeze(-1)
@@ -53,12 +67,25 @@ class MaxFusion(nn.Module):
         return chosen.squeeze(2)
 
 
-class LateFusion(nn.Module):
+class LateFusion(Fusion):
     """Fusion of decisions: the score of two items is the weighted mean of the scores that each modality gives alone.
 
     An item is its modalities' vectors side by side, [rows, items, k * d], each scaled to length 1 and by the root of
     its learned weight, so a product of two such vectors sums the modalities' cosines times their weights.
     """
+
+    adds_up = False
+    side_by_side = True
+
+    @classmethod
+    def width(cls, modalities: int, dimension: int) -> int:
+        """See `Fusion.width`."""
+        return modalities * dimension
+
+    @classmethod
+    def build(cls, modalities: int, dimension: int, generator: torch.Generator) -> Self:
+        """See `Fusion.build`."""
+        return cls(modalities)
 
     def __init__(self, modalities: int) -> None:
         super().__init__()
@@ -72,11 +99,16 @@ class LateFusion(nn.Module):
         return (unit(vectors) * roots.unsqueeze(-1)).flatten(-2)
 
 
-class GatedFusion(nn.Module):
+class GatedFusion(Fusion):
     """A gate a modality and item, from all its modalities, renormalised over those present (Arevalo et al. 2017).
 
     Which modalities are present is an input of its own, so that a missing one is not mistaken for a zero vector.
     """
+
+    @classmethod
+    def build(cls, modalities: int, dimension: int, generator: torch.Generator) -> Self:
+        """See `Fusion.build`."""
+        return cls(modalities, dimension)
 
     def __init__(self, modalities: int, dimension: int) -> None:
         super().__init__()
@@ -89,8 +121,13 @@ class GatedFusion(nn.Module):
         return mixed(vectors, gates / (gates.sum(-1, keepdim=True) + EPSILON))
 
 
-class ConcatFusion(nn.Module):
+class ConcatFusion(Fusion):
     """The mean, corrected by a network of one hidden layer over all modalities and which of them are present."""
+
+    @classmethod
+    def build(cls, modalities: int, dimension: int, generator: torch.Generator) -> Self:
+        """See `Fusion.build`."""
+        return cls(modalities, dimension, generator)
 
     def __init__(self, modalities: int, dimension: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -104,11 +141,16 @@ class ConcatFusion(nn.Module):
         return fused
 
 
-class AttentionFusion(nn.Module):
+class AttentionFusion(Fusion):
     """Scaled dot-product attention of an item's mean vector over its modalities (Vaswani et al. 2017, section 3.2.1).
 
     Values are the modalities' vectors themselves; only queries and keys are learned.
     """
+
+    @classmethod
+    def build(cls, modalities: int, dimension: int, generator: torch.Generator) -> Self:
+        """See `Fusion.build`."""
+        return cls(dimension, generator)
 
     def __init__(self, dimension: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -123,22 +165,11 @@ class AttentionFusion(nn.Module):
         return mixed(vectors, masked_softmax(logits, present))
 
 
-def build_fusion(kind: Fusion, modalities: int, dimension: int, generator: torch.Generator) -> nn.Module:
-    """The fusion of that name for ``modalities`` vectors of length ``dimension``."""
-    built: dict[Fusion, Callable[[], nn.Module]] = {
-        "mean": MeanFusion,
-        "weighted": lambda: WeightedFusion(modalities),
-        "max": MaxFusion,
-        "late": lambda: LateFusion(modalities),
-        "gated": lambda: GatedFusion(modalities, dimension),
-        "concat-mlp": lambda: ConcatFusion(modalities, dimension, generator),
-        "attention": lambda: AttentionFusion(dimension, generator),
-        "cross-attention": lambda: CrossAttentionFusion(dimension, generator),
-        "mixture": lambda: MixtureFusion(modalities, dimension, generator),
-    }
-    return built[kind]()
+def build_fusion(kind: str, modalities: int, dimension: int, generator: torch.Generator) -> Fusion:
+    """The fusion of that name for ``modalities`` vectors of ``dimension``. Raises ConfigError if there is none."""
+    return FUSIONS[kind].build(modalities, dimension, generator)
 
 
-def fused_width(kind: Fusion, modalities: int, dimension: int) -> int:
-    """The length of the vectors that a fusion gives."""
-    return modalities * dimension if kind == "late" else dimension
+def fused_width(kind: str, modalities: int, dimension: int) -> int:
+    """The length of the vectors that a fusion gives. Raises ConfigError if there is none of that name."""
+    return FUSIONS[kind].width(modalities, dimension)

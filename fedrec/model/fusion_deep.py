@@ -5,22 +5,29 @@ Same contract as in `fusion`.  Both add a correction to the plain mean, small at
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
-from fedrec.model.fusion_weights import evenly, joined, mixed
+from fedrec.model.fusion_weights import Fusion, evenly, joined, mixed
 from fedrec.model.layers import constant, linear, masked_softmax
 
 INNER = 16
 EXPERTS = 4
 
 
-class CrossAttentionFusion(nn.Module):
+class CrossAttentionFusion(Fusion):
     """Each modality attends to all of an item's modalities and takes up what it finds; then the mean over them.
 
     Scaled dot-product attention, one head (Vaswani et al. 2017, section 3.2.1) among modalities as in Tsai et al. 2019,
     with a residual connection.  A missing modality neither asks nor answers.
     """
+
+    @classmethod
+    def build(cls, modalities: int, dimension: int, generator: torch.Generator) -> Self:
+        """See `Fusion.build`."""
+        return cls(dimension, generator)
 
     def __init__(self, dimension: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -37,11 +44,16 @@ class CrossAttentionFusion(nn.Module):
         return mixed(vectors + found, evenly(present, vectors.dtype))
 
 
-class MixtureFusion(nn.Module):
+class MixtureFusion(Fusion):
     """A mixture of experts: `EXPERTS` linear maps of all modalities, mixed by a learned gate (Jacobs et al. 1991).
 
     Experts and gate also read which modalities are present, so that one can specialise in items without a picture.
     """
+
+    @classmethod
+    def build(cls, modalities: int, dimension: int, generator: torch.Generator) -> Self:
+        """See `Fusion.build`."""
+        return cls(modalities, dimension, generator)
 
     def __init__(self, modalities: int, dimension: int, generator: torch.Generator) -> None:
         super().__init__()

@@ -2,8 +2,40 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from typing import ClassVar, Self
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+
+class Fusion(nn.Module, ABC):
+    """Vectors [rows, items, k, d] and ``present``, bool [rows, items, k] -> [rows, items, `width`].
+
+    It never reads the vector of a missing modality, gives the zero vector to an item without any, mixes no two items
+    and no two rows, and starts as (nearly) the plain mean, so that a model not yet trained is a usable one.
+
+    ``adds_up``: vectors of modalities are added up, so that heads may start as one map of all features together; where
+    they are not, `fedrec.model.warm_start` fits each modality by itself.  ``side_by_side``: each modality has a space
+    of its own in the fused vector, instead of coordinates of its own in a common one.
+    """
+
+    adds_up: ClassVar[bool] = True
+    side_by_side: ClassVar[bool] = False
+
+    @classmethod
+    @abstractmethod
+    def build(cls, modalities: int, dimension: int, generator: torch.Generator) -> Self:
+        """Build one for ``modalities`` vectors of length ``dimension``; initial values are the generator's alone."""
+
+    @classmethod
+    def width(cls, modalities: int, dimension: int) -> int:
+        """The length of a fused vector."""
+        return dimension
+
+    @abstractmethod
+    def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
+        """See the class."""
 
 
 def mixed(vectors: Tensor, weights: Tensor) -> Tensor:

@@ -7,27 +7,52 @@ nothing wherever it lies.  All but the mean (nearly) start as it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from typing import ClassVar, Self
+
 import torch
 from torch import Tensor, nn
 
-from fedrec.config import UserTowerKind
 from fedrec.model.layers import constant, linear, masked_mean, masked_softmax
 from fedrec.model.recurrent import GatedCell
+from fedrec.model.registry import USER_TOWERS
 
 INNER = 16
 _DECAY = -0.2
 
 
-class MeanHistory(nn.Module):
+class History(nn.Module, ABC):
+    """Item vectors [rows, n, d], oldest first, with a mask [rows, n] -> [rows, d]; without an item, zero.
+
+    Padding changes nothing, wherever it lies, and no row sees another.  ``reads_order``: whether the items' order
+    matters.
+    """
+
+    reads_order: ClassVar[bool] = False
+
+    @classmethod
+    @abstractmethod
+    def build(cls, dimension: int, generator: torch.Generator) -> Self:
+        """Build one for vectors of length ``dimension``; initial values are the generator's alone."""
+
+    @abstractmethod
+    def forward(self, vectors: Tensor, mask: Tensor) -> Tensor:
+        """See the class."""
+
+
+class MeanHistory(History):
     """The plain mean; no parameter."""
 
-    reads_order = False
+    @classmethod
+    def build(cls, dimension: int, generator: torch.Generator) -> Self:
+        """See `History.build`."""
+        return cls()
 
     def forward(self, vectors: Tensor, mask: Tensor) -> Tensor:
         return masked_mean(vectors, mask)
 
 
-class RecencyHistory(nn.Module):
+class RecencyHistory(History):
     """A weighted mean, the weights a softmax of a learned function of how many items came later (2 parameters).
 
     The logit of an item with ``a`` later ones is u log(1 + a) + v a / 16: a power law times an exponential decay, and
@@ -35,6 +60,11 @@ class RecencyHistory(nn.Module):
     """
 
     reads_order = True
+
+    @classmethod
+    def build(cls, dimension: int, generator: torch.Generator) -> Self:
+        """See `History.build`."""
+        return cls()
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,10 +80,15 @@ class RecencyHistory(nn.Module):
         return decayed
 
 
-class GatedHistory(nn.Module):
+class GatedHistory(History):
     """The mean, corrected by a gated recurrent unit read from the oldest item to the newest (Hidasi et al. 2016)."""
 
     reads_order = True
+
+    @classmethod
+    def build(cls, dimension: int, generator: torch.Generator) -> Self:
+        """See `History.build`."""
+        return cls(dimension, generator)
 
     def __init__(self, dimension: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -68,7 +103,7 @@ class GatedHistory(nn.Module):
         return corrected
 
 
-class AttentionHistory(nn.Module):
+class AttentionHistory(History):
     """Self-attention among the items, then attentive pooling with learned recency (Kang and McAuley 2018, section III).
 
     One head; values are the item vectors themselves, so only the weights are learned.  The pooling's query is the same
@@ -76,6 +111,11 @@ class AttentionHistory(nn.Module):
     """
 
     reads_order = True
+
+    @classmethod
+    def build(cls, dimension: int, generator: torch.Generator) -> Self:
+        """See `History.build`."""
+        return cls(dimension, generator)
 
     def __init__(self, dimension: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -100,15 +140,9 @@ def age(mask: Tensor) -> Tensor:
     return counted.flip(-1).cumsum(-1).flip(-1) - counted
 
 
-def build_history(kind: UserTowerKind, dimension: int, generator: torch.Generator) -> nn.Module:
-    """The history part of that name for item vectors of length ``dimension``."""
-    if kind == "recency":
-        return RecencyHistory()
-    if kind == "gru":
-        return GatedHistory(dimension, generator)
-    if kind == "attention":
-        return AttentionHistory(dimension, generator)
-    return MeanHistory()
+def build_history(kind: str, dimension: int, generator: torch.Generator) -> History:
+    """The history part of that name for item vectors of length ``dimension``. Raises ConfigError if there is none."""
+    return USER_TOWERS[kind].build(dimension, generator)
 
 
 def _weighted(vectors: Tensor, weights: Tensor) -> Tensor:

@@ -22,9 +22,9 @@ from fedrec.model.encoder_lora import LoraText
 from fedrec.model.encoder_low_rank import LowRankHead
 from fedrec.model.layers import EPSILON
 from fedrec.model.recommender import Recommender
+from fedrec.model.registry import FUSIONS
 
 _CHUNK = 8192
-_APART = ("max", "late")
 AnyHead = Head | LowRankHead
 
 
@@ -72,8 +72,8 @@ def fit_heads(
         encoder, given = model.encoders[name], values[name]
         ready = encoder.centre_on(given, present[name]) if isinstance(encoder, LoraText) else given
         scaled[name], means[name] = _centred(ready, present[name], share[name])
-    apart = model.settings.fusion in _APART
-    for group in [{name: head} for name, head in heads.items()] if apart else [heads]:
+    together = FUSIONS[model.settings.fusion].adds_up
+    for group in [heads] if together else [{name: head} for name, head in heads.items()]:
         places = sorted({p for head in group.values() for p in head.subspace.places})
         leading = _leading([scaled[name] for name in group], len(places), evenness)
         _write(group, places, leading, means, share, model.settings.dimension)

@@ -13,6 +13,9 @@ turns of a row (Choquette-Choo et al., NeurIPS 2023, section 4): see `fedrec.pri
 Poisson amplification is per row.  It may be claimed only if each row is drawn independently of all others; where a
 device holds many example-level rows and is drawn as one, the others' presence tells that the row is in.
 
+Noise of a mechanism that is not Gaussian is accounted by what the mechanism declares of it (`mechanism.Mechanism`), as
+one of the losses that are composed.
+
 dp-accounting is imported where it is used: a device that only takes part in a protocol step should not wait for it.
 """
 
@@ -20,13 +23,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from scipy.special import log_ndtr
 
 from fedrec.errors import PrivacyError
+from fedrec.privacy.registry import MECHANISMS
 
 Query = Literal["popularity", "cooccurrence", "directions", "factors", "training", "validation", "metrics"]
 Sampling = Literal["full", "poisson", "fixed", "cyclic"]
@@ -44,9 +48,13 @@ class QueryCost:
         sampling: ``full``: every row takes part; ``poisson``: each row independently with ``probability``, drawn anew
             each round and kept secret; ``fixed``: a cohort of fixed size, accounted as if it were ``full``.
         probability: a row's chance to be in a round, in (0, 1]; 1 for ``full``.
+        minimum_separation: rounds from one turn of a row to its next, with sampling ``cyclic``.
+        mechanism: the registered mechanism whose noise it is; None = Gaussian.  Of another mechanism, the noise
+            multiplier is in its own unit.
 
     Raises:
         PrivacyError: a value is outside its range.
+        ConfigError: the mechanism is not registered here.
     """
 
     query: Query
@@ -55,6 +63,7 @@ class QueryCost:
     sampling: Sampling = "full"
     probability: float = 1.0
     minimum_separation: int = 1
+    mechanism: str | None = None
 
     def __post_init__(self) -> None:
         if self.query not in get_args(Query):
@@ -64,6 +73,14 @@ class QueryCost:
             raise PrivacyError("a spend's rounds must be a whole number from 1", value=self.rounds)
         check_sampling(self.sampling, self.probability)
         check_separation(self.sampling, self.minimum_separation)
+        if self.mechanism is not None:
+            MECHANISMS.check(self.mechanism)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Its fields, JSON-able, as ledgers keep them; without ``mechanism`` where that is the Gaussian."""
+        kept = asdict(self)
+        return kept if self.mechanism is not None else {name: kept[name] for name in kept if name != "mechanism"}
 
     @property
     def participations(self) -> int:
@@ -75,22 +92,28 @@ class QueryCost:
         """Whether amplification by sampling is claimed for it."""
         return self.sampling == "poisson" and self.probability < 1
 
+    @property
+    def exact(self) -> bool:
+        """Whether it composes exactly with others of its kind: Gaussian, and no amplification claimed."""
+        return self.mechanism is None and not self.amplified
+
 
 def epsilon(costs: Iterable[QueryCost], delta: float) -> float:
     """The epsilon, at ``delta``, of all spends together; 0.0 of none.
 
     An upper bound with Poisson-sampled spends, exact without.  Without them it also holds when each spend was chosen
     after seeing the results so far (Smith and Thakurta, Fully Adaptive Composition for Gaussian Differential Privacy,
-    2022); with them, noise, rounds and probabilities must have been planned before.
+    2022); with them, noise, rounds and probabilities must have been planned before.  So with noise that is not
+    Gaussian.
 
     Raises:
-        PrivacyError: delta is not in (0, 1).
+        PrivacyError: delta is not in (0, 1), or a mechanism declares what the accountant cannot compose.
     """
     check_delta(delta)
-    exact, amplified = _normalised(costs)
-    if not amplified:
+    exact, others = _normalised(costs)
+    if not others:
         return _gaussian_epsilon(exact, delta)
-    return float(_composed(exact, amplified).get_epsilon(delta))
+    return float(_composed(exact, others).get_epsilon(delta))
 
 
 def delta(costs: Iterable[QueryCost], epsilon: float) -> float:
@@ -101,10 +124,10 @@ def delta(costs: Iterable[QueryCost], epsilon: float) -> float:
     """
     if not (math.isfinite(epsilon) and epsilon >= 0):
         raise PrivacyError("an epsilon must be finite and at least 0", value=epsilon)
-    exact, amplified = _normalised(costs)
-    if not amplified:
+    exact, others = _normalised(costs)
+    if not others:
         return gaussian_delta(1 / math.sqrt(exact), epsilon) if exact else 0.0
-    return float(_composed(exact, amplified).get_delta(epsilon))
+    return float(_composed(exact, others).get_delta(epsilon))
 
 
 def epsilon_without_amplification(costs: Iterable[QueryCost], delta: float) -> float:
@@ -118,8 +141,11 @@ def epsilon_without_amplification(costs: Iterable[QueryCost], delta: float) -> f
 def equivalent_noise(costs: Iterable[QueryCost]) -> float:
     """The noise multiplier of the one full-participation Gaussian that all spends, without amplification, amount to.
 
-    Infinite when there are no spends.
+    Infinite when there are no spends.  Raises PrivacyError where a spend is not Gaussian.
     """
+    costs = list(costs)
+    if other := [cost.mechanism for cost in costs if cost.mechanism is not None]:
+        raise PrivacyError("noise that is not Gaussian amounts to no Gaussian exactly", value=other[0])
     total = math.fsum(cost.participations / cost.noise_multiplier**2 for cost in costs)
     return 1 / math.sqrt(total) if total else math.inf
 
@@ -193,21 +219,35 @@ def _known_to_all(cost: QueryCost) -> QueryCost:
     return cost if cost.sampling == "cyclic" else replace(cost, sampling="full", probability=1.0)
 
 
-_Amplified = tuple[tuple[float, float, int], ...]
+_Others = tuple[tuple[float, float, str, int], ...]
 
 
-def _normalised(costs: Iterable[QueryCost]) -> tuple[float, _Amplified]:
-    """The exact part as its total 1/z^2, and the amplified part as sorted (z, probability, rounds), rounds merged."""
+def event_of(noise_multiplier: float, probability: float = 1.0, mechanism: str | None = None) -> Any:
+    """One release as dp-accounting describes it; sampled where the probability is below 1."""
+    import dp_accounting
+
+    if mechanism is None:
+        event = dp_accounting.GaussianDpEvent(noise_multiplier)
+    else:
+        event = MECHANISMS[mechanism].dp_event(noise_multiplier)
+    return event if probability == 1 else dp_accounting.PoissonSampledDpEvent(probability, event)
+
+
+def _normalised(costs: Iterable[QueryCost]) -> tuple[float, _Others]:
+    """The exact part as its total 1/z^2, and the others as sorted (z, probability, mechanism, rounds), rounds merged.
+
+    The probability is 1 where no amplification is claimed, and the rounds are then those that a row takes part in.
+    """
     exact: list[float] = []
-    amplified: dict[tuple[float, float], int] = {}
+    others: dict[tuple[float, float, str], int] = {}
     for cost in costs:
         z = float(cost.noise_multiplier)
-        if cost.amplified:
-            place = (z, float(cost.probability))
-            amplified[place] = amplified.get(place, 0) + cost.rounds
-        else:
+        if cost.exact:
             exact.append(cost.participations / z**2)
-    return math.fsum(exact), tuple(sorted((*place, rounds) for place, rounds in amplified.items()))
+            continue
+        place = (z, float(cost.probability) if cost.amplified else 1.0, cost.mechanism or "")
+        others[place] = others.get(place, 0) + (cost.rounds if cost.amplified else cost.participations)
+    return math.fsum(exact), tuple(sorted((*place, rounds) for place, rounds in others.items()))
 
 
 @lru_cache(maxsize=1024)
@@ -216,24 +256,30 @@ def _gaussian_epsilon(total: float, delta: float) -> float:
 
 
 @lru_cache(maxsize=64)
-def _composed(exact: float, amplified: _Amplified) -> Any:
+def _composed(exact: float, others: _Others) -> Any:
     import dp_accounting
     from dp_accounting.pld import PLDAccountant
 
-    accountant = PLDAccountant(value_discretization_interval=_interval(exact, amplified))
+    accountant = PLDAccountant(value_discretization_interval=_interval(exact, others))
     if exact:
         accountant.compose(dp_accounting.GaussianDpEvent(1 / math.sqrt(exact)))
-    for z, probability, rounds in amplified:
-        sampled = dp_accounting.PoissonSampledDpEvent(probability, dp_accounting.GaussianDpEvent(z))
-        accountant.compose(dp_accounting.SelfComposedDpEvent(sampled, rounds))
+    for z, probability, mechanism, rounds in others:
+        event = event_of(z, probability, mechanism or None)
+        if not accountant.supports(event):
+            raise PrivacyError(
+                f"the accountant cannot compose what the mechanism {mechanism!r} declares",
+                value=str(event),
+                action="Declare a Gaussian or Laplace event, and use sampling other than poisson if it is sampled",
+            )
+        accountant.compose(dp_accounting.SelfComposedDpEvent(event, rounds))
     return accountant
 
 
-def _interval(exact: float, amplified: _Amplified) -> float:
+def _interval(exact: float, others: _Others) -> float:
     """The grid on which losses are laid: a sixteenth of a typical loss of a round, coarser where losses are huge.
 
     Too coarse a grid overstates epsilon (never understates it); too fine a one costs time and memory.
     """
-    finest = min(probability / (16 * z) for z, probability, _ in amplified)
-    least_noise = min([z for z, _, _ in amplified] + ([1 / math.sqrt(exact)] if exact else []))
+    finest = min(probability / (16 * z) for z, probability, _, _ in others)
+    least_noise = min([z for z, _, _, _ in others] + ([1 / math.sqrt(exact)] if exact else []))
     return min(max(finest, 1e-4), 1e-3) * max(1.0, (0.3 / least_noise) ** 2)

@@ -44,13 +44,15 @@ def plan(
     rounds: Mapping[Query, int],
     sampling: Mapping[Query, tuple[Sampling, float]],
     minimum_separation: Mapping[Query, int] | None = None,
+    mechanism: Mapping[Query, str | None] | None = None,
 ) -> list[QueryCost]:
     """The whole run as spends, one for each query that is asked, that together cost at most ``epsilon``.
 
     Each query gets its share of the budget, counted in 1/z^2 of a full-participation Gaussian; shares are normalised
     over the queries with rounds.  A full-participation (or fixed-size) query k of T_k rounds gets
-    z_k = s sqrt(T_k / s_k), a cyclic one the same with the rounds that a row takes part in.  A Poisson-sampled one gets
-    the noise with which its T_k rounds cost what one full-participation release of its share would.  Then all noise is
+    z_k = s sqrt(T_k / s_k), a cyclic one the same with the rounds that a row takes part in.  A Poisson-sampled one, and
+    one whose noise is not Gaussian, gets the noise with which its T_k rounds cost what one full-participation Gaussian
+    release of its share would.  Then all noise is
     scaled so that the composed epsilon is at most the target and less than 0.1 % below it.
 
     Args:
@@ -59,7 +61,8 @@ def plan(
         shares: each above 0; must name every query with rounds.
         rounds: rounds of each query; 0 = not asked; with none asked the plan is empty.
         sampling: kind and probability of each query; full participation where absent.
-        separation: rounds from one turn of a row to its next, of each query; 1 where absent.
+        minimum_separation: rounds from one turn of a row to its next, of each query; 1 where absent.
+        mechanism: of each query, as `registry.declared` names it; Gaussian where absent.
 
     Raises:
         PrivacyError: a value is outside its range, a query has no share, or no noise in 0.01 to 1e9 meets it.
@@ -76,10 +79,15 @@ def plan(
         noise = single / math.sqrt(part)
         check_noise_multiplier(noise)
         once = QueryCost(
-            query, noise, rounds[query], *sampling.get(query, ("full", 1.0)), (minimum_separation or {}).get(query, 1)
+            query,
+            noise,
+            rounds[query],
+            *sampling.get(query, ("full", 1.0)),
+            (minimum_separation or {}).get(query, 1),
+            (mechanism or {}).get(query),
         )
         alike = _with_noise(once, noise * math.sqrt(once.participations))
-        costs.append(_amplified_like(alike, noise, delta) if alike.amplified else alike)
+        costs.append(alike if alike.exact else _costing_like(alike, noise, delta))
     return _scaled(costs, epsilon, delta)
 
 
@@ -112,13 +120,15 @@ def _parts(shares: Mapping[Query, float], rounds: Mapping[Query, int]) -> dict[Q
     return {query: shares[query] / total for query in asked}
 
 
-def _amplified_like(cost: QueryCost, noise: float, delta: float) -> QueryCost:
-    """The Poisson-sampled spend with the noise that makes it cost what one full release with ``noise`` does."""
+def _costing_like(cost: QueryCost, noise: float, delta: float) -> QueryCost:
+    """The spend with the noise that makes it cost what one full Gaussian release with ``noise`` does."""
     # Below its own delta at epsilon 0, a Gaussian's epsilon is 0 and says nothing: compare at a smaller delta then.
     compared = min(delta, gaussian_delta(noise, 0.0) / 100)
     wanted = composed_epsilon([QueryCost(cost.query, noise)], compared)
-    # The central limit of the composition: mu = q sqrt(T (e^(1/z^2) - 1)) (Bu et al., 2020, section 3).
-    guess = 1 / math.sqrt(math.log1p(1 / (noise**2 * cost.probability**2 * cost.rounds)))
+    guess = cost.noise_multiplier
+    if cost.amplified:
+        # The central limit of the composition: mu = q sqrt(T (e^(1/z^2) - 1)) (Bu et al., 2020, section 3).
+        guess = 1 / math.sqrt(math.log1p(1 / (noise**2 * cost.probability**2 * cost.rounds)))
 
     def cost_at(z: float) -> float:
         return composed_epsilon([_with_noise(cost, z)], compared)
@@ -130,7 +140,7 @@ def _scaled(costs: list[QueryCost], target: float, delta: float) -> list[QueryCo
     def all_at(factor: float) -> list[QueryCost]:
         return [_with_noise(cost, cost.noise_multiplier * factor) for cost in costs]
 
-    if not any(cost.amplified for cost in costs):
+    if all(cost.exact for cost in costs):
         return all_at(1 + 1e-9)  # exact already, but for the last digits of the formula's inverse
     return all_at(_solve(lambda factor: composed_epsilon(all_at(factor), delta), target, 1.0))
 

@@ -25,7 +25,7 @@ def group_epsilon(costs: Iterable[QueryCost], delta: float, size: int) -> float:
     """The epsilon, at ``delta``, of a group of ``size`` rows that come or go together; infinite if none is provable.
 
     Exact without amplification.  With it, the better of two bounds: the general law, and the exact one of the same
-    noise without amplification.
+    noise without amplification.  Of noise that is not Gaussian, the general law.
 
     Raises:
         PrivacyError: the size is below 1, or delta is not in (0, 1).
@@ -35,6 +35,8 @@ def group_epsilon(costs: Iterable[QueryCost], delta: float, size: int) -> float:
     _check_count("the size of a group", size)
     if not spent:
         return 0.0
+    if not all(cost.mechanism is None for cost in spent):
+        return epsilon(spent, delta) if size == 1 else _general(spent, delta, size)
     exact = gaussian_epsilon(equivalent_noise(spent) / size, delta)
     if not any(cost.amplified for cost in spent):
         return exact

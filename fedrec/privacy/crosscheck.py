@@ -14,7 +14,7 @@ import dp_accounting
 from dp_accounting.pld import PLDAccountant
 from dp_accounting.rdp import RdpAccountant
 
-from fedrec.privacy.accountant import QueryCost, check_delta, epsilon
+from fedrec.privacy.accountant import QueryCost, check_delta, epsilon, event_of
 
 # Whole orders from 11 on are quick to compute; those below 1.5, whose series may not converge, hardly ever win.
 _ORDERS = [*(x / 10 for x in range(15, 110)), *range(11, 65), 80, 96, 128, 192, 256, 512, 1024]
@@ -29,7 +29,7 @@ def pld_epsilon(costs: Iterable[QueryCost], delta: float) -> float:
     """
     spent = list(costs)
     check_delta(delta)
-    if any(cost.amplified for cost in spent):
+    if not all(cost.exact for cost in spent):
         return epsilon(spent, delta)
     total = math.fsum(cost.participations / cost.noise_multiplier**2 for cost in spent)
     if not total:
@@ -47,8 +47,6 @@ def rdp_epsilon(costs: Iterable[QueryCost], delta: float) -> float:
         return 0.0
     accountant = RdpAccountant(_ORDERS)
     for cost in spent:
-        event: dp_accounting.DpEvent = dp_accounting.GaussianDpEvent(cost.noise_multiplier)
-        if cost.amplified:
-            event = dp_accounting.PoissonSampledDpEvent(cost.probability, event)
+        event = event_of(cost.noise_multiplier, cost.probability if cost.amplified else 1.0, cost.mechanism)
         accountant.compose(dp_accounting.SelfComposedDpEvent(event, cost.participations))
     return float(accountant.get_epsilon(delta))

@@ -180,7 +180,8 @@ class DeviceLedger:
         return int(kept["rows"]), str(kept["hash"])
 
     def _append(self, number: int, row: Row) -> None:
-        body = json.dumps(asdict(row), sort_keys=True, separators=(",", ":"))
+        kept = {**asdict(row), "cost": None if row.cost is None else row.cost.facts}
+        body = json.dumps(kept, sort_keys=True, separators=(",", ":"))
         link = _link(self._head()[1], body)
         self._settings.set_setting(_name(number), json.dumps({"body": body, "hash": link}))
         self._settings.set_setting(_HEAD, json.dumps({"rows": number + 1, "hash": link}))
@@ -225,7 +226,7 @@ def _spends(rows: Iterable[Row]) -> list[QueryCost]:
         if row.cost.amplified:
             counted[row.agreement, row.cost, row.rounds] += int(seen[place] > 0)
         else:
-            costs[QueryCost(row.cost.query, row.cost.noise_multiplier)] += 1
+            costs[QueryCost(row.cost.query, row.cost.noise_multiplier, mechanism=row.cost.mechanism)] += 1
         seen[place] += 1
     for (_, cost, rounds), repeats in counted.items():
         costs[cost] += rounds + repeats

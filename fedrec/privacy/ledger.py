@@ -237,7 +237,7 @@ class Ledger:
 
     def _append(self, entry: LedgerEntry) -> LedgerEntry:
         # Written with every row, even where null: a reader must not have to guess what an absent key means.
-        cost = asdict(entry.cost) if entry.cost else {"noise_multiplier": None}
+        cost = entry.cost.facts if entry.cost else {"noise_multiplier": None}
         body = {"kind": "release", "query": entry.query, "round": entry.round, "detail": dict(entry.detail)}
         now = _now()
         self._chain.append({**body, "cost": cost, "time": now})

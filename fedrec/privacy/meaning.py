@@ -29,10 +29,10 @@ def advantage(epsilon: float, delta: float) -> float:
 
 
 def exact_advantage(costs: Sequence[QueryCost]) -> float | None:
-    """The best advantage against Gaussian sums: 2 Phi(1 / 2z) - 1, exact; None where amplification is claimed.
+    """The best advantage against Gaussian sums: 2 Phi(1 / 2z) - 1, exact; None where costs do not compose exactly.
 
     Dong, Roth and Su (2022), section 2: the composition is one Gaussian with z = `equivalent_noise`.
     """
-    if not costs or any(cost.amplified for cost in costs):
+    if not costs or not all(cost.exact for cost in costs):
         return None
     return float(2 * ndtr(1 / (2 * equivalent_noise(costs))) - 1)

@@ -1,10 +1,10 @@
-"""The noise: Gaussian, drawn from a cryptographic generator, on the grid of the sum it is added to.
+"""The noise: what every mechanism owes, and the Gaussian one, drawn from a cryptographic generator on the sum's grid.
 
-What is guaranteed.  An opened sum is a whole number of steps of a resolution.  Rounding ideal Gaussian noise to whole
-steps and adding it gives exactly what adding the ideal noise and rounding afterwards would give: post-processing, so
-the guarantee of the continuous mechanism stands, at any resolution.  Since the resolution has at most eight significant
-bits and all numbers stay below 2^45 steps, the addition is exact, and a noisy sum shows nothing in its last bits, which
-is where floating-point noise has been shown to leak the sum (Mironov, CCS 2012).
+What is guaranteed of the Gaussian.  An opened sum is a whole number of steps of a resolution.  Rounding ideal Gaussian
+noise to whole steps and adding it gives exactly what adding the ideal noise and rounding afterwards would give:
+post-processing, so the guarantee of the continuous mechanism stands, at any resolution.  Since the resolution has at
+most eight significant bits and all numbers stay below 2^45 steps, the addition is exact, and a noisy sum shows nothing
+in its last bits, which is where floating-point noise has been shown to leak the sum (Mironov, CCS 2012).
 
 What is not.  The noise is made by inverting the normal distribution in double precision from 128 random bits, not by a
 sampler that is proven exact (Canonne, Kamath and Steinke, NeurIPS 2020).  Step probabilities are off by about one part
@@ -18,7 +18,10 @@ User-level and example-level privacy differ only in what a row is, that is, in w
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,24 +29,57 @@ from numpy.typing import NDArray
 from fedrec import randomness
 from fedrec.errors import PrivacyError
 
+if TYPE_CHECKING:
+    from fedrec.privacy.accountant import QueryCost
+
+Norm = Literal["l1", "l2"]
 _MOST_STEPS = 2.0**40  # of the standard deviation: 13 of them, and the sum itself, then stay below 2^45
 STEP_NUMERATORS = 256  # a grid's step is a whole number below this, times a power of two
 # One row's rounding may move a sum further than `grid_sensitivity` says with this chance (natural logarithm): 2^-80.
 _LOG_CHANCE = 80 * math.log(2)
 
 
+class RoundNoise(Protocol):
+    """The noise of all rounds of a run, where one round's depends on those before."""
+
+    def of(self, number: int, length: int) -> NDArray[np.float64]:
+        """Noise of round ``number``, from 1, float64 [length], for a standard deviation of 1 and before rounding.
+
+        The same at every call, whatever was asked before.  Raises PrivacyError where there is no such round.
+        """
+
+
 @dataclass(frozen=True)
-class GaussianMechanism:
-    """Gaussian noise with standard deviation ``noise_multiplier`` times ``sensitivity``, in steps of ``resolution``.
+class Mechanism(ABC):
+    """Noise for one sum: how large it is, how it is drawn, and what a release with it costs.
+
+    A subclass is registered by name (`fedrec.extend.register_mechanism`) and chosen by ``privacy.noise`` for the rounds
+    of training; it adds no fields.  What it owes, and `fedrec.testing.MechanismContract` checks:
+
+    - `noise` is a function of the key alone, whole steps of the resolution, with `standard_deviation` on each element;
+    - a sum that one row moves by at most ``sensitivity``, in the norm ``norm``, with this noise on it, is as private as
+      `dp_event` says, for each noise multiplier; the larger that is, the more private.
+
+    The accountant believes `dp_event`: a mechanism that declares too much is believed, and its runs claim too much.
+
+    ``norm``: in which the sensitivity is meant; what bounds rows is L2, from which a bound in L1 follows (`moved_by`).
+    ``correlated``: rounds share noise (`over_rounds`), which needs devices that take turns.  ``divisible``: devices can
+    add it together, or each by itself, instead of the server.  ``gaussian``: `dp_event` is the Gaussian one, so that
+    costs compose exactly.
 
     Args:
-        noise_multiplier: z, 0.01 to 1e9.
-        sensitivity: most by which one row can change the opened sum, L2; see `grid_sensitivity`.
+        noise_multiplier: z, 0.01 to 1e9: how much noise, in units of the sensitivity.
+        sensitivity: most by which one row can change the opened sum, in the norm; see `grid_sensitivity`.
         resolution: the sum's step, a whole number below 256 times a power of two.
 
     Raises:
         PrivacyError: a value is outside its range, or the noise is more than 2^40 steps.
     """
+
+    norm: ClassVar[Norm] = "l2"
+    correlated: ClassVar[bool] = False
+    divisible: ClassVar[bool] = False
+    gaussian: ClassVar[bool] = False
 
     noise_multiplier: float
     sensitivity: float
@@ -61,20 +97,55 @@ class GaussianMechanism:
             raise PrivacyError("the noise is too many steps", value=f"{steps:g}", action="Use a coarser resolution")
 
     @property
+    @abstractmethod
     def standard_deviation(self) -> float:
         """Of the noise on each element, in the sum's own unit, before rounding to steps."""
-        return self.noise_multiplier * self.sensitivity
 
+    @abstractmethod
     def noise(self, key: bytes, length: int) -> NDArray[np.float64]:
         """Noise for a sum of ``length`` elements; float64 [length], each a whole multiple of the resolution.
 
         ``key``: 32 bytes used for this release and never again: from the operating system in a deployment
-        (`randomness.fresh_key`), from the run's seed only in a simulation.
+        (`randomness.fresh_key`), from the run's seed only in a simulation.  Draw from `fedrec.randomness` only.
 
         Raises:
             PrivacyError: the key is not 32 bytes, or the length is negative.
         """
-        return self.on_grid(randomness.gaussian(key, length))
+
+    @classmethod
+    @abstractmethod
+    def dp_event(cls, noise_multiplier: float) -> Any:
+        """What one release costs, as a ``dp_accounting.DpEvent`` of which its PLD accountant knows the losses.
+
+        Of a release in which every row takes part once; rounds are composed, and Poisson sampling is put around it.
+        """
+
+    @classmethod
+    def over_rounds(cls, cost: QueryCost, bands: int, key_of: Callable[[int], bytes]) -> RoundNoise | None:
+        """The noise of a whole run, where rounds are ``correlated``; None where each is drawn by itself by `noise`.
+
+        Args:
+            cost: of training: its rounds, and how far apart a row's turns lie.
+            bands: ``privacy.bands``; 0 leaves it to the mechanism.
+            key_of: the key of a round's own part, from 1; the same at every call, after a restart too.
+        """
+        return None
+
+    @classmethod
+    def details(cls, cost: QueryCost, bands: int) -> dict[str, int]:
+        """What a ledger's row says of the noise beside its cost, such as the number of ``bands``."""
+        return {}
+
+    @classmethod
+    def moved_by(cls, distance: float, length: int) -> float:
+        """The sensitivity, in the mechanism's norm, of a sum of ``length`` elements that is moved so far in L2."""
+        match cls.norm:
+            case "l2":
+                return distance
+            case "l1":  # by the inequality of Cauchy and Schwarz, with equality where all elements are moved alike
+                return distance * math.sqrt(length)
+            case _:
+                assert_never(cls.norm)
 
     def on_grid(self, standard: NDArray[np.float64]) -> NDArray[np.float64]:
         """Noise that was drawn for a standard deviation of 1, made as large as needed and rounded to whole steps.
@@ -86,6 +157,30 @@ class GaussianMechanism:
         np.rint(noise, out=noise)
         noise *= self.resolution
         return noise
+
+
+@dataclass(frozen=True)
+class GaussianMechanism(Mechanism):
+    """Gaussian noise of standard deviation ``noise_multiplier`` times ``sensitivity`` (L2), independent each round."""
+
+    divisible = True
+    gaussian = True
+
+    @property
+    def standard_deviation(self) -> float:
+        """See `Mechanism.standard_deviation`."""
+        return self.noise_multiplier * self.sensitivity
+
+    def noise(self, key: bytes, length: int) -> NDArray[np.float64]:
+        """See `Mechanism.noise`."""
+        return self.on_grid(randomness.gaussian(key, length))
+
+    @classmethod
+    def dp_event(cls, noise_multiplier: float) -> Any:
+        """See `Mechanism.dp_event`."""
+        import dp_accounting
+
+        return dp_accounting.GaussianDpEvent(noise_multiplier)
 
 
 def grid_sensitivity(bound: float, resolution: float, length: int) -> float:

@@ -11,8 +11,9 @@ from dataclasses import replace
 from fedrec.config import Config
 from fedrec.errors import ConfigError
 from fedrec.privacy.accountant import Query, QueryCost, Sampling, rounds_apart
-from fedrec.privacy.banded import best_bands
+from fedrec.privacy.banded_noise import chosen_bands
 from fedrec.privacy.calibrate import delta_for, plan
+from fedrec.privacy.registry import declared
 
 
 def rows_of(config: Config, users: int) -> int:
@@ -80,7 +81,8 @@ def costs_of(config: Config, users: int, devices: int | None = None) -> list[Que
     }
     minimum_separation: dict[Query, int] = {"training": minimum_separation_of(config, devices)}
     shares = {query: privacy.shares[query] for query in rounds}
-    return plan(privacy.epsilon, delta_of(config, users), shares, rounds, sampling, minimum_separation)
+    mechanism: dict[Query, str | None] = {"training": declared(privacy.noise)}
+    return plan(privacy.epsilon, delta_of(config, users), shares, rounds, sampling, minimum_separation, mechanism)
 
 
 def claimed(plan: Sequence[QueryCost], charged: Sequence[QueryCost]) -> list[QueryCost]:
@@ -121,19 +123,8 @@ def minimum_separation_of(config: Config, devices: int) -> int:
 
 
 def bands_of(config: Config, cost: QueryCost) -> int:
-    """The bands of banded noise for a training spend: as set, or the best number that its turns allow.
-
-    Raises:
-        ConfigError: more are set than the spend has rounds, or than lie between two turns of a device.
-    """
-    most = min(cost.rounds, cost.minimum_separation)
-    if config.privacy.bands > most:
-        raise ConfigError(
-            f"privacy.bands is at most {most} where a device's turns are {cost.minimum_separation} rounds apart",
-            value=config.privacy.bands,
-            action="Set privacy.bands lower, or to 0 for the best number",
-        )
-    return config.privacy.bands or best_bands(cost.rounds, cost.minimum_separation)
+    """The bands of banded noise for a training cost, see `banded_noise.chosen_bands`. Raises ConfigError as that."""
+    return chosen_bands(config.privacy.bands, cost)
 
 
 def _accounted_sampling(config: Config, users: int, devices: int) -> Sampling:

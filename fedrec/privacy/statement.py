@@ -7,7 +7,15 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 from fedrec.config import Config
-from fedrec.privacy.accountant import QueryCost, check_delta, epsilon, epsilon_without_amplification, equivalent_noise
+from fedrec.privacy.accountant import (
+    QueryCost,
+    check_delta,
+    epsilon,
+    epsilon_without_amplification,
+    equivalent_noise,
+    gaussian_noise,
+)
+from fedrec.privacy.registry import INDEPENDENT, MECHANISMS
 
 NoisePlace = Literal["server", "device", "distributed", "local"]
 _LOCAL = "Gaussian, on a grid: DP-SGD of each device over its own interactions, before anything leaves it"
@@ -34,7 +42,7 @@ def privacy_statement(
     delta: float,
     protocol: str = "none",
     noise_place: NoisePlace = "server",
-    noise: Literal["independent", "banded"] = "independent",
+    noise: str = INDEPENDENT,
     promised: float | None = None,
 ) -> dict[str, Any]:
     """The ``privacy`` keys of run.json, JSON-able, from all that was really charged (`Ledger.spends`).
@@ -66,7 +74,7 @@ def privacy_statement(
         "epsilon_server_reason": None if bounded else _unbounded(protocol, noisy=bool(costs)),
         "epsilon_without_amplification": claim["epsilon_without_amplification"],
         "accountant": claim["accountant"],
-        "mechanism": claim["mechanism"] and claim["mechanism"] + _correlation(costs, noise),
+        "mechanism": claim["mechanism"] and claim["mechanism"] + _own_words(costs, noise),
         "sampling": claim["sampling"],
         "noise_multiplier": claim["noise_multiplier"],
         "noise_multiplier_of": claim["noise_multiplier_of"],
@@ -106,8 +114,8 @@ def _local(promised: float, unit: str, delta: float, protocol: str) -> dict[str,
 def _claim(costs: Sequence[QueryCost], delta: float, noise_place: NoisePlace) -> dict[str, Any]:
     training = [cost for cost in costs if cost.query == "training"]
     shown = min(training or costs, key=lambda cost: cost.noise_multiplier)
-    amplified = any(cost.amplified for cost in costs)
-    accountant = f"PLD (dp-accounting {version('dp-accounting')})" if amplified else "exact Gaussian composition"
+    exact = all(cost.exact for cost in costs)
+    accountant = "exact Gaussian composition" if exact else f"PLD (dp-accounting {version('dp-accounting')})"
     return {
         "epsilon_released": epsilon(costs, delta),
         "epsilon_without_amplification": epsilon_without_amplification(costs, delta),
@@ -116,13 +124,24 @@ def _claim(costs: Sequence[QueryCost], delta: float, noise_place: NoisePlace) ->
         "sampling": shown.sampling,
         "noise_multiplier": shown.noise_multiplier,
         "noise_multiplier_of": shown.query,
-        "noise_multiplier_equivalent": equivalent_noise(costs),
+        "noise_multiplier_equivalent": _equivalent(costs, delta),
     }
 
 
-def _correlation(costs: Sequence[QueryCost], noise: str) -> str:
-    trained = any(cost.query == "training" for cost in costs)
-    return ", training's noise correlated over rounds (banded)" if noise == "banded" and trained else ""
+def _equivalent(costs: Sequence[QueryCost], delta: float) -> float:
+    """The multiplier of one Gaussian sum with the same epsilon; of Gaussian costs, the same whatever delta is."""
+    if all(cost.mechanism is None for cost in costs):
+        return equivalent_noise(costs)
+    return gaussian_noise(epsilon_without_amplification(costs, delta), delta)
+
+
+def _own_words(costs: Sequence[QueryCost], noise: str) -> str:
+    """What the mechanism of training is, where it is not the independent Gaussian."""
+    if not any(cost.query == "training" for cost in costs):
+        return ""
+    kind = MECHANISMS[noise]
+    correlated = f", training's noise correlated over rounds ({noise})" if kind.correlated else ""
+    return correlated if kind.gaussian else f"{correlated}, training's noise by {noise}, which declares what it costs"
 
 
 def _no_claim() -> dict[str, Any]:
@@ -148,6 +167,7 @@ def _query(cost: QueryCost) -> dict[str, Any]:
         "minimum_separation": cost.minimum_separation,
         "participations": cost.participations,
         "amplification_claimed": cost.amplified,
+        **({} if cost.mechanism is None else {"mechanism": cost.mechanism}),
     }
 
 

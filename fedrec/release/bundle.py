@@ -4,6 +4,7 @@
     manifest.sig           public key (32 bytes) and Ed25519 signature of the manifest (64 bytes)
     catalogue.json, features.safetensors, model.json, model.safetensors, behaviour.safetensors,
     encoder-<modality>.safetensors, config.json, privacy.json, MODEL_CARD.md
+    requires.json          where parts of other packages are needed to use it
 
 The signature holds the manifest, the manifest holds every file, and there may be no file beside them. What a reader
 gets was hashed in memory first, so a file that changes between two looks is never used.

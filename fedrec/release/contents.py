@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import ModelSettings
 from fedrec.errors import ReleaseError
+from fedrec.release.requires import Requirement
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -86,6 +87,7 @@ class ReleaseContents:
         config: the run's settings, JSON-able.
         privacy: the privacy statement, JSON-able.
         card: the model card, Markdown.
+        requires: parts of other packages that using it takes.
 
     Raises:
         ReleaseError: parts that do not fit each other, or a number that is not finite.
@@ -99,6 +101,7 @@ class ReleaseContents:
     config: Mapping[str, Any] = field(default_factory=dict)
     privacy: Mapping[str, Any] = field(default_factory=dict)
     card: str = ""
+    requires: tuple[Requirement, ...] = ()
 
     def __post_init__(self) -> None:
         _check_name(self.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,14 @@ from fedrec.config import ModelSettings
 from fedrec.errors import ModelError, ReleaseError
 from fedrec.release import canonical
 from fedrec.release.contents import CatalogueItems, ModelState, ReleaseContents
+from fedrec.release.requires import Requirement, check_requirements
 
 CARD = "MODEL_CARD.md"
 CATALOGUE, FEATURES = "catalogue.json", "features.safetensors"
 MODEL, PARAMETERS = "model.json", "model.safetensors"
 BEHAVIOUR = "behaviour.safetensors"
 CONFIG, PRIVACY, NAME = "config.json", "privacy.json", "release"
+REQUIRES = "requires.json"
 _ENCODER = "encoder-"
 _DTYPES = frozenset(np.dtype(name) for name in ("float16", "float32", "float64", "int64", "int32", "uint8", "bool"))
 
@@ -42,6 +45,8 @@ def pack(contents: ReleaseContents) -> dict[str, bytes]:
     if model is not None:
         files[MODEL] = canonical.encode(_model_facts(model), what=MODEL)
         files[PARAMETERS] = _save({**model.parameters, **model.frozen}, PARAMETERS)
+    if contents.requires:
+        files[REQUIRES] = canonical.encode({"parts": [asdict(need) for need in contents.requires]}, what=REQUIRES)
     if contents.collaborative is not None:
         files[BEHAVIOUR] = _save(contents.collaborative.arrays(), BEHAVIOUR)
     return files | {f"{_ENCODER}{modality}.safetensors": data for modality, data in contents.encoders.items()}
@@ -51,12 +56,13 @@ def unpack(name: str, files: Mapping[str, bytes]) -> ReleaseContents:
     """The inverse of `pack`. The bytes must be the ones that were signed; they are still not trusted to make sense.
 
     Raises:
-        ReleaseError: a file is missing or unknown, or does not hold what its name says.
+        ReleaseError: a file is missing or unknown, or does not hold what its name says; or the release needs parts
+            that are not registered here.
     """
     encoders = {file: data for file, data in files.items() if file.startswith(_ENCODER)}
     known = {CARD, CATALOGUE, FEATURES, CONFIG, PRIVACY}
     missing = known - set(files)
-    unknown = set(files) - known - {MODEL, PARAMETERS, BEHAVIOUR} - set(encoders)
+    unknown = set(files) - known - {MODEL, PARAMETERS, BEHAVIOUR, REQUIRES} - set(encoders)
     if missing or unknown or (MODEL in files) != (PARAMETERS in files):
         raise ReleaseError(
             "the release lacks a file, or has one of an unknown kind",
@@ -64,6 +70,8 @@ def unpack(name: str, files: Mapping[str, bytes]) -> ReleaseContents:
             action="Take a fresh copy of the release",
         )
     try:
+        requires = _requires(files) if REQUIRES in files else ()
+        check_requirements(requires)
         return ReleaseContents(
             name=name,
             items=_items(files),
@@ -73,6 +81,7 @@ def unpack(name: str, files: Mapping[str, bytes]) -> ReleaseContents:
             config=canonical.decode(files[CONFIG], what=CONFIG),
             privacy=canonical.decode(files[PRIVACY], what=PRIVACY),
             card=files[CARD].decode(),
+            requires=requires,
         )
     except (KeyError, TypeError, ValueError, AttributeError, ModelError) as error:
         raise ReleaseError(
@@ -116,6 +125,10 @@ def _model(files: Mapping[str, bytes]) -> ModelState:
         frozen={name: arrays[name] for name in fixed},
         items=int(facts.get("items", 0)),
     )
+
+
+def _requires(files: Mapping[str, bytes]) -> tuple[Requirement, ...]:
+    return tuple(Requirement.from_facts(facts) for facts in canonical.decode(files[REQUIRES], what=REQUIRES)["parts"])
 
 
 def _items(files: Mapping[str, bytes]) -> CatalogueItems:

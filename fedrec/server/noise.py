@@ -1,7 +1,8 @@
 """What makes a sum private: noise that the server adds when it is opened, or that it asks the devices to add.
 
-Independent noise is drawn from a key of its own at every call.  Banded noise, which training may have, is drawn from
-the run's keys, so that it goes on where a run was cut off.
+Training has the mechanism that ``privacy.noise`` names, every other query independent Gaussian noise.  Independent
+noise is drawn from a key of its own at every call.  Noise that is correlated over rounds is drawn from the run's keys,
+so that it goes on where a run was cut off.
 """
 
 from __future__ import annotations
@@ -14,19 +15,23 @@ from numpy.typing import NDArray
 from fedrec import randomness
 from fedrec.config import Config
 from fedrec.privacy.accountant import Query, QueryCost
-from fedrec.privacy.mechanism import GaussianMechanism
+from fedrec.privacy.mechanism import GaussianMechanism, Mechanism, RoundNoise
+from fedrec.privacy.registry import MECHANISMS
 from fedrec.queries.request import Request
-from fedrec.server.banded_noise import BandedNoise
 from fedrec.server.keys import RunKeys
-from fedrec.server.plan import bands_of
 
 
 class ServerNoise:
-    """Gaussian noise for every sum, as large as the query's spend says; none for a query without a spend."""
+    """Noise for every sum, as large as the query's cost says; none for a query without a cost.
+
+    Raises:
+        ConfigError: ``privacy.noise`` is not registered here, or its bands do not fit the plan.
+    """
 
     def __init__(self, config: Config, costs: Mapping[Query, QueryCost], keys: RunKeys) -> None:
         self.config, self.costs = config, costs
-        self.banded = self._banded(keys)
+        self._of_training = MECHANISMS[config.privacy.noise]
+        self._over_rounds = self._correlated_noise(keys)
 
     @property
     def on_devices(self) -> bool:
@@ -47,7 +52,7 @@ class ServerNoise:
             return 0.0
         if self.on_devices:
             return self.shared(request, devices).sum.deviation(devices)
-        return cost.noise_multiplier * request.sum.sensitivity
+        return self._mechanism(request, cost).standard_deviation
 
     def of(self, request: Request) -> NDArray[np.float64]:
         """The noise that the server adds to an opened sum; float64 [request.sum.length], in whole steps of its grid.
@@ -57,21 +62,33 @@ class ServerNoise:
         cost = self.costs.get(request.query)
         if cost is None or self.on_devices:
             return np.zeros(request.sum.length)
-        mechanism = GaussianMechanism(cost.noise_multiplier, request.sum.sensitivity, request.sum.resolution)
-        if self.correlated(request.query) and self.banded is not None:
-            return mechanism.on_grid(self.banded.of(request.round, request.sum.length))
+        mechanism = self._mechanism(request, cost)
+        if self._over_rounds is not None and self.correlated(request.query):
+            return mechanism.on_grid(self._over_rounds.of(request.round, request.sum.length))
         return mechanism.noise(self._key(request.query, request.round), request.sum.length)
 
     def correlated(self, query: Query) -> bool:
         """Whether this query's rounds share noise: then no round of it may be opened and shown twice."""
-        return query == "training" and self.banded is not None
+        return query == "training" and self._over_rounds is not None
 
-    def _banded(self, keys: RunKeys) -> BandedNoise | None:
+    def details(self, query: Query) -> dict[str, int]:
+        """What the ledger's row says of this query's noise beside its cost."""
+        cost = self.costs.get(query)
+        if cost is None or query != "training" or self.on_devices:
+            return {}
+        return self._of_training.details(cost, self.config.privacy.bands)
+
+    def _mechanism(self, request: Request, cost: QueryCost) -> Mechanism:
+        kind = self._of_training if request.query == "training" else GaussianMechanism
+        sensitivity = kind.moved_by(request.sum.sensitivity, request.sum.length)
+        return kind(cost.noise_multiplier, sensitivity, request.sum.resolution)
+
+    def _correlated_noise(self, keys: RunKeys) -> RoundNoise | None:
         cost = self.costs.get("training")
-        if cost is None or self.config.privacy.noise != "banded":
+        if cost is None or not self._of_training.correlated:
             return None
-        bands = bands_of(self.config, cost)
-        return BandedNoise(cost.rounds, bands, lambda number: keys.of("noise", "training", number))
+        bands = self.config.privacy.bands
+        return self._of_training.over_rounds(cost, bands, lambda number: keys.of("noise", "training", number))
 
     def _key(self, query: Query, number: int) -> bytes:
         if self.config.run.reproducible:

@@ -186,8 +186,7 @@ class PrivateAggregator:
             **facts,
             **promise_said(self.config),
         }
-        if self.noise.correlated(request.query) and self.noise.banded is not None:
-            detail["bands"] = self.noise.banded.bands
+        detail |= self.noise.details(request.query)
         if cost is None:
             self.ledger.record(request.query, round=request.round, detail=detail)
             return
@@ -203,10 +202,10 @@ class PrivateAggregator:
         self.ledger.charge(replace(cost, rounds=1), round=request.round, detail=detail)
 
     def spent(self, request: Request) -> float | None:
-        """Epsilon so far; None where nothing is claimed. Composing sampled rounds takes seconds, so it is left out."""
+        """Epsilon so far; None where nothing is claimed. Composing losses takes seconds, so it is left out."""
         cost = self.costs.get(request.query)
         with self.accounting():
-            return None if cost is None or cost.amplified else self.ledger.spent()
+            return self.ledger.spent() if cost is not None and cost.exact else None
 
 
 def digest_of(noisy: NDArray[np.float64]) -> str:

@@ -11,6 +11,7 @@ from fedrec.model import parameters
 from fedrec.release.card import CardFacts, model_card
 from fedrec.release.contents import ReleaseContents
 from fedrec.release.model_state import state_of
+from fedrec.release.requires import requirements_of
 from fedrec.server.run import RunResult
 
 
@@ -27,7 +28,7 @@ def contents_of(
 
     ``encoders``: saved encoders by modality.  ``quality``: as measured, or empty where nothing was.
     """
-    model = outcome.model
+    model, requires = outcome.model, requirements_of(config)
     facts = CardFacts(
         name=config.run.name,
         created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -40,7 +41,7 @@ def contents_of(
         quality=quality,
         privacy=privacy,
         aggregation={"protocol": config.secure_aggregation.protocol},
-        limits=tuple(_limits(config, outcome)),
+        limits=(*_limits(config, outcome), *(f"It can be used only where there is the {need}" for need in requires)),
     )
     return ReleaseContents(
         name=config.run.name,
@@ -51,6 +52,7 @@ def contents_of(
         config=config.model_dump(mode="json"),
         privacy=privacy,
         card=model_card(facts),
+        requires=requires,
     )
 
 

@@ -95,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="a data directory")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--presets", nargs="+", default=list(PRESETS), choices=list(PRESETS), metavar="NAME")
+    parser.add_argument("--presets", nargs="+", default=list(PRESETS.names()), choices=PRESETS.names(), metavar="NAME")
     parser.add_argument("--epsilon", default="inf,8", help="with commas between; inf = no noise")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="change settings of all runs")
     parser.add_argument("--seeds", type=int, default=1)

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from encoder_contract import EncoderContract
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedrec.content.attributes import MOST_VALUES, OTHER, OUTERMOST, AttributeEncoder, title_year
 from fedrec.data.schema import ItemRecord
 from fedrec.errors import ContentError
+from fedrec.testing.encoders import EncoderContract
 
 
 def item(place: int, title: str = "", price: float | None = None, **fields: tuple[str, ...]) -> ItemRecord:

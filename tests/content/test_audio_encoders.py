@@ -6,7 +6,6 @@ import wave
 import numpy as np
 import pytest
 import torch
-from encoder_contract import EncoderContract
 from sound_cases import SOUNDS, tone, wav
 
 from fedrec.config import AudioSettings
@@ -14,6 +13,7 @@ from fedrec.content.audio_decode import Waveform, open_sound
 from fedrec.content.audio_logmel import LogMelAudio
 from fedrec.content.audio_measures import COEFFICIENTS, chroma, log_mel, mfcc
 from fedrec.content.audio_statistics import AudioExtractor, StatisticsAudio
+from fedrec.testing.encoders import EncoderContract
 
 STATISTICS = AudioSettings(dimension=6, seconds=1)
 
@@ -39,11 +39,11 @@ class TestLogMelContract(EncoderContract):
 
     @staticmethod
     def fit() -> LogMelAudio:
-        return LogMelAudio.fit(AudioSettings(encoder="logmel", mels=8, frames=9))
+        return LogMelAudio.fit([], AudioSettings(encoder="logmel", mels=8, frames=9))
 
     @staticmethod
     def fit_otherwise() -> LogMelAudio:
-        return LogMelAudio.fit(AudioSettings(encoder="logmel", mels=9, frames=9))
+        return LogMelAudio.fit([], AudioSettings(encoder="logmel", mels=9, frames=9))
 
 
 def heard(hertz: float, **given: float) -> Waveform:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from encoder_contract import PICTURES, TEXTS
 from sound_cases import SOUNDS
 
 from fedrec.config import AudioSettings, ContentSettings, ImageSettings, TextSettings
@@ -16,6 +15,7 @@ from fedrec.content.features import Features, build_features, load_features, sav
 from fedrec.content.image_statistics import StatisticsExtractor
 from fedrec.data.schema import ItemRecord
 from fedrec.errors import ContentError
+from fedrec.testing.encoders import PICTURES, TEXTS
 
 SETTINGS = ContentSettings(text=TextSettings(dimension=5), image=ImageSettings(dimension=4, size=32))
 

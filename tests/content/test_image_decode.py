@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from encoder_contract import picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from fedrec.content.files import LARGEST_FILE, UnreadableError
 from fedrec.content.image_decode import decode_batch, open_picture
+from fedrec.testing.encoders import picture
 
 
 def file_of(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

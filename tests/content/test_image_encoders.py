@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from backbone_cases import weights_at_hand, weights_of
-from encoder_contract import PICTURES, EncoderContract, picture
 from PIL import Image
 
 from fedrec.config import ContentSettings, ImageSettings
@@ -22,6 +21,7 @@ from fedrec.content.image_statistics import StatisticsImage
 from fedrec.content.registry import encoder_from_bytes, encoder_to_bytes
 from fedrec.data.schema import ItemRecord
 from fedrec.errors import ContentError, MissingExtraError
+from fedrec.testing.encoders import PICTURES, EncoderContract, picture
 
 STATISTICS = ImageSettings(dimension=6, size=32)
 has_lite0 = all(
@@ -50,11 +50,11 @@ class TestPixelsContract(EncoderContract):
 
     @staticmethod
     def fit() -> PixelsImage:
-        return PixelsImage.fit(ImageSettings(encoder="pixels", size=16))
+        return PixelsImage.fit([], ImageSettings(encoder="pixels", size=16))
 
     @staticmethod
     def fit_otherwise() -> PixelsImage:
-        return PixelsImage.fit(ImageSettings(encoder="pixels", size=17))
+        return PixelsImage.fit([], ImageSettings(encoder="pixels", size=17))
 
 
 @pytest.mark.skipif(not has_lite0, reason="needs the extra 'pretrained'")

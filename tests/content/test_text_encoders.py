@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from encoder_contract import TEXTS, EncoderContract
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from fedrec.content.text_tokens import TokenText
 from fedrec.content.text_words import LONGEST, train_words
 from fedrec.data.schema import ItemRecord
 from fedrec.errors import MissingExtraError
+from fedrec.testing.encoders import TEXTS, EncoderContract
 
 LSA = TextSettings(dimension=5)
 TOKENS = TextSettings(encoder="tokens", length=12, vocabulary=80)
@@ -215,7 +215,7 @@ def test_tokens_of_characters_never_seen_are_not_present(tokens: TokenText) -> N
 def test_fitting_gives_the_same_encoder_in_another_process() -> None:
     code = (
         "import sys; sys.path.insert(0, 'tests/content');"
-        "from encoder_contract import TEXTS; from fedrec.config import TextSettings;"
+        "from fedrec.testing.encoders import TEXTS; from fedrec.config import TextSettings;"
         "from fedrec.content.text_lsa import LsaText; from fedrec.content.text_tokens import TokenText;"
         "print(LsaText.fit(TEXTS, TextSettings(dimension=5)).digest());"
         "print(TokenText.fit(TEXTS, TextSettings(encoder='tokens', length=12, vocabulary=80)).digest())"

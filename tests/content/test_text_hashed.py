@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from encoder_contract import TEXTS, EncoderContract
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedrec.config import TextSettings
 from fedrec.content.registry import encoder_to_bytes
 from fedrec.content.text_hashed import PLACES, HashedText
+from fedrec.testing.encoders import TEXTS, EncoderContract
 
 SETTINGS = TextSettings(encoder="hashed", dimension=256)
 

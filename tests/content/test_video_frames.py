@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from backbone_cases import weights_at_hand
-from encoder_contract import PICTURES, EncoderContract
 
 from fedrec.config import ContentSettings, VideoSettings
 from fedrec.content.catalogue import Catalogue
@@ -14,6 +13,7 @@ from fedrec.content.image_statistics import StatisticsExtractor
 from fedrec.content.registry import encoder_from_bytes, encoder_to_bytes
 from fedrec.content.video_frames import FramesExtractor, VideoBackbone, VideoStatistics
 from fedrec.data.schema import ItemRecord
+from fedrec.testing.encoders import PICTURES, EncoderContract
 
 VIDEOS = [(PICTURES[place], PICTURES[(place + 2) % 9]) for place in range(9)]
 SETTINGS = VideoSettings(dimension=5, size=24)

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from test_model_contract import Contract
+from fedrec.testing import ModelContract
 
 
-class TestSoundHead(Contract):
+class TestSoundHead(ModelContract):
     audio = "head"
 
 
-class TestSoundCNN(Contract):
+class TestSoundCNN(ModelContract):
     audio = "cnn"
 
 
-class TestLowRank(Contract):
+class TestLowRank(ModelContract):
     fusion, rank = "gated", 2
 
 
-class TestLowRankLate(Contract):
-    fusion, text, tower, rank, reads_order = "late", "gru", "gru", 3, True
+class TestLowRankLate(ModelContract):
+    fusion, text, tower, rank = "late", "gru", "gru", 3
 
 
-class TestLora(Contract):
+class TestLora(ModelContract):
     text = "minilm-lora"
 
 
-class TestLoraLate(Contract):
+class TestLoraLate(ModelContract):
     fusion, text, rank = "late", "minilm-lora", 2

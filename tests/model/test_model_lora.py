@@ -16,9 +16,10 @@ from fedrec.content.feature_table import Features, features_from_bytes, features
 from fedrec.errors import ModelError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
-from fedrec.model.encoder_head import Head, Subspace
+from fedrec.model.encoder_head import Head
 from fedrec.model.encoder_lora import LoraText
 from fedrec.model.lora_layer import SCALE, LowRankAdapter, PretrainedLayer
+from fedrec.model.subspace import Subspace
 from fedrec.model.warm_start import fit_heads
 
 ITEMS, WIDTH = 30, lora_cases.WIDTH

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import model_cases as cases
 import numpy as np
 import pytest
 import torch
@@ -10,9 +9,11 @@ import torch
 from fedrec.config import ModelSettings
 from fedrec.errors import ModelError
 from fedrec.model import parameters
-from fedrec.model.encoder_head import Head, Subspace
+from fedrec.model.encoder_head import Head
 from fedrec.model.encoder_low_rank import LowRankHead
+from fedrec.model.subspace import Subspace
 from fedrec.model.warm_start import fit_heads
+from fedrec.testing import model_cases as cases
 
 WIDE = {"text": (40,), "image": (30,), "attributes": (4,)}
 ITEMS = 60

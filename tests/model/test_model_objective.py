@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import model_cases as cases
 import numpy as np
 import pytest
 import torch
@@ -16,6 +15,7 @@ from fedrec.model.losses import loss_per_row
 from fedrec.model.objective import Objective, alignment_loss, attribute_loss
 from fedrec.model.recommender import Recommender, Seen
 from fedrec.model.rows import ItemBatch, Rows
+from fedrec.testing import model_cases as cases
 from fedrec.training.clipping import ClippedGradients
 
 BOTH = TrainingSettings(auxiliary=0.7, alignment=0.3)

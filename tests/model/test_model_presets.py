@@ -5,14 +5,23 @@ import pytest
 from fedrec.config import from_tree
 from fedrec.config.presets import PRESETS, with_preset
 from fedrec.errors import ConfigError
+from fedrec.testing import PresetContract
 
 
-@pytest.mark.parametrize("name", list(PRESETS))
+@pytest.mark.parametrize("name", PRESETS.names())
 def test_every_preset_is_valid_and_survives_being_written_out(name):
     config = with_preset(from_tree({"model": {"preset": name}}))
     assert config.model.preset == name
     assert with_preset(config) == config
     assert with_preset(from_tree(config.model_dump())) == config
+
+
+class TestEveryPreset(PresetContract):
+    """The contract that is shipped for presets from outside."""
+
+    @pytest.fixture(params=PRESETS.names(), autouse=True)
+    def preset_under_test(self, request: pytest.FixtureRequest) -> None:
+        self.preset = request.param
 
 
 def test_the_default_preset_changes_nothing():

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import model_cases as cases
 import numpy as np
 import pytest
 import torch
@@ -15,6 +14,7 @@ from fedrec.model.losses import loss_per_row
 from fedrec.model.parameters import count, flatten, named_parts, shapes, shared_parameters, unflatten
 from fedrec.model.recommender import Recommender
 from fedrec.model.rows import ItemBatch, Rows
+from fedrec.testing import model_cases as cases
 
 SETTINGS = ModelSettings(dimension=8, notes=True, photos=True)
 

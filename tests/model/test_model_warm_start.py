@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import model_cases as cases
 import numpy as np
 import pytest
 import torch
@@ -10,6 +9,7 @@ from fedrec.errors import ModelError
 from fedrec.model.parameters import flatten
 from fedrec.model.rows import ItemBatch
 from fedrec.model.warm_start import fit_heads
+from fedrec.testing import model_cases as cases
 
 ITEMS = 60
 

@@ -17,10 +17,10 @@ from fedrec.errors import PrivacyError
 from fedrec.model import parameters
 from fedrec.privacy import banded
 from fedrec.privacy.accountant import QueryCost
+from fedrec.privacy.banded_noise import BandedNoise
 from fedrec.privacy.ledger import Ledger
 from fedrec.queries.private_sum import PrivateSum
 from fedrec.queries.request import Request
-from fedrec.server.banded_noise import BandedNoise
 from fedrec.server.keys import RunKeys
 from fedrec.server.noise import ServerNoise
 from fedrec.server.run import RoundEvent

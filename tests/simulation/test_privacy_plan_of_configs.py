@@ -94,7 +94,7 @@ def test_of_every_config_the_plan_is_what_its_run_makes(path: Path, tmp_path: Pa
     )
 
 
-@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("name", sorted(PRESETS.names()))
 def test_of_every_preset_the_plan_is_what_its_run_makes(name: str, tmp_path: Path) -> None:
     config = from_tree({"model": {"preset": name}, "privacy": {"epsilon": 8.0}})
     assert queries(report(config, USERS, checks=False)) == charged(config, USERS, USERS, tmp_path) != []

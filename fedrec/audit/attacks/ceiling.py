@@ -25,8 +25,8 @@ _STEPS = 4000
 def greatest_auc(costs: Sequence[QueryCost], *, changed: int = 1) -> float:
     """The largest AUC that an attack on all releases together can have.
 
-    Exactly Phi(k mu / sqrt 2) with mu^2 the sum of participations / z^2 where no amplification is claimed; with
-    amplification an upper bound from the curve of epsilon and delta.
+    Exactly Phi(k mu / sqrt 2) with mu^2 the sum of participations / z^2 where costs compose exactly; elsewhere, as with
+    amplification, an upper bound from the curve of epsilon and delta.
 
     Args:
         spends: of the run; none = nothing is private, 1.
@@ -35,7 +35,7 @@ def greatest_auc(costs: Sequence[QueryCost], *, changed: int = 1) -> float:
     """
     if not costs:
         return 1.0
-    if not any(cost.amplified for cost in costs):
+    if all(cost.exact for cost in costs):
         return float(ndtr(changed / accountant.equivalent_noise(costs) / math.sqrt(2)))
     curve = np.array([(epsilon, accountant.delta(costs, epsilon)) for epsilon in _EPSILONS])
     power = np.arange(1, _STEPS + 1) / _STEPS

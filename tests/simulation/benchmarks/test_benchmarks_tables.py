@@ -151,10 +151,10 @@ def test_a_preset_whose_extra_is_missing_is_left_out_with_the_reason(monkeypatch
 
 def test_every_preset_has_runs_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presets, "find_spec", lambda name: True)
-    found, skipped = presets.jobs_of(list(PRESETS), [], [float("inf"), 8.0], [0, 1], Path("out"))
+    found, skipped = presets.jobs_of(list(PRESETS.names()), [], [float("inf"), 8.0], [0, 1], Path("out"))
     assert not skipped
-    assert {name for name, _ in found} == set(PRESETS)
-    assert len({job.out for jobs in found.values() for job in jobs}) == 4 * len(PRESETS)
+    assert {name for name, _ in found} == set(PRESETS.names())
+    assert len({job.out for jobs in found.values() for job in jobs}) == 4 * len(PRESETS.names())
     assert all(
         with_preset(jobs[0].config).privacy.epsilon == (8.0 if e == 8 else None) for (_, e), jobs in found.items()
     )

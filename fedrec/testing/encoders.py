@@ -1,4 +1,4 @@
-"""What every encoder owes; a test class for one encoder inherits `EncoderContract` and says how it is built."""
+"""What every encoder of content owes, and content to hold one to it."""
 
 from __future__ import annotations
 
@@ -42,17 +42,37 @@ PICTURES = [picture(shade) for shade in range(9)]
 
 
 class EncoderContract:
-    """Subclasses define `fit`, `fit_otherwise`, `content` and `missing`; all tests below are inherited."""
+    """What every encoder of content owes: `fedrec.content.encoder.Encoder` as tests.
+
+        class TestMine(EncoderContract):
+            content, missing = TEXTS, ""
+
+            @staticmethod
+            def fit() -> Mine:
+                return Mine.fit(TEXTS, TextSettings(dimension=5))
+
+            @staticmethod
+            def fit_otherwise() -> Mine:
+                return Mine.fit(TEXTS, TextSettings(dimension=4))
+
+    The encoder must be registered, since it is saved and restored by name.
+
+    ``fit``: an encoder, fitted on the content; ``fit_otherwise``: one of other settings.  ``fit_on_nothing``: fits on
+    content that says nothing, where the encoder learns from content.  ``content``: at least three pieces, not all
+    alike, each of which the encoder can use.  ``missing``: what stands for content that is not there.
+    """
 
     fit: Any
     fit_otherwise: Any
-    content: list[Any]
+    fit_on_nothing: Any = None
+    content: Any
     missing: Any
 
     @pytest.fixture(scope="class")
     @classmethod
     def encoder(cls) -> Encoder[Any]:
-        return cls.fit()
+        fitted: Encoder[Any] = cls.fit()
+        return fitted
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -122,7 +142,7 @@ class EncoderContract:
                 type(encoder).from_state(arrays, {**meta, name: None})
 
     def test_fitting_on_nothing_says_so(self) -> None:
-        if not hasattr(self, "fit_on_nothing"):
+        if self.fit_on_nothing is None:
             pytest.skip("this encoder has nothing to fit")
         with pytest.raises(ContentError):
             type(self).fit_on_nothing()

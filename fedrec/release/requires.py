@@ -1,0 +1,59 @@
+"""What a release needs beside fedrec: parts that other packages registered, without which it cannot be opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fedrec.config import Config, named_parts
+from fedrec.errors import ConfigError, ReleaseError
+from fedrec.registry import PLUGINS, registry_of
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A part by ``kind`` (such as ``text encoder``) and ``name``; ``origin``: the package or module that it is from."""
+
+    kind: str
+    name: str
+    origin: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r} of {self.origin}"
+
+    @classmethod
+    def from_facts(cls, facts: Any) -> Requirement:
+        """The inverse of ``dataclasses.asdict``. Raises TypeError or KeyError where the facts are others."""
+        return cls(str(facts["kind"]), str(facts["name"]), str(facts["origin"]))
+
+
+def requirements_of(config: Config) -> tuple[Requirement, ...]:
+    """The parts of other packages that ranking with a model of these settings takes; none where all is built in."""
+    found = ((kind, name, registry_of(kind).origin(name)) for kind, name in _used(config))
+    return tuple(dict.fromkeys(Requirement(kind, name, origin) for kind, name, origin in found if origin is not None))
+
+
+def check_requirements(requires: Iterable[Requirement]) -> None:
+    """Raise ReleaseError, which says what to install, where a part is not registered here."""
+    missing = [need for need in requires if not _is_here(need)]
+    if missing:
+        raise ReleaseError(
+            f"the release needs parts that are not registered here: {'; '.join(map(str, missing))}",
+            action=f"Install the packages, or name the modules that register the parts in {PLUGINS}",
+        )
+
+
+def _used(config: Config) -> Iterator[tuple[str, str]]:
+    for modality in config.content.modalities:
+        if hasattr(config.content, modality):
+            yield from named_parts(getattr(config.content, modality))
+    if config.model.tower:  # a preset is only a way to write settings down
+        yield from ((kind, name) for kind, name in named_parts(config.model) if kind != "preset")
+
+
+def _is_here(need: Requirement) -> bool:
+    try:
+        return need.name in registry_of(need.kind)
+    except (KeyError, ConfigError):
+        return False
