@@ -83,7 +83,7 @@ def clicked(
 
     What is learned is kept in the store and never leaves it.  Clicks are not added to the user's events by this.
     """
-    from fedrec.client.ranker import record_clicks
+    from fedrec.client.feedback import record_clicks
 
     count = record_clicks(release, store, user, shown, item or [], trusted_key=key)
     if as_json:
@@ -105,7 +105,7 @@ def identity(
     """
     from fedrec.client.trust import identity_of, trust_roster_key
     from fedrec.data.store import EventStore
-    from fedrec.secagg.key_text import read_key
+    from fedrec.secagg.identity import read_key
 
     key = None if roster_key is None else read_key(roster_key)
     with EventStore.open(store) as opened, opened.transaction(durable=True):

@@ -16,18 +16,18 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.client.bandit_state import bandit_of, record_feedback
+from fedrec.client.bandit_state import bandit_of
 from fedrec.client.load_population import first_met
 from fedrec.client.personalise import adapter_of
 from fedrec.config import Config, from_tree
 from fedrec.data.store import EventStore
+from fedrec.data.users import Histories, OwnContent, UserBatch
 from fedrec.errors import ConfigError, ReleaseError, StoreError
-from fedrec.model.clock import context_of
 from fedrec.ranking.bandit import CANDIDATES, explored, item_vectors
+from fedrec.ranking.context import context_of
 from fedrec.ranking.explain import explain
 from fedrec.ranking.score import Scorer
 from fedrec.ranking.topk import id_order, top_k, without_seen
-from fedrec.ranking.users import Histories, Known, OwnContent
 from fedrec.release.bundle import Release, read_release
 from fedrec.release.content_state import encoders
 from fedrec.release.keys import read_public_key
@@ -116,7 +116,7 @@ class Ranker:
             for rank, one in enumerate(explained, start=1)
         ]
 
-    def known(self, store: EventStore, user: str, at: int | None = None) -> Known:
+    def known(self, store: EventStore, user: str, at: int | None = None) -> UserBatch:
         """What the scorer is told of a user. Events with items that the release does not know are left out.
 
         ``at``: when the user asks, seconds since 1970, UTC; None = now. Read where the release has a context.
@@ -134,7 +134,7 @@ class Ranker:
         reads = self.scorer.tower is not None
         notes = [note.text for note in store.notes(user)] if reads and self.settings.notes else []
         photos = [photo.data for photo in store.photos(user)] if reads and self.settings.photos else []
-        return Known(
+        return UserBatch(
             histories=Histories.of([np.asarray(list(met), dtype=np.int32)]),
             notes=self._own("text", notes),
             photos=self._own("image", photos),
@@ -181,28 +181,6 @@ def recommend(
     ranker = Ranker(read_release(release_dir, trusted_key=trusted))
     with EventStore.open(store) as opened:
         return ranker.recommend(opened, user, top, explore)
-
-
-def record_clicks(
-    release_dir: Path,
-    store: Path,
-    user: str,
-    shown: Sequence[str],
-    clicked: Sequence[str],
-    trusted_key: Path | None = None,
-) -> int:
-    """Learn from what a user clicked of a list, from a release's directory and a store's file; see
-    `fedrec.client.bandit_state.record_feedback`.
-
-    Raises:
-        ReleaseError: the release is damaged, not signed by the trusted key, or cannot be used.
-        StoreError: there is no such store or user.
-        ModelError: something was clicked that was not shown.
-    """
-    trusted = None if trusted_key is None else read_public_key(trusted_key)
-    ranker = Ranker(read_release(release_dir, trusted_key=trusted))
-    with EventStore.open(store) as opened:
-        return record_feedback(ranker, opened, user, shown, clicked)
 
 
 def _config(tree: Mapping[str, Any]) -> Config:

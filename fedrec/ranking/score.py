@@ -19,11 +19,11 @@ from scipy.sparse import csr_matrix
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import BehaviourSettings, ModelSettings
+from fedrec.data.users import Histories, OwnContent, UserBatch
 from fedrec.errors import ModelError
 from fedrec.model.recommender import Recommender
 from fedrec.ranking.fold_in import FoldIn
 from fedrec.ranking.tower import TowerScorer
-from fedrec.ranking.users import Histories, Known, OwnContent
 from fedrec.release.contents import FeatureTable
 
 Floats = NDArray[np.float32]
@@ -111,29 +111,29 @@ class Scorer:
     ) -> Parts:
         """The same as `scores`, as what each part adds."""
         lists = histories if isinstance(histories, Histories) else Histories.of(histories)
-        return self.parts_of(Known(histories=lists, notes=notes, photos=photos, adapter=adapter))
+        return self.parts_of(UserBatch(histories=lists, notes=notes, photos=photos, adapter=adapter))
 
-    def blocks(self, known: Known, *, size: int = USER_BLOCK) -> Iterator[tuple[NDArray[np.int64], Floats]]:
+    def blocks(self, known: UserBatch, *, size: int = USER_BLOCK) -> Iterator[tuple[NDArray[np.int64], Floats]]:
         """Score a population ``size`` users at a time: places [block] and scores [block, items], what
         `protocols.evaluate` takes. Memory is ``size`` times the catalogue."""
         for start in range(0, len(known), size):
             places = np.arange(start, min(start + size, len(known)))
             yield places, self.parts_of(known.take(places)).total
 
-    def parts_of(self, known: Known) -> Parts:
+    def parts_of(self, known: UserBatch) -> Parts:
         """The same as `parts`."""
         known.histories.check(self.items)
         return Parts(
             tower=self.tower_part(known), behaviour=self._behaviour_part(known), popularity=self._popularity_part(known)
         )
 
-    def tower_part(self, known: Known, *, without: str = "") -> Floats:
+    def tower_part(self, known: UserBatch, *, without: str = "") -> Floats:
         """What the tower adds; with ``without``, as if it had never heard of that modality."""
         if self.tower is None or self.settings.weight == 1:
             return self._nothing(known)
         return np.float32(1.0 - self.settings.weight) * standardised(self.tower.scores(known, without=without))
 
-    def _behaviour_part(self, known: Known) -> Floats:
+    def _behaviour_part(self, known: UserBatch) -> Floats:
         table = self.behaviour
         if table is None or table.rank == 0 or self.settings.weight == 0:
             return self._nothing(known)
@@ -144,13 +144,13 @@ class Scorer:
             scores = standardised((1 - share) * scores + share * standardised(second))
         return np.float32(self.settings.weight) * scores
 
-    def _popularity_part(self, known: Known) -> Floats:
+    def _popularity_part(self, known: UserBatch) -> Floats:
         if self.behaviour is None or self.settings.popularity_weight == 0:
             return self._nothing(known)
         once = standardised(log_popularity(self.behaviour.popularity)[None])
         return self._nothing(known) + np.float32(self.settings.popularity_weight) * once
 
-    def _nothing(self, known: Known) -> Floats:
+    def _nothing(self, known: UserBatch) -> Floats:
         return np.zeros((len(known), self.items), dtype=np.float32)
 
 
@@ -166,7 +166,7 @@ def touched(histories: Histories, items: int, *, recency: float = 0.0) -> csr_ma
     An item touched twice counts once, as of its last touch, because the co-occurrence was counted over distinct items.
     """
     weights = (1.0 + histories.ages()) ** -recency
-    rows, columns = histories.rows(), histories.items.astype(np.int64)
+    rows, columns = histories.owners, histories.items.astype(np.int64)
     # Of the entries of one user and item the last is kept: the first to be seen from the end.
     _, last = np.unique((rows * items + columns)[::-1], return_index=True)
     kept = len(columns) - 1 - last

@@ -14,7 +14,7 @@ import numpy as np
 from fedrec.config import BehaviourSettings
 from fedrec.content.feature_table import Features
 from fedrec.model.recommender import Recommender
-from fedrec.ranking.tower import TowerScorer
+from fedrec.ranking.item_vectors import ItemVectors
 
 TOWER: Final = "tower"
 
@@ -30,6 +30,6 @@ def without_tower(settings: BehaviourSettings) -> BehaviourSettings:
 def with_tower(features: Features, read: Features, model: Recommender) -> Features:
     """``features`` with the tower's item vectors [items, dimension] as the modality ``tower``; ``read``: what the tower
     reads."""
-    vectors = TowerScorer(model, read, history=1).vectors().numpy()
+    vectors = ItemVectors(model, read).vectors().numpy()
     present = np.asarray(vectors.any(axis=1))
     return replace(features, values={**features.values, TOWER: vectors}, present={**features.present, TOWER: present})

@@ -14,12 +14,12 @@ from ranking_cases import ITEMS, WIDTHS, catalogue, model, model_settings, score
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import BehaviourSettings
+from fedrec.data.users import Histories, OwnContent, UserBatch
 from fedrec.errors import ModelError
 from fedrec.model.adapter import Adapter
 from fedrec.model.rows import ItemBatch, Rows
 from fedrec.ranking import contract
 from fedrec.ranking.score import Scorer, behaviour_scores, log_popularity, standardised
-from fedrec.ranking.users import Histories, Known, OwnContent
 
 HISTORIES = Histories.of([[0, 3, 5], [], [1, 2, 3, 4, 5, 6, 7, 8], [9, 9]])
 NOTES = OwnContent.of(
@@ -123,9 +123,8 @@ def test_an_adapter_adds_to_the_user_as_in_training() -> None:
     places, mask = HISTORIES.last(5)
     users = model().encode_user(vectors[torch.from_numpy(places)], torch.from_numpy(mask))
     for user in range(4):
-        module = Adapter(8)
+        module = Adapter(torch.from_numpy(adapter[user : user + 1]))
         with torch.no_grad():
-            module.vector.copy_(torch.from_numpy(adapter[user]))
             wanted = (module(users[user : user + 1]) @ vectors.T).numpy()
         np.testing.assert_allclose(found[user], standardised(wanted)[0], atol=1e-4)
 
@@ -140,7 +139,7 @@ def test_the_tower_reads_the_last_events_and_behaviour_all() -> None:
 
 def test_blocks_give_the_same_as_one_call() -> None:
     ours = scorer(behaviour=table())
-    known = Known(HISTORIES, NOTES, PHOTOS, np.ones((4, 8), np.float32))
+    known = UserBatch(HISTORIES, notes=NOTES, photos=PHOTOS, adapter=np.ones((4, 8), np.float32))
     whole = ours.scores(HISTORIES, NOTES, PHOTOS, np.ones((4, 8), np.float32))
     found = list(ours.blocks(known, size=3))
     assert [places.tolist() for places, _ in found] == [[0, 1, 2], [3]]
@@ -165,7 +164,7 @@ def test_a_masked_modality_is_as_if_it_were_nowhere() -> None:
     features = catalogue()
     blind = dataclasses.replace(features, present={**features.present, "text": np.zeros(ITEMS, np.bool_)})
     ours, other = scorer(weight=0.0), scorer(weight=0.0, features=blind)
-    known = Known(HISTORIES, None, PHOTOS)
+    known = UserBatch(HISTORIES, photos=PHOTOS)
     np.testing.assert_allclose(ours.tower_part(known, without="text"), other.tower_part(known), atol=1e-5)
     with pytest.raises(ModelError, match="modality"):
         ours.tower_part(known, without="audio")

@@ -88,7 +88,7 @@ def test_each_part_of_a_row_stays_within_its_share_and_the_whole_within_the_clip
     values = parameters.flatten(learner.model) * 20
     people = small_population()
     for user in range(1, len(people)):
-        gradient = learner.update(people.select(np.array([user])), values, POOL, 1).gradient
+        gradient = learner.update(people.take(np.array([user])), values, POOL, 1).gradient
         parts = parameters.named_parts(learner.model, gradient)
         heads = np.sqrt(sum((part**2).sum() for name, part in parts.items() if name.startswith("encoders")))
         assert heads <= 0.05 * np.sqrt(0.75) * (1 + 1e-5)

@@ -146,3 +146,8 @@ def older(study: Study) -> NDArray[np.bool_]:
     found = [re.search(r"\d+", value) for value in column(study, "age")]
     ages = np.array([np.nan if one is None else float(one.group()) for one in found])
     return np.asarray(ages > np.median(ages[np.isfinite(ages)])) if np.isfinite(ages).any() else ages > 0
+
+
+GENDER = AttributeAttack("attribute-gender", women)
+AGE = AttributeAttack("attribute-age", older)
+ATTACKS = (GENDER, AGE)

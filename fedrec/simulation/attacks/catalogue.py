@@ -176,12 +176,12 @@ def _answers(study: Study, config_text: str, seed: int, hearer: Hearer) -> tuple
     sent = np.zeros((len(requests), len(users), len(items), config.model.dimension))
     for place in range(len(users)):
         hearer.reporter.progress(place, len(users), "updates under a crafted catalogue")
-        alone = study.population.select(users[place : place + 1])
+        alone = study.population.take(users[place : place + 1])
         for number, request in enumerate(requests):
             sent[number, place] = columns(model, handler.answer(request, alone), modality, len(items))
     for number, pool in enumerate(pools):
         sent[number, :, np.isin(items, pool)] = 0.0  # a negative of the round is in everybody's update
-    holds = np.stack([np.isin(items, study.population.history(int(user))) for user in users])
+    holds = np.stack([np.isin(items, study.population.histories[int(user)]) for user in users])
     return requests[0], sent, holds
 
 
@@ -221,7 +221,7 @@ def _widest(features: Features, config: Config) -> str:
 
 def _asked(study: Study, pools: Sequence[NDArray[np.int32]], most: int, draw: np.random.Generator) -> NDArray[np.int64]:
     """Items to ask about: those that are the least often in the rounds' pools of negatives, and not in all."""
-    share = np.bincount(study.population.items, minlength=len(study.features.ids)) / len(study.population)
+    share = np.bincount(study.population.histories.items, minlength=len(study.features.ids)) / len(study.population)
     pooled = np.bincount(np.concatenate(pools), minlength=len(share))
     fitting = (share >= _COMMON[0]) & (share <= _COMMON[1]) & (pooled < len(pools))
     places = draw.permutation(np.flatnonzero(fitting))

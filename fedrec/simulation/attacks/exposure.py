@@ -140,7 +140,7 @@ def malicious(study: Study) -> int:
 
 
 def _counts(study: Study) -> NDArray[np.float64]:
-    return np.bincount(study.population.items, minlength=len(study.features.ids)).astype(np.float64)
+    return np.bincount(study.population.histories.items, minlength=len(study.features.ids)).astype(np.float64)
 
 
 def unpopular(counts: NDArray[np.float64], study: Study, wanted: int, seed: int) -> NDArray[np.int64]:

@@ -14,13 +14,13 @@ from fedrec.audit.attacks.figures import wilson
 from fedrec.audit.attacks.inversion import Inverted, invert_content, same_content
 from fedrec.config import Config
 from fedrec.console import Reporter
+from fedrec.data.users import OwnContent
 from fedrec.errors import ContentError
 from fedrec.simulation.attacks.interactions import supposed_user
 from fedrec.simulation.attacks.result import AttackResult, Defence
 from fedrec.simulation.attacks.victims import choose
 from fedrec.simulation.attacks.world import Training, defended, training_only
 from fedrec.simulation.study import Study
-from fedrec.training.population import Pieces
 
 Modality = Literal["text", "image"]
 
@@ -88,10 +88,15 @@ class InversionAttack:
     def _training(self, study: Study, config: Config, planted: NDArray[np.float32]) -> Training:
         text = self.modality == "text"
         model = config.model.model_copy(update={"notes": text, "photos": not text})
-        pieces = Pieces(np.arange(len(planted) + 1), planted)
+        pieces = OwnContent(np.arange(len(planted) + 1), planted)
         people = replace(study.population, notes=pieces if text else None, photos=None if text else pieces)
         return Training(training_only(config.model_copy(update={"model": model})), study, people)
 
     def _invert(self, training: Training, seen: NDArray[np.float64], features: NDArray[np.float32]) -> Inverted:
         supposed = supposed_user(training, {self.modality: torch.from_numpy(features)})
         return invert_content(supposed, seen, steps=self.steps)[self.modality]
+
+
+NOTE = InversionAttack("inversion-text", "text")
+PHOTO = InversionAttack("inversion-picture", "image")
+ATTACKS = (NOTE, PHOTO)
