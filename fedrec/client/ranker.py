@@ -26,6 +26,8 @@ from fedrec.errors import ConfigError, ReleaseError, StoreError
 from fedrec.ranking.bandit import CANDIDATES, explored, item_vectors
 from fedrec.ranking.context import context_of
 from fedrec.ranking.explain import explain
+from fedrec.ranking.lists import content_vectors
+from fedrec.ranking.rerank import mmr
 from fedrec.ranking.score import Scorer
 from fedrec.ranking.topk import id_order, top_k, without_seen
 from fedrec.release.bundle import Release, read_release
@@ -77,12 +79,25 @@ class Ranker:
         )
 
     @cached_property
+    def _content(self) -> NDArray[np.float32]:
+        """What variety tells items apart by: [items, width] of their features alone; all alike without any."""
+        items = self.release.contents.items
+        found = content_vectors(items.values, items.present)
+        return np.zeros((len(self.ids), 1), dtype=np.float32) if found is None else found
+
+    @cached_property
     def vectors(self) -> NDArray[np.float64]:
         """What a bandit tells items apart by, see `fedrec.ranking.bandit.item_vectors`."""
         return item_vectors(self.scorer)
 
     def recommend(
-        self, store: EventStore, user: str, top: int, explore: float | None = None, at: int | None = None
+        self,
+        store: EventStore,
+        user: str,
+        top: int,
+        explore: float | None = None,
+        at: int | None = None,
+        variety: float = 0.0,
     ) -> list[Recommendation]:
         """The ``top`` best items that the user has not met, best first, with reasons; fewer where fewer are left.
 
@@ -91,17 +106,23 @@ class Ranker:
         ``explore``: not None = the best are put in the order of the user's own bandit (`fedrec.ranking.bandit`), which
         tries out what it does not know the more, the larger this is; from 0.  ``at``: see `known`.
 
+        ``variety``: 0 to 1, how much likeness of content to what stands above counts against an item
+        (`fedrec.ranking.rerank.mmr`); does nothing where ``explore`` is given, whose order the user's clicks make.
+
         Raises:
             StoreError: the store has no such user, or cannot be read.
-            ModelError: ``top`` is below 1.
+            ModelError: ``top`` is below 1, or ``variety`` is not from 0 to 1.
         """
         known = self.known(store, user, at)
         scores = without_seen(self.scorer.parts_of(known).total, known.histories)
-        found = top_k(scores, top if explore is None else max(top, CANDIDATES), order=self._order)[0]
+        longer = explore is not None or variety != 0
+        found = top_k(scores, max(top, CANDIDATES) if longer else top, order=self._order)[0]
         found = found[found >= 0]
         if explore is not None:
             bandit = bandit_of(store, user, self.release.id, 1 + self.vectors.shape[1])
             found = explored(bandit, self.vectors, scores[0], found, explore)[:top]
+        elif longer:
+            found = mmr(found, scores[0, found], self._content, top, variety=variety)
         explained = explain(self.scorer, known, found)
         return [
             Recommendation(
@@ -165,12 +186,14 @@ def recommend(
     top: int,
     trusted_key: Path | None = None,
     explore: float | None = None,
+    variety: float = 0.0,
 ) -> list[Recommendation]:
     """Rank for one user, from a release's directory and a store's file; see `Ranker.recommend`.
 
     Args:
         trusted_key: a file with the publisher's public key, 64 hex digits. None accepts a release of any signer.
         explore: see `Ranker.recommend`.
+        variety: see `Ranker.recommend`.
 
     Raises:
         ReleaseError: the release is damaged, not signed by the trusted key, or cannot be used.
@@ -180,7 +203,7 @@ def recommend(
     trusted = None if trusted_key is None else read_public_key(trusted_key)
     ranker = Ranker(read_release(release_dir, trusted_key=trusted))
     with EventStore.open(store) as opened:
-        return ranker.recommend(opened, user, top, explore)
+        return ranker.recommend(opened, user, top, explore, variety=variety)
 
 
 def _config(tree: Mapping[str, Any]) -> Config:

@@ -93,11 +93,6 @@ def advantage(rounds: int, bands: int) -> float:
     return error(encoder(rounds, coefficients(rounds, bands))) / math.sqrt((rounds + 1) / 2)
 
 
-def iid_equivalent(noise_multiplier: float, rounds: int, bands: int) -> float:
-    """The multiplier of independent noise that leaves the same root mean squared error in the prefix sums."""
-    return noise_multiplier * advantage(rounds, bands)
-
-
 @lru_cache(maxsize=64)
 def best_bands(rounds: int, minimum_separation: int) -> int:
     """The number of bands, at most ``minimum_separation`` and ``rounds``, with the least error. More hardly ever hurt.

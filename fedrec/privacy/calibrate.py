@@ -83,20 +83,6 @@ def plan(
     return _scaled(costs, epsilon, delta)
 
 
-def plan_noise(
-    epsilon: float,
-    delta: float,
-    shares: Mapping[Query, float],
-    rounds: Mapping[Query, int],
-    sampling: Mapping[Query, tuple[Sampling, float]],
-    minimum_separation: Mapping[Query, int] | None = None,
-) -> dict[Query, float]:
-    """The noise multiplier of each query that is asked: `plan`, as a mapping. Raises PrivacyError as it does."""
-    return {
-        one.query: one.noise_multiplier for one in plan(epsilon, delta, shares, rounds, sampling, minimum_separation)
-    }
-
-
 def _parts(shares: Mapping[Query, float], rounds: Mapping[Query, int]) -> dict[Query, float]:
     """The shares of the queries with rounds, normalised to sum 1."""
     asked = [query for query, count in rounds.items() if count != 0]

@@ -75,8 +75,8 @@ def test_a_store_with_no_events_works_everywhere(store: EventStore) -> None:
 
 
 def test_events_of_two_users_stay_apart(store: EventStore) -> None:
-    store.add_event("ann", Event("a", 1))
-    assert store.add_event("bob", Event("a", 1)) == 1
+    store.add_events("ann", [Event("a", 1)])
+    assert store.add_events("bob", [Event("a", 1)]) == 1
     assert store.events("ann") == [Event("a", 1)]
     assert store.events("bob") == [Event("a", 1)]
 
@@ -128,7 +128,7 @@ def test_a_bad_event_undoes_the_whole_call(store: EventStore, event: Event) -> N
 
 def test_other_bad_values_are_refused(store: EventStore) -> None:
     with pytest.raises(StoreError, match="name"):
-        store.add_event("", Event("a"))
+        store.add_events("", [Event("a")])
     with pytest.raises(StoreError, match="text"):
         store.add_note("ann", Note(""))
     with pytest.raises(StoreError, match="timestamp"):
@@ -141,15 +141,15 @@ def test_other_bad_values_are_refused(store: EventStore) -> None:
 
 
 def test_an_exception_inside_a_transaction_undoes_it(store: EventStore) -> None:
-    store.add_event("ann", Event("before"))
+    store.add_events("ann", [Event("before")])
     with pytest.raises(KeyError), store.transaction():
-        store.add_event("ann", Event("x"))
+        store.add_events("ann", [Event("x")])
         with store.transaction():
             store.add_note("ann", Note("y"))
         raise KeyError
     assert store.events("ann") == [Event("before")]
     assert store.notes("ann") == []
-    store.add_event("ann", Event("after"))
+    store.add_events("ann", [Event("after")])
     assert store.events("ann") == [Event("before"), Event("after")]
 
 
@@ -178,7 +178,7 @@ def test_a_kill_in_mid_write_leaves_nothing_half_written(tmp_path: Path) -> None
         assert store.events("ann") == [Event("whole", 1)]
         assert store.notes("ann") == []
         assert store.photos("ann") == []
-        assert store.add_event("ann", Event("next", 2)) == 1
+        assert store.add_events("ann", [Event("next", 2)]) == 1
 
 
 def test_creating_takes_over_what_a_killed_creation_left(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_creating_takes_over_what_a_killed_creation_left(tmp_path: Path) -> None
 def test_creating_never_overwrites_a_store(tmp_path: Path) -> None:
     path = tmp_path / "device.sqlite"
     with EventStore.create(path) as store:
-        store.add_event("ann", Event("a"))
+        store.add_events("ann", [Event("a")])
     with pytest.raises(StoreError, match="exists already"):
         EventStore.create(path)
     with EventStore.open(path) as store:
@@ -285,7 +285,7 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
 
 
 def test_the_file_is_for_its_owner_only(store: EventStore) -> None:
-    store.add_event("ann", Event("a"))
+    store.add_events("ann", [Event("a")])
     for file in store.path.parent.iterdir():
         assert file.stat().st_mode & 0o077 == 0, file
 
@@ -298,7 +298,7 @@ def test_forgetting_a_user_leaves_no_trace_in_the_file(tmp_path: Path) -> None:
         store.add_photo("ann", Photo("secret.jpg", b"secret-bytes" * 500))
         store.set_state("ann", "adapter", b"secret-state")
         store.set_held_out("ann", "secret-v", None)
-        store.add_event("bob", Event("kept", 1))
+        store.add_events("bob", [Event("kept", 1)])
     with EventStore.open(path) as store:
         store.forget("ann")
         everything = b"".join(file.read_bytes() for file in tmp_path.iterdir())
@@ -314,11 +314,11 @@ def test_a_second_process_waits_and_then_reports_the_lock(tmp_path: Path, monkey
     path = tmp_path / "device.sqlite"
     with EventStore.create(path) as first, EventStore.open(path) as second:
         with first.transaction():
-            first.add_event("ann", Event("a"))
+            first.add_events("ann", [Event("a")])
             assert second.events("ann") == []
             with pytest.raises(StoreError, match="Another process"):
-                second.add_event("ann", Event("b"))
-        assert second.add_event("ann", Event("b")) == 1
+                second.add_events("ann", [Event("b")])
+        assert second.add_events("ann", [Event("b")]) == 1
         assert len(first.events("ann")) == 2
 
 

@@ -98,7 +98,7 @@ def test_the_known_equivalent_noise_is_reached() -> None:
 def test_bands_are_at_least_as_good_as_is_known(target: float, known: float) -> None:
     found = make_plan(Setting(6040, 101, 200, target, sampling="cyclic", noise="banded"))
     assert found.cost.minimum_separation == 60
-    equivalent = banded.iid_equivalent(found.cost.noise_multiplier, 200, found.bands or 0)
+    equivalent = found.cost.noise_multiplier * banded.advantage(200, found.bands or 0)
     assert equivalent == found.equivalent
     assert 0.97 * known < equivalent < 1.01 * known
 

@@ -63,9 +63,6 @@ def test_rosters_are_canonical() -> None:
     assert Roster.from_bytes(roster.to_bytes()) == roster
     assert [roster.place(device.public) for device in made] == [0, 1, 2, 3]
     assert roster.digest != replace(roster, version=8).digest
-    assert replace(roster, version=8).newer(roster) and roster.newer(roster)
-    assert not replace(roster, version=6).newer(roster)
-    assert not Roster.of(roster.devices[:3], version=7).newer(roster)
     for bad in (roster.devices[::-1], (roster.devices[0],) * 2, (bytes(31),), ()):
         with pytest.raises(ProtocolError):
             Roster(bad)

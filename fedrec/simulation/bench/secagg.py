@@ -23,7 +23,7 @@ from fedrec.secagg.context import Agreed
 from fedrec.secagg.device import MOST_WORKERS, DeviceRound
 from fedrec.secagg.errors import Reason, RefusedError, RoundAbortedError
 from fedrec.secagg.identity import DeviceIdentity
-from fedrec.secagg.parameters import Assumptions, Parameters, choose
+from fedrec.secagg.parameters import Assumptions, Parameters, choose, least_sum
 from fedrec.secagg.replay_guard import ReplayGuard
 from fedrec.secagg.ring import Ring
 from fedrec.secagg.roster import Roster
@@ -235,6 +235,7 @@ def run_secagg(
         "dropped": len(bench.dropped),
         "neighbours": parameters.degree,
         "threshold": parameters.threshold,
+        "least_sum": least_sum(devices, parameters.degree, parameters.threshold),
         "bits": bench.agreed.bits,
         "device_ms": 1e3 * statistics.median(one.seconds for one in stayed),
         "device_cpu_ms": 1e3 * statistics.median(one.cpu_seconds for one in stayed),
