@@ -102,7 +102,7 @@ class Device:
     """One device.
 
     Args:
-        knowledge: of the process.
+        device_context: of the process.
         store: path of its event store; opened for each request, so that a device that is cut off holds nothing open.
         roster: a file with the signed roster, for secure aggregation.
     """
@@ -168,7 +168,7 @@ class Device:
         return key(run.seed, "rounding", request.query, request.round, *whose)
 
     def _own_noise(self, store: EventStore, request: Request, collected: LoadedPopulation) -> LocalNoise | None:
-        """The noise of this turn, as it was charged, where the device adds all noise itself; else None."""
+        """The noise of this round, as it was charged, where the device adds all noise itself; else None."""
         config = self.device_context.config
         if request.query != "training" or not is_local(config):
             return None

@@ -40,7 +40,7 @@ def record_feedback(ranker: Ranker, store: EventStore, user: str, shown: Sequenc
     left[places] = scores[0, places]
     contexts = contexts_of(ranker.vectors, left, places)
     rewards = np.array([float(item in set(clicked)) for item in listed])
-    bandit = bandit_of(store, user, ranker.release.id, contexts.shape[1]).heard(contexts, rewards)
+    bandit = bandit_of(store, user, ranker.release.id, contexts.shape[1]).updated(contexts, rewards)
     keep_bandit(store, user, ranker.release.id, bandit)
     return len(listed)
 

@@ -45,7 +45,7 @@ def plan(
     sampling: Mapping[Query, tuple[Sampling, float]],
     minimum_separation: Mapping[Query, int] | None = None,
 ) -> list[QueryCost]:
-    """The whole run as spends, one for each query that is asked, that together cost at most ``epsilon``.
+    """The whole run as costs, one for each query that is asked, that together cost at most ``epsilon``.
 
     Each query gets its share of the budget, counted in 1/z^2 of a full-participation Gaussian; shares are normalised
     over the queries with rounds.  A full-participation (or fixed-size) query k of T_k rounds gets
@@ -59,7 +59,7 @@ def plan(
         shares: each above 0; must name every query with rounds.
         rounds: rounds of each query; 0 = not asked; with none asked the plan is empty.
         sampling: kind and probability of each query; full participation where absent.
-        separation: rounds from one turn of a row to its next, of each query; 1 where absent.
+        separation: rounds from one participation of a row to its next, of each query; 1 where absent.
 
     Raises:
         PrivacyError: a value is outside its range, a query has no share, or no noise in 0.01 to 1e9 meets it.
@@ -99,7 +99,7 @@ def _parts(shares: Mapping[Query, float], rounds: Mapping[Query, int]) -> dict[Q
 
 
 def _amplified_like(cost: QueryCost, noise: float, delta: float) -> QueryCost:
-    """The Poisson-sampled spend with the noise that makes it cost what one full release with ``noise`` does."""
+    """The Poisson-sampled cost with the noise that makes it cost what one full release with ``noise`` does."""
     # Below its own delta at epsilon 0, a Gaussian's epsilon is 0 and says nothing: compare at a smaller delta then.
     compared = min(delta, gaussian_delta(noise, 0.0) / 100)
     wanted = composed_epsilon([QueryCost(cost.query, noise)], compared)

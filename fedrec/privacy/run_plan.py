@@ -1,4 +1,4 @@
-"""What a run will ask, and what each query may cost: from a config to the spends that ledgers are held to.
+"""What a run will ask, and what each query may cost: from a config to the costs that ledgers are held to.
 
 Server and devices reckon it each for themselves, from the same settings.
 """
@@ -114,22 +114,22 @@ def share_of(config: Config, devices: int) -> float:
 
 
 def minimum_separation_of(config: Config, devices: int) -> int:
-    """Rounds from one turn of a device to its next: with cyclic sampling as many as there are groups, else 1."""
+    """Rounds from one participation of a device to its next: as many as there are groups in cyclic sampling, else 1."""
     if config.training.sampling != "cyclic" or config.training.cohort == 0:
         return 1
     return rounds_apart(devices, config.training.cohort)
 
 
 def bands_of(config: Config, cost: QueryCost) -> int:
-    """The bands of banded noise for a training spend: as set, or the best number that its turns allow.
+    """The bands of banded noise for a training cost: as set, or the best number that its participations allow.
 
     Raises:
-        ConfigError: more are set than the spend has rounds, or than lie between two turns of a device.
+        ConfigError: more are set than the cost has rounds, or than lie between two participations of a device.
     """
     most = min(cost.rounds, cost.minimum_separation)
     if config.privacy.bands > most:
         raise ConfigError(
-            f"privacy.bands is at most {most} where a device's turns are {cost.minimum_separation} rounds apart",
+            f"privacy.bands is at most {most} where a device takes part every {cost.minimum_separation} rounds",
             value=config.privacy.bands,
             action="Set privacy.bands lower, or to 0 for the best number",
         )

@@ -1,6 +1,6 @@
 """Why an item is on the list, told from the model itself: what each part gave, and the nearest of the history.
 
-A modality's say is measured by ablation: how much of the final score is lost when the tower has never heard of that
+A modality's say is measured by ablation: how much of the final score is lost when the tower does not know that
 modality, neither in the item nor in the user. Nothing here leaves the device.
 """
 

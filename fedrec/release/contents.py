@@ -13,7 +13,7 @@ from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import ModelSettings
 from fedrec.errors import ReleaseError
 
-Arrays = Mapping[str, NDArray[Any]]
+NamedArrays = Mapping[str, NDArray[Any]]
 
 
 class FeatureTable(Protocol):
@@ -25,7 +25,7 @@ class FeatureTable(Protocol):
     @property
     def titles(self) -> tuple[str, ...]: ...
     @property
-    def values(self) -> Arrays: ...
+    def values(self) -> NamedArrays: ...
     @property
     def present(self) -> Mapping[str, NDArray[np.bool_]]: ...
 
@@ -36,7 +36,7 @@ class CatalogueItems:
 
     ids: tuple[str, ...]
     titles: tuple[str, ...]
-    values: Arrays
+    values: NamedArrays
     present: Mapping[str, NDArray[np.bool_]]
 
     @property

@@ -22,7 +22,7 @@ from fedrec.server.plan import bands_of
 
 
 class ServerNoise:
-    """Gaussian noise for every sum, as large as the query's spend says; none for a query without a spend."""
+    """Gaussian noise for every sum, as large as the query's cost says; none for a query without a cost."""
 
     def __init__(self, config: Config, costs: Mapping[Query, QueryCost], keys: RunKeys) -> None:
         self.config, self.costs = config, costs

@@ -1,7 +1,7 @@
 """The content tower as part of the prior of the behaviour table: factorisation after deep features.
 
 Before training there is no tower to speak of, so the table is first solved with the rest of the prior, and once more
-when it is trained.  Its parameters and the sums are paid for by then, and the server asks nobody anything new.
+when it is trained.  Its parameters and the sums are charged by then, and the server asks nobody anything new.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def noised(total: NDArray[np.float64], bounds: StepBounds, noise_key: bytes) -> 
 
 
 class LocalLearner:
-    """Takes a device's turn of local DP-SGD. Holds the model and the catalogue's tables, no user's data.
+    """Takes a device's local DP-SGD steps. Holds the model and the catalogue's tables, no user's data.
 
     Raises:
         ModelError: an encoder of the model folds items into the batch, where Opacus' hooks lose the row.
@@ -138,7 +138,8 @@ class LocalLearner:
         noise: LocalNoise,
         inclusion: NDArray[np.float32] | None = None,
     ) -> Update:
-        """A device's turn: from ``values`` [P] some noisy steps, and back how far it went, within the bound.
+        """Take a device's local steps: from ``values`` [P] some noisy steps, and back how far it went, within the
+        bound.
 
         Args:
             population: all users of the device; their interactions are one data set.  Without any, there is noise only.

@@ -16,7 +16,7 @@ from fedrec.audit import expected
 from fedrec.audit.canaries import Canaries, spread
 from fedrec.audit.families import Claim
 from fedrec.audit.guesses import expected_count, guess
-from fedrec.audit.one_run import Count
+from fedrec.audit.one_run import GuessCount
 from fedrec.audit.outer import OuterParts
 from fedrec.audit.scores import log_likelihood_ratios
 from fedrec.audit.verdict import bounds, count_guesses, estimate, plan_guesses, pooled
@@ -209,9 +209,9 @@ def test_scores_refuse_what_is_out_of_range(sigma: float, probability: float) ->
 def test_guesses_go_by_rank_and_abstain_in_the_middle() -> None:
     scores = np.array([5.0, -5.0, 0.1, 4.0, -4.0, -0.1])
     included = np.array([True, False, False, True, True, False])
-    assert guess(scores, included, 4) == Count(6, 4, 3)
-    assert guess(scores, included, 0) == Count(6, 0, 0)
-    assert guess(scores * 3 + 100, included, 4) == Count(6, 4, 3)
+    assert guess(scores, included, 4) == GuessCount(6, 4, 3)
+    assert guess(scores, included, 0) == GuessCount(6, 0, 0)
+    assert guess(scores * 3 + 100, included, 4) == GuessCount(6, 4, 3)
     with pytest.raises(PrivacyError):
         guess(scores, included, 7)
     with pytest.raises(PrivacyError):
@@ -244,8 +244,8 @@ def test_the_verdict_and_the_estimate_on_normal_scores() -> None:
 
 
 def test_runs_pool() -> None:
-    one = {"one_run": Count(10, 5, 4), "f_dp": Count(10, 10, 7)}
-    assert pooled([one, one, one]) == {"one_run": Count(30, 15, 12), "f_dp": Count(30, 30, 21)}
+    one = {"one_run": GuessCount(10, 5, 4), "f_dp": GuessCount(10, 10, 7)}
+    assert pooled([one, one, one]) == {"one_run": GuessCount(30, 15, 12), "f_dp": GuessCount(30, 30, 21)}
     with pytest.raises(PrivacyError):
         pooled([])
 

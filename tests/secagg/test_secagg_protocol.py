@@ -14,7 +14,7 @@ from fedrec.secagg.bits import unpack
 from fedrec.secagg.device import DeviceRound
 from fedrec.secagg.errors import Reason, RefusedError, RoundAbortedError
 from fedrec.secagg.messages import Advertise, Inbox, Masked, Shares, Survivors, Unmask
-from fedrec.secagg.parameters import Parameters
+from fedrec.secagg.parameters import GraphParameters
 from fedrec.secagg.replay_guard import ReplayGuard
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.server import ServerRound
@@ -32,7 +32,9 @@ def test_everybody_stays(count: int) -> None:
 
 
 def test_a_sparse_ring_gives_the_exact_sum_with_dropouts_at_every_exchange() -> None:
-    world = World.of(40, thresholds=Thresholds(cohort=40, survivors=20), parameters=lambda size: Parameters(20, 11))
+    world = World.of(
+        40, thresholds=Thresholds(cohort=40, survivors=20), parameters=lambda size: GraphParameters(20, 11)
+    )
     opened = world.run({1, 7}, {2, 30}, {3, 39})
     assert len(opened.survivors) == 36
     world.check(opened)
@@ -332,7 +334,9 @@ def test_another_roster_is_refused_on_both_sides() -> None:
 def test_upload_is_the_packed_vector_and_a_few_kilobytes() -> None:
     """At the field's figures (52 neighbours) what is beside the vector must stay far below 25 kB."""
     world = World.of(
-        60, thresholds=Thresholds(cohort=3, survivors=2, assumptions=NOBODY), parameters=lambda size: Parameters(52, 28)
+        60,
+        thresholds=Thresholds(cohort=3, survivors=2, assumptions=NOBODY),
+        parameters=lambda size: GraphParameters(52, 28),
     )
     world.run()
     whole = sum(len(messages[0]) for messages in world.sent)

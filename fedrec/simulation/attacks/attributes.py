@@ -19,7 +19,7 @@ from fedrec.config import Config
 from fedrec.console import Reporter
 from fedrec.errors import DataError
 from fedrec.simulation.attacks.result import AttackResult, Defence
-from fedrec.simulation.attacks.world import Training, defended, training_only
+from fedrec.simulation.attacks.world import AttackedTraining, defended, training_only
 from fedrec.simulation.study import Study
 
 FOLDS: Final = 5
@@ -61,14 +61,14 @@ class AttributeAttack:
         users = len(study.population)
         _check_both(self.name, labels)
         if defence == "plain":
-            training = Training(
+            training = AttackedTraining(
                 training_only(defended(config, defence, seed=seed)), study, study.population, one_pool=True
             )
             features = self._updates(training, reporter)
             note = f"sees {self.own_rounds} updates of every device"
         else:
             chosen = self._sampled(training_only(defended(config, defence, seed=seed)), users)
-            training = Training(chosen, study, study.population, one_pool=True)
+            training = AttackedTraining(chosen, study, study.population, one_pool=True)
             features = disaggregate(*self._sums(training, reporter))
             what = "sums" if defence == "secagg" else "noisy sums"
             note = f"sees {self.rounds} {what} over cohorts of {round(self.share * users)} that it knows"
@@ -83,7 +83,7 @@ class AttributeAttack:
         update = {"rounds": self.rounds, "sampling": "fixed", "cohort": cohort}
         return config.model_copy(update={"training": config.training.model_copy(update=update)})
 
-    def _updates(self, training: Training, reporter: Reporter) -> NDArray[np.float64]:
+    def _updates(self, training: AttackedTraining, reporter: Reporter) -> NDArray[np.float64]:
         users = len(training.population)
         found = np.zeros((users, len(training.values)))
         for user in range(users):
@@ -92,7 +92,7 @@ class AttributeAttack:
             reporter.progress(user + 1, users, "updates")
         return found
 
-    def _sums(self, training: Training, reporter: Reporter) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _sums(self, training: AttackedTraining, reporter: Reporter) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         users, seed = len(training.population), training.config.run.seed
         participation = np.zeros((self.rounds, users))
         sums = np.zeros((self.rounds, len(training.values)))

@@ -17,7 +17,7 @@ _ALIKE = 0.2
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class AskedItems:
     """The items asked about one victim: half interacted with, half not, paired by popularity. Both int64 [pairs]."""
 
     interacted: NDArray[np.int64]
@@ -31,7 +31,7 @@ class Asked:
 
 def paired_by_popularity(
     population: UserBatch, user: int, positives: NDArray[np.integer], catalogue: int, rng: np.random.Generator
-) -> Asked:
+) -> AskedItems:
     """Pair each of a user's items with one that as many *other* users touched and this user did not.
 
     Most interactions are with popular items, so scores that know nothing of a user but order items by popularity
@@ -54,7 +54,7 @@ def paired_by_popularity(
         pairs.append((int(item), int(free[chosen])))
         level_free[chosen] = np.inf
     found = np.array(pairs, np.int64).reshape(-1, 2)
-    return Asked(found[:, 0], found[:, 1])
+    return AskedItems(found[:, 0], found[:, 1])
 
 
 def row_of(population: UserBatch, user: int, config: Config, number: int) -> NDArray[np.int32]:
@@ -66,7 +66,7 @@ def row_of(population: UserBatch, user: int, config: Config, number: int) -> NDA
     return items[np.argsort(drawn, kind="stable")][: learned + config.model.history]
 
 
-def choose(population: UserBatch, count: int, least: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def choose_victims(population: UserBatch, count: int, least: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Up to ``count`` users, drawn from those with at least so many events."""
     able = np.flatnonzero(population.histories.lengths >= least)
     return np.sort(rng.choice(able, min(count, len(able)), replace=False))

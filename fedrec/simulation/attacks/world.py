@@ -59,7 +59,7 @@ def training_only(config: Config) -> Config:
 
 
 @dataclass(frozen=True, eq=False)
-class Training:
+class AttackedTraining:
     """The training of a federation at its first parameters, round by round.
 
     Args:

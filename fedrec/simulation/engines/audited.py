@@ -33,7 +33,7 @@ RAW_NORM = 10.0
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class AuditorView:
     """What an auditor may know of a sum: all that was added but the canaries' secret, and which of them were asked.
 
     ``rest``: float64 [length], the real rows' part and what does not depend on a coin.  ``asked``: bool [m].
@@ -49,7 +49,7 @@ class CanaryHandler(QueryHandler):
     def __init__(self, config: Config, features: Features, canaries: Canaries) -> None:
         super().__init__(config, features)
         self.canaries = canaries
-        self.sights: dict[tuple[str, int], Sight] = {}
+        self.sights: dict[tuple[str, int], AuditorView] = {}
         self._order = np.argsort(canaries.keys)
 
     def answer(self, request: Request, population: UserBatch) -> NDArray[np.float64]:
@@ -68,7 +68,7 @@ class CanaryHandler(QueryHandler):
                 rest, own = rest + known, own - known
         asked = np.zeros(len(self.canaries), dtype=np.bool_)
         asked[mine] = True
-        self.sights = {(request.query, request.round): Sight(rest, asked)}
+        self.sights = {(request.query, request.round): AuditorView(rest, asked)}
         return rest + own
 
     def _of_training(self, request: Request, mine: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from fedrec.errors import DataError
 from fedrec.simulation.shop.catalogue import item_id
-from fedrec.simulation.shop.latents import HIDDEN, TEXT, VISUAL, WIDTH, Floats, LatentItems, affinity
+from fedrec.simulation.shop.latents import HIDDEN, TEXT, VISUAL, WIDTH, Floats32, LatentItems, affinity
 from fedrec.simulation.shop.private import user_id
 
 TRUTH = "oracle.safetensors"
@@ -27,7 +27,7 @@ class Oracle:
     """
 
     items: LatentItems
-    taste: Floats
+    taste: Floats32
 
     @property
     def item_ids(self) -> tuple[str, ...]:
@@ -39,12 +39,12 @@ class Oracle:
         """Ids of the users, by place."""
         return tuple(user_id(place) for place in range(len(self.taste)))
 
-    def scores(self, user_places: NDArray[np.integer]) -> Floats:
+    def scores(self, user_places: NDArray[np.integer]) -> Floats32:
         """True affinity of each named user to every item: float32 [len(user_places), items]."""
         return affinity(self.taste[user_places], self.items)
 
 
-def save_oracle(directory: Path, items: LatentItems, taste: Floats) -> None:
+def save_oracle(directory: Path, items: LatentItems, taste: Floats32) -> None:
     """Write oracle.safetensors: the parts by name for items and users, and the items' bias; all float32."""
     arrays = {f"item_{name}": np.ascontiguousarray(items.parts[:, part]) for name, part in PARTS.items()}
     arrays |= {f"user_{name}": np.ascontiguousarray(taste[:, part]) for name, part in PARTS.items()}

@@ -25,7 +25,7 @@ from fedrec.simulation.attacks.registry import all_attacks
 from fedrec.simulation.attacks.result import DEFENCES, Attack, AttackResult, Defence
 from fedrec.simulation.attacks.table import AttackTable, fill
 from fedrec.simulation.attacks.victims import paired_by_popularity, row_of
-from fedrec.simulation.attacks.world import Training, defended, training_only
+from fedrec.simulation.attacks.world import AttackedTraining, defended, training_only
 from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import Study, prepare
 
@@ -180,7 +180,7 @@ def test_defences_are_what_they_say(study: Study, config: Config) -> None:
     """The sum is the sum of the updates; only the private ones carry noise, the more the smaller epsilon."""
     away = {}
     for defence in DEFENCES:
-        training = Training(training_only(defended(config, defence, seed=5)), study, study.population)
+        training = AttackedTraining(training_only(defended(config, defence, seed=5)), study, study.population)
         exact = sum(training.update(user, 1) for user in range(USERS))
         away[defence] = float(np.abs(training.opened(None, 1) - exact).std())
     assert max(away["plain"], away["secagg"]) < 1e-5
@@ -206,7 +206,7 @@ def test_items_asked_about_say_nothing_by_their_popularity(study: Study) -> None
 def test_the_row_asked_about_is_the_one_the_device_trains_on(study: Study, config: Config) -> None:
     """An update depends on the items of its row and on no other of the user's items, but for masked negatives."""
     short = config.model_copy(update={"model": config.model.model_copy(update={"history": 2})})
-    training = Training(training_only(defended(short, "plain", seed=5)), study, study.population)
+    training = AttackedTraining(training_only(defended(short, "plain", seed=5)), study, study.population)
     people = study.population
     user = int(people.histories.lengths.argmax())
     row = row_of(people, user, training.config, 1)
@@ -218,5 +218,5 @@ def test_the_row_asked_about_is_the_one_the_device_trains_on(study: Study, confi
     assert (~without).sum() == 1
     fewer = UserBatch(people.histories.where(without), keys=people.keys)
     if min(8, people.histories.lengths[user] // 2) == min(8, (people.histories.lengths[user] - 1) // 2):
-        again = Training(training.config, study, fewer)
+        again = AttackedTraining(training.config, study, fewer)
         assert np.allclose(again.update(user, 1), training.update(user, 1), atol=1e-6)
