@@ -13,7 +13,7 @@ from fedrec.data.store import EventStore
 from fedrec.errors import DataError, FedrecError
 from fedrec.privacy.device_ledger import DeviceLedger
 from fedrec.privacy.local import promise_of
-from fedrec.privacy.verify import ClaimCheck, Said, verify_run
+from fedrec.privacy.verify import ClaimCheck, StatedPrivacy, verify_run
 from fedrec.release.bundle import read_release
 from fedrec.server.plan import budget_of, costs_of
 
@@ -43,12 +43,12 @@ def load_run(run: Path) -> list[ClaimCheck]:
         problems.append(str(error))
     plan = costs_of(config, users, int(record["data"].get("devices", users)))
     whole, early = record.get("stopped") is None, bool((record.get("validation") or {}).get("stopped_early"))
-    said = Said(budget, plan, claims, read_lines(run), whole, promise_of(config), early)
+    said = StatedPrivacy(budget, plan, claims, read_lines(run), whole, promise_of(config), early)
     devices = tuple(_devices(run / "stores", said))
     return [*verify_run(run / LEDGER, said), ClaimCheck("release", tuple(problems)), ClaimCheck("devices", devices)]
 
 
-def _devices(stores: Path, said: Said) -> Iterator[str]:
+def _devices(stores: Path, said: StatedPrivacy) -> Iterator[str]:
     """Hold the ledgers of simulated devices to what the server says was opened; silent where there are none.
 
     Where devices add all noise, each ledger is also held to the promise.

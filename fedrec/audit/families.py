@@ -1,4 +1,4 @@
-"""Which claims are tried one after the other: a run's own spends, with all noise taken smaller or larger.
+"""Which claims are tried one after the other: a run's own costs, with all noise taken smaller or larger.
 
 A lower bound on epsilon needs an ordered family of claims.  The one here holds the claim itself and keeps what else is
 known of the mechanism (rounds, sampling), so its bound says: the run behaves as if its noise were so much smaller or
@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from fedrec.audit.fdp import CurveTradeOff, GaussianTradeOff, TradeOff, refuted
-from fedrec.audit.one_run import Count, level_of
+from fedrec.audit.one_run import GuessCount, level_of
 from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import LEAST_NOISE, QueryCost, delta, epsilon, equivalent_noise, gaussian_noise
 
@@ -31,7 +31,7 @@ class Claim:
     """What a run says of itself: ``costs`` in all, and the ``delta`` at which epsilon is stated.
 
     Raises:
-        PrivacyError: there are no spends.
+        PrivacyError: there are no costs.
     """
 
     costs: tuple[QueryCost, ...]
@@ -69,7 +69,7 @@ class Claim:
         return "Gaussian differential privacy"
 
     def scaled(self, strength: float) -> tuple[QueryCost, ...]:
-        """The spends with all noise divided by ``strength``."""
+        """The costs with all noise divided by ``strength``."""
         return tuple(replace(cost, noise_multiplier=cost.noise_multiplier / strength) for cost in self.costs)
 
     def tradeoff(self, strength: float = 1.0) -> TradeOff:
@@ -78,7 +78,7 @@ class Claim:
             return _curve(self.scaled(strength))
         return GaussianTradeOff(strength / equivalent_noise(self.costs))
 
-    def lower_bound(self, count: Count, confidence: float) -> float:
+    def lower_bound(self, count: GuessCount, confidence: float) -> float:
         """The largest epsilon, at the claim's delta, of a member of the family that the count refutes; 0.0 if none.
 
         Members are a grid of strengths from 1/64 to 64; the next lower one is reported, so the bound errs low.

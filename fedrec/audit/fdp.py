@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from fedrec.audit.one_run import Count
+from fedrec.audit.one_run import GuessCount
 from fedrec.errors import PrivacyError
 
 _ROUNDING = 1e-9
@@ -73,7 +73,7 @@ class CurveTradeOff:
         return max(0.0, of_event, of_rest)
 
 
-def refuted(count: Count, tradeoff: TradeOff, level: float) -> bool:
+def refuted(count: GuessCount, tradeoff: TradeOff, level: float) -> bool:
     """Whether a mechanism with this trade-off lets so many guesses be right with a chance below ``level`` only."""
     if count.correct == 0:
         return False
@@ -90,7 +90,7 @@ def refuted(count: Count, tradeoff: TradeOff, level: float) -> bool:
     return False
 
 
-def fdp_p_value(count: Count, tradeoff: TradeOff) -> float:
+def fdp_p_value(count: GuessCount, tradeoff: TradeOff) -> float:
     """An upper bound, to a hundredth of itself, on the chance to do so well; 1e-12 where it is no larger."""
     if not refuted(count, tradeoff, 1.0 - _ROUNDING):
         return 1.0

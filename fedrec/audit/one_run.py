@@ -26,7 +26,7 @@ _STEP = 1e-4
 
 
 @dataclass(frozen=True)
-class Count:
+class GuessCount:
     """How a guesser did: of ``canaries`` coins ``guesses`` were guessed and ``correct`` of these rightly.
 
     Raises:
@@ -41,12 +41,12 @@ class Count:
         if not (0 <= self.correct <= self.guesses <= self.canaries and self.canaries >= 1):
             raise PrivacyError("a count of guesses does not add up", value=(self.canaries, self.guesses, self.correct))
 
-    def __add__(self, other: Count) -> Count:
+    def __add__(self, other: GuessCount) -> GuessCount:
         """The count of two independent runs together: a coin is in one of them, so the same bounds hold for both."""
-        return Count(self.canaries + other.canaries, self.guesses + other.guesses, self.correct + other.correct)
+        return GuessCount(self.canaries + other.canaries, self.guesses + other.guesses, self.correct + other.correct)
 
 
-def p_value(count: Count, epsilon: float, delta: float) -> float:
+def p_value(count: GuessCount, epsilon: float, delta: float) -> float:
     """An upper bound on the chance to do so well or better against an (epsilon, delta)-private mechanism, 0 to 1.
 
     Raises:
@@ -64,7 +64,7 @@ def p_value(count: Count, epsilon: float, delta: float) -> float:
     return min(1.0, tail + 2 * count.canaries * delta * worst)
 
 
-def epsilon_lower_bound(count: Count, delta: float, confidence: float) -> float:
+def epsilon_lower_bound(count: GuessCount, delta: float, confidence: float) -> float:
     """The largest epsilon, to 0.0001 and at most 60, that the count refutes at this confidence; 0.0 if it refutes none.
 
     If the mechanism is (epsilon, delta)-private, the bound is above epsilon with a probability of at most

@@ -15,10 +15,10 @@ ERROR = 5e-3
 
 
 def prv_epsilon(costs: Iterable[QueryCost], delta: float, *, about: float) -> float:
-    """Epsilon's upper end by Opacus' PRV accountant; 0.0 of no spends.
+    """Epsilon's upper end by Opacus' PRV accountant; 0.0 of no costs.
 
     Args:
-        spends: a row's Poisson-sampled or full rounds; what is not amplified is counted in a row's turns.
+        costs: a row's Poisson-sampled or full rounds; what is not amplified is counted in a row's participations.
         delta: in (0, 1).
         about: the epsilon that is expected, above 0; the error that is allowed is `ERROR` of it.
 

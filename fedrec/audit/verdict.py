@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fedrec.audit.families import Claim
 from fedrec.audit.fdp import fdp_p_value
 from fedrec.audit.guesses import expected_count, guess, numbers_of_guesses
-from fedrec.audit.one_run import Count, epsilon_lower_bound, level_of, p_value
+from fedrec.audit.one_run import GuessCount, epsilon_lower_bound, level_of, p_value
 from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import QueryCost, epsilon
 
@@ -23,7 +23,7 @@ _LEAST_MU, _MOST_MU = 1e-6, 100.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class GuessPlan:
     """How many guesses each bound is made from; settled from the claim alone, before a coin is looked at."""
 
     one_run: int
@@ -31,15 +31,15 @@ class Plan:
 
 
 @lru_cache(maxsize=64)
-def plan_guesses(claim: Claim, canaries: int, confidence: float) -> Plan:
+def plan_guesses(claim: Claim, canaries: int, confidence: float) -> GuessPlan:
     """The numbers that would give the best bounds, were the claim exact and the canaries perfect."""
 
-    def best(bound: Callable[[Count], float]) -> int:
+    def best(bound: Callable[[GuessCount], float]) -> int:
         return max(numbers_of_guesses(canaries), key=lambda r: bound(expected_count(canaries, r, claim.mu)))
 
     each = joint(confidence)
     exact = Claim((QueryCost("training", 1 / claim.mu),), claim.delta)
-    return Plan(
+    return GuessPlan(
         one_run=best(lambda count: epsilon_lower_bound(count, claim.delta, each)),
         f_dp=best(lambda count: exact.lower_bound(count, each)),
     )
@@ -50,12 +50,12 @@ def joint(confidence: float) -> float:
     return 1 - level_of(confidence) / 2
 
 
-def count_guesses(scores: NDArray[np.float64], included: NDArray[np.bool_], plan: Plan) -> dict[str, Count]:
+def count_guesses(scores: NDArray[np.float64], included: NDArray[np.bool_], plan: GuessPlan) -> dict[str, GuessCount]:
     """The guesses of each bound, by its name."""
     return {"one_run": guess(scores, included, plan.one_run), "f_dp": guess(scores, included, plan.f_dp)}
 
 
-def bounds(claim: Claim, counts: dict[str, Count], confidence: float) -> dict[str, Any]:
+def bounds(claim: Claim, counts: dict[str, GuessCount], confidence: float) -> dict[str, Any]:
     """JSON-able: the claim and both lower bounds at its delta, which hold together with ``confidence``.
 
     ``violated``: the claim itself is refuted, so a lower bound is at or above it.  If the claim is right, that happens
@@ -80,7 +80,7 @@ def bounds(claim: Claim, counts: dict[str, Count], confidence: float) -> dict[st
     }
 
 
-def _facts(count: Count, bound: float, p: float) -> dict[str, Any]:
+def _facts(count: GuessCount, bound: float, p: float) -> dict[str, Any]:
     return {
         "guesses": count.guesses,
         "correct": count.correct,
@@ -116,7 +116,7 @@ def estimate(claim: Claim, scores: NDArray[np.float64], included: NDArray[np.boo
     return {"epsilon": found, "mu": mu, "note": note}
 
 
-def pooled(counts: list[dict[str, Count]]) -> dict[str, Count]:
+def pooled(counts: list[dict[str, GuessCount]]) -> dict[str, GuessCount]:
     """The guesses of several independent runs of one claim, as one.
 
     A coin is in one run only, so turning it over changes what all runs release together no more than it changes that

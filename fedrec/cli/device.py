@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
     device.command("identity")(identity)
     device.command("ledger")(ledger)
     device.command("clicked")(clicked)
+    device.command("forget")(forget)
     app.add_typer(device, name="device")
 
 
@@ -33,6 +34,10 @@ def recommend(
         float | None,
         typer.Option(min=0, max=100, help="Re-rank by what this user clicked before, and try new things so much."),
     ] = None,
+    variety: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="How much an item's likeness to those above it counts against it."),
+    ] = 0.0,
     key: Annotated[
         Path | None, typer.Option(help="A file with the publisher's public key: refuse what it did not sign.")
     ] = None,
@@ -41,7 +46,7 @@ def recommend(
     """Rank for one user of this device by RELEASE (a directory). Needs no network, and nothing leaves the device."""
     from fedrec.client.ranker import recommend as rank
 
-    found = rank(release, store, user, top, trusted_key=key, explore=explore)
+    found = rank(release, store, user, top, trusted_key=key, explore=explore, variety=variety)
     if as_json:
         print_json({"user": user, "recommendations": [asdict(one) for one in found]})
         return
@@ -83,13 +88,35 @@ def clicked(
 
     What is learned is kept in the store and never leaves it.  Clicks are not added to the user's events by this.
     """
-    from fedrec.client.ranker import record_clicks
+    from fedrec.client.feedback import record_clicks
 
     count = record_clicks(release, store, user, shown, item or [], trusted_key=key)
     if as_json:
         print_json({"user": user, "learned_from": count})
     else:
         say(f"learned from {count} item{'s' if count != 1 else ''} shown to {user}; it stays in {store}")
+
+
+def forget(
+    store: Annotated[Path, typer.Option(help="The device's event store.")],
+    user: Annotated[str, typer.Option(help="Whom to forget.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Erase all that the device holds of a user, and overwrite it in the file.
+
+    What was added to private sums before stays in them; the device's ledger keeps what it cost.
+    """
+    from fedrec.data.store import EventStore
+    from fedrec.errors import StoreError
+
+    with EventStore.open(store) as opened:
+        if user not in opened.users():
+            raise StoreError("this device has no such user", value=user, action="Nothing is kept of it")
+        opened.forget(user)
+    if as_json:
+        print_json({"forgotten": user})
+    else:
+        say(f"nothing of {user} is left in {store}")
 
 
 def identity(
@@ -105,7 +132,7 @@ def identity(
     """
     from fedrec.client.trust import identity_of, trust_roster_key
     from fedrec.data.store import EventStore
-    from fedrec.secagg.key_text import read_key
+    from fedrec.secagg.identity import read_key
 
     key = None if roster_key is None else read_key(roster_key)
     with EventStore.open(store) as opened, opened.transaction(durable=True):

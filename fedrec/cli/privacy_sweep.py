@@ -29,9 +29,9 @@ def command(
     """Run a config at several epsilons and seeds, and draw the curve. Runs that are finished are not run again."""
     from fedrec.console import open_reporter, print_json
     from fedrec.simulation.privacy.sweep_report import show, write
-    from fedrec.simulation.privacy.sweep_runs import Variant, epsilons_of, run_sweep
+    from fedrec.simulation.privacy.sweep_runs import SweepCurve, epsilons_of, run_sweep
 
-    variants = [Variant(text, tuple(text.split())) for text in variant or [""]]
+    variants = [SweepCurve(text, tuple(text.split())) for text in variant or [""]]
     with open_reporter(silent=as_json) as reporter:
         found = run_sweep(
             config,

@@ -66,7 +66,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check that ROSTER was signed with the roster key; leaves with 10 if it was not."""
-    from fedrec.secagg.key_text import read_key
+    from fedrec.secagg.identity import read_key
     from fedrec.server.roster_files import read_roster
 
     found = read_roster(roster, read_key(key))

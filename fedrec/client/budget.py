@@ -54,21 +54,21 @@ def charge(store: EventStore, config: Config, catalogue: str, request: Request, 
 
 
 def local_noise(store: EventStore, config: Config, catalogue: str) -> QueryCost | None:
-    """The noise of the turn that was last charged, where the device adds all noise itself; None for a run without.
+    """The noise of the round that was last charged, where the device adds all noise itself; None for a run without.
 
     Raises:
-        PrivacyError: no turn was charged, or the ledger is damaged.
+        PrivacyError: no round was charged, or the ledger is damaged.
     """
     if config.privacy.epsilon is None:
         return None
     cost = DeviceLedger(store).last_local(_agreement_key(config, catalogue))
     if cost is None:
-        raise PrivacyError("a turn with noise of the device's own was not charged", value=config.run.name)
+        raise PrivacyError("a round with noise of the device's own was not charged", value=config.run.name)
     return cost
 
 
 def _charge_local(store: EventStore, config: Config, key: str, request: Request, run: str) -> None:
-    """The first turn plans the noise of all, so that a device that meets more items meanwhile keeps to its plan."""
+    """The first round plans the noise of all, so that a device that meets more items meanwhile keeps to its plan."""
     ledger, privacy = DeviceLedger(store), config.privacy
     devices = population_of(request)[1]
     cost = ledger.last_local(key) or local_cost(config, _interactions(store), devices)

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.client.budget import charge, local_noise
-from fedrec.client.local_step import local_noise_of
 from fedrec.client.request_policy import check_agreed, claim
 from fedrec.config import Config, from_run_config, with_protocol
 from fedrec.config.presets import with_preset
@@ -25,11 +24,12 @@ from fedrec.privacy.run_plan import is_local
 from fedrec.queries.request import Request
 from fedrec.queries.wire import Envelope
 from fedrec.randomness import fresh_key, key
+from fedrec.training.local_noise import LocalNoise, local_noise_of
 
 if TYPE_CHECKING:
-    from fedrec.client.load_population import LoadedPopulation, Reading
+    from fedrec.client.load_population import LoadedPopulation
     from fedrec.client.query_handler import QueryHandler
-    from fedrec.training.local_noise import LocalNoise
+    from fedrec.content.own_content import StoredContentEncoder
 
 _log = logging.getLogger(__name__)
 _APP: Final = Path(__file__).resolve().parent.parent.parent
@@ -87,18 +87,18 @@ class DeviceContext:
         return QueryHandler(self.config, self.features)
 
     @cached_property
-    def readings(self) -> tuple[Reading | None, Reading | None]:
-        """What reads notes, and what reads photos; None where the model does not."""
+    def own_encoders(self) -> tuple[StoredContentEncoder | None, StoredContentEncoder | None]:
+        """What encodes notes, and what encodes photos; None where the model does not read them."""
         notes, photos = self.config.model.notes, self.config.model.photos
         if not (notes or photos):
             return None, None
-        from fedrec.client.load_population import Reading
         from fedrec.content.features import load_features
+        from fedrec.content.own_content import StoredContentEncoder
 
         encoders = load_features(self.directory)[1]
         return (
-            Reading.by(encoders.get("text")) if notes else None,
-            Reading.by(encoders.get("image")) if photos else None,
+            StoredContentEncoder.of(encoders.get("text")) if notes else None,
+            StoredContentEncoder.of(encoders.get("image")) if photos else None,
         )
 
     def check_catalogue(self, digest: str) -> None:
@@ -115,7 +115,7 @@ class Device:
     """One device.
 
     Args:
-        knowledge: of the process.
+        device_context: of the process.
         store: path of its event store; opened for each request, so that a device that is cut off holds nothing open.
         roster: a file with the signed roster, for secure aggregation.
     """
@@ -164,7 +164,7 @@ class Device:
     def _collected(self, store: EventStore) -> LoadedPopulation:
         from fedrec.client.load_population import load_population
 
-        notes, photos = self.device_context.readings
+        notes, photos = self.device_context.own_encoders
         collected = load_population(
             store, self.device_context.index, notes=notes, photos=photos, times=self.device_context.config.model.context
         )
@@ -177,11 +177,11 @@ class Device:
         run = self.device_context.config.run
         if not run.reproducible:
             return fresh_key()
-        whose = (str(user) for user in collected.population.keys)
+        whose = (str(user) for user in collected.population.sampling_keys)
         return key(run.seed, "rounding", request.query, request.round, *whose)
 
     def _own_noise(self, store: EventStore, request: Request, collected: LoadedPopulation) -> LocalNoise | None:
-        """The noise of this turn, as it was charged, where the device adds all noise itself; else None."""
+        """The noise of this round, as it was charged, where the device adds all noise itself; else None."""
         config = self.device_context.config
         if request.query != "training" or not is_local(config):
             return None

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.client.load_population import Reading, load_population
+from fedrec.client.load_population import load_population
 from fedrec.config import from_tree
 from fedrec.content.bundle import pack, unpack
+from fedrec.content.own_content import StoredContentEncoder
 from fedrec.data.store import EventStore
 from fedrec.errors import ContentError, ModelError
 from fedrec.randomness import fresh_key
@@ -45,8 +46,8 @@ def personalise_store(release_dir: Path, store: Path, *, steps: int, trusted_key
         found = load_population(
             opened,
             table.index,
-            notes=Reading.by(codecs.get("text")) if settings.notes else None,
-            photos=Reading.by(codecs.get("image")) if settings.photos else None,
+            notes=StoredContentEncoder.of(codecs.get("text")) if settings.notes else None,
+            photos=StoredContentEncoder.of(codecs.get("image")) if settings.photos else None,
             times=settings.context,
         ).population
         vectors = personalise(

@@ -18,16 +18,15 @@ from fedrec.collaborative import power_iteration as factors
 from fedrec.collaborative.collaborative_factors import ARRAYS, FACTORS, CollaborativeFactors
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
+from fedrec.data.users import UserBatch
 from fedrec.errors import PrivacyError, ProtocolError
-from fedrec.model.clock import UNKNOWN, context_of
 from fedrec.privacy.run_plan import is_local
 from fedrec.queries import adaptive_clip as clip_rate
 from fedrec.queries import model_update, validation
 from fedrec.queries.device import contributions as signals
 from fedrec.queries.device.private_metrics import metric_contribution, validation_contribution
 from fedrec.queries.request import Request
-from fedrec.ranking.users import Histories, Known, OwnContent
-from fedrec.training.population import Pieces, Population, check
+from fedrec.ranking.context import with_context
 
 if TYPE_CHECKING:
     from fedrec.model.recommender import Recommender
@@ -54,14 +53,14 @@ class QueryHandler:
         self._read: tuple[bytes, Features] | None = None
         self.last_update: Update | None = None
 
-    def rows(self, request: Request, population: Population) -> int:
+    def rows(self, request: Request, population: UserBatch) -> int:
         """The rows that an answer of this population holds at most."""
         if request.query == "training" and is_local(self.config):
             return 1
         groups = self.config.training.examples if self.config.privacy.unit == "example" else 1
         return max(1, len(population)) * (groups if request.query == "training" else 1)
 
-    def answer(self, request: Request, population: Population) -> NDArray[np.float64]:
+    def answer(self, request: Request, population: UserBatch) -> NDArray[np.float64]:
         """The contribution, float64 [request.sum.length], each row within the agreed bound.
 
         A population that has nothing to say answers with zeros, as long as anybody's answer.
@@ -70,7 +69,7 @@ class QueryHandler:
             ProtocolError: the request lacks what its query needs, or agrees on another bound than the config's.
             ModelError: its arrays do not fit the model.
         """
-        check(population, len(self.features.ids))
+        population.histories.check(len(self.features.ids))
         if request.query == "popularity":
             ramp = self.config.collaborative.short_history_weighting
             return signals.popularity(population, len(self.features.ids), request.sum.bound, ramp)
@@ -84,7 +83,7 @@ class QueryHandler:
             return self._validation(request, population)
         return self._metrics(request, population)
 
-    def _cooccurrence(self, request: Request, population: Population) -> NDArray[np.float64]:
+    def _cooccurrence(self, request: Request, population: UserBatch) -> NDArray[np.float64]:
         items = _array(request.arrays, "items").astype(np.int64)
         catalogue = len(self.features.ids)
         if not (len(items) and items.min() >= 0 and items.max() < catalogue and (np.diff(items) > 0).all()):
@@ -98,7 +97,7 @@ class QueryHandler:
             ramp=self.config.collaborative.short_history_weighting,
         )
 
-    def _factors(self, request: Request, population: Population) -> NDArray[np.float64]:
+    def _factors(self, request: Request, population: UserBatch) -> NDArray[np.float64]:
         centre, vectors = _array(request.arrays, factors.CENTRE), request.arrays[factors.VECTORS]
         catalogue = len(self.features.ids)
         if centre.shape != (catalogue,) or vectors.ndim != 2 or len(vectors) != catalogue:
@@ -112,12 +111,12 @@ class QueryHandler:
         centre, vectors = centre.astype(np.float64), vectors.astype(np.float64)
         return signals.factors(population, centre, vectors, request.sum.bound, weights)
 
-    def turn(self, request: Request, device: Population, noise: LocalNoise) -> NDArray[np.float64]:
+    def turn(self, request: Request, device: UserBatch, noise: LocalNoise) -> NDArray[np.float64]:
         """The contribution to a model update of one device that adds all noise itself, as one row within its bound.
 
         A device without interactions contributes noise alone, so that nobody can tell.  Raises as `answer` does.
         """
-        check(device, len(self.features.ids))
+        device.histories.check(len(self.features.ids))
         values, pool, _ = self._asked(request)
         learner = self.local_learner()
         _freeze(learner.model, request)
@@ -125,7 +124,7 @@ class QueryHandler:
         self.last_update = update
         return update.gradient
 
-    def _training(self, request: Request, population: Population) -> NDArray[np.float64]:
+    def _training(self, request: Request, population: UserBatch) -> NDArray[np.float64]:
         if is_local(self.config):
             raise PrivacyError("a device that adds all noise itself takes turns", action="Use QueryHandler.turn")
         adaptive = self.config.privacy.adaptive_clip
@@ -184,15 +183,15 @@ class QueryHandler:
             self._local = LocalLearner(self.config, self.read)
         return self._local
 
-    def _metrics(self, request: Request, population: Population) -> NDArray[np.float64]:
+    def _metrics(self, request: Request, population: UserBatch) -> NDArray[np.float64]:
         scorer = self._scorer_for(request.arrays)
-        training = Histories(population.indptr, population.items)
         total = np.zeros(request.sum.length)
-        for users, scores in scorer.blocks(known_of(population, self.config.model.history)):
-            total += metric_contribution(scores, training.take(users), population.held_out[users]).sum(axis=0)
+        for users, scores in scorer.blocks(with_context(population, self.config.model.history)):
+            training = population.histories.take(users)
+            total += metric_contribution(scores, training, population.targets[users]).sum(axis=0)
         return total
 
-    def _validation(self, request: Request, population: Population) -> NDArray[np.float64]:
+    def _validation(self, request: Request, population: UserBatch) -> NDArray[np.float64]:
         _array(request.arrays, "parameters")
         scorer = self._scorer_for(request.arrays)
         from fedrec.ranking.score import USER_BLOCK
@@ -200,12 +199,12 @@ class QueryHandler:
         if scorer.tower is None:
             raise ProtocolError("validation is asked of a model without a tower", value=request.round)
         against = validation.pool(self.config, len(self.features.ids))
-        known, total = known_of(population, self.config.model.history), np.zeros(request.sum.length)
+        known, total = with_context(population, self.config.model.history), np.zeros(request.sum.length)
         for start in range(0, len(population), USER_BLOCK):
             users = np.arange(start, min(start + USER_BLOCK, len(population)))
             block = known.take(users)
             scores = scorer.tower.scores(block)
-            total += validation_contribution(scores, block.histories, population.held_out[users], against).sum(axis=0)
+            total += validation_contribution(scores, block.histories, block.targets, against).sum(axis=0)
         return total * request.sum.element_bound
 
     def _scorer_for(self, arrays: Mapping[str, NDArray[Any]]) -> Scorer:
@@ -236,24 +235,6 @@ def make_scorer(config: Config, features: Features, arrays: Mapping[str, NDArray
         collaborative=factors,
         settings=config.collaborative,
         model_settings=config.model,
-    )
-
-
-def known_of(population: Population, last: int) -> Known:
-    """A population as what a scorer is told; ``last``: how many events of a history the tower reads."""
-    context = None
-    if population.times is not None:
-        nobody = np.full(len(population), UNKNOWN, np.int64)  # when the held-out item was met is held out, too
-        context = context_of(nobody, population.indptr, population.times, last)
-
-    def contents(pieces: Pieces | None) -> OwnContent | None:
-        return None if pieces is None else OwnContent(pieces.indptr, pieces.values)
-
-    return Known(
-        histories=Histories(population.indptr, population.items),
-        notes=contents(population.notes),
-        photos=contents(population.photos),
-        context=context,
     )
 
 

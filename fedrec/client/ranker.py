@@ -16,19 +16,21 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.client.bandit_state import bandit_of, record_feedback
+from fedrec.client.bandit_state import bandit_of
 from fedrec.client.load_population import first_met
 from fedrec.client.personalise import adapter_of
 from fedrec.config import Config, from_tree
 from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
+from fedrec.data.users import Histories, OwnContent, UserBatch
 from fedrec.errors import ConfigError, ReleaseError, StoreError
-from fedrec.model.clock import context_of
 from fedrec.ranking.bandit import CANDIDATES, explored, item_vectors
+from fedrec.ranking.context import context_of
 from fedrec.ranking.explain import explain
+from fedrec.ranking.lists import content_vectors
+from fedrec.ranking.rerank import mmr
 from fedrec.ranking.score import Scorer
 from fedrec.ranking.topk import id_order, top_k, without_seen
-from fedrec.ranking.users import Histories, Known, OwnContent
 from fedrec.release.bundle import Release, read_release
 from fedrec.release.content_state import encoders
 from fedrec.release.keys import read_public_key
@@ -78,12 +80,25 @@ class Ranker:
         )
 
     @cached_property
+    def _content(self) -> NDArray[np.float32]:
+        """What variety tells items apart by: [items, width] of their features alone; all alike without any."""
+        items = self.release.contents.items
+        found = content_vectors(items.values, items.present)
+        return np.zeros((len(self.ids), 1), dtype=np.float32) if found is None else found
+
+    @cached_property
     def vectors(self) -> NDArray[np.float64]:
         """What a bandit tells items apart by, see `fedrec.ranking.bandit.item_vectors`."""
         return item_vectors(self.scorer)
 
     def recommend(
-        self, store: EventStore, user: str, top: int, explore: float | None = None, at: int | None = None
+        self,
+        store: EventStore,
+        user: str,
+        top: int,
+        explore: float | None = None,
+        at: int | None = None,
+        variety: float = 0.0,
     ) -> list[Recommendation]:
         """The ``top`` best items that the user has not met, best first, with reasons; fewer where fewer are left.
 
@@ -92,17 +107,23 @@ class Ranker:
         ``explore``: not None = the best are put in the order of the user's own bandit (`fedrec.ranking.bandit`), which
         tries out what it does not know the more, the larger this is; from 0.  ``at``: see `known`.
 
+        ``variety``: 0 to 1, how much likeness of content to what stands above counts against an item
+        (`fedrec.ranking.rerank.mmr`); does nothing where ``explore`` is given, whose order the user's clicks make.
+
         Raises:
             StoreError: the store has no such user, or cannot be read.
-            ModelError: ``top`` is below 1.
+            ModelError: ``top`` is below 1, or ``variety`` is not from 0 to 1.
         """
         known = self.known(store, user, at)
         scores = without_seen(self.scorer.parts_of(known).total, known.histories)
-        found = top_k(scores, top if explore is None else max(top, CANDIDATES), order=self._order)[0]
+        longer = explore is not None or variety != 0
+        found = top_k(scores, max(top, CANDIDATES) if longer else top, order=self._order)[0]
         found = found[found >= 0]
         if explore is not None:
             bandit = bandit_of(store, user, self.release.id, 1 + self.vectors.shape[1])
             found = explored(bandit, self.vectors, scores[0], found, explore)[:top]
+        elif longer:
+            found = mmr(found, scores[0, found], self._content, top, variety=variety)
         return self._explained(known, found)
 
     def recommend_for(
@@ -131,7 +152,7 @@ class Ranker:
         found = top_k(scores, top, order=self._order)[0]
         return self._explained(known, found[found >= 0])
 
-    def _explained(self, known: Known, found: NDArray[np.integer]) -> list[Recommendation]:
+    def _explained(self, known: UserBatch, found: NDArray[np.integer]) -> list[Recommendation]:
         explained = explain(self.scorer, known, found)
         return [
             Recommendation(
@@ -146,7 +167,7 @@ class Ranker:
             for rank, one in enumerate(explained, start=1)
         ]
 
-    def known(self, store: EventStore, user: str, at: int | None = None) -> Known:
+    def known(self, store: EventStore, user: str, at: int | None = None) -> UserBatch:
         """What the scorer is told of a user. Events with items that the release does not know are left out.
 
         ``at``: when the user asks, seconds since 1970, UTC; None = now. Read where the release has a context.
@@ -174,7 +195,7 @@ class Ranker:
         photos: Sequence[bytes] = (),
         adapter: NDArray[np.float32] | None = None,
         at: int | None = None,
-    ) -> Known:
+    ) -> UserBatch:
         """What the scorer is told of somebody of whom this is known; what the release does not read is left out.
 
         ``adapter``: the private vector, float32 [1, dimension].  The rest as in `recommend_for`.
@@ -183,7 +204,7 @@ class Ranker:
         if unknown := sum(event.item not in self.places for event in events):
             _log.info("%d of %d events are about items that this release does not know", unknown, len(events))
         reads = self.scorer.tower is not None
-        return Known(
+        return UserBatch(
             histories=Histories.of([np.asarray(list(met), dtype=np.int32)]),
             notes=self._own("text", notes) if reads and self.settings.notes else None,
             photos=self._own("image", photos) if reads and self.settings.photos else None,
@@ -214,12 +235,14 @@ def recommend(
     top: int,
     trusted_key: Path | None = None,
     explore: float | None = None,
+    variety: float = 0.0,
 ) -> list[Recommendation]:
     """Rank for one user, from a release's directory and a store's file; see `Ranker.recommend`.
 
     Args:
         trusted_key: a file with the publisher's public key, 64 hex digits. None accepts a release of any signer.
         explore: see `Ranker.recommend`.
+        variety: see `Ranker.recommend`.
 
     Raises:
         ReleaseError: the release is damaged, not signed by the trusted key, or cannot be used.
@@ -229,29 +252,7 @@ def recommend(
     trusted = None if trusted_key is None else read_public_key(trusted_key)
     ranker = Ranker(read_release(release_dir, trusted_key=trusted))
     with EventStore.open(store) as opened:
-        return ranker.recommend(opened, user, top, explore)
-
-
-def record_clicks(
-    release_dir: Path,
-    store: Path,
-    user: str,
-    shown: Sequence[str],
-    clicked: Sequence[str],
-    trusted_key: Path | None = None,
-) -> int:
-    """Learn from what a user clicked of a list, from a release's directory and a store's file; see
-    `fedrec.client.bandit_state.record_feedback`.
-
-    Raises:
-        ReleaseError: the release is damaged, not signed by the trusted key, or cannot be used.
-        StoreError: there is no such store or user.
-        ModelError: something was clicked that was not shown.
-    """
-    trusted = None if trusted_key is None else read_public_key(trusted_key)
-    ranker = Ranker(read_release(release_dir, trusted_key=trusted))
-    with EventStore.open(store) as opened:
-        return record_feedback(ranker, opened, user, shown, clicked)
+        return ranker.recommend(opened, user, top, explore, variety=variety)
 
 
 def _config(tree: Mapping[str, Any]) -> Config:

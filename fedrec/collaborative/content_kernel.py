@@ -1,4 +1,4 @@
-"""The content kernel: how alike items are by public content, what collaboration starts from where little was heard.
+"""The content kernel: how alike items are by public content, what collaboration starts from where little is known.
 
 Linear, it is the weighted sum of the modalities' cosines, S.  Sharpened by b, it is exp(b (C - 1)) with C the same
 brought to a diagonal of 1: the Gaussian kernel on the joined unit vectors (Schoelkopf and Smola 2002, section 2.3), in

@@ -34,7 +34,7 @@ _DEVIATIONS: Final = 2.0
 # How far popularity goes beside factors of length 1.
 _POPULARITY: Final = 0.5
 
-Tables = Mapping[str, NDArray[Any]]
+ItemTables = Mapping[str, NDArray[Any]]
 
 
 def names(config: Config) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ def none(config: Config, items: int) -> dict[str, NDArray[Any]]:
     return tables_of(config, CollaborativeFactors.empty(items), 0.0)
 
 
-def agreed(config: Config, arrays: Tables, items: int) -> dict[str, NDArray[Any]]:
+def agreed(config: Config, arrays: ItemTables, items: int) -> dict[str, NDArray[Any]]:
     """The tables of a request, held to the settings. Raises ProtocolError for another shape, kind or content."""
     found = {}
     for name in names(config):
@@ -93,7 +93,7 @@ def agreed(config: Config, arrays: Tables, items: int) -> dict[str, NDArray[Any]
     return found
 
 
-def extended(config: Config, features: Features, tables: Tables) -> Features:
+def extended(config: Config, features: Features, tables: ItemTables) -> Features:
     """The features as the tower reads them: with the modalities ``behaviour`` and ``id``, smoothed on the graph.
 
     ``tables``: as `tables_of` or `agreed` gave them.  The same on the server and on every device.
@@ -105,7 +105,7 @@ def extended(config: Config, features: Features, tables: Tables) -> Features:
     if config.model.graph != "none":
         lists = [tables[NEIGHBOURS]] if NEIGHBOURS in tables else []
         if config.model.graph in ("content", "both"):
-            content = graph.side_by_side(features.values, features.present)
+            content = graph.stacked_columns(features.values, features.present)
             lists.append(graph.nearest(content, config.model.graph_neighbours))
         edges = graph.adjacency(lists, len(features.ids))
         for name in [name for name in values if graph.ready(values[name])]:

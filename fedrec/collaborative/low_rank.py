@@ -51,7 +51,7 @@ def factorise(popularity: Floats, factors: Floats, ridge: float, rank: int = 0) 
 def mass_of(popularity: Floats, users: int) -> Floats:
     """Popularity on the scale of the co-occurrence's diagonal: sums to ``users``, since a user's part has trace 1.
 
-    Items that nobody seems to use get a floor of a tenth of the median, so that none has no mass at all.
+    Items that nobody seems to use get at least a tenth of the median, so that none has no mass at all.
     """
     floored = np.maximum(popularity, 0.1 * float(np.median(popularity)) + 1e-6)
     return np.asarray(floored * (users / floored.sum()))

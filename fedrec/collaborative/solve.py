@@ -78,7 +78,7 @@ def solve(
 def _diagonal_from(
     popularity: NDArray[np.float64], matrix: NDArray[np.float64], items: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Popularity on the scale of the co-occurrence's diagonal, with a floor for items that nobody seems to use."""
+    """Popularity on the scale of the co-occurrence's diagonal, with a least value for items that nobody uses."""
     seen = popularity[items].sum()
     scale = max(float(np.trace(matrix)), 1.0) / seen if seen > 0 else 1.0
     floor = 0.1 * float(np.median(popularity))

@@ -29,7 +29,7 @@ def ready(values: NDArray[Any]) -> bool:
     return values.ndim == 2 and bool(np.issubdtype(values.dtype, np.floating))
 
 
-def side_by_side(values: Mapping[str, NDArray[Any]], present: Mapping[str, NDArray[np.bool_]]) -> Floats:
+def stacked_columns(values: Mapping[str, NDArray[Any]], present: Mapping[str, NDArray[np.bool_]]) -> Floats:
     """One vector an item whose products are the sums of its modalities' cosines, [items, all widths that are ready].
 
     A missing modality adds nothing.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Pictures = NDArray[np.float32]
+PictureArray = NDArray[np.float32]
 HUES, SATURATIONS, VALUES = 12, 3, 3
 LAYOUT = 5
 EDGE_GRID, EDGE_ANGLES = 3, 6
@@ -16,7 +16,7 @@ GREY = np.array([0.299, 0.587, 0.114], np.float32)
 """Luma weights of ITU-R BT.601."""
 
 
-def measure(pictures: Pictures) -> NDArray[np.float32]:
+def measure(pictures: PictureArray) -> NDArray[np.float32]:
     """All measures side by side, `WIDTH` of them."""
     if not len(pictures):
         return np.zeros((0, WIDTH), np.float32)
@@ -28,7 +28,7 @@ def measure(pictures: Pictures) -> NDArray[np.float32]:
 WIDTH = HUES * SATURATIONS * VALUES + 3 * LAYOUT**2 + (EDGE_ANGLES + 1) * EDGE_GRID**2 + 12
 
 
-def hsv(pictures: Pictures) -> tuple[Pictures, Pictures, Pictures]:
+def hsv(pictures: PictureArray) -> tuple[PictureArray, PictureArray, PictureArray]:
     """Hue, saturation and value, each [n, side, side] in 0..1; hue 0 where there is no colour."""
     red, green, blue = (pictures[..., channel] for channel in range(3))
     value = pictures.max(axis=-1)
@@ -43,7 +43,7 @@ def hsv(pictures: Pictures) -> tuple[Pictures, Pictures, Pictures]:
     return hue, np.where(value > 0, chroma / np.where(value > 0, value, 1), 0), value
 
 
-def colour_histogram(pictures: Pictures) -> NDArray[np.float32]:
+def colour_histogram(pictures: PictureArray) -> NDArray[np.float32]:
     """Joint histogram of hue, saturation and value: roots of the shares of pixels, so that rare colours count."""
     bins = [
         np.minimum((part * size).astype(np.int64), size - 1)
@@ -53,7 +53,7 @@ def colour_histogram(pictures: Pictures) -> NDArray[np.float32]:
     return np.sqrt(_shares(place.reshape(len(pictures), -1), HUES * SATURATIONS * VALUES))
 
 
-def colour_layout(pictures: Pictures) -> NDArray[np.float32]:
+def colour_layout(pictures: PictureArray) -> NDArray[np.float32]:
     """Mean luma and two colour differences in each cell of a `LAYOUT` x `LAYOUT` grid."""
     cells = _cells(pictures, LAYOUT)
     luma = cells @ GREY
@@ -77,7 +77,7 @@ def edge_histogram(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([shares, np.sqrt(amount)], axis=-1).reshape(len(grey), -1).astype(np.float32)
 
 
-def overall(pictures: Pictures, grey: NDArray[np.float32]) -> NDArray[np.float32]:
+def overall(pictures: PictureArray, grey: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean and deviation of each channel, colourfulness, contrast, skew of luma, and its 5, 50, 95 % points: 12."""
     flat, luma = pictures.reshape(len(pictures), -1, 3), grey.reshape(len(grey), -1)
     spread = luma.std(axis=1)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.data.schema import TEST, UNSPLIT, VALID, Dataset, Interactions, LeaveOneOut
+from fedrec.data.users import Histories, pointers_of
 
 NEGATIVES = 99
 MIN_EVENTS = 3
@@ -17,23 +18,17 @@ MIN_EVENTS = 3
 class Split:
     """Training items of each user in time order, and the held-out items.
 
-    ``indptr``: int64 [users + 1]. ``items``: int32 [n], places in the catalogue; user u trains on
-    ``items[indptr[u]:indptr[u + 1]]``, each item once. ``valid``, ``test``: int32 [users], -1 where none; neither is in
-    the user's training items. ``negatives``: int32 [users, up to 99], rows padded with -1, to rank the test item
+    ``training``: what each user trains on, each item once. ``valid``, ``test``: int32 [users], -1 where none; neither
+    is in the user's training items. ``negatives``: int32 [users, up to 99], rows padded with -1, to rank the test item
     against; None where nobody has a held-out item. ``rows``: int64 [n], the row of the data set's interactions that
-    each training item comes from.
+    each entry of ``training.items`` comes from.
     """
 
-    indptr: NDArray[np.int64]
-    items: NDArray[np.int32]
+    training: Histories
     valid: NDArray[np.int32]
     test: NDArray[np.int32]
     negatives: NDArray[np.int32] | None
     rows: NDArray[np.int64]
-
-    def train(self, user: int) -> NDArray[np.int32]:
-        """The training items of one user, a view."""
-        return self.items[self.indptr[user] : self.indptr[user + 1]]
 
 
 def split(dataset: Dataset, seed: int = 0) -> Split:
@@ -64,9 +59,9 @@ def split(dataset: Dataset, seed: int = 0) -> Split:
         valid, test = _last_two(user, item, len(dataset.users))
     trains = (mark != VALID) & (mark != TEST) & (item != valid[user]) & (item != test[user])
     counts = np.bincount(user[trains], minlength=len(dataset.users))
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    training = Histories(pointers_of(counts), item[trains])
     negatives = _negatives(given, table, valid, test, len(dataset.items), seed)
-    return Split(indptr, item[trains], valid, test, negatives, first[trains])
+    return Split(training, valid, test, negatives, first[trains])
 
 
 def _first_of_pairs(table: Interactions, items: int) -> NDArray[np.int64]:

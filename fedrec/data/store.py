@@ -131,10 +131,6 @@ class EventStore:
 
     # What users did, wrote and photographed
 
-    def add_event(self, user: str, event: Event) -> int:
-        """Add one event; 1 if it was new, 0 if an equal one (item, timestamp, rating) was there."""
-        return self.add_events(user, [event])
-
     def add_events(self, user: str, events: Sequence[Event]) -> int:
         """Add events, all or none; returns how many were new. Equal ones (item, timestamp, rating) count once.
 

@@ -71,7 +71,8 @@ def _fill(store: EventStore, user: str, place: int, dataset: Dataset, split: Spl
 def training_events(dataset: Dataset, split: Split, user: int) -> list[Event]:
     """A user's training items as events, in time order, with the time and rating of the rows they come from."""
     table = dataset.interactions
-    rows = split.rows[split.indptr[user] : split.indptr[user + 1]]
+    start, stop = split.training.indptr[user : user + 2]
+    rows = split.rows[start:stop]
     cells = zip(table.item[rows].tolist(), table.timestamp[rows].tolist(), table.rating[rows].tolist(), strict=True)
     return [
         Event(dataset.items[item].id, time if time >= 0 else None, None if np.isnan(rating) else rating)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from fedrec.model.layers import unit
 
 
 class Adapter(nn.Module):
-    """A user's own vector [dimension], added to the user vector; zero at the start, when it changes nothing.
+    """Users' own vectors, [users, dimension], each added to its user's; where zero they change nothing.
 
     It is no part of `Recommender`, so its parameter cannot get into the flat vector of shared ones.
     """
 
-    def __init__(self, dimension: int) -> None:
+    def __init__(self, vectors: Tensor) -> None:
         super().__init__()
-        self.vector = nn.Parameter(torch.zeros(dimension))
+        self.vectors = nn.Parameter(vectors)
 
     def forward(self, users: Tensor) -> Tensor:
-        """User vectors [..., dimension] -> adapted user vectors of length 1 (zero stays zero)."""
-        return unit(users + self.vector)
+        """Adapt user vectors [users, dimension]: float [users, dimension] of length 1 (zero stays zero)."""
+        return unit(users + self.vectors)

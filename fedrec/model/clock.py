@@ -27,22 +27,3 @@ def mean_clock(seconds: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[n
     known = mask & (seconds >= 0)
     total = (clock(seconds) * known[..., None]).sum(axis=1)
     return np.asarray(total / np.maximum(known.sum(axis=1), 1)[:, None], np.float32)
-
-
-def context_of(
-    request: NDArray[np.int64], indptr: NDArray[np.int64], seconds: NDArray[np.int64], last: int
-) -> NDArray[np.float32]:
-    """What a tower is told of users when it ranks, float32 [users, `WIDTH`].
-
-    Args:
-        request: int64 [users], when each one asks; `UNKNOWN` where nobody says.
-        indptr: int64 [users + 1], whose the events are.
-        seconds: int64 [n], of the events of the histories, in time order.
-        last: how many of them, at the end, the tower reads.
-    """
-    counts = np.minimum(np.diff(indptr), last)
-    column = np.arange(max(1, int(counts.max(initial=0))))
-    mask = column[None, :] < counts[:, None]
-    places = np.where(mask, (indptr[1:] - counts)[:, None] + column[None, :], 0)
-    table = seconds[places] if len(seconds) else np.full(mask.shape, UNKNOWN, np.int64)
-    return np.concatenate([clock(request), mean_clock(table, mask)], axis=1)

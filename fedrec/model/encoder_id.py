@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fedrec.model.layers import blank
 
-# Beside heads of about length 1 a vector not yet trained should hardly be heard; at zero, vectors of ids alone would
+# Beside heads of about length 1 a vector not yet trained should hardly count; at zero, vectors of ids alone would
 # have no slope to leave it by.
 _LENGTH = 0.1
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fedrec.config import TrainingSettings
 from fedrec.model.layers import unit
 from fedrec.model.losses import loss_per_row
-from fedrec.model.recommender import Recommender, Seen
+from fedrec.model.recommender import ForwardOutput, Recommender
 from fedrec.model.rows import Rows
 
 _FAR = -1e9
@@ -59,7 +59,7 @@ def attribute_loss(predicted: Tensor, rows: Rows) -> Tensor:
     return (errors * weights).sum(1) / weights.sum(1).clamp(min=1.0)
 
 
-def alignment_loss(seen: Seen, rows: Rows, temperature: float) -> Tensor:
+def alignment_loss(seen: ForwardOutput, rows: Rows, temperature: float) -> Tensor:
     """Cross-entropy [rows] of telling, by the vector of one modality, which of the row's items another's belongs to.
 
     The mean over ordered pairs of modalities and over the items that have both.  Other items of the same row are the

@@ -20,7 +20,7 @@ from fedrec.model.user_tower import Source, UserTower
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class ForwardOutput:
     """What a forward pass saw of each row.
 
     ``logits``: [rows, candidates].  ``own``: vectors [rows, n, width] of the row's own items, history first and then
@@ -134,7 +134,7 @@ class Recommender(nn.Module):
         """
         return self.see(rows).logits
 
-    def see(self, rows: Rows) -> Seen:
+    def see(self, rows: Rows) -> ForwardOutput:
         """The same, with what losses other than the recommendation's own look at."""
         notes = rows.notes if self.settings.notes else None
         photos = rows.photos if self.settings.photos else None
@@ -150,7 +150,9 @@ class Recommender(nn.Module):
         )
         own = rows.history.items + rows.positives
         learned = candidates[:, : rows.positives]
-        return Seen(self.score(user, candidates), torch.cat([history, learned], 1), modal[:, :own], present[:, :own])
+        return ForwardOutput(
+            self.score(user, candidates), torch.cat([history, learned], 1), modal[:, :own], present[:, :own]
+        )
 
     def _encode(self, parts: Sequence[ItemBatch]) -> list[Tensor]:
         return self._fuse(*self._encode_modalities(parts), parts)

@@ -9,7 +9,7 @@ distributions of dp-accounting are composed (Doroshenko et al., PoPETs 2022): an
 Fixed-size sampling is not Poisson sampling.  No amplification is claimed for it: a device counts as in every round.
 Cyclic sampling (minimum separation) claims no amplification either, but a row is in few rounds and is counted in those
 only.  That holds for independent noise, and just so for banded noise of no more bands than rounds lie between two
-turns of a row (Choquette-Choo et al., NeurIPS 2023, section 4): see `fedrec.privacy.banded`.
+participations of a row (Choquette-Choo et al., NeurIPS 2023, section 4): see `fedrec.privacy.banded`.
 Poisson amplification is per row.  It may be claimed only if each row is drawn independently of all others; where a
 device holds many example-level rows and is drawn as one, the others' presence tells that the row is in.
 
@@ -67,10 +67,10 @@ class QueryCost:
 
     def __post_init__(self) -> None:
         if self.query not in get_args(Query):
-            raise PrivacyError(f"a spend's query must be one of {', '.join(get_args(Query))}", value=self.query)
+            raise PrivacyError(f"a cost's query must be one of {', '.join(get_args(Query))}", value=self.query)
         check_noise_multiplier(self.noise_multiplier)
         if isinstance(self.rounds, bool) or not isinstance(self.rounds, int) or self.rounds < 1:
-            raise PrivacyError("a spend's rounds must be a whole number from 1", value=self.rounds)
+            raise PrivacyError("a cost's rounds must be a whole number from 1", value=self.rounds)
         check_sampling(self.sampling, self.probability)
         check_separation(self.sampling, self.minimum_separation)
         if self.mechanism is not None:
@@ -99,9 +99,9 @@ class QueryCost:
 
 
 def epsilon(costs: Iterable[QueryCost], delta: float) -> float:
-    """The epsilon, at ``delta``, of all spends together; 0.0 of none.
+    """The epsilon, at ``delta``, of all costs together; 0.0 of none.
 
-    An upper bound with Poisson-sampled spends, exact without.  Without them it also holds when each spend was chosen
+    An upper bound with Poisson-sampled costs, exact without.  Without them it also holds when each cost was chosen
     after seeing the results so far (Smith and Thakurta, Fully Adaptive Composition for Gaussian Differential Privacy,
     2022); with them, noise, rounds and probabilities must have been planned before.  So with noise that is not
     Gaussian.
@@ -117,7 +117,7 @@ def epsilon(costs: Iterable[QueryCost], delta: float) -> float:
 
 
 def delta(costs: Iterable[QueryCost], epsilon: float) -> float:
-    """The smallest delta for which all spends together are (epsilon, delta)-private, 0 to 1; bounds as `epsilon`'s.
+    """The smallest delta for which all costs together are (epsilon, delta)-private, 0 to 1; bounds as `epsilon`'s.
 
     Raises:
         PrivacyError: epsilon is negative or not finite.
@@ -133,15 +133,15 @@ def delta(costs: Iterable[QueryCost], epsilon: float) -> float:
 def epsilon_without_amplification(costs: Iterable[QueryCost], delta: float) -> float:
     """The epsilon towards somebody who knows who took part when, as the server does.
 
-    That a sample was secret counts for nothing then; that a row had few turns (cyclic sampling) still counts.
+    That a sample was secret counts for nothing then; that a row had few participations (cyclic sampling) still counts.
     """
     return epsilon((_known_to_all(cost) for cost in costs), delta)
 
 
 def equivalent_noise(costs: Iterable[QueryCost]) -> float:
-    """The noise multiplier of the one full-participation Gaussian that all spends, without amplification, amount to.
+    """The noise multiplier of the one full-participation Gaussian that all costs, without amplification, amount to.
 
-    Infinite when there are no spends.  Raises PrivacyError where a spend is not Gaussian.
+    Infinite when there are no costs.  Raises PrivacyError where a cost is not Gaussian.
     """
     costs = list(costs)
     if other := [cost.mechanism for cost in costs if cost.mechanism is not None]:
@@ -151,7 +151,8 @@ def equivalent_noise(costs: Iterable[QueryCost]) -> float:
 
 
 def rounds_apart(population: int, cohort: int) -> int:
-    """Rounds from one turn of a device to its next, where ``population`` are dealt into groups of at most ``cohort``.
+    """Rounds from one participation of a device to its next, where ``population`` are dealt into groups of at most
+    ``cohort``.
 
     Cyclic sampling's separation: as many as there are groups.  Raises PrivacyError if either is below 1.
     """
@@ -200,9 +201,9 @@ def check_sampling(sampling: str, probability: float) -> None:
 
 
 def check_separation(sampling: str, minimum_separation: int) -> None:
-    """Raises PrivacyError unless the separation is a whole number from 1, and 1 where rows do not take turns."""
+    """Raises PrivacyError unless the separation is a whole number from 1, and 1 unless cohorts are cyclic."""
     if isinstance(minimum_separation, bool) or not isinstance(minimum_separation, int) or minimum_separation < 1:
-        raise PrivacyError("a spend's separation must be a whole number from 1", value=minimum_separation)
+        raise PrivacyError("a cost's separation must be a whole number from 1", value=minimum_separation)
     if minimum_separation > 1 and sampling != "cyclic":
         raise PrivacyError(
             f"with sampling {sampling!r} a row may be in every round: its separation is 1", value=minimum_separation

@@ -3,12 +3,13 @@
 With independent noise, every round's sum is hidden by itself, but an optimiser adds rounds up, and their noise adds up
 with them.  Here round t gets ``(C^-1 Z)_t`` times the noise multiplier, where the rows of Z are independent standard
 normal vectors and C is lower triangular with ``bands`` non-zero diagonals and columns of norm 1.  All rounds together
-are then a function of ``C X + z Z``, X the sums: a Gaussian mechanism.  A row whose turns lie at least ``bands`` rounds
-apart meets columns of C that do not overlap, so k turns move C X by at most sqrt(k) sensitivities: the privacy of
-independent noise with the same multiplier, and of the same k turns (Choquette-Choo et al., (Amplified) Banded Matrix
-Factorization, NeurIPS 2023, section 4).  It stands when every sum depends on what was released before (Denisov et al.,
-NeurIPS 2022, theorem 2.1): C is triangular, so noise of round t is known as soon as round t is.  Sums of changing
-sensitivity are covered too, each round's noise being in units of its own sensitivity.
+are then a function of ``C X + z Z``, X the sums: a Gaussian mechanism.  A row whose participations lie at least
+``bands`` rounds apart meets columns of C that do not overlap, so k participations move C X by at most sqrt(k)
+sensitivities: the privacy of independent noise with the same multiplier, and of the same k participations
+(Choquette-Choo et al., (Amplified) Banded Matrix Factorization, NeurIPS 2023, section 4).  It stands when every sum
+depends on what was released before (Denisov et al., NeurIPS 2022, theorem 2.1): C is triangular, so noise of round t is
+known as soon as round t is.  Sums of changing sensitivity are covered too, each round's noise being in units of its own
+sensitivity.
 
 C is a Toeplitz matrix with its columns normalised, which makes its last columns sharper, since they are cut off.  Its
 coefficients minimise the mean squared error of the prefix sums, starting from the square root of the prefix-sum matrix
@@ -58,26 +59,30 @@ def encoder(rounds: int, first_column: tuple[float, ...]) -> Matrix:
 
 
 def sensitivity(encoded: Matrix, minimum_separation: int) -> float:
-    """Most by which C X moves when a row comes or goes whose turns lie at least ``minimum_separation`` rounds apart.
+    """Most by which C X moves when a row comes or goes whose participations lie at least ``minimum_separation`` rounds
+    apart.
 
-    In units of the sensitivity of one round's sum.  An upper bound for every pattern of turns, met by one: columns that
-    far apart do not overlap, so their squared norms add up, and the largest total is found turn by turn.
+    In units of the sensitivity of one round's sum.  An upper bound for every pattern of participations, met by one:
+    columns that far apart do not overlap, so their squared norms add up, and the largest total is found participation
+    by participation.
 
     Raises:
-        PrivacyError: the matrix has more bands than the separation, so that turns would overlap.
+        PrivacyError: the matrix has more bands than the separation, so that participations would overlap.
     """
-    bands = bands_of(encoded)
+    bands = bands_in(encoded)
     if bands > minimum_separation:
         action = "Use fewer bands, or smaller cohorts"
-        raise PrivacyError(f"noise of {bands} bands needs turns so far apart", value=minimum_separation, action=action)
+        raise PrivacyError(
+            f"noise of {bands} bands needs participations so far apart", value=minimum_separation, action=action
+        )
     squares = np.sum(encoded**2, axis=0)
-    best = np.zeros(len(squares) + minimum_separation)  # best[t]: of turns from round t on
+    best = np.zeros(len(squares) + minimum_separation)  # best[t]: of participations from round t on
     for t in range(len(squares) - 1, -1, -1):
         best[t] = max(best[t + 1], squares[t] + best[t + minimum_separation])
     return math.sqrt(best[0])
 
 
-def bands_of(encoded: Matrix) -> int:
+def bands_in(encoded: Matrix) -> int:
     """How many diagonals, from the main one down, hold anything."""
     rows, columns = np.nonzero(encoded)
     return int(np.max(rows - columns)) + 1
@@ -88,14 +93,9 @@ def error(encoded: Matrix) -> float:
     return math.sqrt(float(np.sum(_decoder(encoded) ** 2)) / len(encoded))
 
 
-def advantage(rounds: int, bands: int) -> float:
+def error_ratio(rounds: int, bands: int) -> float:
     """How large the error of the prefix sums is, beside that of independent noise of the same multiplier; at most 1."""
     return error(encoder(rounds, coefficients(rounds, bands))) / math.sqrt((rounds + 1) / 2)
-
-
-def iid_equivalent(noise_multiplier: float, rounds: int, bands: int) -> float:
-    """The multiplier of independent noise that leaves the same root mean squared error in the prefix sums."""
-    return noise_multiplier * advantage(rounds, bands)
 
 
 @lru_cache(maxsize=64)
@@ -108,7 +108,7 @@ def best_bands(rounds: int, minimum_separation: int) -> int:
     most = min(rounds, minimum_separation)
     _check(rounds, most)
     tried = sorted({most, *(max(1, round(most * part)) for part in (0.9, 0.75, 0.5, 0.25))})
-    return min(tried, key=lambda bands: advantage(rounds, bands))
+    return min(tried, key=lambda bands: error_ratio(rounds, bands))
 
 
 def correlated(encoded: Matrix, streams: Iterator[Matrix]) -> Iterator[Matrix]:
@@ -118,7 +118,7 @@ def correlated(encoded: Matrix, streams: Iterator[Matrix]) -> Iterator[Matrix]:
         encoded: C.
         streams: the rows of Z, each float64 [length], standard normal.
     """
-    bands = bands_of(encoded)
+    bands = bands_in(encoded)
     kept: list[Matrix] = []  # the last rows, newest first
     for t, fresh in zip(range(len(encoded)), streams, strict=False):
         row = fresh.copy()

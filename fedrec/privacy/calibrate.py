@@ -46,7 +46,7 @@ def plan(
     minimum_separation: Mapping[Query, int] | None = None,
     mechanism: Mapping[Query, str | None] | None = None,
 ) -> list[QueryCost]:
-    """The whole run as spends, one for each query that is asked, that together cost at most ``epsilon``.
+    """The whole run as costs, one for each query that is asked, that together cost at most ``epsilon``.
 
     Each query gets its share of the budget, counted in 1/z^2 of a full-participation Gaussian; shares are normalised
     over the queries with rounds.  A full-participation (or fixed-size) query k of T_k rounds gets
@@ -61,7 +61,7 @@ def plan(
         shares: each above 0; must name every query with rounds.
         rounds: rounds of each query; 0 = not asked; with none asked the plan is empty.
         sampling: kind and probability of each query; full participation where absent.
-        minimum_separation: rounds from one turn of a row to its next, of each query; 1 where absent.
+        minimum_separation: rounds from one participation of a row to its next, of each query; 1 where absent.
         mechanism: of each query, as `registry.declared` names it; Gaussian where absent.
 
     Raises:
@@ -91,20 +91,6 @@ def plan(
     return _scaled(costs, epsilon, delta)
 
 
-def plan_noise(
-    epsilon: float,
-    delta: float,
-    shares: Mapping[Query, float],
-    rounds: Mapping[Query, int],
-    sampling: Mapping[Query, tuple[Sampling, float]],
-    minimum_separation: Mapping[Query, int] | None = None,
-) -> dict[Query, float]:
-    """The noise multiplier of each query that is asked: `plan`, as a mapping. Raises PrivacyError as it does."""
-    return {
-        one.query: one.noise_multiplier for one in plan(epsilon, delta, shares, rounds, sampling, minimum_separation)
-    }
-
-
 def _parts(shares: Mapping[Query, float], rounds: Mapping[Query, int]) -> dict[Query, float]:
     """The shares of the queries with rounds, normalised to sum 1."""
     asked = [query for query, count in rounds.items() if count != 0]
@@ -121,7 +107,7 @@ def _parts(shares: Mapping[Query, float], rounds: Mapping[Query, int]) -> dict[Q
 
 
 def _costing_like(cost: QueryCost, noise: float, delta: float) -> QueryCost:
-    """The spend with the noise that makes it cost what one full Gaussian release with ``noise`` does."""
+    """The cost with the noise that makes it cost what one full Gaussian release with ``noise`` does."""
     # Below its own delta at epsilon 0, a Gaussian's epsilon is 0 and says nothing: compare at a smaller delta then.
     compared = min(delta, gaussian_delta(noise, 0.0) / 100)
     wanted = composed_epsilon([QueryCost(cost.query, noise)], compared)

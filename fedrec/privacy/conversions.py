@@ -45,19 +45,6 @@ def group_epsilon(costs: Iterable[QueryCost], delta: float, size: int) -> float:
     return min(exact, _general(spent, delta, size))
 
 
-def user_epsilon(costs: Iterable[QueryCost], delta: float, examples: int) -> float:
-    """User-level epsilon, at ``delta``, of an example-level claim, for users who hold at most ``examples`` rows.
-
-    A user's rows are one group.  Where a device is drawn as one, its rows come together, and the amplification that is
-    proven for rows drawn independently does not hold: pass spends that claim none.
-
-    Raises:
-        PrivacyError: as `group_epsilon` does.
-    """
-    _check_count("the most rows of a user", examples)
-    return group_epsilon(costs, delta, examples)
-
-
 def group_delta(epsilon: float, delta: float, size: int) -> float:
     """The group's delta by the general law, at the group's epsilon ``size`` times ``epsilon``; may be above 1.
 

@@ -1,4 +1,4 @@
-"""The same spends by other accountants, to check the figure: privacy loss distributions throughout, and Renyi's.
+"""The same costs by other accountants, to check the figure: privacy loss distributions throughout, and Renyi's.
 
 Neither is looser by mistake: both are upper bounds, so the exact figure is at most either.  Renyi's (Mironov, CSF 2017;
 Mironov, Talwar and Zhang, 2019, for Poisson-sampled Gaussians) is known to be the loosest.  A third, the numerical
@@ -22,9 +22,9 @@ _PLD_STEP = 1e-4
 
 
 def pld_epsilon(costs: Iterable[QueryCost], delta: float) -> float:
-    """Epsilon by composed privacy loss distributions (Doroshenko et al., PoPETs 2022); 0.0 of no spends.
+    """Epsilon by composed privacy loss distributions (Doroshenko et al., PoPETs 2022); 0.0 of no costs.
 
-    With sampled spends it is `accountant.epsilon`.  Without, that is exact, and this lies above it by about 0.1 %.
+    With sampled costs it is `accountant.epsilon`.  Without, that is exact, and this lies above it by about 0.1 %.
     Raises PrivacyError if delta is not in (0, 1).
     """
     spent = list(costs)
@@ -40,7 +40,7 @@ def pld_epsilon(costs: Iterable[QueryCost], delta: float) -> float:
 
 
 def rdp_epsilon(costs: Iterable[QueryCost], delta: float) -> float:
-    """Epsilon by Renyi differential privacy; 0.0 of no spends. Raises PrivacyError if delta is not in (0, 1)."""
+    """Epsilon by Renyi differential privacy; 0.0 of no costs. Raises PrivacyError if delta is not in (0, 1)."""
     spent = list(costs)
     check_delta(delta)
     if not spent:

@@ -16,8 +16,8 @@ With Poisson sampling a device pays for all rounds when it is drawn for the firs
 the claim.  It also counts how often it is drawn, and refuses what honest sampling would not do once in 10^9 runs.
 
 Where a device adds all noise itself (`fedrec.privacy.local`) the ledger is its accountant: `charge_own` writes each
-turn with the noise and the sampling of its steps, and composes them over rounds, runs and restarts.  A repeat draws new
-noise and costs as much as any turn; when the promise of the settings is spent, the device refuses.
+round with the noise and the sampling of its steps, and composes them over rounds, runs and restarts.  A repeat draws
+new noise and costs as much as any round; when the promise of the settings is spent, the device refuses.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from fedrec.privacy.participation import draws_implausible
 
 BUDGET: Final = "device_budget"
 REPEATS: Final = 32
-_ROUNDING: Final = 1e-9  # what composing the same spends in another order changes
+_ROUNDING: Final = 1e-9  # what composing the same costs in another order changes
 _HEAD, _FIRST = "ledger head", "0" * 64
 
 
@@ -60,10 +60,10 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class Row:
+class DeviceLedgerEntry:
     """One contribution. ``costs``: of this round, None without noise.  ``rounds``: how many the agreement
     plans, 0 where there is no noise to plan.  ``own``: the device added all noise itself, so that ``costs`` holds
-    towards everybody; its rounds are then the steps of one turn."""
+    towards everybody; its rounds are then the steps of one round."""
 
     agreement: str
     run: str
@@ -82,7 +82,7 @@ class DeviceLedger:
     def __init__(self, settings: SettingsStore) -> None:
         self._settings = settings
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[DeviceLedgerEntry]:
         """All rows, oldest first.
 
         Raises:
@@ -100,7 +100,7 @@ class DeviceLedger:
             raise PrivacyError("the device's ledger: its end is missing or was changed", action=_RESTORE)
         return found
 
-    def charge(self, agreement: Agreement, *, run: str, query: str, round: int) -> Row:
+    def charge(self, agreement: Agreement, *, run: str, query: str, round: int) -> DeviceLedgerEntry:
         """Write the row of one contribution, inside a transaction of the caller; it may leave when that is over.
 
         Raises:
@@ -111,7 +111,7 @@ class DeviceLedger:
         planned = next((cost for cost in agreement.plan if cost.query == query), None)
         one = None if planned is None else replace(planned, rounds=1)
         rounds = 0 if planned is None else planned.rounds
-        row = Row(agreement.key, run, query, round, one, rounds, agreement.delta, int(time.time()))
+        row = DeviceLedgerEntry(agreement.key, run, query, round, one, rounds, agreement.delta, int(time.time()))
         _check_agreement([known for known in rows if known.agreement == agreement.key], row)
         self._check_lifetime(rows, row)
         self._append(len(rows), row)
@@ -119,21 +119,21 @@ class DeviceLedger:
 
     def charge_local(
         self, agreement: Agreement, cost: QueryCost, budget: float, *, run: str, query: str, round: int
-    ) -> Row:
-        """Write the row of a turn whose noise this device adds itself, inside a transaction of the caller.
+    ) -> DeviceLedgerEntry:
+        """Write the row of a round whose noise this device adds itself, inside a transaction of the caller.
 
         Args:
-            agreement: what was agreed to; all turns of it, in whatever run, together cost ``budget`` at most.
-            spend: the cost of this turn; its rounds are the turn's steps.
+            agreement: what was agreed to; all rounds of it, in whatever run, together cost ``budget`` at most.
+            cost: the cost of this round; its rounds are the local steps.
             budget: epsilon at the agreement's delta.
             run, query, round: what is answered.
 
         Raises:
-            BudgetExceededError: the turn would cost more than is left, of this budget or of the device's own.
+            BudgetExceededError: the round would cost more than is left, of this budget or of the device's own.
             PrivacyError: the ledger is damaged.
         """
         rows = self.rows()
-        row = Row(agreement.key, run, query, round, cost, 0, agreement.delta, int(time.time()), own=True)
+        row = DeviceLedgerEntry(agreement.key, run, query, round, cost, 0, agreement.delta, int(time.time()), own=True)
         total = _composed([*(known for known in rows if known.agreement == agreement.key), row])
         if total is None or total > budget * (1 + _ROUNDING):
             value = "unbounded" if total is None else f"epsilon {total:.4g} of {budget:g}"
@@ -143,7 +143,7 @@ class DeviceLedger:
         return row
 
     def last_local(self, agreement: str) -> QueryCost | None:
-        """The spend of the last turn of these settings with noise of the device's own; None before the first."""
+        """The cost of the last round of these settings with noise of the device's own; None before the first."""
         found = [row.cost for row in self.rows() if row.agreement == agreement and row.own]
         return found[-1] if found else None
 
@@ -151,7 +151,7 @@ class DeviceLedger:
         """The epsilon of all rows together at their smallest delta; None where a row has no noise."""
         return _composed(self.rows())
 
-    def _check_lifetime(self, rows: Sequence[Row], row: Row) -> None:
+    def _check_lifetime(self, rows: Sequence[DeviceLedgerEntry], row: DeviceLedgerEntry) -> None:
         budget = self._budget()
         if budget is None:
             return
@@ -159,7 +159,7 @@ class DeviceLedger:
             raise PrivacyError("this device has a budget, and the settings add no noise", value=row.query)
         after = [*rows, row]
         if rows and _spends(after) == _spends(rows):
-            return  # paid before, as a sampled round is
+            return  # charged before, as a sampled round is
         total = _composed(after)
         if total is None or total > budget:
             value = "unbounded" if total is None else f"epsilon {total:.4g} of {budget:g}"
@@ -179,7 +179,7 @@ class DeviceLedger:
             return 0, _FIRST
         return int(kept["rows"]), str(kept["hash"])
 
-    def _append(self, number: int, row: Row) -> None:
+    def _append(self, number: int, row: DeviceLedgerEntry) -> None:
         kept = {**asdict(row), "cost": None if row.cost is None else row.cost.facts}
         body = json.dumps(kept, sort_keys=True, separators=(",", ":"))
         link = _link(self._head()[1], body)
@@ -187,7 +187,7 @@ class DeviceLedger:
         self._settings.set_setting(_HEAD, json.dumps({"rows": number + 1, "hash": link}))
 
 
-def _check_agreement(rows: Sequence[Row], row: Row) -> None:
+def _check_agreement(rows: Sequence[DeviceLedgerEntry], row: DeviceLedgerEntry) -> None:
     """Hold a new row to what these settings let a server ask."""
     repeats = len(rows) - len({(known.query, known.round) for known in rows})
     again = any((known.query, known.round) == (row.query, row.round) for known in rows)
@@ -205,13 +205,13 @@ def _check_agreement(rows: Sequence[Row], row: Row) -> None:
         raise BudgetExceededError("this device is asked again sooner than agreed", value=(sorted(drawn), row.round))
 
 
-def _composed(rows: Sequence[Row]) -> float | None:
+def _composed(rows: Sequence[DeviceLedgerEntry]) -> float | None:
     if any(row.cost is None for row in rows):
         return None
     return epsilon(_spends(rows), min(row.delta for row in rows)) if rows else 0.0
 
 
-def _spends(rows: Iterable[Row]) -> list[QueryCost]:
+def _spends(rows: Iterable[DeviceLedgerEntry]) -> list[QueryCost]:
     """What rows cost this device: its own rounds as they were, and sampled ones as planned, each repeat once more."""
     counted: Counter[tuple[str, QueryCost, int]] = Counter()
     seen: Counter[tuple[str, str, int]] = Counter()
@@ -233,10 +233,10 @@ def _spends(rows: Iterable[Row]) -> list[QueryCost]:
     return [replace(cost, rounds=count) for cost, count in costs.items()]
 
 
-def _row(body: str) -> Row:
+def _row(body: str) -> DeviceLedgerEntry:
     fields: dict[str, Any] = json.loads(body)
     cost = fields.pop("cost")
-    return Row(**fields, cost=None if cost is None else QueryCost(**cost))
+    return DeviceLedgerEntry(**fields, cost=None if cost is None else QueryCost(**cost))
 
 
 def _name(number: int) -> str:

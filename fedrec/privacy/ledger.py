@@ -65,7 +65,7 @@ class Ledger:
     def __init__(self, chain: Chain, budget: Budget | None) -> None:
         self._chain = chain
         self._read = 0
-        self._spent: Counter[QueryCost] = Counter()  # keyed by the spend with rounds=1
+        self._spent: Counter[QueryCost] = Counter()  # keyed by the cost with rounds=1
         self._authorised: Counter[QueryCost] = Counter()
         self._seen: dict[tuple[str, int], list[str | None]] = {}  # what each round's rows say was released
         self._budget = self._header()

@@ -1,6 +1,6 @@
 """Local noise: each device makes its own contribution private, by DP-SGD over its own interactions.
 
-**The mechanism.**  In its turn a device takes a few steps from the broadcast parameters.  For a step it draws each of
+**The mechanism.**  In a round a device takes a few steps from the broadcast parameters.  For a step it draws each of
 its interactions with probability q, independently (Poisson; on the device, and secret); the drawn ones are dealt into
 rows by a hash that looks at no other interaction; each row's gradient is clipped to half of a bound C; noise of
 deviation z C is added to their sum.  What it contributes is a function of these noisy sums and of public numbers.
@@ -44,14 +44,14 @@ def probability_of(config: Config, interactions: int) -> float:
 
 
 def turns_of(config: Config, devices: int) -> int:
-    """The most rounds in which one device takes part: all of them, unless it takes turns."""
+    """The most rounds in which one device takes part: all of them, unless cohorts are cyclic."""
     return -(-config.training.rounds // minimum_separation_of(config, devices))
 
 
 def local_cost(config: Config, interactions: int, devices: int) -> QueryCost | None:
-    """What one turn of a device costs it: a spend of ``privacy.local.steps`` releases; None for a run without noise.
+    """What one round costs a device: a cost of ``privacy.local.steps`` releases; None for a run without noise.
 
-    All its turns together cost at most ``privacy.epsilon`` at ``privacy.delta``.
+    All its rounds together cost at most ``privacy.epsilon`` at ``privacy.delta``.
 
     Raises:
         PrivacyError: no noise in 0.01 to 1e9 meets the budget.

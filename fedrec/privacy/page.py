@@ -121,7 +121,7 @@ def _mechanism(facts: Mapping[str, Any]) -> str:
         return (
             f"- Mechanism: {_line(facts['mechanism'])}.\n"
             f"- Where the noise is added: {_line(facts['noise_place'])}; how much follows on each device from its own "
-            "number of interactions, so that all its turns together keep the promise.\n"
+            "number of interactions, so that all its rounds together keep the promise.\n"
             f"- Sampling: {_line(facts['sampling'])}.\n"
             f"- Accountant: {_line(facts['accountant'])}."
         )
@@ -140,7 +140,7 @@ def _mechanism(facts: Mapping[str, Any]) -> str:
 def _queries(facts: Mapping[str, Any]) -> str:
     if not facts["queries"]:
         if facts["noise_place"] == "local":
-            return "No sum was charged by the server: what it opened was private. Each device's ledger has its turns."
+            return "No sum was charged by the server: what it opened was private. Each device's ledger has its rounds."
         return "No sum was charged."
     rows = "".join(
         f"| {query['query']} | {query['rounds']} | {query['noise_multiplier']:.4g} | {query['sampling']} | "

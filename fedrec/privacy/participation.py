@@ -1,8 +1,9 @@
 """Whether those who really took part are those that were accounted for, from the rows of a ledger alone.
 
 Rows say of each round how many devices there are, how many were asked and survived, by which sampling, a keyed digest
-of the cohort (equal cohorts, equal digests), and the fewest rounds between two turns of one device.  What is random is
-held to its distribution: an outcome that honest sampling gives less often than once in 10^9 runs is a finding.
+of the cohort (equal cohorts, equal digests), and the fewest rounds between two participations of one device.  What is
+random is held to its distribution: an outcome that honest sampling gives less often than once in 10^9 runs is a
+finding.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def _cyclic(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str]:
     for row in rows:
         gap = row.detail.get("gap")
         if gap is None and row.round > minimum_separation:
-            yield f"{row.query}, round {row.round}: its row does not say how long ago its devices had a turn"
+            yield f"{row.query}, round {row.round}: its row does not say how long ago its devices took part"
         elif gap is not None and gap < minimum_separation:
             yield (
                 f"{row.query}, round {row.round}: a device was asked again after {gap} rounds, accounted were "
@@ -139,7 +140,7 @@ def _cyclic(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str]:
     participations = Counter(row.detail["cohort"] for row in rows).most_common(1)[0][1]
     accounted = -(-len(rows) // minimum_separation)
     if participations > accounted:
-        yield f"{cost.query}: a cohort had {participations} turns, accounted were {accounted}"
+        yield f"{cost.query}: a cohort had {participations} participations, accounted were {accounted}"
 
 
 def _tail(count: int, trials: int, probability: float) -> float:

@@ -22,7 +22,7 @@ from fedrec.privacy.accountant import (
     epsilon_without_amplification,
     rounds_apart,
 )
-from fedrec.privacy.banded import advantage, best_bands
+from fedrec.privacy.banded import best_bands, error_ratio
 from fedrec.privacy.calibrate import delta_for, plan
 
 Noise = Literal["independent", "banded"]
@@ -75,7 +75,7 @@ class Setting:
             raise PrivacyError(wanted, value=(self.clip, self.coherence, self.lost))
         if self.noise == "banded" and self.sampling != "cyclic":
             action = "Use sampling cyclic"
-            raise PrivacyError("banded noise needs devices that take turns", value=self.sampling, action=action)
+            raise PrivacyError("banded noise needs cyclic cohorts", value=self.sampling, action=action)
         if self.noise == "banded" and self.place != "server":
             raise PrivacyError("banded noise is added by the server", value=self.place, action="Use noise independent")
         if self.bands and self.noise != "banded":
@@ -133,7 +133,7 @@ def make_plan(setting: Setting) -> Planned:
     """Find the noise.
 
     Raises:
-        PrivacyError: no noise meets the target, or the bands do not fit between two turns of a device.
+        PrivacyError: no noise meets the target, or the bands do not fit between two participations of a device.
     """
     delta = delta_for(setting.population) if setting.delta is None else setting.delta
     check_delta(delta)
@@ -152,9 +152,9 @@ def make_plan(setting: Setting) -> Planned:
         return Planned(setting, delta, cost, None, cost.noise_multiplier)
     most = min(setting.rounds, groups)
     if setting.bands > most:
-        raise PrivacyError(f"at most {most} bands fit between two turns of a device", value=setting.bands)
+        raise PrivacyError(f"at most {most} bands fit between two participations of a device", value=setting.bands)
     bands = setting.bands or best_bands(setting.rounds, groups)
-    return Planned(setting, delta, cost, bands, cost.noise_multiplier * advantage(setting.rounds, bands))
+    return Planned(setting, delta, cost, bands, cost.noise_multiplier * error_ratio(setting.rounds, bands))
 
 
 def noise_alternatives(planned: Planned) -> list[Planned]:
@@ -188,7 +188,7 @@ def least_population(planned: Planned, ratio: float) -> Planned | None:
     """
     setting, found = planned.setting, planned
     while found.over_run < ratio:
-        # Dealt into groups of the same number, or drawn with the same chance, so that turns stay as they are.
+        # Dealt into groups of the same number, or drawn with the same chance, so that participations stay as they are.
         factor = found.setting.population / setting.population * max(1.01, ratio / found.over_run)
         if setting.population * factor > 1e9:
             return None

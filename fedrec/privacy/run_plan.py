@@ -1,4 +1,4 @@
-"""What a run will ask, and what each query may cost: from a config to the spends that ledgers are held to.
+"""What a run will ask, and what each query may cost: from a config to the costs that ledgers are held to.
 
 Server and devices reckon it each for themselves, from the same settings.
 """
@@ -116,7 +116,7 @@ def share_of(config: Config, devices: int) -> float:
 
 
 def minimum_separation_of(config: Config, devices: int) -> int:
-    """Rounds from one turn of a device to its next: with cyclic sampling as many as there are groups, else 1."""
+    """Rounds from one participation of a device to its next: as many as there are groups in cyclic sampling, else 1."""
     if config.training.sampling != "cyclic" or config.training.cohort == 0:
         return 1
     return rounds_apart(devices, config.training.cohort)

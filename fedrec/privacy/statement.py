@@ -45,14 +45,14 @@ def privacy_statement(
     noise: str = INDEPENDENT,
     promised: float | None = None,
 ) -> dict[str, Any]:
-    """The ``privacy`` keys of run.json, JSON-able, from all that was really charged (`Ledger.spends`).
+    """The ``privacy`` keys of run.json, JSON-able, from all that was really charged (`Ledger.costs`).
 
     ``epsilon_released``: for whoever sees the released model and all opened sums, but not which devices were sampled.
     ``epsilon_server``: what the server itself could learn; it knows who took part when, so without amplification, and
     only where noise is in a sum before the server sees it (of distributed noise, what honest survivors add at least,
     and only with secure aggregation); null, with ``epsilon_server_reason``, where it is
     unbounded.  ``noise_multiplier``, ``sampling``: of training where there was training, else of the query with the
-    least noise (``noise_multiplier_of``); ``queries`` has all.  ``noise``: of training's rounds.  Without spends
+    least noise (``noise_multiplier_of``); ``queries`` has all.  ``noise``: of training's rounds.  Without costs
     nothing is claimed: epsilons are null.  ``promised``: with ``noise_place`` ``local``, the epsilon to which every
     device holds itself, whoever looks; nothing is charged then but in the devices' own ledgers.
 

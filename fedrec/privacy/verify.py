@@ -37,10 +37,10 @@ class ClaimCheck:
 
 
 @dataclass(frozen=True)
-class Said:
+class StatedPrivacy:
     """What was said about a run, to be held against its ledger.
 
-    ``budget``: of the settings, None for a run without noise.  ``plan``: the spends that settings and budget give.
+    ``budget``: of the settings, None for a run without noise.  ``plan``: the costs that settings and budget give.
     ``claims``: where -> a ``privacy`` table (``epsilon_released``, ``delta``, ``unit``, ``ledger``).  ``lines``: of
     events.jsonl.  ``whole``: whether the run says that it went to its end.  ``promise``: epsilon, delta and unit that
     the settings have each device keep where devices add all noise (`fedrec.privacy.local.promise_of`), else None.
@@ -56,7 +56,7 @@ class Said:
     early: bool = False
 
 
-def verify_run(path: Path, said: Said) -> list[ClaimCheck]:
+def verify_run(path: Path, said: StatedPrivacy) -> list[ClaimCheck]:
     """All checks of the ledger at ``path``, in the order in which they build on each other."""
     if not path.is_file() or not path.stat().st_size:
         return [ClaimCheck("ledger", (f"{path.name} is missing or empty",))]
@@ -68,7 +68,7 @@ def verify_run(path: Path, said: Said) -> list[ClaimCheck]:
         return [ClaimCheck("ledger", (str(error),))]
 
 
-def _checks(ledger: Ledger, entries: Sequence[LedgerEntry], said: Said) -> Iterator[ClaimCheck]:
+def _checks(ledger: Ledger, entries: Sequence[LedgerEntry], said: StatedPrivacy) -> Iterator[ClaimCheck]:
     named: dict[str, Callable[[], Iterable[str]]] = {
         "head": lambda: _head(ledger, said),
         "budget": lambda: _budget(ledger, entries, said),
@@ -86,14 +86,14 @@ def _checks(ledger: Ledger, entries: Sequence[LedgerEntry], said: Said) -> Itera
         yield ClaimCheck(name, problems)
 
 
-def _head(ledger: Ledger, said: Said) -> Iterator[str]:
+def _head(ledger: Ledger, said: StatedPrivacy) -> Iterator[str]:
     for where, claim in said.claims.items():
         kept = claim.get("ledger") or {}
         if kept.get("head") != ledger.head or kept.get("rows") != len(ledger):
             yield f"{where} is of a ledger of {kept.get('rows')} rows with another end than this one of {len(ledger)}"
 
 
-def _budget(ledger: Ledger, entries: Sequence[LedgerEntry], said: Said) -> Iterator[str]:
+def _budget(ledger: Ledger, entries: Sequence[LedgerEntry], said: StatedPrivacy) -> Iterator[str]:
     if ledger.budget != said.budget:
         yield f"the ledger was begun with {ledger.budget}, the settings say {said.budget}"
     spent = ledger.spent()
@@ -103,7 +103,7 @@ def _budget(ledger: Ledger, entries: Sequence[LedgerEntry], said: Said) -> Itera
         yield f"row {bare[0]} is a release without noise"
 
 
-def _epsilon(ledger: Ledger, said: Said) -> Iterator[str]:
+def _epsilon(ledger: Ledger, said: StatedPrivacy) -> Iterator[str]:
     if said.promise is not None:
         yield from _promise(ledger.entries(), said.claims, said.promise)
         return
@@ -138,7 +138,7 @@ def _promise(
             yield f"{where} speaks of delta {claim.get('delta')} and one {claim.get('unit')}, not of {dict(promise)}"
 
 
-def _noise(entries: Sequence[LedgerEntry], said: Said) -> Iterator[str]:
+def _noise(entries: Sequence[LedgerEntry], said: StatedPrivacy) -> Iterator[str]:
     planned = {cost.query: cost for cost in said.plan}
     charged: Counter[str] = Counter()
     for entry in entries:
@@ -171,7 +171,7 @@ def _alike(cost: QueryCost, plan: QueryCost) -> bool:
     )
 
 
-def _sums(entries: Sequence[LedgerEntry], said: Said) -> Iterator[str]:
+def _sums(entries: Sequence[LedgerEntry], said: StatedPrivacy) -> Iterator[str]:
     rows = {(entry.query, entry.round): entry for entry in entries}
     lines = Counter((line.get("query"), line.get("round")) for line in said.lines)
     for (query, number), count in lines.items():

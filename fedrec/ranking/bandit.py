@@ -39,7 +39,7 @@ class Bandit:
             raise ModelError("a bandit's context has at least its relevance", value=width)
         return cls(np.eye(width), np.eye(width)[0])
 
-    def heard(self, contexts: Floats, rewards: Floats) -> Bandit:
+    def updated(self, contexts: Floats, rewards: Floats) -> Bandit:
         """After so many items were shown: contexts [n, d] and what each brought, [n], in 0 to 1.
 
         Raises:

@@ -1,6 +1,6 @@
 """Why an item is on the list, told from the model itself: what each part gave, and the nearest of the history.
 
-A modality's say is measured by ablation: how much of the final score is lost when the tower has never heard of that
+A modality's say is measured by ablation: how much of the final score is lost when the tower does not know that
 modality, neither in the item nor in the user. Nothing here leaves the device.
 """
 
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.data.users import UserBatch
 from fedrec.errors import ModelError
 from fedrec.ranking.score import Scorer
-from fedrec.ranking.users import Known
 
 BEHAVIOUR, POPULARITY = "behaviour", "popularity"
 _WORDS = {
@@ -48,7 +48,7 @@ class Explanation:
     reason: str
 
 
-def explain(scorer: Scorer, known: Known, items: Sequence[int] | NDArray[np.integer]) -> list[Explanation]:
+def explain(scorer: Scorer, known: UserBatch, items: Sequence[int] | NDArray[np.integer]) -> list[Explanation]:
     """Explain some items to one user.
 
     Args:
@@ -82,7 +82,7 @@ def explain(scorer: Scorer, known: Known, items: Sequence[int] | NDArray[np.inte
 
 
 def _shares(
-    scorer: Scorer, known: Known, places: NDArray[np.int64]
+    scorer: Scorer, known: UserBatch, places: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float64]]]:
     """Final scores of the places, and each part's share of what speaks for them."""
     parts = scorer.parts_of(known)
@@ -101,7 +101,7 @@ def _shares(
     return parts.total[0, places], dict(zip(losses, gains, strict=True))
 
 
-def _nearest(scorer: Scorer, known: Known, places: NDArray[np.int64]) -> list[int | None]:
+def _nearest(scorer: Scorer, known: UserBatch, places: NDArray[np.int64]) -> list[int | None]:
     """For each place the item of the history most like it, itself left out: cosine of content and co-occurrence,
     each brought to at most 1 and weighted as in the final score. The later one of equals."""
     # Latest first, so that argmax takes the later one of equals.
@@ -123,7 +123,7 @@ def _nearest(scorer: Scorer, known: Known, places: NDArray[np.int64]) -> list[in
     return [int(history[b]) if likeness[i, b] > -np.inf else None for i, b in enumerate(best)]
 
 
-def _reason(shares: Mapping[str, float], nearest: str | None, known: Known) -> str:
+def _reason(shares: Mapping[str, float], nearest: str | None, known: UserBatch) -> str:
     """Such as: Because you liked Alien: mostly its picture (54%) and its text (31%)."""
     told = sorted(shares.items(), key=lambda part: (-part[1], part[0]))
     told = [part for place, part in enumerate(told[:2]) if place == 0 or part[1] >= SMALLEST_TOLD]
@@ -131,7 +131,7 @@ def _reason(shares: Mapping[str, float], nearest: str | None, known: Known) -> s
     return f"{_opening(nearest, known)}: mostly {' and '.join(named)}."
 
 
-def _opening(nearest: str | None, known: Known) -> str:
+def _opening(nearest: str | None, known: UserBatch) -> str:
     if nearest is not None:
         return f"Because you liked {nearest}"
     sources = (("wrote", known.notes), ("photographed", known.photos))

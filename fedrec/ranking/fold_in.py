@@ -18,19 +18,19 @@ from scipy.sparse import csr_matrix
 
 from fedrec.config import FoldInSettings
 
-Floats = NDArray[np.float32]
+Floats32 = NDArray[np.float32]
 
 
 class FoldIn:
     """Item factors [items, k] made ready: turned so that their products' sum is diagonal, which changes no score."""
 
-    def __init__(self, factors: Floats, settings: FoldInSettings) -> None:
+    def __init__(self, factors: Floats32, settings: FoldInSettings) -> None:
         told = factors.astype(np.float64)
         self.settings = settings
         self.spread, turn = np.linalg.eigh(told.T @ told)
         self.factors = told @ turn
 
-    def scores(self, touched: csr_matrix) -> Floats:
+    def scores(self, touched: csr_matrix) -> Floats32:
         """Scores float32 [users, items] of users by what they touched, [users, items] with c_j; 0 for nobody known."""
         users = np.zeros((touched.shape[0], self.factors.shape[1]))
         for user in range(len(users)):

@@ -100,13 +100,6 @@ def auc(at: Standing) -> Floats:
         return np.asarray(1.0 - (at.better + 0.5 * at.equal) / np.where(others > 0, others, np.nan))
 
 
-def rmse(predicted: NDArray[np.floating], actual: NDArray[np.floating]) -> float:
-    """Root mean square error over all pairs, in the unit of the ratings. Raises ModelError on shapes or no pairs."""
-    if predicted.shape != actual.shape or predicted.size == 0:
-        raise ModelError("RMSE needs as many predictions as ratings, and one at least", value=predicted.shape)
-    return float(np.sqrt(np.mean((predicted.astype(np.float64) - actual.astype(np.float64)) ** 2)))
-
-
 def _mean_gain(at: Standing, gains: Floats) -> Floats:
     """Mean of ``gains[place - 1]`` (0 beyond its end) over the places that the tie group can take."""
     total = np.concatenate([[0.0], np.cumsum(gains)])

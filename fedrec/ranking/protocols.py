@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.data.users import Histories
 from fedrec.errors import ModelError
 from fedrec.ranking import lists, metrics
 from fedrec.ranking.metrics import Standing
 from fedrec.ranking.topk import top_k
-from fedrec.ranking.users import Histories
 
 Blocks = Iterable[tuple[NDArray[np.integer], NDArray[np.float32]]]
 
@@ -216,7 +216,7 @@ def _candidates(scores: NDArray[np.float32], users: NDArray[np.int64], held_out:
     training = held_out.training.take(users)
     training.check(scores.shape[1])
     candidates = np.ones(scores.shape, dtype=np.bool_)
-    candidates[training.rows(), training.items] = False
+    candidates[training.owners, training.items] = False
     other = held_out.other[users]
     candidates[np.flatnonzero(other >= 0), other[other >= 0]] = False
     candidates[np.arange(len(users)), held_out.target[users]] = True

@@ -19,28 +19,28 @@ from scipy.sparse import csr_matrix
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import CollaborativeSettings, ModelSettings
+from fedrec.data.users import Histories, OwnContent, UserBatch
 from fedrec.errors import ModelError
 from fedrec.model.recommender import Recommender
 from fedrec.ranking.fold_in import FoldIn
 from fedrec.ranking.tower import TowerScorer
-from fedrec.ranking.users import Histories, Known, OwnContent
 from fedrec.release.contents import FeatureTable
 
-Floats = NDArray[np.float32]
+Floats32 = NDArray[np.float32]
 Lists = Histories | Sequence[NDArray[np.integer]]
 USER_BLOCK = 256
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class ScoreParts:
     """What each part adds to the final score, weights included: float32 [users, items] each."""
 
-    tower: Floats
-    behaviour: Floats
-    popularity: Floats
+    tower: Floats32
+    behaviour: Floats32
+    popularity: Floats32
 
     @property
-    def total(self) -> Floats:
+    def total(self) -> Floats32:
         """The final score."""
         return self.tower + self.behaviour + self.popularity
 
@@ -85,8 +85,8 @@ class Scorer:
         histories: Lists,
         notes: OwnContent | None = None,
         photos: OwnContent | None = None,
-        adapter: Floats | None = None,
-    ) -> Floats:
+        adapter: Floats32 | None = None,
+    ) -> Floats32:
         """Final scores of a block of users, float32 [users, items]; higher is better. What was seen is scored too.
 
         Args:
@@ -107,33 +107,33 @@ class Scorer:
         histories: Lists,
         notes: OwnContent | None = None,
         photos: OwnContent | None = None,
-        adapter: Floats | None = None,
-    ) -> Parts:
+        adapter: Floats32 | None = None,
+    ) -> ScoreParts:
         """The same as `scores`, as what each part adds."""
         lists = histories if isinstance(histories, Histories) else Histories.of(histories)
-        return self.parts_of(Known(histories=lists, notes=notes, photos=photos, adapter=adapter))
+        return self.parts_of(UserBatch(histories=lists, notes=notes, photos=photos, adapter=adapter))
 
-    def blocks(self, known: Known, *, size: int = USER_BLOCK) -> Iterator[tuple[NDArray[np.int64], Floats]]:
+    def blocks(self, known: UserBatch, *, size: int = USER_BLOCK) -> Iterator[tuple[NDArray[np.int64], Floats32]]:
         """Score a population ``size`` users at a time: places [block] and scores [block, items], what
         `protocols.evaluate` takes. Memory is ``size`` times the catalogue."""
         for start in range(0, len(known), size):
             places = np.arange(start, min(start + size, len(known)))
             yield places, self.parts_of(known.take(places)).total
 
-    def parts_of(self, known: Known) -> Parts:
+    def parts_of(self, known: UserBatch) -> ScoreParts:
         """The same as `parts`."""
         known.histories.check(self.items)
-        return Parts(
+        return ScoreParts(
             tower=self.tower_part(known), behaviour=self._behaviour_part(known), popularity=self._popularity_part(known)
         )
 
-    def tower_part(self, known: Known, *, without: str = "") -> Floats:
-        """What the tower adds; with ``without``, as if it had never heard of that modality."""
+    def tower_part(self, known: UserBatch, *, without: str = "") -> Floats32:
+        """What the tower adds; with ``without``, as if it did not know that modality."""
         if self.tower is None or self.settings.scoring.weight == 1:
             return self._nothing(known)
         return np.float32(1.0 - self.settings.scoring.weight) * standardised(self.tower.scores(known, without=without))
 
-    def _behaviour_part(self, known: Known) -> Floats:
+    def _behaviour_part(self, known: UserBatch) -> Floats32:
         table = self.collaborative
         if table is None or table.rank == 0 or self.settings.scoring.weight == 0:
             return self._nothing(known)
@@ -144,17 +144,17 @@ class Scorer:
             scores = standardised((1 - share) * scores + share * standardised(second))
         return np.float32(self.settings.scoring.weight) * scores
 
-    def _popularity_part(self, known: Known) -> Floats:
+    def _popularity_part(self, known: UserBatch) -> Floats32:
         if self.collaborative is None or self.settings.scoring.popularity_weight == 0:
             return self._nothing(known)
         once = standardised(log_popularity(self.collaborative.popularity)[None])
         return self._nothing(known) + np.float32(self.settings.scoring.popularity_weight) * once
 
-    def _nothing(self, known: Known) -> Floats:
+    def _nothing(self, known: UserBatch) -> Floats32:
         return np.zeros((len(known), self.items), dtype=np.float32)
 
 
-def behaviour_scores(table: CollaborativeFactors, histories: Histories, *, recency: float = 0.0) -> Floats:
+def behaviour_scores(table: CollaborativeFactors, histories: Histories, *, recency: float = 0.0) -> Floats32:
     """Sum over a user's items j of c_j ``history[j] . candidate[i]``, c_j as in `touched`: float32 [users, items]."""
     counts = touched(histories, table.items, recency=recency)
     return np.asarray(np.asarray(counts @ table.history, dtype=np.float32) @ table.candidate.T)
@@ -166,7 +166,7 @@ def touched(histories: Histories, items: int, *, recency: float = 0.0) -> csr_ma
     An item touched twice counts once, as of its last touch, because the co-occurrence was counted over distinct items.
     """
     weights = (1.0 + histories.ages()) ** -recency
-    rows, columns = histories.rows(), histories.items.astype(np.int64)
+    rows, columns = histories.owners, histories.items.astype(np.int64)
     # Of the entries of one user and item the last is kept: the first to be seen from the end.
     _, last = np.unique((rows * items + columns)[::-1], return_index=True)
     kept = len(columns) - 1 - last
@@ -180,7 +180,7 @@ def _fold_in(collaborative: CollaborativeFactors | None, settings: Collaborative
     return FoldIn(collaborative.factors, settings.fold_in)
 
 
-def standardised(scores: Floats) -> Floats:
+def standardised(scores: Floats32) -> Floats32:
     """Each row of [users, items] brought to mean 0 and standard deviation 1.
 
     A row whose spread is 0, or so small beside its values that it is only rounding, becomes all 0.
@@ -194,7 +194,7 @@ def standardised(scores: Floats) -> Floats:
     return np.asarray(centred * scale.astype(np.float32))
 
 
-def log_popularity(popularity: Floats) -> Floats:
+def log_popularity(popularity: Floats32) -> Floats32:
     """log(share of the mean + 0.1) per item: independent of the unit of the estimates, and steady where noise left a
     rare item at 0. All zeros stay zeros."""
     mean = float(popularity.mean(dtype=np.float64)) if len(popularity) else 0.0

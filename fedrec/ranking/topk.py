@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.data.users import Histories
 from fedrec.errors import ModelError
-from fedrec.ranking.users import Histories
 
 
 def id_order(ids: Sequence[str]) -> NDArray[np.int64]:
@@ -22,7 +22,7 @@ def without_seen(scores: NDArray[np.float32], seen: Histories) -> NDArray[np.flo
     """A copy of ``scores`` [users, items] with -inf where the user has seen the item."""
     seen.check(scores.shape[1])
     left = scores.copy()
-    left[seen.rows(), seen.items] = -np.inf
+    left[seen.owners, seen.items] = -np.inf
     return left
 
 

@@ -1,4 +1,4 @@
-"""The content tower at rest: item vectors computed once, then users against all of them."""
+"""The content tower when it ranks: users against item vectors that were computed once."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fedrec.data.users import OwnContent, UserBatch
 from fedrec.errors import ModelError
-from fedrec.model.layers import unit
+from fedrec.model.adapter import Adapter
 from fedrec.model.recommender import Recommender
 from fedrec.model.rows import ItemBatch
-from fedrec.ranking.users import Known, OwnContent
+from fedrec.ranking.item_vectors import ItemVectors, as_tensor
 from fedrec.release.contents import FeatureTable
 
-ITEM_CHUNK = 1024
 
-
-class TowerScorer:
+class TowerScorer(ItemVectors):
     """Scores users against the catalogue by content.
 
     Args:
@@ -30,37 +29,12 @@ class TowerScorer:
     """
 
     def __init__(self, model: Recommender, features: FeatureTable, *, history: int) -> None:
-        missing = [name for name in model.modalities if name not in features.values]
-        if missing:
-            raise ModelError(
-                "the features lack a modality that the model reads",
-                value=missing,
-                action="Build the features with the run's content.modalities",
-            )
-        self.model = model
-        self.features = features
+        super().__init__(model, features)
         self.history = history
-        self._vectors = {"": self._encode("")}
 
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """The modalities that the tower reads."""
-        return self.model.modalities
-
-    def vectors(self, without: str = "") -> Tensor:
-        """Item vectors [items, dimension], with one modality masked if named; kept once computed.
-
-        Raises:
-            ModelError: the tower does not read that modality.
-        """
-        if without and without not in self.modalities:
-            raise ModelError("the tower does not read that modality", value=without, action=f"One of {self.modalities}")
-        if without not in self._vectors:
-            self._vectors[without] = self._encode(without)
-        return self._vectors[without]
-
-    def scores(self, known: Known, *, without: str = "") -> NDArray[np.float32]:
-        """Cosines of users and items, float32 [users, items]; with ``without`` as if that modality did not exist.
+    def scores(self, users: UserBatch, *, without: str = "") -> NDArray[np.float32]:
+        """Return cosines of users and items, float32 [users, items]; with ``without`` as if that modality did not
+        exist.
 
         A temperature or an offset would change nothing: one user's scores are compared with each other only.
 
@@ -69,19 +43,19 @@ class TowerScorer:
         """
         vectors = self.vectors(without)
         with torch.inference_mode():
-            return (self._users(known, vectors, without) @ vectors.T).numpy()
+            return (self._users(users, vectors, without) @ vectors.T).numpy()
 
-    def _users(self, known: Known, vectors: Tensor, without: str) -> Tensor:
-        places, mask = known.histories.last(self.history)
+    def _users(self, users: UserBatch, vectors: Tensor, without: str) -> Tensor:
+        places, mask = users.histories.last(self.history)
         settings = self.model.settings
-        users = self.model.encode_user(
+        found = self.model.encode_user(
             vectors[torch.from_numpy(places)],
             torch.from_numpy(mask),
-            self._own(known.notes, "text") if settings.notes and without != "text" else None,
-            self._own(known.photos, "image") if settings.photos and without != "image" else None,
-            None if known.context is None else _tensor(known.context),
+            self._own(users.notes, "text") if settings.notes and without != "text" else None,
+            self._own(users.photos, "image") if settings.photos and without != "image" else None,
+            None if users.context is None else as_tensor(users.context),
         )
-        return users if known.adapter is None else unit(users + self._adapter(known.adapter))
+        return found if users.adapter is None else self._adapter(users.adapter)(found)
 
     def _own(self, contents: OwnContent | None, modality: str) -> tuple[Tensor, Tensor] | None:
         """Vectors and mask of what users wrote or photographed."""
@@ -89,34 +63,14 @@ class TowerScorer:
             return None
         values, mask = contents.padded()
         there = torch.from_numpy(mask)
-        batch = ItemBatch(values={modality: _tensor(values)}, present={modality: there}, mask=there)
+        batch = ItemBatch(values={modality: as_tensor(values)}, present={modality: there}, mask=there)
         return self.model.encode_items(batch), there
 
-    def _adapter(self, adapter: NDArray[np.float32]) -> Tensor:
+    def _adapter(self, adapter: NDArray[np.float32]) -> Adapter:
         if adapter.shape[1:] != (self.model.dimension,) or not np.isfinite(adapter).all():
             raise ModelError(
                 f"an adapter is a finite vector of {self.model.dimension} per user",
                 value=adapter.shape,
                 action="Personalise again on the device, from this release",
             )
-        return _tensor(np.asarray(adapter, dtype=np.float32))
-
-    def _encode(self, without: str) -> Tensor:
-        items = len(self.features.ids)
-        starts = range(0, items, ITEM_CHUNK)
-        with torch.inference_mode():
-            found = [self.model.encode_items(self._batch(slice(s, s + ITEM_CHUNK), without))[0] for s in starts]
-        return torch.cat(found) if found else torch.zeros((0, self.model.dimension))
-
-    def _batch(self, items: slice, without: str) -> ItemBatch:
-        read = [name for name in self.modalities if name != without]
-        return ItemBatch(
-            values={name: _tensor(self.features.values[name][None, items]) for name in read},
-            present={name: _tensor(self.features.present[name][None, items]) for name in read},
-            mask=torch.ones((1, len(self.features.ids[items])), dtype=torch.bool),
-        )
-
-
-def _tensor(values: NDArray[np.generic]) -> Tensor:
-    """A tensor of the values; a copy where they are read-only, which torch cannot express."""
-    return torch.from_numpy(values if values.flags.writeable else values.copy())
+        return Adapter(as_tensor(np.asarray(adapter, dtype=np.float32)))

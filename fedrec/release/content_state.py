@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from fedrec.content.features import Features
-from fedrec.content.registry import AnyEncoder, encoder_from_bytes, encoder_to_bytes
+from fedrec.content.registry import AnyEncoder, encoder_from_bytes
 from fedrec.errors import ContentError, ReleaseError
 from fedrec.release.contents import ReleaseContents
-
-
-def saved_encoders(encoders: Mapping[str, AnyEncoder]) -> dict[str, bytes]:
-    """Modality -> bytes, as `ReleaseContents.encoders` wants them."""
-    return {modality: encoder_to_bytes(encoder) for modality, encoder in encoders.items()}
 
 
 def encoders(contents: ReleaseContents) -> dict[str, AnyEncoder]:

@@ -14,7 +14,7 @@ from fedrec.config import ModelSettings
 from fedrec.errors import ReleaseError
 from fedrec.release.requires import Requirement
 
-Arrays = Mapping[str, NDArray[Any]]
+NamedArrays = Mapping[str, NDArray[Any]]
 
 
 class FeatureTable(Protocol):
@@ -26,7 +26,7 @@ class FeatureTable(Protocol):
     @property
     def titles(self) -> tuple[str, ...]: ...
     @property
-    def values(self) -> Arrays: ...
+    def values(self) -> NamedArrays: ...
     @property
     def present(self) -> Mapping[str, NDArray[np.bool_]]: ...
 
@@ -37,7 +37,7 @@ class CatalogueItems:
 
     ids: tuple[str, ...]
     titles: tuple[str, ...]
-    values: Arrays
+    values: NamedArrays
     present: Mapping[str, NDArray[np.bool_]]
 
     @property

@@ -19,7 +19,7 @@ from fedrec.errors import ProtocolError, SumError
 from fedrec.secagg import keys
 from fedrec.secagg.agreement import PrivateKey
 from fedrec.secagg.context import Agreed, view_context
-from fedrec.secagg.device_state import Held, Secrets, pack_state, unpack_state
+from fedrec.secagg.device_state import DeviceSecrets, HeldShares, pack_state, unpack_state
 from fedrec.secagg.errors import Reason, RefusedError
 from fedrec.secagg.identity import SIGNATURE_BYTES, DeviceIdentity
 from fedrec.secagg.masks import mask_packed
@@ -88,14 +88,14 @@ class DeviceRound:
         self._replay_guard, self._now, self._randomness, self._workers = replay_guard, now, randomness, workers
         self._place = roster.place(identity.public)
         self._stage = Stage.FRESH
-        self._secrets: Secrets | None = None
+        self._secrets: DeviceSecrets | None = None
         self._made: tuple[tuple[PrivateKey, bytes], tuple[PrivateKey, bytes]] | None = None
         self._advert: Advertise | None = None
         self._cohort = b""
         self._near: Neighbourhood | None = None
         self._box_keys: list[bytes] = []
         self._view: _View | None = None
-        self._held: dict[int, Held] = {}
+        self._held: dict[int, HeldShares] = {}
 
     def __repr__(self) -> str:
         return f"DeviceRound({self._identity.public.hex()[:16]}, round {self._agreed.round}, {self._stage.name})"
@@ -113,7 +113,7 @@ class DeviceRound:
         """
         self._turn(Stage.FRESH)
         self._replay_guard.check(self._agreed, self._floors, self._now)
-        self._secrets = Secrets(*(self._randomness(keys.SEED_BYTES) for _ in range(4)))
+        self._secrets = DeviceSecrets(*(self._randomness(keys.SEED_BYTES) for _ in range(4)))
         self._stage = Stage.ADVERTISED
         return self._own_advert().to_bytes()
 
@@ -147,8 +147,8 @@ class DeviceRound:
         since it may have masked too; its share is lost.
 
         Raises:
-            RefusedError: another context, a list without this device or below a floor, too few boxes that open, or a
-                round answered before.
+            RefusedError: another context, a list without this device or below a threshold, too few boxes that open, or
+                a round answered before.
             SumError: the elements are not of the agreed form.
         """
         self._turn(Stage.SHARED)
@@ -178,7 +178,7 @@ class DeviceRound:
         A survivor without a receipt for this very view gets nothing.
 
         Raises:
-            RefusedError: another context, a list without this device or below a floor, or the second time.
+            RefusedError: another context, a list without this device or below a threshold, or the second time.
         """
         self._turn(Stage.MASKED)
         near, secrets, view = self._neighbours(), self._known(), self._seen()
@@ -258,7 +258,7 @@ class DeviceRound:
             raise RefusedError(Reason.MALFORMED, error.what, value=error.value) from None
         self._near, self._cohort = near, cohort
 
-    def _read_inbox(self, data: bytes) -> tuple[_View, dict[int, Held]]:
+    def _read_inbox(self, data: bytes) -> tuple[_View, dict[int, HeldShares]]:
         near = self._neighbours()
         inbox = Inbox.from_bytes(data, near.size)
         if inbox.context != near.context:
@@ -274,7 +274,7 @@ class DeviceRound:
                 opened = open_box(self._box_keys[slot], near.ids[slot], self._identity.public, near.context, box)
             except ProtocolError:
                 continue
-            held[slot] = Held(*(opened[at : at + SHARE_BYTES] for at in range(0, len(opened), SHARE_BYTES)))
+            held[slot] = HeldShares(*(opened[at : at + SHARE_BYTES] for at in range(0, len(opened), SHARE_BYTES)))
         if len(held) < near.threshold:
             raise RefusedError(Reason.BAD_BOXES, "too few boxes open", value=(len(held), near.threshold))
         return _View(view_context(near.context, inbox.sharers, near.size), inbox.sharers), held
@@ -283,7 +283,7 @@ class DeviceRound:
         peer, own = self._neighbours().ids[slot], self._identity.public
         return keys.receipt(self._box_keys[slot], *((own, peer) if mine else (peer, own)), view)
 
-    def _known(self) -> Secrets:
+    def _known(self) -> DeviceSecrets:
         assert self._secrets is not None
         return self._secrets
 

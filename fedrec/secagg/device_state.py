@@ -27,7 +27,7 @@ class _Hidden:
 
 
 @dataclass(frozen=True, repr=False)
-class Secrets(_Hidden):
+class DeviceSecrets(_Hidden):
     """Seeds of 31 bytes: of the mask key pair, the box key pair, the device's own mask, and its gate."""
 
     mask: bytes
@@ -37,7 +37,7 @@ class Secrets(_Hidden):
 
 
 @dataclass(frozen=True, repr=False)
-class Held(_Hidden):
+class HeldShares(_Hidden):
     """A neighbour's shares (32 bytes each) of its mask key's seed, its own mask's seed and its gate's seed."""
 
     mask: bytes
@@ -45,16 +45,16 @@ class Held(_Hidden):
     gate: bytes
 
 
-State = tuple[int, bytes, Secrets | None, bytes, frozenset[int], dict[int, Held]]
+State = tuple[int, bytes, DeviceSecrets | None, bytes, frozenset[int], dict[int, HeldShares]]
 
 
 def pack_state(
     stage: int,
     agreed: bytes,
-    secrets: Secrets | None,
+    secrets: DeviceSecrets | None,
     cohort: bytes,
     sharers: tuple[frozenset[int], int],
-    held: Mapping[int, Held],
+    held: Mapping[int, HeldShares],
 ) -> bytes:
     """``sharers``: places, and the cohort's size; the rest as in `DeviceRound`."""
     parts = [codec.header(_KIND), bytes((stage,)), agreed, bytes((secrets is not None,))]
@@ -77,11 +77,11 @@ def unpack_state(data: bytes) -> State:
     # Secrets live from the first message to the last, neither before nor after.
     if stage > _LAST_STAGE or has_secrets != (0 < stage < _LAST_STAGE):
         raise codec.malformed("a stored round is in an impossible state", (stage, has_secrets))
-    secrets = Secrets(*reader.items(SEED_BYTES, 4)) if has_secrets else None
+    secrets = DeviceSecrets(*reader.items(SEED_BYTES, 4)) if has_secrets else None
     cohort, sharers = reader.prefixed(4), reader.bitmap()
     held = {}
     for _ in range(reader.number(4)):
         slot = reader.number(4)
-        held[slot] = Held(*reader.items(SHARE_BYTES, 3))
+        held[slot] = HeldShares(*reader.items(SHARE_BYTES, 3))
     reader.end()
     return stage, agreed, secrets, cohort, sharers, held

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fedrec.randomness import prf_uint64
 
 
-class Graph:
+class NeighbourGraph:
     """The neighbours of ``size`` devices.
 
     Args:

@@ -1,20 +1,23 @@
 """Who a device is: an Ed25519 key (RFC 8032) that is made on the device and never leaves it.
 
-The public key, 32 bytes, is the device's id.  A roster lists the ids that may take part.
+The public key, 32 bytes, is the device's id.  A roster lists the ids that may take part.  In a file a key, public
+or secret, is 64 hex digits: what `fedrec roster key` writes and devices are given.
 """
 
 from __future__ import annotations
 
-from typing import NoReturn
+from pathlib import Path
+from typing import Final, NoReturn
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from fedrec.errors import ProtocolError
+from fedrec.errors import ConfigError, ProtocolError
 from fedrec.secagg.errors import Reason, RefusedError
 
 ID_BYTES = 32
 SIGNATURE_BYTES = 64
+_LARGEST_FILE: Final = 4096
 
 
 class DeviceIdentity:
@@ -66,6 +69,21 @@ def verify(public: bytes, label: bytes, message: bytes, signature: bytes) -> Non
         Ed25519PublicKey.from_public_bytes(public).verify(signature, _labelled(label, message))
     except (InvalidSignature, ValueError):
         raise RefusedError(Reason.BAD_SIGNATURE, "a signature does not hold", value=public.hex()[:16]) from None
+
+
+def read_key(path: Path) -> bytes:
+    """Read a key, 32 bytes, from its file. Raises ConfigError where that cannot be read or holds anything else."""
+    try:
+        with path.open("rb") as file:
+            found = bytes.fromhex(file.read(_LARGEST_FILE).decode("ascii").strip())
+    except OSError as error:
+        action = "Give the file that fedrec roster key wrote"
+        raise ConfigError(f"the key cannot be read: {error.strerror}", value=path.name, action=action) from None
+    except ValueError:
+        found = b""
+    if len(found) != ID_BYTES:
+        raise ConfigError("a key file has 64 hex digits", value=path.name, action="Give the file that fedrec wrote")
+    return found
 
 
 def _labelled(label: bytes, message: bytes) -> bytes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fedrec.secagg import codec, merkle
 from fedrec.secagg.context import Agreed, cohort_context
 from fedrec.secagg.errors import Reason, RefusedError
-from fedrec.secagg.graph import Graph
+from fedrec.secagg.graph import NeighbourGraph
 from fedrec.secagg.messages import Advertise, Cohort
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.thresholds import Thresholds
@@ -52,7 +52,7 @@ def read_cohort(
     a hash over all keys and the whole context.  ``workers``: most threads for signatures.
 
     Raises:
-        RefusedError: malformed; of another context; without this device; below a floor; keys that are not under the
+        RefusedError: malformed; of another context; without this device; below a threshold; keys that are not under the
             root; a neighbour without the signature of a device of the roster in this very context.
     """
     cohort = Cohort.from_bytes(data, len(roster.devices))
@@ -66,7 +66,7 @@ def read_cohort(
     place = members.index(own.device)
     merkle.check(cohort.root, size, place, merkle.leaf(own.body()), cohort.path)
     context = cohort_context(agreed.digest, cohort.members, cohort.places, cohort.root, degree, cohort.threshold)
-    neighbours = Graph(context, size, degree).neighbours(place)
+    neighbours = NeighbourGraph(context, size, degree).neighbours(place)
     adverts = [
         Advertise(members[neighbour], peer.signature, agreed.digest, peer.mask_key, peer.box_key)
         for neighbour, peer in zip(neighbours, cohort.peers, strict=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fedrec.errors import ProtocolError
 from fedrec.secagg import codec, keys
 from fedrec.secagg.errors import Reason, RoundAbortedError
-from fedrec.secagg.graph import Graph
+from fedrec.secagg.graph import NeighbourGraph
 from fedrec.secagg.masks import add_masks
 from fedrec.secagg.messages import Unmask
 from fedrec.secagg.recovery import open_many
@@ -22,7 +22,7 @@ from fedrec.secagg.shamir import SHARE_BYTES
 
 
 @dataclass
-class Records:
+class RoundRecords:
     """What the server knows of a round. Devices are named by their place in the cohort.
 
     ``commitments``: to own masks and gates.  ``receipts``: of those whose vector is in the sum, by slot of the sharers.
@@ -33,7 +33,7 @@ class Records:
     threshold: int = 0
     ids: list[bytes] = field(default_factory=list)
     mask_keys: list[bytes] = field(default_factory=list)
-    graph: Graph | None = None
+    graph: NeighbourGraph | None = None
     neighbours: list[tuple[int, ...]] = field(default_factory=list)
     sharers: frozenset[int] = frozenset()
     survivors: frozenset[int] = frozenset()
@@ -59,10 +59,10 @@ class Records:
             raise codec.malformed("an answer's sealed part has another length", len(answer.sealed))
 
 
-Shares = dict[int, dict[int, bytes]]
+SharesByHolder = dict[int, dict[int, bytes]]
 
 
-def open_masks(records: Records, total: NDArray[Any], ring: Ring, workers: int) -> tuple[int, ...]:
+def open_masks(records: RoundRecords, total: NDArray[Any], ring: Ring, workers: int) -> tuple[int, ...]:
     """Turn the sum of masked vectors into the sum of vectors, in place; returns holders of shares that did not fit.
 
     Raises:
@@ -77,9 +77,9 @@ def open_masks(records: Records, total: NDArray[Any], ring: Ring, workers: int) 
     return tuple(sorted(suspects))
 
 
-def _open_gates(records: Records, suspects: set[int]) -> dict[int, bytes]:
+def _open_gates(records: RoundRecords, suspects: set[int]) -> dict[int, bytes]:
     """The gate's seed of everybody whose answer can be read."""
-    shares: Shares = {}
+    shares: SharesByHolder = {}
     for place, answer in records.answers.items():
         near = records.neighbours[place]
         alive = [slot for slot in sorted(answer.slots) if near[slot] in records.survivors]
@@ -89,10 +89,12 @@ def _open_gates(records: Records, suspects: set[int]) -> dict[int, bytes]:
     return _secrets(records, {place: shares[place] for place in wanted}, 1, suspects, must=False)
 
 
-def _inner_shares(records: Records, gates: Mapping[int, bytes], suspects: set[int]) -> tuple[Shares, Shares]:
+def _inner_shares(
+    records: RoundRecords, gates: Mapping[int, bytes], suspects: set[int]
+) -> tuple[SharesByHolder, SharesByHolder]:
     """What was behind the gates: shares of survivors' own masks, and of the mask keys of those that dropped out."""
-    own: Shares = {}
-    lost: Shares = {}
+    own: SharesByHolder = {}
+    lost: SharesByHolder = {}
     for place, seed in gates.items():
         answer, near = records.answers[place], records.neighbours[place]
         try:
@@ -106,12 +108,12 @@ def _inner_shares(records: Records, gates: Mapping[int, bytes], suspects: set[in
     return own, lost
 
 
-def _own_masks(records: Records, own: Shares, suspects: set[int]) -> list[bytes]:
+def _own_masks(records: RoundRecords, own: SharesByHolder, suspects: set[int]) -> list[bytes]:
     wanted = {place: own.get(place, {}) for place in sorted(records.survivors)}
     return [keys.own_mask_key(seed, records.view) for seed in _secrets(records, wanted, 0, suspects).values()]
 
 
-def _pair_masks(records: Records, lost: Shares, suspects: set[int]) -> list[tuple[bytes, int]]:
+def _pair_masks(records: RoundRecords, lost: SharesByHolder, suspects: set[int]) -> list[tuple[bytes, int]]:
     """For each device that dropped out, the masks that its surviving neighbours added for it, taken back."""
     wanted = {place: lost.get(place, {}) for place in sorted(records.sharers - records.survivors)}
     signed = []
@@ -127,14 +129,14 @@ def _pair_masks(records: Records, lost: Shares, suspects: set[int]) -> list[tupl
     return signed
 
 
-def _put(records: Records, shares: Shares, owner: int, slot: int, share: bytes) -> None:
+def _put(records: RoundRecords, shares: SharesByHolder, owner: int, slot: int, share: bytes) -> None:
     """File a share that the device in the owner's opposite slot holds; its point is that slot plus one."""
     assert records.graph is not None
     shares.setdefault(owner, {})[records.graph.back(slot) + 1] = share
 
 
 def _secrets(
-    records: Records, shares: Shares, commitment: int | None, suspects: set[int], *, must: bool = True
+    records: RoundRecords, shares: SharesByHolder, commitment: int | None, suspects: set[int], *, must: bool = True
 ) -> dict[int, bytes]:
     """Open the secret of each device. ``commitment``: which it is checked against, or `None` for the mask's key."""
     few = [place for place, given in shares.items() if len(given) < records.threshold]
@@ -155,12 +157,12 @@ def _secrets(
     return found
 
 
-def _fits(records: Records, place: int, commitment: int | None, secret: bytes) -> bool:
+def _fits(records: RoundRecords, place: int, commitment: int | None, secret: bytes) -> bool:
     if commitment is None:
         return keys.mask_pair(secret)[1] == records.mask_keys[place]
     make = keys.gate_commitment if commitment else keys.self_commitment
     return make(records.ids[place], records.context, secret) == records.commitments[place][commitment]
 
 
-def _abort(records: Records, reason: Reason, what: str, places: list[int]) -> RoundAbortedError:
+def _abort(records: RoundRecords, reason: Reason, what: str, places: list[int]) -> RoundAbortedError:
     return RoundAbortedError(reason, what, devices=[records.ids[place] for place in sorted(places)])

@@ -22,7 +22,7 @@ class Phase(IntEnum):
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedMessage:
     """A message that was turned down. ``device``: who signed it, or `None` where that is not proved."""
 
     phase: Phase

@@ -49,7 +49,7 @@ class Assumptions:
 
 
 @dataclass(frozen=True)
-class Parameters:
+class GraphParameters:
     """Neighbours of a device and shares that open a secret."""
 
     degree: int
@@ -93,7 +93,7 @@ def guarantee(size: int, degree: int, threshold: int, wanted: Assumptions) -> Gu
     )
 
 
-def choose(size: int, wanted: Assumptions | None = None) -> Parameters:
+def choose(size: int, wanted: Assumptions | None = None) -> GraphParameters:
     """The fewest neighbours, then the lowest threshold, that guarantee what is wanted to a cohort of ``size``.
 
     In cohorts of up to 33, and where a ring is too small, everybody is everybody's neighbour.
@@ -105,7 +105,7 @@ def choose(size: int, wanted: Assumptions | None = None) -> Parameters:
 
 
 @lru_cache(maxsize=1024)
-def _choose(size: int, wanted: Assumptions) -> Parameters:
+def _choose(size: int, wanted: Assumptions) -> GraphParameters:
     small = size - 1 <= _ALL_TOGETHER
     degrees = [] if size < 2 else [size - 1] if small else [*range(2, size - 1, 2), size - 1]
     removed = _at_least(wanted.corrupt, size) + _at_most(wanted.dropout, size)
@@ -118,7 +118,7 @@ def _choose(size: int, wanted: Assumptions) -> Parameters:
             if found.correct < wanted.correctness:
                 break
             if found.holds(wanted):
-                return Parameters(degree, threshold)
+                return GraphParameters(degree, threshold)
     raise ConfigError(
         "no number of neighbours and threshold is safe for a cohort of this size",
         value=size,

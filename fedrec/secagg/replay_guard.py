@@ -50,7 +50,7 @@ class ReplayGuard:
                 raise RefusedError(Reason.ANSWERED, "this device has answered that round", value=asked)
             if agreed.round == last.round and last.tries >= thresholds.attempts:
                 raise RefusedError(Reason.TOO_MANY_ROUNDS, "this round was tried too often", value=last.tries)
-        # A clock that was set back must not open the floor: times ahead of now count as today's.
+        # A clock that was set back must not lower the threshold: times ahead of now count as today's.
         recent = sum(now - when < DAY for when in self._times)
         if recent >= thresholds.rounds_a_day:
             raise RefusedError(Reason.TOO_MANY_ROUNDS, "this device has answered enough for a day", value=recent)

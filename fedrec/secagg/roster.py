@@ -70,10 +70,6 @@ class Roster:
             raise RefusedError(Reason.STRANGER, "the roster has no such place", value=place)
         return self.devices[place]
 
-    def newer(self, other: Roster) -> bool:
-        """Whether this one may take the place of ``other``: a higher version, or the very same roster."""
-        return self.version > other.version or self == other
-
     def to_bytes(self) -> bytes:
         """Canonical form, unsigned."""
         fields = (codec.header(_KIND), codec.number(self.version, 8), codec.number(len(self.devices), 4))

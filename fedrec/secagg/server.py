@@ -16,12 +16,12 @@ from fedrec.errors import ProtocolError, SumError
 from fedrec.secagg import bits, codec, keys, merkle
 from fedrec.secagg.context import Agreed, cohort_context, view_context
 from fedrec.secagg.errors import Reason, RefusedError, RoundAbortedError
-from fedrec.secagg.graph import Graph
+from fedrec.secagg.graph import NeighbourGraph
 from fedrec.secagg.masks import word_type
 from fedrec.secagg.messages import Advertise, Cohort, Inbox, Masked, Peer, Shares, Signed, Survivors, Unmask
-from fedrec.secagg.opening import Records, open_masks
-from fedrec.secagg.outcome import OpenedSum, Phase, Refused
-from fedrec.secagg.parameters import Parameters, choose
+from fedrec.secagg.opening import RoundRecords, open_masks
+from fedrec.secagg.outcome import OpenedSum, Phase, RefusedMessage
+from fedrec.secagg.parameters import GraphParameters, choose
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.thresholds import Thresholds
 
@@ -55,18 +55,18 @@ class ServerRound:
         thresholds: Thresholds,
         *,
         workers: int = 1,
-        parameters: Callable[[int], Parameters] | None = None,
+        parameters: Callable[[int], GraphParameters] | None = None,
     ) -> None:
         if roster.digest != agreed.roster:
             raise RefusedError(Reason.OTHER_CONTEXT, "the sum is of another roster")
         self.agreed, self.roster, self.thresholds, self.workers = agreed, roster, thresholds, workers
         self._parameters = parameters or (lambda size: choose(size, thresholds.assumptions))
         self.phase = Phase.ADVERTISE
-        self.refused: list[Refused] = []
+        self.refused: list[RefusedMessage] = []
         self._adverts: dict[int, Advertise] = {}
         self._members: list[int] = []
         self._places: dict[int, int] = {}
-        self._records = Records()
+        self._records = RoundRecords()
         self._shares: dict[int, Shares] = {}
         self._total: NDArray[Any] = np.zeros(0, dtype=word_type(agreed.ring))
 
@@ -89,7 +89,7 @@ class ServerRound:
         counts = (len(self.roster.devices), self.size, len(records.sharers), len(records.survivors), 0)
         return counts[self.phase - 1]
 
-    def receive(self, data: bytes) -> Refused | None:
+    def receive(self, data: bytes) -> RefusedMessage | None:
         """Take a message in; what is wrong with it, or `None`. Never raises, whatever the bytes are."""
         message: Signed | None = None
         try:
@@ -122,7 +122,7 @@ class ServerRound:
         records.threshold = parameters.threshold
         records.ids = [self.roster.device(device) for device in self._members]
         records.mask_keys = [self._adverts[device].mask_key for device in self._members]
-        records.graph = Graph(records.context, size, parameters.degree)
+        records.graph = NeighbourGraph(records.context, size, parameters.degree)
         records.neighbours = [records.graph.neighbours(place) for place in range(size)]
         peers = [
             Peer(advert.mask_key, advert.box_key, advert.signature, merkle.path(tree, place))
@@ -260,8 +260,8 @@ class ServerRound:
             raise RefusedError(Reason.OUT_OF_TURN, f"not now: the exchange that is open is {self.phase.name.lower()}")
         self.phase = Phase(phase + 1)
 
-    def _refuse(self, reason: Reason, device: bytes | None) -> Refused:
-        self.refused.append(Refused(self.phase, reason, device))
+    def _refuse(self, reason: Reason, device: bytes | None) -> RefusedMessage:
+        self.refused.append(RefusedMessage(self.phase, reason, device))
         return self.refused[-1]
 
     def _abort(self, reason: Reason, what: str, places: list[int]) -> RoundAbortedError:
@@ -273,7 +273,7 @@ class ServerRound:
             self.phase = Phase.CLOSED
             raise RoundAbortedError(reason, f"only {count} {what}, at least {least} are needed", value=count)
 
-    def _graph(self) -> Graph:
+    def _graph(self) -> NeighbourGraph:
         assert self._records.graph is not None
         return self._records.graph
 

@@ -36,7 +36,7 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Conduct one run. A FedrecError ends it, with its text in the run's log."""
+    """Run one federation. A FedrecError ends it, with its text in the run's log."""
     settings = context.run_config
     try:
         config = with_protocol(with_preset(from_run_config(str(settings["config"]), _APP)), "flower")

@@ -81,7 +81,7 @@ def federate(
 
     Args:
         config: the settings, which the devices must have accepted; what the catalogue has nothing of is left out.
-        shelf: the catalogue.
+        catalogue: the server's.
         devices: whom to ask.
         out: where ``ledger.sqlite``, ``server.sqlite``, ``events.jsonl`` (a line for each opened sum and
             for each that was failed),

@@ -1,9 +1,9 @@
 """Who really took part in a sum, as facts for the ledger's row, so that it can be held against what was accounted.
 
-Facts are counts, a keyed digest of the cohort and the shortest time between two turns of a device; nobody is named.
-The digest is keyed because somebody who knows all other members could try both cohorts, with and without one device,
-and find out whether it was drawn.  The counts are as telling to such a reader: what holds them (the ledger, the event
-log) stays with the server and is no part of a release.
+Facts are counts, a keyed digest of the cohort and the fewest rounds between two participations of a device; nobody is
+named. The digest is keyed because somebody who knows all other members could try both cohorts, with and without one
+device, and find out whether it was drawn.  The counts are as telling to such a reader: what holds them (the ledger, the
+event log) stays with the server and is no part of a release.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Participation:
     def facts(self, request: Request, cohort: Sequence[int], survivors: int) -> dict[str, Any]:
         """What took part in a sum; JSON-able.
 
-        ``gap``: the fewest rounds between this turn of a device and the one before; None where it is everybody's
-        first, or where everybody is asked.
+        ``gap``: the fewest rounds between this participation of a device and the one before; None where it is
+        everybody's first, or where everybody is asked.
         """
         sampled = request.query == "training" and self.sampler.share < 1
         return {
@@ -54,7 +54,7 @@ class Participation:
         }
 
     def took(self, request: Request, cohort: Sequence[int]) -> NDArray[np.int32]:
-        """Turns after this request; a round that is asked a second time is one turn."""
+        """Participations after this request; a round that is asked a second time is one."""
         if request.query == "training" and self.sampler.share < 1:
             self.participations = self.participations.copy()
             self.participations[np.asarray(cohort, dtype=np.int64)] = request.round

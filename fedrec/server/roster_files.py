@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 
 from fedrec.errors import ConfigError, ProtocolError
-from fedrec.secagg.identity import SIGNATURE_BYTES, DeviceIdentity
-from fedrec.secagg.key_text import read_key
+from fedrec.secagg.identity import SIGNATURE_BYTES, DeviceIdentity, read_key
 from fedrec.secagg.roster import Roster
 
 

@@ -1,10 +1,10 @@
-"""Which devices are asked in a training round: all, a Poisson sample, a fixed number, or the group whose turn it is.
+"""Which devices are asked in a training round: all, a Poisson sample, a fixed number, or the group that is next.
 
 Poisson sampling is what amplification by sampling is proven for; it is drawn from a cryptographic generator and, in a
 deployment, from a key that nobody else knows.  A fixed-size sample is drawn without replacement and accounted without
-amplification.  Cyclic sampling deals the devices once, at random, into groups that take turns: a device's turns are
-exactly as many rounds apart as there are groups, which is what banded noise needs.  The key is kept with the run, so
-that a run that was cut off draws, and deals, as it did before.
+amplification.  Cyclic sampling deals the devices once, at random, into groups that follow each other: a device's
+participations are exactly as many rounds apart as there are groups, which is what banded noise needs.  The key is kept
+with the run, so that a run that was cut off draws, and deals, as it did before.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from fedrec.queries.wire import Envelope
 from fedrec.secagg.errors import Reason, RoundAbortedError
 from fedrec.secagg.messages import Advertise
 from fedrec.secagg.outcome import OpenedSum
-from fedrec.secagg.parameters import Parameters, choose
+from fedrec.secagg.parameters import GraphParameters, choose
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.server import ServerRound
 from fedrec.server.aggregation_failed import AggregationFailedError
@@ -110,27 +110,27 @@ class SecureDevices(FlowerDevices):
         workers = os.cpu_count() or 1
         thresholds = self.thresholds.for_noise(request.sum.survivors, request.sum.devices)
         current = ServerRound(agreed, self.roster, thresholds, workers=workers, parameters=self._safe_parameters)
-        sitting = Attempt(self.post, current, group_of(request))
+        running = Attempt(self.post, current, group_of(request))
         try:
-            sitting.invite(invitation, [self.nodes[place] for place in cohort])
-            sitting.pass_on(Exchange.SHARE, current.close_advertise())
-            sitting.pass_on(Exchange.MASK, current.close_share())
-            sitting.pass_on(Exchange.UNMASK, current.close_masked())
+            running.invite(invitation, [self.nodes[place] for place in cohort])
+            running.pass_on(Exchange.SHARE, current.close_advertise())
+            running.pass_on(Exchange.MASK, current.close_share())
+            running.pass_on(Exchange.UNMASK, current.close_masked())
             opened = current.close_unmask()
         finally:
-            self.tally = sitting.tally()
-        self.tally = sitting.tally(opened)
+            self.tally = running.tally()
+        self.tally = running.tally(opened)
         if len(opened.survivors) < len(cohort):
             _log.warning("%s, round %d: %s", request.query, request.round, dict(self.tally))
         vector, count = request.sum.open(opened.total), len(opened.survivors)
-        return AggregateResult(vector, count, sitting.bytes_up(opened), dict(self.aborted))
+        return AggregateResult(vector, count, running.bytes_up(opened), dict(self.aborted))
 
-    def _parameters(self, size: int) -> Parameters:
+    def _parameters(self, size: int) -> GraphParameters:
         if 0 < self.settings.neighbours < size:
-            return Parameters(self.settings.neighbours, self.settings.threshold)
+            return GraphParameters(self.settings.neighbours, self.settings.threshold)
         return choose(size, self.thresholds.assumptions)
 
-    def _safe_parameters(self, size: int) -> Parameters:
+    def _safe_parameters(self, size: int) -> GraphParameters:
         try:
             return self._parameters(size)
         except ConfigError as error:

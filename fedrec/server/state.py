@@ -131,7 +131,7 @@ class ServerState:
         return UnchargedSum(np.asarray(found[f"noisy/{name}"]), asked, devices, bytes_up, found["participations"])
 
     def load_participations(self) -> NDArray[np.int32] | None:
-        """The turns that were kept last, or None."""
+        """The participations that were kept last, or None."""
         kept = self._get("pending")
         participations = None if kept is None else load(kept)["participations"]
         return participations if participations is not None and len(participations) else None

@@ -1,7 +1,7 @@
 """The content tower as part of the prior of the collaborative factors: factorisation after deep features.
 
 Before training there is no tower to speak of, so the table is first solved with the rest of the prior, and once more
-when it is trained.  Its parameters and the sums are paid for by then, and the server asks nobody anything new.
+when it is trained.  Its parameters and the sums are charged by then, and the server asks nobody anything new.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from fedrec.config import CollaborativeSettings
 from fedrec.content.feature_table import Features
 from fedrec.model.recommender import Recommender
-from fedrec.ranking.tower import TowerScorer
+from fedrec.ranking.item_vectors import ItemVectors
 
 TOWER: Final = "tower"
 
@@ -31,6 +31,6 @@ def without_tower(settings: CollaborativeSettings) -> CollaborativeSettings:
 def with_tower(features: Features, read: Features, model: Recommender) -> Features:
     """``features`` with the tower's item vectors [items, dimension] as the modality ``tower``; ``read``: what the tower
     reads."""
-    vectors = TowerScorer(model, read, history=1).vectors().numpy()
+    vectors = ItemVectors(model, read).vectors().numpy()
     present = np.asarray(vectors.any(axis=1))
     return replace(features, values={**features.values, TOWER: vectors}, present={**features.present, TOWER: present})

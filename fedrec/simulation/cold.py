@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from fedrec.config import Config
 from fedrec.data.splits import NEGATIVES, Split
+from fedrec.data.users import Histories, UserBatch, pointers_of
 from fedrec.queries.cold_items import cold_items
 from fedrec.randomness import key, prf_uint64
 from fedrec.ranking import metrics
 from fedrec.ranking.metrics import Standing
 from fedrec.ranking.score import Scorer
-from fedrec.ranking.users import Histories, Known
 
 K: Final = 10
 _BLOCK: Final = 256
@@ -38,22 +38,19 @@ def without_cold(config: Config, held: Split, catalogue: int) -> tuple[Split, Hi
     cold = np.zeros(catalogue + 1, dtype=np.bool_)  # the last place stands for "no item", -1
     cold[cold_items(config, catalogue)] = True
     users = len(held.valid)
-    owners = np.repeat(np.arange(users), np.diff(held.indptr))
-    out = cold[held.items]
-    counts = np.bincount(owners[~out], minlength=users)
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    out = cold[held.training.items]
     valid = np.where(cold[held.valid], -1, held.valid).astype(np.int32)
-    kept = replace(held, indptr=indptr, items=held.items[~out], rows=held.rows[~out], valid=valid)
+    kept = replace(held, training=held.training.where(~out), rows=held.rows[~out], valid=valid)
     late = [held.valid] if config.evaluation.split == "valid" else [held.valid, held.test]
-    people = np.concatenate([owners[out], *(np.flatnonzero(cold[items]) for items in late)])
-    things = np.concatenate([held.items[out], *(items[cold[items]] for items in late)])
+    people = np.concatenate([held.training.owners[out], *(np.flatnonzero(cold[items]) for items in late)])
+    things = np.concatenate([held.training.items[out], *(items[cold[items]] for items in late)])
     order = np.argsort(people, kind="stable")
-    used = np.concatenate([[0], np.cumsum(np.bincount(people, minlength=users))]).astype(np.int64)
+    used = pointers_of(np.bincount(people, minlength=users))
     return kept, Histories(used, things[order].astype(np.int32))
 
 
 def cold_quality(
-    config: Config, scorer: Scorer, known: Known, used: Histories, keys: NDArray[np.uint64]
+    config: Config, scorer: Scorer, known: UserBatch, used: Histories, keys: NDArray[np.uint64]
 ) -> dict[str, float | int | None]:
     """HR@10 and NDCG@10 of every cold item that a user really had, against 99 cold items that the user did not have.
 
@@ -83,7 +80,7 @@ def cold_quality(
 def _blocks(
     config: Config,
     scorer: Scorer,
-    known: Known,
+    known: UserBatch,
     used: Histories,
     keys: NDArray[np.uint64],
     cold: NDArray[np.int32],
@@ -97,7 +94,7 @@ def _blocks(
         users = having[start : start + _BLOCK]
         scores = scorer.parts_of(known.take(users)).total[:, cold]
         mine = used.take(users)
-        rows, columns = mine.rows(), column[mine.items]
+        rows, columns = mine.owners, column[mine.items]
         had = np.zeros(scores.shape, dtype=np.bool_)
         had[rows, columns] = True
         drawn = prf_uint64(secret, np.repeat(keys[users], len(cold)), np.tile(cold.astype(np.uint64), len(users)))

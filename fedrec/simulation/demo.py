@@ -51,7 +51,7 @@ def run_demo(out: Path, *, users: int, seed: int, reporter: Reporter) -> dict[st
     user = dataset.users[place]
     found = recommend(out / "model", store, user, TOP)
     report = out / "report.html"
-    last = held.items[held.indptr[place] : held.indptr[place + 1]][-SHOWN_HISTORY:]
+    last = held.training[place][-SHOWN_HISTORY:]
     return {
         "run": run,
         "user": user,
@@ -92,7 +92,7 @@ def _device(path: Path, dataset: Dataset, held: Split, place: int) -> Path:
 
 def _person(dataset: Dataset, held: Split) -> int:
     """The user to show: one with notes and photos where there is one, and with a history of usual length."""
-    lengths = np.diff(held.indptr)
+    lengths = held.training.lengths
     private = [place for place in dataset.notes if place in dataset.photos and lengths[place] > 0]
     places = np.array(private or range(len(lengths)))
     return int(places[np.argmin(np.abs(lengths[places] - np.median(lengths)))])

@@ -25,10 +25,10 @@ class UserGroup:
 def groups_of(study: Study) -> dict[str, UserGroup]:
     """By training events: the quarter of the measured users with the fewest, and the others; newcomers apart.  By the
     target item: among the most used fifth of the catalogue, used but not among them, and never used in training."""
-    events, target = np.diff(study.split.indptr), study.held_out.target
+    events, target = study.split.training.lengths, study.held_out.target
     measured = target >= 0
     least = int(np.quantile(events[measured], 0.25)) if measured.any() else 0
-    counts = np.bincount(study.split.items, minlength=len(study.features.ids))
+    counts = np.bincount(study.split.training.items, minlength=len(study.features.ids))
     order = np.argsort(-counts, kind="stable")
     head = np.zeros(len(counts), dtype=np.bool_)
     head[order[: int(np.ceil(HEAD * len(counts)))]] = True

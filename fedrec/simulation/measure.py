@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
+from fedrec.data.users import UserBatch
 from fedrec.model.recommender import Recommender
 from fedrec.queries import model_update
 from fedrec.randomness import key
 from fedrec.ranking.lists import content_vectors
 from fedrec.ranking.protocols import Evaluation, evaluate
 from fedrec.ranking.score import Scorer
-from fedrec.ranking.users import Known
 from fedrec.simulation.cold import cold_quality
 from fedrec.simulation.groups import UserGroup, groups_of
 from fedrec.simulation.shop.oracle import TRUTH, load_oracle
@@ -94,11 +94,11 @@ def whole_quality(
             scorer_of(config, study, model, collaborative, features),
             known_of(config, study, model, features),
         )
-        cold = cold_quality(config, scorer, known, study.cold, study.population.keys)
+        cold = cold_quality(config, scorer, known, study.cold, study.population.sampling_keys)
     return dict(found.as_dict()) | {"loo-99neg-newcomers": newcomers, "groups": apart, "cold-items": cold}
 
 
-def known_of(config: Config, study: Study, model: Recommender | None, features: Features | None = None) -> Known:
+def known_of(config: Config, study: Study, model: Recommender | None, features: Features | None = None) -> UserBatch:
     """What devices rank with: their users' data, and private vectors where the config asks for them."""
     if model is None or not config.model.adapter or not config.training.personal_steps:
         return study.known
@@ -120,7 +120,7 @@ def known_of(config: Config, study: Study, model: Recommender | None, features: 
 def baselines_of(study: Study) -> dict[str, dict[str, Any] | None]:
     """Popularity in training, chance (every score equal, ties count half), and on a shop the oracle; loo-99neg."""
     items = len(study.features.ids)
-    counts = np.bincount(study.split.items, minlength=items).astype(np.float32)
+    counts = np.bincount(study.split.training.items, minlength=items).astype(np.float32)
     return {
         "popularity": _few(study, lambda users: np.tile(counts, (len(users), 1))),
         "random": _few(study, lambda users: np.zeros((len(users), items), np.float32)),

@@ -203,7 +203,7 @@ def _publishable(
     """Quality and facts of the data for the model card, which is part of the release.
 
     What the simulator measured comes from data that no ledger row covers.  So a private release says only what the
-    devices were asked for and paid for, and what everybody knows.
+    devices were asked for and charged, and what everybody knows.
     """
     if config.privacy.epsilon is None:
         return run["quality"], run["data"]

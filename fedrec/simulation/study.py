@@ -15,16 +15,16 @@ from fedrec.console import Reporter
 from fedrec.content.encode_catalogue import encode_catalogue, read_and_say
 from fedrec.content.feature_table import Features
 from fedrec.content.left_out import left_out, say_unreadable
+from fedrec.content.own_content import encode_own
 from fedrec.content.registry import AnyEncoder
 from fedrec.data.schema import Dataset
 from fedrec.data.splits import Split, split
+from fedrec.data.users import Histories, OwnContent, UserBatch, keys_of
 from fedrec.errors import DataError
-from fedrec.model.clock import UNKNOWN, context_of
+from fedrec.model.clock import UNKNOWN
+from fedrec.ranking.context import context_of
 from fedrec.ranking.protocols import HeldOut
-from fedrec.ranking.users import Histories, Known, OwnContent
 from fedrec.simulation.cold import without_cold
-from fedrec.training.own_content import encode_own
-from fedrec.training.population import Pieces, Population, keys_of
 
 if TYPE_CHECKING:
     from fedrec.data.sources import Source
@@ -44,8 +44,8 @@ class Study:
     split: Split
     features: Features
     encoders: Mapping[str, AnyEncoder]
-    population: Population
-    known: Known
+    population: UserBatch
+    known: UserBatch
     held_out: HeldOut
     unreadable: Mapping[str, int] = field(default_factory=dict)
     cold: Histories | None = None
@@ -64,7 +64,8 @@ class Study:
         """SHA-256 in hex of all that devices hold: a run may be taken up again over the same study only."""
         found = hashlib.sha256(self.features.digest().encode())
         population = self.population
-        arrays: list[NDArray[Any]] = [population.keys, population.indptr, population.items, population.held_out]
+        histories = population.histories
+        arrays: list[NDArray[Any]] = [population.sampling_keys, histories.indptr, histories.items, population.targets]
         arrays += [] if population.times is None else [population.times]
         for pieces in (population.notes, population.photos):
             arrays += [] if pieces is None else [pieces.indptr, pieces.values]
@@ -106,16 +107,17 @@ def assemble(config: Config, dataset: Dataset, features: Features, encoders: Map
     notes = _own(config.model.notes, encoders.get("text"), dataset.notes, len(dataset.users))
     photos = _own(config.model.photos, encoders.get("image"), dataset.photos, len(dataset.users))
     times = dataset.interactions.timestamp[held.rows] if config.model.context else None
-    population = Population(keys_of(dataset.users), held.indptr, held.items, held.valid, notes, photos, times)
+    population = UserBatch(
+        held.training, keys=keys_of(dataset.users), held_out=held.valid, notes=notes, photos=photos, times=times
+    )
     testing = config.evaluation.split == "test"
-    training = Histories(held.indptr, held.items)
     target, other = (held.test, held.valid) if testing else (held.valid, held.test)
     if config.evaluation.users:
         target = np.where(np.arange(len(target)) < config.evaluation.users, target, -1).astype(np.int32)
-    histories = _with_last(training, held.valid) if testing else training
+    histories = _with_last(held.training, held.valid) if testing else held.training
     context = None if times is None else _context(dataset, histories, target, config.model.history)
-    known = Known(histories, _contents(notes), _contents(photos), context=context)
-    held_out = HeldOut(training, target, other, held.negatives)
+    known = UserBatch(histories, notes=notes, photos=photos, context=context)
+    held_out = HeldOut(held.training, target, other, held.negatives)
     unreadable = {"notes": _lost(notes, dataset.notes), "photos": _lost(photos, dataset.photos)}
     return Study(dataset, held, features, encoders, population, known, held_out, unreadable, used)
 
@@ -133,21 +135,17 @@ def _context(dataset: Dataset, histories: Histories, target: NDArray[np.int32], 
         return np.where(known, table.timestamp[first[at]], UNKNOWN)
 
     request = met(np.arange(len(target)), target)
-    return context_of(request, histories.indptr, met(histories.rows(), histories.items), last)
+    return context_of(request, histories.indptr, met(histories.owners, histories.items), last)
 
 
-def _own(wanted: bool, encoder: AnyEncoder | None, owned: Mapping[int, Sequence[Any]], users: int) -> Pieces | None:
+def _own(wanted: bool, encoder: AnyEncoder | None, owned: Mapping[int, Sequence[Any]], users: int) -> OwnContent | None:
     if not wanted or encoder is None:
         return None
     return encode_own(encoder, [owned.get(place, ()) for place in range(users)])
 
 
-def _lost(pieces: Pieces | None, owned: Mapping[int, Sequence[Any]]) -> int:
+def _lost(pieces: OwnContent | None, owned: Mapping[int, Sequence[Any]]) -> int:
     return 0 if pieces is None else sum(map(len, owned.values())) - len(pieces.values)
-
-
-def _contents(pieces: Pieces | None) -> OwnContent | None:
-    return None if pieces is None else OwnContent(pieces.indptr, pieces.values)
 
 
 def _with_last(histories: Histories, last: NDArray[np.int32]) -> Histories:

@@ -9,7 +9,7 @@ from typing import Any
 from fedrec.console import figure, say, show_table, size
 from fedrec.content.left_out import counted_rows
 from fedrec.simulation.report.charts import BASELINES, METRICS, finite, table
-from fedrec.simulation.report.words import cold_items, promises
+from fedrec.simulation.report.words import cold_item_words, promises
 
 
 def show_run(run: Mapping[str, Any], out: Path) -> None:
@@ -20,7 +20,7 @@ def show_run(run: Mapping[str, Any], out: Path) -> None:
     rows += [_row(name, known[name]) for name in BASELINES if known.get(name)]
     say("")
     show_table("Quality, the held-out item against 99 others", ("ranking by", *METRICS.values()), rows, numbers=(1, 2))
-    if cold := cold_items(run):
+    if cold := cold_item_words(run):
         say(cold)
     privacy = table(run.get("privacy"))
     say(f"epsilon, released model: {_epsilon(privacy, 'epsilon_released')}", style="bold")

@@ -8,7 +8,7 @@ import threading
 from concurrent.futures import ProcessPoolExecutor
 
 
-def pool_of(workers: int) -> ProcessPoolExecutor:
+def process_pool(workers: int) -> ProcessPoolExecutor:
     """A pool of so many processes, each started anew rather than forked: torch's threads do not survive a fork.
 
     A worker that waits for work, or is in the midst of it, would outlive a parent that is killed and so cannot tell it

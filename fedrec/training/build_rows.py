@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fedrec.data.users import UserBatch
 from fedrec.model.clock import mean_clock
 from fedrec.model.rows import ItemBatch, Rows
 from fedrec.randomness import prf_uint64
 from fedrec.training.augment import Augment
-from fedrec.training.population import Population
-from fedrec.training.tables import Tables, pieces_batch
+from fedrec.training.tables import Tables, own_batch
 
 Number = TypeVar("Number", np.int32, np.int64)
 
@@ -32,7 +32,7 @@ class RowShape:
 
 
 def build_rows(
-    population: Population,
+    population: UserBatch,
     tables: Tables,
     pool: NDArray[np.int32],
     shape: RowShape,
@@ -51,22 +51,22 @@ def build_rows(
     ``inclusion``: float32 [pool], the logarithm of each negative's chance to be in the pool, where the loss wants it.
     ``augment``: how the features of a row's items are changed in this round.
     """
-    counts = population.counts
+    counts = population.histories.lengths
     learned = np.minimum(shape.positives, np.maximum(1, counts // 2))
     kept = np.minimum(shape.history, counts - learned)
     places = _shuffled(population, key, learned, kept)
-    order = population.items[places]
+    order = population.histories.items[places]
     times = None if population.times is None else population.times[places]
     with_events = np.flatnonzero(counts > 0)
     for start in range(0, len(with_events), batch_rows):
         users = with_events[start : start + batch_rows]
-        first = population.indptr[users]
+        first = population.histories.indptr[users]
         positives, p_mask = _spread(order, first, learned[users])
         history, h_mask = _spread(order, first + learned[users], kept[users])
-        rows = _batch(population.select(users), tables, pool, shape, (positives, p_mask), (history, h_mask))
+        rows = _batch(population.take(users), tables, pool, shape, (positives, p_mask), (history, h_mask))
         if augment is not None:
             candidates = np.concatenate([positives, np.broadcast_to(pool, (len(users), len(pool)))], axis=1)
-            rows = _augmented(rows, augment, population.keys[users], history, candidates)
+            rows = _augmented(rows, augment, population.sampling_keys[users], history, candidates)
         if times is not None:
             of_positives = _spread(times, first, learned[users])
             of_history = _spread(times, first + learned[users], kept[users])
@@ -76,7 +76,7 @@ def build_rows(
 
 
 def _batch(
-    users: Population,
+    users: UserBatch,
     tables: Tables,
     pool: NDArray[np.int32],
     shape: RowShape,
@@ -84,15 +84,15 @@ def _batch(
     history: tuple[NDArray[np.int32], NDArray[np.bool_]],
 ) -> Rows:
     touched = np.zeros((len(users), tables.items), dtype=np.bool_)
-    touched[users.owners, users.items] = True
+    touched[users.histories.owners, users.histories.items] = True
     against = ~touched[:, pool]
     candidates = np.concatenate([positives[0], np.broadcast_to(pool, against.shape)], axis=1)
     mask = np.concatenate([positives[1], against], axis=1)
     batch = tables.batch(candidates, np.concatenate([positives[1], np.ones_like(against)], axis=1))
     return Rows(
         history=tables.batch(*history),
-        notes=pieces_batch(users.notes, "text") if shape.notes and users.notes is not None else None,
-        photos=pieces_batch(users.photos, "image") if shape.photos and users.photos is not None else None,
+        notes=own_batch(users.notes, "text") if shape.notes and users.notes is not None else None,
+        photos=own_batch(users.photos, "image") if shape.photos and users.photos is not None else None,
         candidates=batch,
         positives=positives[0].shape[1],
         candidate_mask=batch.mask.new_tensor(mask),
@@ -123,13 +123,13 @@ def _of_candidates(inclusion: NDArray[np.float32], rows: Rows) -> Tensor:
 
 
 def _shuffled(
-    population: Population, key: bytes, learned: NDArray[np.int64], kept: NDArray[np.int64]
+    population: UserBatch, key: bytes, learned: NDArray[np.int64], kept: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Places of every user's events in a keyed order, still grouped by user; of the history back in time order."""
-    owners = population.owners
-    drawn = prf_uint64(key, population.keys[owners], population.items.astype(np.uint64))
+    owners = population.histories.owners
+    drawn = prf_uint64(key, population.sampling_keys[owners], population.histories.items.astype(np.uint64))
     order = np.lexsort((drawn, owners))
-    rank = np.arange(len(order)) - population.indptr[owners]
+    rank = np.arange(len(order)) - population.histories.indptr[owners]
     history = (rank >= learned[owners]) & (rank < (learned + kept)[owners])
     # Places of events are in time order within a user, so sorting a user's run of them is.
     order[history] = np.sort(order[history])

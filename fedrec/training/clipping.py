@@ -22,7 +22,7 @@ from fedrec.config import GradSample
 from fedrec.errors import ModelError
 from fedrec.model.parameters import shared_parameters
 from fedrec.model.rows import Rows
-from fedrec.training.groups import Groups
+from fedrec.training.groups import ParameterGroups
 
 RowLoss = Callable[[Tensor, Rows], Tensor]
 Mode = Literal["hooks", "ghost", "functional"]
@@ -69,7 +69,7 @@ class ClippedGradients:
         self, model: nn.Module, loss: RowLoss, bound: float, mode: Mode, groups: Mapping[str, float] | None = None
     ) -> None:
         self.model, self.loss, self.bound, self.mode = model, loss, bound, mode
-        self.groups = Groups.split(list(shared_parameters(model)), groups or {})
+        self.groups = ParameterGroups.split(list(shared_parameters(model)), groups or {})
         self.wrapped: nn.Module = model
         if mode == "hooks":
             self.wrapped = GradSampleModule(model, batch_first=True, loss_reduction="sum", strict=True)
@@ -80,7 +80,7 @@ class ClippedGradients:
 
     def __call__(self, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
         """Returns the clipped sum as float64 [P], each row's norm before clipping [rows] (with
-        groups see `Groups.factors`; beyond the bound = clipped), and the summed loss.
+        groups see `ParameterGroups.factors`; beyond the bound = clipped), and the summed loss.
 
         Raises:
             ModelError: a row's gradient is not finite.

@@ -22,7 +22,7 @@ _WRAPPED: Final = "model."
 
 
 @dataclass(frozen=True)
-class Groups:
+class ParameterGroups:
     """``of``: the group of each parameter, in declared order.  ``parts``: of the bound, one a group; their squares
     add up to 1."""
 
@@ -30,7 +30,7 @@ class Groups:
     parts: tuple[float, ...]
 
     @classmethod
-    def split(cls, names: Sequence[str], shares: Mapping[str, float]) -> Groups:
+    def split(cls, names: Sequence[str], shares: Mapping[str, float]) -> ParameterGroups:
         """Groups as ``privacy.groups`` has them; one group without shares.
 
         Args:

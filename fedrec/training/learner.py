@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
+from fedrec.data.users import UserBatch
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.objective import Objective
@@ -17,7 +18,7 @@ from fedrec.randomness import key
 from fedrec.training.augment import Augmenting
 from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.clipping import ClippedGradients, choose_mode
-from fedrec.training.population import Population, by_example
+from fedrec.training.examples import by_example
 from fedrec.training.tables import Tables
 
 
@@ -64,7 +65,7 @@ class Learner:
 
     def update(
         self,
-        population: Population,
+        population: UserBatch,
         values: NDArray[np.float32],
         pool: NDArray[np.int32],
         round_number: int,

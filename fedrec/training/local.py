@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -27,17 +27,18 @@ from torch import Tensor
 
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
+from fedrec.data.users import UserBatch
 from fedrec.errors import ModelError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.objective import Objective
 from fedrec.model.rows import Rows
-from fedrec.randomness import derived_key, gaussian, key, uniform
+from fedrec.randomness import derived_key, gaussian, key
 from fedrec.training.augment import Augmenting
 from fedrec.training.build_rows import RowShape, build_rows
+from fedrec.training.examples import by_example, sample_examples
 from fedrec.training.learner import Update
 from fedrec.training.local_noise import LocalNoise
-from fedrec.training.population import Population, by_example
 from fedrec.training.tables import Tables
 
 # Steps of the grid in one deviation of the noise: 13 deviations and the sum are then whole numbers that float32 holds.
@@ -107,7 +108,7 @@ def noised(total: NDArray[np.float64], bounds: StepBounds, noise_key: bytes) -> 
 
 
 class LocalLearner:
-    """Takes a device's turn of local DP-SGD. Holds the model and the catalogue's tables, no user's data.
+    """Takes a device's local DP-SGD steps. Holds the model and the catalogue's tables, no user's data.
 
     Raises:
         ModelError: an encoder of the model folds items into the batch, where Opacus' hooks lose the row.
@@ -130,14 +131,15 @@ class LocalLearner:
 
     def update(
         self,
-        population: Population,
+        population: UserBatch,
         values: NDArray[np.float32],
         pool: NDArray[np.int32],
         round_number: int,
         noise: LocalNoise,
         inclusion: NDArray[np.float32] | None = None,
     ) -> Update:
-        """A device's turn: from ``values`` [P] some noisy steps, and back how far it went, within the bound.
+        """Take a device's local steps: from ``values`` [P] some noisy steps, and back how far it went, within the
+        bound.
 
         Args:
             population: all users of the device; their interactions are one data set.  Without any, there is noise only.
@@ -160,20 +162,20 @@ class LocalLearner:
         optimiser = _Optimizer(torch.optim.SGD(self.values, lr=local.learning_rate), bounds, rows_each)
         rows, loss, clipped = 0, 0.0, 0
         for step in range(local.steps):
-            drawn = sample(population, noise.probability, derived_key(noise.key, "sample", step))
+            drawn = sample_examples(population, noise.probability, derived_key(noise.key, "sample", step))
             optimiser.noise_key = derived_key(noise.key, "noise", step)
             seen = self._step(optimiser, self._batch(drawn, pool, round_number, step, inclusion))
             rows, loss, clipped = rows + seen[0], loss + seen[1], clipped + seen[2]
         moved = values.astype(np.float64) - parameters.flatten(self.model)
         return Update(_within(moved, local.bound), rows, loss, clipped)
 
-    def _rows(self, population: Population) -> int:
+    def _rows(self, population: UserBatch) -> int:
         """By how many rows a step's sum is divided: a public number, whatever was drawn."""
         return max(1, len(population)) * self.config.training.examples
 
     def _batch(
         self,
-        drawn: Population,
+        drawn: UserBatch,
         pool: NDArray[np.int32],
         round_number: int,
         step: int,
@@ -215,17 +217,6 @@ class LocalLearner:
         optimiser.step()
         optimiser.zero_grad()
         return count, loss, int((norms > optimiser.bounds.row).sum())
-
-
-def sample(population: Population, probability: float, sample_key: bytes) -> Population:
-    """Each interaction with a probability, independently of all others; the users stay, with or without any."""
-    if probability >= 1:
-        return population
-    drawn = uniform(sample_key, len(population.items)) < probability
-    counts = np.bincount(population.owners[drawn], minlength=len(population))
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    times = None if population.times is None else population.times[drawn]
-    return replace(population, indptr=indptr, items=population.items[drawn], times=times)
 
 
 def _samples(value: Any, rows: int) -> Tensor:

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedrec.config import Loss
+from fedrec.data.users import UserBatch
 from fedrec.errors import ModelError
-from fedrec.model.layers import unit
+from fedrec.model.adapter import Adapter
 from fedrec.model.losses import loss_per_row
 from fedrec.model.recommender import Recommender
 from fedrec.model.rows import ItemBatch, Rows
 from fedrec.training.build_rows import RowShape, build_rows
-from fedrec.training.population import Population
 from fedrec.training.tables import Tables
 
 # Pull towards zero, so that a user with two events stays near what the shared model says.
@@ -29,7 +29,7 @@ DECAY = 0.1
 
 def personalise(
     model: Recommender,
-    population: Population,
+    population: UserBatch,
     tables: Tables,
     pool: NDArray[np.int32],
     shape: RowShape,
@@ -51,7 +51,7 @@ def personalise(
     if steps < 1:
         raise ModelError("personalisation needs at least 1 step", value=steps, action="Set training.personal_steps")
     adapters = torch.zeros(len(population), model.dimension)
-    having = torch.from_numpy(np.flatnonzero(population.counts > 0))
+    having = torch.from_numpy(np.flatnonzero(population.histories.lengths > 0))
     for step in range(steps):
         draw = hashlib.sha256(b"fedrec personal step" + key + step.to_bytes(4, "big")).digest()
         start = 0
@@ -64,16 +64,16 @@ def personalise(
     return adapters.numpy()
 
 
-def _step(model: Recommender, rows: Rows, adapters: Tensor, loss: Loss, learning_rate: float) -> Tensor:
+def _step(model: Recommender, rows: Rows, vectors: Tensor, loss: Loss, learning_rate: float) -> Tensor:
     with torch.no_grad():
         users, candidates = _encoded(model, rows)
-    mine = adapters.clone().requires_grad_(True)
-    logits = model.score(unit(users + mine), candidates)
-    objective = loss_per_row(loss, logits, rows).sum() + DECAY / 2 * mine.square().sum()
-    (gradient,) = torch.autograd.grad(objective, mine)
+    adapter = Adapter(vectors)
+    logits = model.score(adapter(users), candidates)
+    objective = loss_per_row(loss, logits, rows).sum() + DECAY / 2 * adapter.vectors.square().sum()
+    (gradient,) = torch.autograd.grad(objective, adapter.vectors)
     # A step has at most the length of the learning rate, however steep the loss is at the start.
     length = gradient.norm(dim=1, keepdim=True).clamp(min=1.0)
-    stepped: Tensor = (adapters - learning_rate * gradient / length).detach()
+    stepped: Tensor = (vectors - learning_rate * gradient / length).detach()
     return stepped
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fedrec.content.feature_table import Features
+from fedrec.data.users import OwnContent
 from fedrec.model.rows import ItemBatch
-from fedrec.training.population import Pieces
 
 
 class Tables:
@@ -30,15 +29,8 @@ class Tables:
         )
 
 
-def pieces_batch(pieces: Pieces, modality: str, most: int = 16) -> ItemBatch:
-    """The first ``most`` private pieces of each user as a batch of one modality, [users, up to most]."""
-    counts = np.minimum(np.diff(pieces.indptr), most)
-    width = max(1, int(counts.max(initial=0)))
-    column = np.arange(width)
-    mask = torch.from_numpy(column[None, :] < counts[:, None])
-    places = np.minimum(pieces.indptr[:-1, None] + column[None, :], max(0, len(pieces.values) - 1))
-    if len(pieces.values):
-        values: Tensor = torch.from_numpy(np.ascontiguousarray(pieces.values[places]))
-    else:
-        values = torch.from_numpy(np.zeros((*mask.shape, *pieces.values.shape[1:]), pieces.values.dtype))
-    return ItemBatch({modality: values}, {modality: mask}, mask)
+def own_batch(contents: OwnContent, modality: str, most: int = 16) -> ItemBatch:
+    """Gather the first ``most`` private pieces of each user as a batch of one modality, [users, up to most]."""
+    values, there = contents.padded(most)
+    mask = torch.from_numpy(there)
+    return ItemBatch({modality: torch.from_numpy(np.ascontiguousarray(values))}, {modality: mask}, mask)

@@ -17,7 +17,7 @@ from fedrec.api.load_run import load_run
 from fedrec.config import load
 from fedrec.console import PlainReporter, jsonable
 from fedrec.errors import PrivacyError
-from fedrec.simulation.privacy.sweep_runs import Job, run_jobs
+from fedrec.simulation.privacy.sweep_runs import SweepJob, run_jobs
 from simulations.benchmarks.many_runs import figure_of, job_of, mean_of, name_of, rows_as_markdown
 
 _HEAD: Final = (
@@ -33,7 +33,7 @@ _HEAD: Final = (
 )
 
 
-def row_of(job: Job, runs: Sequence[Mapping[str, Any]]) -> list[str]:
+def row_of(job: SweepJob, runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line of the table: a config over its seeds."""
     found = [job.variant.name, name_of(job.epsilon)]
     found += [figure_of(runs, "quality", kind, at) for kind in ("loo-99neg", "loo-full") for at in ("hr@10", "ndcg@10")]
@@ -58,7 +58,7 @@ def markdown(name: str, rows: Sequence[Sequence[str]], seeds: int, command: str)
     return "\n".join([*lines, *rows_as_markdown(_HEAD, rows, 1), ""])
 
 
-def check(jobs: Sequence[Job]) -> None:
+def check(jobs: Sequence[SweepJob]) -> None:
     """Examine each run's ledger. Raises PrivacyError on the first run that is not what it says."""
     for job in jobs:
         failed = [found.name for found in load_run(job.out) if not found.passed]

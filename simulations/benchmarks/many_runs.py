@@ -11,16 +11,16 @@ from typing import Any
 
 from fedrec.config import Config
 from fedrec.console import DASH
-from fedrec.simulation.privacy.sweep_runs import Job, Variant, at
+from fedrec.simulation.privacy.sweep_runs import SweepCurve, SweepJob, at
 from fedrec.simulation.run import settled
 
 
-def job_of(name: str, config: Config, epsilon: float, seed: int, out: Path) -> Job:
+def job_of(name: str, config: Config, epsilon: float, seed: int, out: Path) -> SweepJob:
     """A run of ``config`` at an epsilon (infinite = no noise) and seed. Changed settings are another directory."""
     config = at(config, epsilon, seed)
     mark = hashlib.sha256(settled(config).model_dump_json().encode()).hexdigest()[:12]
-    return Job(
-        Variant(name, ()), epsilon, seed, config, out / "runs" / f"{name}-epsilon-{epsilon:g}-seed-{seed}-{mark}"
+    return SweepJob(
+        SweepCurve(name, ()), epsilon, seed, config, out / "runs" / f"{name}-epsilon-{epsilon:g}-seed-{seed}-{mark}"
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 from fedrec.config import Config, load
 from fedrec.console import DASH, PlainReporter, jsonable
 from fedrec.errors import ConfigError
-from fedrec.simulation.privacy.sweep_runs import Job, epsilons_of, run_jobs
+from fedrec.simulation.privacy.sweep_runs import SweepJob, epsilons_of, run_jobs
 from simulations.benchmarks.many_runs import figure_of, job_of, mean_of, name_of, rows_as_markdown
 
 FUSED: Final = "all fused"
@@ -92,9 +92,9 @@ def _behaviour_alone(config: Config) -> tuple[str, ...]:
 
 def jobs_of(
     configs: Mapping[float, Path], overrides: Sequence[str], seeds: Sequence[int], cold: float, out: Path
-) -> dict[tuple[str, float, bool], list[Job]]:
+) -> dict[tuple[str, float, bool], list[SweepJob]]:
     """The runs of every cell: of a modality, an epsilon, and whether cold items are kept out."""
-    found: dict[tuple[str, float, bool], list[Job]] = {}
+    found: dict[tuple[str, float, bool], list[SweepJob]] = {}
     for epsilon, path in configs.items():
         for name, changes in changes_of(load(path, overrides)).items():
             for share in (0.0, cold) if cold else (0.0,):

@@ -18,7 +18,7 @@ from fedrec.config import Config, from_tree, with_overrides
 from fedrec.config.presets import PRESETS, with_preset
 from fedrec.console import PlainReporter, jsonable, size
 from fedrec.extras import install_command
-from fedrec.simulation.privacy.sweep_runs import Job, epsilons_of, run_jobs
+from fedrec.simulation.privacy.sweep_runs import SweepJob, epsilons_of, run_jobs
 from simulations.benchmarks.many_runs import figure_of, job_of, mean_of, name_of, rows_as_markdown
 
 _HEAD: Final = ("preset", "epsilon", "HR@10", "NDCG@10", "parameters", "seconds", "up", "down", "release")
@@ -40,9 +40,9 @@ def missing(config: Config) -> str | None:
 
 def jobs_of(
     names: Sequence[str], overrides: Sequence[str], epsilons: Sequence[float], seeds: Sequence[int], out: Path
-) -> tuple[dict[tuple[str, float], list[Job]], dict[str, str]]:
+) -> tuple[dict[tuple[str, float], list[SweepJob]], dict[str, str]]:
     """The runs of every preset and epsilon, and why some presets are left out."""
-    found: dict[tuple[str, float], list[Job]] = {}
+    found: dict[tuple[str, float], list[SweepJob]] = {}
     skipped = {}
     for name in names:
         config = from_tree(with_overrides({"model": {"preset": name}, "run": {"name": name}}, overrides))

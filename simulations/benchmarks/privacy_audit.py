@@ -21,7 +21,7 @@ from scipy.stats import binom
 
 from fedrec.audit.families import Claim
 from fedrec.audit.guesses import expected_count
-from fedrec.audit.one_run import Count
+from fedrec.audit.one_run import GuessCount
 from fedrec.audit.verdict import bounds, plan_guesses
 from fedrec.config import Config, from_tree
 from fedrec.console import PlainReporter, jsonable
@@ -64,14 +64,14 @@ def false_alarm(epsilon: float, delta: float, canaries: int, confidence: float) 
         low, high = 0, guesses + 1
         while high - low > 1:
             middle = (low + high) // 2
-            above = _bound(claim, name, Count(canaries, guesses, middle), confidence) > claim.epsilon
+            above = _bound(claim, name, GuessCount(canaries, guesses, middle), confidence) > claim.epsilon
             low, high = (low, middle) if above else (middle, high)
         right = expected_count(canaries, guesses, claim.mu).correct / guesses
         chance += float(binom.sf(high - 1, guesses, right))
     return chance
 
 
-def _bound(claim: Claim, name: str, count: Count, confidence: float) -> float:
+def _bound(claim: Claim, name: str, count: GuessCount, confidence: float) -> float:
     return float(bounds(claim, {"one_run": count, "f_dp": count}, confidence)[name]["epsilon_lower_bound"])
 
 

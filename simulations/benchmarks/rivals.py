@@ -33,7 +33,6 @@ from fedrec.content.features import build_features
 from fedrec.data.reader import read_dataset
 from fedrec.data.splits import Split, split
 from fedrec.ranking.protocols import Evaluation, HeldOut, evaluate
-from fedrec.ranking.users import Histories
 
 _HERE = Path(__file__).parent
 _BLOCK = 256
@@ -60,8 +59,9 @@ def prepared(data: Path, out: Path) -> tuple[Split, int]:
     features, _ = build_features(
         Catalogue.from_dataset(dataset), settings, cache=cache_directory(), ready=dataset.features
     )
-    np.savez(out, indptr=held.indptr, items=held.items, catalogue=len(dataset.items), features=content_of(features))
-    return held, len(dataset.items)
+    known, catalogue = held.training, len(dataset.items)
+    np.savez(out, indptr=known.indptr, items=known.items, catalogue=catalogue, features=content_of(features))
+    return held, catalogue
 
 
 def content_of(features: Features) -> NDArray[np.float32]:
@@ -76,7 +76,7 @@ def content_of(features: Features) -> NDArray[np.float32]:
 def measured(scores: NDArray[np.float32], held: Split, target: str) -> Evaluation:
     """Both protocols; ``target``: ``valid`` or ``test``, the other one is no candidate."""
     found, other = (held.valid, held.test) if target == "valid" else (held.test, held.valid)
-    out = HeldOut(Histories(held.indptr, held.items), found, other, held.negatives)
+    out = HeldOut(held.training, found, other, held.negatives)
     starts = range(0, len(scores), _BLOCK)
     return evaluate(((np.arange(s, min(s + _BLOCK, len(scores))), scores[s : s + _BLOCK]) for s in starts), out)
 

@@ -37,7 +37,7 @@ class FloatDevices(CohortDevices):
 
     def ask(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
         """The float sum, in the coordinates of the grid."""
-        total = self.handler.answer(request, self.population.select(np.asarray(cohort, dtype=np.int64)))
+        total = self.handler.answer(request, self.population.take(np.asarray(cohort, dtype=np.int64)))
         if request.sum.rotation:
             total = rotate(total, bytes.fromhex(request.sum.rotation))
         return AggregateResult(total, len(cohort), request.sum.bytes_up * len(cohort))
@@ -56,7 +56,7 @@ class RoundedDevices(CohortDevices):
         """The opened sum; its relative error is taken down."""
         agreed, total, exact = request.sum, None, np.zeros(request.sum.length)
         for place in cohort:
-            device = self.population.select(np.array([place], dtype=np.int64))
+            device = self.population.take(np.array([place], dtype=np.int64))
             answer = self.handler.answer(request, device)
             exact += answer
             rounding = key(self.handler.config.run.seed, "benchmark", request.query, request.round, place)

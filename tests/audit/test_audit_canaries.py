@@ -16,17 +16,17 @@ from fedrec.audit import expected
 from fedrec.audit.canaries import Canaries, spread
 from fedrec.audit.families import Claim
 from fedrec.audit.guesses import expected_count, guess
-from fedrec.audit.one_run import Count
+from fedrec.audit.one_run import GuessCount
 from fedrec.audit.outer import OuterParts
 from fedrec.audit.scores import log_likelihood_ratios
 from fedrec.audit.verdict import bounds, count_guesses, estimate, plan_guesses, pooled
 from fedrec.config import Unit
+from fedrec.data.users import Histories, UserBatch
 from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import QueryCost, gaussian_noise
 from fedrec.queries.device import contributions as signals
 from fedrec.queries.popularity import example_bound
 from fedrec.randomness import key
-from fedrec.training.population import Population
 
 
 @settings(max_examples=25, deadline=None)
@@ -65,12 +65,12 @@ def test_places_are_used_up_before_any_is_used_again(count: int, length: int, wi
     assert len(set(first.tolist())) == len(first)
 
 
-def canary_population(canaries: Canaries, *, secret: bool = True) -> Population:
+def canary_population(canaries: Canaries, *, secret: bool = True) -> UserBatch:
     """All canaries as they are if every coin says "in" (or, without their secret, "out")."""
     base = np.tile(canaries.base, (len(canaries), 1))
     items = np.hstack([base, canaries.histories]) if secret else base
     indptr = np.arange(len(canaries) + 1, dtype=np.int64) * items.shape[1]
-    return Population(canaries.keys, indptr, items.ravel(), np.full(len(canaries), -1, np.int32))
+    return UserBatch(Histories(indptr, items.ravel()), keys=canaries.keys)
 
 
 @pytest.mark.parametrize("catalogue", [60, 30])
@@ -84,7 +84,7 @@ def test_expectations_are_what_devices_add(catalogue: int, bound: float) -> None
     counted = expected.in_popularity(canaries, catalogue, bound).toarray()
     together = expected.in_cooccurrence(canaries, items, catalogue, bound).toarray()
     for place in range(len(canaries)):
-        alone = everybody.select(np.array([place]))
+        alone = everybody.take(np.array([place]))
         assert counted[place] == pytest.approx(signals.popularity(alone, catalogue, bound))
         assert together[place] == pytest.approx(
             signals.cooccurrence(alone, items, catalogue, normalise=1.0, bound=bound)
@@ -104,10 +104,10 @@ def test_where_short_histories_count_less_a_canary_is_still_at_the_bound(
     everything = np.arange(catalogue, dtype=np.int64)
     there, away = (canary_population(canaries, secret=secret) for secret in (True, False))
 
-    def moved(answer: Callable[[Population], NDArray[np.float64]], place: int) -> NDArray[np.float64]:
-        return answer(there.select(np.array([place]))) - answer(away.select(np.array([place])))
+    def moved(answer: Callable[[UserBatch], NDArray[np.float64]], place: int) -> NDArray[np.float64]:
+        return answer(there.take(np.array([place]))) - answer(away.take(np.array([place])))
 
-    def paired(population: Population, over: NDArray[np.int64]) -> NDArray[np.float64]:
+    def paired(population: UserBatch, over: NDArray[np.int64]) -> NDArray[np.float64]:
         return signals.cooccurrence(population, over, catalogue, normalise=1.0, bound=bound, ramp=ramp)
 
     counted = expected.in_popularity(canaries, catalogue, 1.0, ramp).toarray()
@@ -122,7 +122,7 @@ def test_where_short_histories_count_less_a_canary_is_still_at_the_bound(
     assert np.linalg.norm(whole, axis=1) == pytest.approx(together)
 
 
-def _counted(population: Population, ramp: int) -> NDArray[np.float64]:
+def _counted(population: UserBatch, ramp: int) -> NDArray[np.float64]:
     return signals.popularity(population, 90, 1.0, ramp)
 
 
@@ -150,7 +150,7 @@ def test_in_directions_and_factors_every_canary_is_at_the_bound(
     whole, everybody = written_out(parts), canary_population(canaries)
     assert parts.shape == whole.shape
     for place in range(len(canaries)):
-        alone = everybody.select(np.array([place]))
+        alone = everybody.take(np.array([place]))
         own = signals.factors(alone, stretched * centre, vectors, 1.0, weights)
         assert whole[place] == pytest.approx(own, abs=1e-9)
     assert np.linalg.norm(whole, axis=1) == pytest.approx(1.0)
@@ -209,9 +209,9 @@ def test_scores_refuse_what_is_out_of_range(sigma: float, probability: float) ->
 def test_guesses_go_by_rank_and_abstain_in_the_middle() -> None:
     scores = np.array([5.0, -5.0, 0.1, 4.0, -4.0, -0.1])
     included = np.array([True, False, False, True, True, False])
-    assert guess(scores, included, 4) == Count(6, 4, 3)
-    assert guess(scores, included, 0) == Count(6, 0, 0)
-    assert guess(scores * 3 + 100, included, 4) == Count(6, 4, 3)
+    assert guess(scores, included, 4) == GuessCount(6, 4, 3)
+    assert guess(scores, included, 0) == GuessCount(6, 0, 0)
+    assert guess(scores * 3 + 100, included, 4) == GuessCount(6, 4, 3)
     with pytest.raises(PrivacyError):
         guess(scores, included, 7)
     with pytest.raises(PrivacyError):
@@ -244,8 +244,8 @@ def test_the_verdict_and_the_estimate_on_normal_scores() -> None:
 
 
 def test_runs_pool() -> None:
-    one = {"one_run": Count(10, 5, 4), "f_dp": Count(10, 10, 7)}
-    assert pooled([one, one, one]) == {"one_run": Count(30, 15, 12), "f_dp": Count(30, 30, 21)}
+    one = {"one_run": GuessCount(10, 5, 4), "f_dp": GuessCount(10, 10, 7)}
+    assert pooled([one, one, one]) == {"one_run": GuessCount(30, 15, 12), "f_dp": GuessCount(30, 30, 21)}
     with pytest.raises(PrivacyError):
         pooled([])
 

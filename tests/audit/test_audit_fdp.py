@@ -15,7 +15,7 @@ from scipy.special import expit
 from fedrec.audit.families import Claim
 from fedrec.audit.fdp import CurveTradeOff, GaussianTradeOff, TradeOff, fdp_p_value, refuted
 from fedrec.audit.guesses import guess
-from fedrec.audit.one_run import Count
+from fedrec.audit.one_run import GuessCount
 from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import QueryCost, gaussian_delta, gaussian_noise
 
@@ -46,11 +46,11 @@ def test_no_mass_could_be_placed_better_than_step_by_step(canaries: int, guesses
     """The proof says that the greedy placing is least; a linear programme over all placings must find no more."""
     tradeoff = GaussianTradeOff(mu)
     for correct in range(guesses // 2 + 1, guesses + 1):
-        greedy = fdp_p_value(Count(canaries, guesses, correct), tradeoff)
+        greedy = fdp_p_value(GuessCount(canaries, guesses, correct), tradeoff)
         assert greedy == pytest.approx(most_by_programme(canaries, guesses, correct, tradeoff), rel=0.03, abs=1e-3)
 
 
-def accuracy(mu: float, size: int, seed: int, guesses: int) -> Count:
+def accuracy(mu: float, size: int, seed: int, guesses: int) -> GuessCount:
     rng = np.random.default_rng(seed)
     included = rng.random(size) < 0.5
     return guess(rng.normal(size=size) + mu * included, included, guesses)
@@ -72,7 +72,7 @@ def test_half_the_noise_is_found() -> None:
 def test_the_level_holds_on_randomised_response(epsilon: float) -> None:
     """Pure epsilon as a curve: the chance, over all counts, that the true claim is refuted is at most 5%."""
     tradeoff = CurveTradeOff([epsilon], [0.0])
-    above = np.array([refuted(Count(200, 200, hits), tradeoff, 0.05) for hits in range(201)])
+    above = np.array([refuted(GuessCount(200, 200, hits), tradeoff, 0.05) for hits in range(201)])
     assert stats.binom.pmf(np.arange(201), 200, expit(epsilon))[above].sum() <= 0.05
     assert above[-1]
 
@@ -84,7 +84,7 @@ def test_a_mechanism_that_gives_all_away_sometimes_is_within_its_p_value() -> No
     blind = np.array([math.comb(canaries, hits) for hits in range(canaries + 1)]) / 2.0**canaries
     for correct in (30, 40, 50):
         tail = delta + (1 - delta) * blind[correct:].sum()
-        assert tail <= fdp_p_value(Count(canaries, canaries, correct), tradeoff) * 1.02
+        assert tail <= fdp_p_value(GuessCount(canaries, canaries, correct), tradeoff) * 1.02
 
 
 @settings(max_examples=50)
@@ -101,7 +101,7 @@ def test_the_curve_of_a_gaussian_is_below_its_trade_off_and_near(power: float, m
 @settings(max_examples=30, deadline=None)
 @given(st.integers(20, 200), st.floats(0.6, 1.0), st.floats(0, 3), st.floats(0, 3))
 def test_a_weaker_claim_is_refuted_less(guesses: int, share: float, one: float, two: float) -> None:
-    count = Count(2 * guesses, guesses, int(share * guesses))
+    count = GuessCount(2 * guesses, guesses, int(share * guesses))
     low, high = sorted((one, two))
     assert refuted(count, GaussianTradeOff(low), 0.05) or not refuted(count, GaussianTradeOff(high), 0.05)
     assert fdp_p_value(count, GaussianTradeOff(low)) <= fdp_p_value(count, GaussianTradeOff(high)) * 1.02
@@ -114,7 +114,7 @@ def test_the_lower_bound_is_the_last_epsilon_that_is_refuted() -> None:
     assert 1.0 < bound < 4.0
     for epsilon, expected in ((bound * 0.99, True), (bound * 1.03, False)):
         assert refuted(count, GaussianTradeOff(1 / gaussian_noise(epsilon, 1e-5)), 0.05) is expected
-    assert claim.lower_bound(Count(1000, 1000, 500), 0.95) == 0.0
+    assert claim.lower_bound(GuessCount(1000, 1000, 500), 0.95) == 0.0
 
 
 def test_a_sampled_claim_is_held_to_its_own_curve() -> None:

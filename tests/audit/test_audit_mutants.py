@@ -32,11 +32,11 @@ from fedrec.randomness import key
 from fedrec.server.noise import ServerNoise
 from fedrec.server.sampling import Sampler
 from fedrec.simulation.engines.audited import RAW_NORM, CanaryHandler
-from fedrec.simulation.privacy.auditing import Audit, audited_run
+from fedrec.simulation.privacy.auditing import AuditRuns, audited_run
 from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import Study, prepare
 from fedrec.training import learner
-from fedrec.training.groups import Groups
+from fedrec.training.groups import ParameterGroups
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 USERS, ITEMS, CANARIES, DELTA = 24, 400, 1000, 1e-5
@@ -90,7 +90,7 @@ def audited(config: Config, study: Study, seeds: tuple[int, ...] = SEEDS) -> dic
         audited_run(config.model_copy(update={"run": config.run.model_copy(update={"seed": seed})}), study)
         for seed in seeds
     )
-    return Audit(runs, seeds, tuple(0.0 for _ in seeds)).facts()
+    return AuditRuns(runs, seeds, tuple(0.0 for _ in seeds)).facts()
 
 
 EXAMPLE = {"privacy": {"unit": "example"}, "training": {"rounds": 4, "negatives": 32, "examples": 4}}
@@ -152,13 +152,13 @@ def test_runs_that_keep_their_claim_are_not_refuted(sections: dict[str, Any], st
 
 
 def no_clip(patch: pytest.MonkeyPatch) -> None:
-    honest = Groups.factors
+    honest = ParameterGroups.factors
 
-    def unclipped(self: Groups, norms: torch.Tensor, bound: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def unclipped(self: ParameterGroups, norms: torch.Tensor, bound: float) -> tuple[torch.Tensor, torch.Tensor]:
         factors, reach = honest(self, norms, bound)
         return torch.ones_like(factors), reach
 
-    patch.setattr(Groups, "factors", unclipped)
+    patch.setattr(ParameterGroups, "factors", unclipped)
 
 
 def canary_not_clipped(patch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ def test_a_whole_run_goes_on_with_the_good_devices(devices_of_all_kinds: Path, f
     alone = CohortDevices(
         quiet,
         federation_study.features,
-        federation_study.population.select(np.array([place for place in GOOD if place != IDLE])),
+        federation_study.population.take(np.array([place for place in GOOD if place != IDLE])),
     )
     survivors: list[int] = []
     with (

@@ -24,8 +24,8 @@ from fedrec.data.schema import Event, ItemRecord, Note, Photo
 from fedrec.data.store import EventStore
 from fedrec.errors import DataError, ModelError, ReleaseError, StoreError
 from fedrec.model.recommender import Recommender
-from fedrec.release.bundle import write_release
-from fedrec.release.content_state import saved_encoders
+from fedrec.ranking.lists import content_vectors
+from fedrec.release.bundle import read_release, write_release
 from fedrec.release.contents import ReleaseContents
 from fedrec.release.keys import SigningKey
 from fedrec.release.model_state import state_of
@@ -77,7 +77,7 @@ def tiny_contents(directory: Path, config: Config) -> ReleaseContents:
         items=features,
         model=state_of(model),
         collaborative=factors,
-        encoders=saved_encoders(encoders),
+        encoders={modality: encoder_to_bytes(one) for modality, one in encoders.items()},
         config=config.model_dump(mode="json"),
         privacy={"epsilon_released": None},
     )
@@ -259,8 +259,6 @@ def test_the_command_has_an_exit_code_for_each_failure(
 
 
 def test_a_ranker_serves_many_users_of_one_release(place: Place) -> None:
-    from fedrec.release.bundle import read_release
-
     ranker = Ranker(read_release(place.release))
     with EventStore.open(place.store) as store:
         for user in store.users():
@@ -322,3 +320,35 @@ def test_what_an_opened_release_cannot_rank_for_is_refused(place: Place, tmp_pat
         release.recommend(["red-shirt"], top=0)
     with pytest.raises(DataError, match=r"gone\.jpg"):
         release.recommend(photos=[tmp_path / "gone.jpg"])
+
+
+def test_variety_parts_items_that_are_alike_and_keeps_the_best_first(place: Place) -> None:
+    plain = recommend(place.release, place.store, "anna", 99)
+    assert recommend(place.release, place.store, "anna", 99, variety=0.0) == plain
+    items = read_release(place.release).contents.items
+    vectors = content_vectors(items.values, items.present)
+    assert vectors is not None
+    unit = {one: row / np.linalg.norm(row) for one, row in zip(items.ids, vectors, strict=True)}
+    varied = recommend(place.release, place.store, "anna", 2, variety=1.0)
+    assert [one.rank for one in varied] == [1, 2]
+    assert varied[0].item == plain[0].item
+    likeness = {one.item: float(unit[one.item] @ unit[plain[0].item]) for one in plain[1:]}
+    assert likeness[varied[1].item] == pytest.approx(min(likeness.values()))
+    assert varied[1].item != plain[1].item
+    with pytest.raises(ModelError, match="variety"):
+        recommend(place.release, place.store, "anna", 6, variety=1.5)
+
+
+def test_the_commands_vary_a_list_and_forget_a_user(place: Place, app: typer.Typer, tmp_path: Path) -> None:
+    runner = CliRunner()
+    store = Path(shutil.copy(place.store, tmp_path / "store.sqlite"))
+    where = ["--store", str(store), "--user", "anna", "--json"]
+    varied = runner.invoke(app, ["recommend", str(place.release), *where, "--top", "6", "--variety", "0.9"])
+    assert varied.exit_code == 0, varied.output
+    listed = [one["item"] for one in json.loads(varied.output)["recommendations"]]
+    assert listed == [one.item for one in recommend(place.release, store, "anna", 6, variety=0.9)]
+    gone = runner.invoke(app, ["device", "forget", *where])
+    assert gone.exit_code == 0, gone.output
+    with EventStore.open(store) as opened:
+        assert "anna" not in opened.users() and opened.users()
+    assert runner.invoke(app, ["device", "forget", *where]).exit_code == StoreError.exit_code

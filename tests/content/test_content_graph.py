@@ -86,5 +86,5 @@ def test_a_missing_modality_adds_nothing_to_the_content_vector() -> None:
         "attributes": np.array([[2.0], [1.0]], np.float32),
     }
     present = {name: np.array([True, name != "text"]) for name in values}
-    found = graph.side_by_side(values, present)
+    found = graph.stacked_columns(values, present)
     assert found == pytest.approx(np.array([[0.6, 0.8, 1.0], [0.0, 0.0, 1.0]]))

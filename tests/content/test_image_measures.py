@@ -12,7 +12,7 @@ from fedrec.content import image_measures as m
 SIDE = 30
 
 
-def flat(red: float, green: float, blue: float) -> m.Pictures:
+def flat(red: float, green: float, blue: float) -> m.PictureArray:
     return np.broadcast_to(np.array([red, green, blue], np.float32), (1, SIDE, SIDE, 3)).copy()
 
 

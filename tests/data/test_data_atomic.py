@@ -80,7 +80,7 @@ def test_mmrec_files(tmp_path: Path) -> None:
         Skipped("films.inter", 6, "split is none of 0, 1, 2"),
     )
     parts = split(dataset)
-    assert (parts.train(0).tolist(), parts.valid[0], parts.test[0]) == ([2], 0, 1)
+    assert (parts.training[0].tolist(), parts.valid[0], parts.test[0]) == ([2], 0, 1)
 
 
 @pytest.mark.parametrize(

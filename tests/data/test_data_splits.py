@@ -35,7 +35,7 @@ def make(rows: list[Row], users: int, items: int, evaluation: LeaveOneOut | None
 
 
 def training(result: Split) -> list[list[int]]:
-    return [result.train(user).tolist() for user in range(len(result.valid))]
+    return [result.training[user].tolist() for user in range(len(result.valid))]
 
 
 def sequence(items: list[int], user: int = 0, mark: int = UNSPLIT) -> list[Row]:
@@ -47,7 +47,7 @@ def test_the_last_two_by_time_are_held_out() -> None:
     assert training(result) == [[4, 2], [], [1]]
     assert result.valid.tolist() == [0, -1, 0]
     assert result.test.tolist() == [3, -1, 2]
-    assert result.indptr.tolist() == [0, 2, 2, 3]
+    assert result.training.indptr.tolist() == [0, 2, 2, 3]
 
 
 @pytest.mark.parametrize("items", [[], [1], [1, 2], [1, 2, 1, 2, 2]])
@@ -117,17 +117,17 @@ def datasets(draw: st.DrawFn) -> Dataset:
 def test_no_held_out_item_trains_and_time_order_is_kept(dataset: Dataset) -> None:
     result = split(dataset)
     table = dataset.interactions
-    assert result.indptr.dtype == np.int64
-    assert {result.items.dtype, result.valid.dtype, result.test.dtype} == {np.dtype(np.int32)}
-    assert result.indptr[-1] == len(result.items) == len(result.rows)
+    assert result.training.indptr.dtype == np.int64
+    assert {result.training.items.dtype, result.valid.dtype, result.test.dtype} == {np.dtype(np.int32)}
+    assert result.training.indptr[-1] == len(result.training.items) == len(result.rows)
     for user in range(4):
-        items = result.train(user).tolist()
+        items = result.training[user].tolist()
         valid, test = int(result.valid[user]), int(result.test[user])
         assert valid not in items
         assert test not in items
         assert valid == -1 or valid != test
         assert len(set(items)) == len(items)
-        rows = result.rows[result.indptr[user] : result.indptr[user + 1]]
+        rows = result.rows[result.training.indptr[user] : result.training.indptr[user + 1]]
         assert (table.user[rows] == user).all()
         assert table.item[rows].tolist() == items
         assert (np.diff(rows) > 0).all()
@@ -143,7 +143,7 @@ def test_nothing_is_lost_without_marks(dataset: Dataset) -> None:
     result = split(dataset)
     for user in range(4):
         held = [int(item) for item in (result.valid[user], result.test[user]) if item >= 0]
-        assert sorted(result.train(user).tolist() + held) == sorted(set(table.item[table.user == user].tolist()))
+        assert sorted(result.training[user].tolist() + held) == sorted(set(table.item[table.user == user].tolist()))
 
 
 @pytest.mark.parametrize(("items", "width"), [(50, 46), (103, 99), (104, 99), (5000, 99)])

@@ -54,7 +54,7 @@ def test_a_store_holds_what_the_split_trains_on(write_directory: WriteDirectory,
         with EventStore.open(path) as store:
             events = store.events(dataset.users[place])
             held = {item for item in store.held_out(dataset.users[place]) if item}
-        assert [event.item for event in events] == [dataset.items[item].id for item in parts.train(place)]
+        assert [event.item for event in events] == [dataset.items[item].id for item in parts.training[place]]
         assert not held & {event.item for event in events}
 
 

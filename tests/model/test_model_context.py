@@ -20,15 +20,16 @@ from fedrec.content.feature_table import Features
 from fedrec.content.registry import encoder_to_bytes
 from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
+from fedrec.data.users import Histories, UserBatch, keys_of
 from fedrec.model import parameters
 from fedrec.model.build import build_model
-from fedrec.model.clock import UNKNOWN, clock, context_of, mean_clock
+from fedrec.model.clock import UNKNOWN, clock, mean_clock
 from fedrec.model.objective import Objective
 from fedrec.model.rows import Rows
 from fedrec.queries.optimisers import Optimiser
 from fedrec.randomness import key
+from fedrec.ranking.context import context_of
 from fedrec.ranking.tower import TowerScorer
-from fedrec.ranking.users import Histories, Known
 from fedrec.release.bundle import read_release, write_release
 from fedrec.release.keys import SigningKey
 from fedrec.server.publish import contents_of
@@ -38,8 +39,8 @@ from fedrec.simulation.measure import scorer_of
 from fedrec.simulation.study import Study, assemble
 from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.clipping import ClippedGradients
+from fedrec.training.examples import by_example
 from fedrec.training.learner import Learner
-from fedrec.training.population import Population, by_example, keys_of
 from fedrec.training.tables import Tables
 
 HOUR = 3600
@@ -72,7 +73,7 @@ def test_an_item_counts_when_it_was_first_met() -> None:
     assert first_met(events, {"a": 3, "b": 7}) == {7: UNKNOWN, 3: 5}
 
 
-def toy(seed: int = 0, users: int = 60) -> tuple[Features, Population]:
+def toy(seed: int = 0, users: int = 60) -> tuple[Features, UserBatch]:
     """Items 0 to 9 are met in the morning, 10 to 19 in the evening, and 20 to 29 at times that nobody took down."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(30, 8)).astype(np.float32)
@@ -82,17 +83,20 @@ def toy(seed: int = 0, users: int = 60) -> tuple[Features, Population]:
     evening = rng.random(users) < 0.5
     items = np.stack([20 + rng.integers(0, 10, users), 10 * evening + rng.integers(0, 10, users)], axis=1)
     times = np.stack([np.full(users, UNKNOWN), np.where(evening, EVENING, MORNING)], axis=1)
-    population = Population(
-        keys_of([f"u{user}" for user in range(users)]),
-        np.arange(0, 2 * users + 1, 2, dtype=np.int64),
-        items.ravel().astype(np.int32),
-        np.full(users, -1, np.int32),
+    population = UserBatch(
+        Histories(np.arange(0, 2 * users + 1, 2, dtype=np.int64), items.ravel().astype(np.int32)),
+        keys=keys_of([f"u{user}" for user in range(users)]),
         times=times.ravel().astype(np.int64),
     )
     return Features(ids, ids, {"text": features}, {"text": np.ones(30, bool)}), population
 
 
-def rows_of(population: Population, features: Features) -> Rows:
+def events(users: UserBatch) -> list[tuple[int, int]]:
+    assert users.times is not None
+    return sorted(zip(users.histories.items.tolist(), users.times.tolist(), strict=True))
+
+
+def rows_of(population: UserBatch, features: Features) -> Rows:
     (rows,) = build_rows(
         population, Tables(features), np.arange(30, dtype=np.int32), RowShape(3, 7), key=key(0, "rows"), batch_rows=999
     )
@@ -109,12 +113,12 @@ def test_rows_say_when_their_own_events_were(federation_study: Study) -> None:
         assert (np.allclose(learned, known) and not history.any()) != (
             np.allclose(history, known) and not learned.any()
         )
-    alone = rows_of(people.select(np.array([5])), features)
+    alone = rows_of(people.take(np.array([5])), features)
     assert alone.context is not None
     assert torch.equal(alone.context[0], rows.context[5])
     split = by_example(people, 4, key(0, "groups"))
     assert split.times is not None
-    assert sorted(zip(split.items, split.times, strict=True)) == sorted(zip(people.items, people.times, strict=True))  # type: ignore[arg-type]
+    assert events(split) == events(people)
     assert rows_of(replace(people, times=None), features).context is None
 
 
@@ -149,12 +153,12 @@ def test_it_learns_what_is_wanted_in_the_morning_and_what_in_the_evening() -> No
     context = context_of(
         np.array([MORNING, EVENING, UNKNOWN]), histories.indptr, np.full(3, UNKNOWN, dtype=np.int64), 8
     )
-    scores = scorer.scores(Known(histories, context=context))
+    scores = scorer.scores(UserBatch(histories, context=context))
     early, late = scores[:, :10].mean(axis=1), scores[:, 10:20].mean(axis=1)
     assert early[0] > late[0] + 0.2
     assert late[1] > early[1] + 0.2
     assert abs(early[2] - late[2]) < min(early[0] - late[0], late[1] - early[1])
-    np.testing.assert_array_equal(scores[2], scorer.scores(Known(histories))[2])
+    np.testing.assert_array_equal(scores[2], scorer.scores(UserBatch(histories))[2])
 
 
 def test_without_it_nothing_is_other_than_before() -> None:

@@ -13,7 +13,7 @@ from fedrec.config import ModelSettings, TrainingSettings
 from fedrec.errors import ModelError
 from fedrec.model.losses import loss_per_row
 from fedrec.model.objective import Objective, alignment_loss, attribute_loss
-from fedrec.model.recommender import Recommender, Seen
+from fedrec.model.recommender import ForwardOutput, Recommender
 from fedrec.model.rows import ItemBatch, Rows
 from fedrec.testing import model_cases as cases
 from fedrec.training.clipping import ClippedGradients
@@ -59,7 +59,7 @@ def test_attributes_by_hand():
 def seen_of(modal, present=None):
     modal = torch.tensor([modal])
     there = torch.ones(modal.shape[:3], dtype=torch.bool) if present is None else torch.tensor([present])
-    return Seen(torch.zeros(1, 1), modal[:, :, 0], modal, there)
+    return ForwardOutput(torch.zeros(1, 1), modal[:, :, 0], modal, there)
 
 
 def test_alignment_by_hand():

@@ -224,10 +224,10 @@ def test_history_says_more_the_longer_it_is():
 
 
 def test_adapter_starts_as_nothing_and_learns():
-    adapter = Adapter(3)
     users = torch.tensor([[0.6, 0.8, 0.0], [0.0, 0.0, 0.0]])
+    adapter = Adapter(torch.zeros_like(users))
     assert torch.allclose(adapter(users), users, atol=1e-5)
     with torch.no_grad():
-        adapter.vector.copy_(torch.tensor([0.0, 0.0, 2.0]))
+        adapter.vectors.copy_(torch.tensor([[0.0, 0.0, 2.0]] * 2))
     assert torch.allclose(adapter(users)[1], torch.tensor([0.0, 0.0, 1.0]), atol=1e-5)
     assert torch.allclose(adapter(users).norm(dim=-1), torch.ones(2), atol=1e-5)

@@ -185,7 +185,7 @@ def test_a_bad_vector_is_refused_and_changes_nothing(model, wrong):
 
 def test_private_parameters_are_never_shared(model):
     assert not any(isinstance(module, Adapter) for module in model.modules())
-    model.mistake = Adapter(8)
+    model.mistake = Adapter(torch.zeros(3, 8))
     with pytest.raises(ModelError, match="private"):
         flatten(model)
 

@@ -65,17 +65,17 @@ def test_the_matrix_is_triangular_banded_and_normalised(rounds: int, bands: int)
     bands = min(bands, rounds)
     encoded = banded.encoder(rounds, banded.coefficients(rounds, bands))
     assert np.array_equal(encoded, np.tril(encoded))
-    assert banded.bands_of(encoded) <= bands
+    assert banded.bands_in(encoded) <= bands
     assert np.allclose(np.linalg.norm(encoded, axis=0), 1.0, atol=1e-12)
     prefix = np.tril(np.ones((rounds, rounds)))
     direct = math.sqrt(np.sum((prefix @ np.linalg.inv(encoded)) ** 2) / rounds)
     assert banded.error(encoded) == pytest.approx(direct, rel=1e-9)
-    assert banded.advantage(rounds, bands) <= 1 + 1e-12
+    assert banded.error_ratio(rounds, bands) <= 1 + 1e-12
 
 
 def test_one_band_is_independent_noise() -> None:
     assert np.array_equal(banded.encoder(5, banded.coefficients(5, 1)), np.eye(5))
-    assert banded.advantage(200, 1) == pytest.approx(1.0)
+    assert banded.error_ratio(200, 1) == pytest.approx(1.0)
 
 
 def test_the_gradient_of_the_search_is_right_and_the_search_helps() -> None:
@@ -83,7 +83,7 @@ def test_the_gradient_of_the_search_is_right_and_the_search_helps() -> None:
     slope = banded._objective(at, 12)[1]
     assert slope == pytest.approx(approx_fprime(at, lambda x: banded._objective(x, 12)[0]), abs=1e-5)
     start = banded.encoder(60, tuple(banded._square_root(8)))
-    assert banded.advantage(60, 8) < 0.99 * banded.error(start) / math.sqrt(61 / 2)
+    assert banded.error_ratio(60, 8) < 0.99 * banded.error(start) / math.sqrt(61 / 2)
 
 
 def test_the_known_equivalent_noise_is_reached() -> None:
@@ -98,7 +98,7 @@ def test_the_known_equivalent_noise_is_reached() -> None:
 def test_bands_are_at_least_as_good_as_is_known(target: float, known: float) -> None:
     found = make_plan(Setting(6040, 101, 200, target, sampling="cyclic", noise="banded"))
     assert found.cost.minimum_separation == 60
-    equivalent = banded.iid_equivalent(found.cost.noise_multiplier, 200, found.bands or 0)
+    equivalent = found.cost.noise_multiplier * banded.error_ratio(200, found.bands or 0)
     assert equivalent == found.equivalent
     assert 0.97 * known < equivalent < 1.01 * known
 
@@ -144,4 +144,4 @@ def test_rounds_and_bands_out_of_range_are_refused() -> None:
 
 
 def test_long_runs_are_quick_and_still_gain() -> None:
-    assert banded.advantage(600, 30) < 0.3
+    assert banded.error_ratio(600, 30) < 0.3

@@ -11,13 +11,23 @@ from hypothesis import strategies as st
 
 from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import Query, QueryCost, Sampling, epsilon, gaussian_noise
-from fedrec.privacy.calibrate import delta_for, plan, plan_noise
+from fedrec.privacy.calibrate import delta_for, plan
 
 USERS = 6040
 DELTA = delta_for(USERS)
 RATE = 100 / USERS
 SHARES: dict[Query, float] = {"popularity": 0.1, "cooccurrence": 0.5, "training": 0.4}
 ROUNDS: dict[Query, int] = {"popularity": 1, "cooccurrence": 1, "training": 20}
+
+
+def noise_of(
+    epsilon: float,
+    delta: float,
+    shares: dict[Query, float],
+    rounds: dict[Query, int],
+    sampling: dict[Query, tuple[Sampling, float]],
+) -> dict[Query, float]:
+    return {cost.query: cost.noise_multiplier for cost in plan(epsilon, delta, shares, rounds, sampling)}
 
 
 def _only(rounds: int) -> dict[Query, int]:
@@ -34,7 +44,7 @@ def test_delta_is_below_one_in_the_population() -> None:
 
 @pytest.mark.parametrize(("target", "known"), [(1.0, 1.11), (3.0, 0.73), (8.0, 0.52)])
 def test_poisson_sampled_noise_is_what_is_known(target: float, known: float) -> None:
-    noise = plan_noise(target, DELTA, {"training": 1.0}, _only(200), {"training": ("poisson", RATE)})
+    noise = noise_of(target, DELTA, {"training": 1.0}, _only(200), {"training": ("poisson", RATE)})
     assert noise["training"] == pytest.approx(known, rel=0.01)
 
 
@@ -42,7 +52,7 @@ def test_poisson_sampled_noise_is_what_is_known(target: float, known: float) -> 
 @pytest.mark.parametrize(("target", "known"), [(1.0, 6.55), (3.0, 2.50), (8.0, 1.11)])
 def test_unamplified_noise_is_what_is_known(target: float, known: float, kind: Sampling) -> None:
     sampling: dict[Query, tuple[Sampling, float]] = {"training": (kind, 1.0 if kind == "full" else RATE)}
-    noise = plan_noise(target, DELTA, {"training": 1.0}, _only(math.ceil(200 * RATE)), sampling)
+    noise = noise_of(target, DELTA, {"training": 1.0}, _only(math.ceil(200 * RATE)), sampling)
     assert noise["training"] == pytest.approx(known, rel=0.01)
 
 
@@ -56,7 +66,7 @@ def test_full_plans_meet_any_budget_and_keep_their_shares(
     target: float, units: int, shares: dict[Query, float], rounds: dict[Query, int]
 ) -> None:
     delta = delta_for(units)
-    noise = plan_noise(target, delta, shares, rounds, {})
+    noise = noise_of(target, delta, shares, rounds, {})
     costs = [QueryCost(query, z, rounds[query]) for query, z in noise.items()]
     assert target * (1 - 1e-3) < epsilon(costs, delta) <= target
     parts = {cost.query: cost.rounds / cost.noise_multiplier**2 for cost in costs}
@@ -99,15 +109,15 @@ def test_a_sampled_query_costs_what_a_full_release_of_its_share_would() -> None:
 
 def test_amplification_allows_less_noise_and_fixed_size_none() -> None:
     def training(kind: Sampling, rate: float) -> float:
-        return plan_noise(1.0, DELTA, {"training": 1.0}, _only(50), {"training": (kind, rate)})["training"]
+        return noise_of(1.0, DELTA, {"training": 1.0}, _only(50), {"training": (kind, rate)})["training"]
 
     assert training("fixed", RATE) == training("full", 1.0) == training("poisson", 1.0) > 3 * training("poisson", RATE)
 
 
 def test_shares_are_normalised_over_what_is_asked() -> None:
     none: dict[Query, int] = {"popularity": 1, "cooccurrence": 0, "training": 0}
-    assert plan_noise(1.0, DELTA, SHARES, none, {}) == plan_noise(1.0, DELTA, {"popularity": 7.0}, none, {})
-    assert plan_noise(1.0, DELTA, SHARES, {"popularity": 0}, {}) == {}
+    assert plan(1.0, DELTA, SHARES, none, {}) == plan(1.0, DELTA, {"popularity": 7.0}, none, {})
+    assert plan(1.0, DELTA, SHARES, {"popularity": 0}, {}) == []
 
 
 @pytest.mark.parametrize(
@@ -129,4 +139,4 @@ def test_shares_are_normalised_over_what_is_asked() -> None:
 def test_absurd_plans_are_refused(arguments: dict[str, Any], said: str) -> None:
     usual = {"epsilon": 1.0, "delta": DELTA, "shares": SHARES, "rounds": ROUNDS, "sampling": {}}
     with pytest.raises(PrivacyError, match=said):
-        plan_noise(**{**usual, **arguments})
+        plan(**{**usual, **arguments})

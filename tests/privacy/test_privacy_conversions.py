@@ -12,7 +12,7 @@ from scipy import stats
 
 from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import QueryCost, epsilon, gaussian_delta
-from fedrec.privacy.conversions import group_delta, group_epsilon, user_epsilon
+from fedrec.privacy.conversions import group_delta, group_epsilon
 
 DELTA = 1e-5
 
@@ -63,11 +63,10 @@ def test_an_amplified_group_is_bounded_and_its_bound_holds(z: float, q: float) -
     assert _true_delta(z, q, one) > DELTA  # the row's own epsilon would not do
 
 
-def test_a_user_is_a_group_of_examples() -> None:
+def test_a_group_that_makes_no_sense_is_refused() -> None:
     costs = [QueryCost("training", 8.0, 4)]
-    assert user_epsilon(costs, DELTA, 16) == group_epsilon(costs, DELTA, 16)
-    with pytest.raises(PrivacyError, match="rows of a user"):
-        user_epsilon(costs, DELTA, 0)
+    with pytest.raises(PrivacyError, match="size of a group"):
+        group_epsilon(costs, DELTA, 0)
     with pytest.raises(PrivacyError, match="delta"):
         group_epsilon(costs, 0.0, 2)
     with pytest.raises(PrivacyError, match="epsilon"):

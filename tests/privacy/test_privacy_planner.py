@@ -102,7 +102,7 @@ def test_advice_holds_when_it_is_followed() -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"noise": "banded", "sampling": "poisson"}, "take turns"),
+        ({"noise": "banded", "sampling": "poisson"}, "cyclic cohorts"),
         ({"noise": "banded", "sampling": "cyclic", "place": "distributed"}, "by the server"),
         ({"bands": 4}, "banded noise"),
         ({"rounds": 0}, "rounds"),

@@ -25,7 +25,7 @@ def test_it_is_ridge_regression_with_its_confidence(seed: int, rounds: int, expl
     seen, rewards = np.zeros((0, 4)), np.zeros(0)
     for _ in range(rounds):
         shown, brought = rng.normal(size=(3, 4)), rng.integers(0, 2, 3).astype(float)
-        bandit = bandit.heard(shown, brought)
+        bandit = bandit.updated(shown, brought)
         seen, rewards = np.vstack([seen, shown]), np.append(rewards, brought)
     inverse = np.linalg.inv(np.eye(4) + seen.T @ seen)
     belief = inverse @ (np.eye(4)[0] + seen.T @ rewards)
@@ -66,7 +66,7 @@ def simulated(seed: int, explore: float | None, rounds: int = 60, *, shared: flo
         if explore is not None:
             shown = explored(bandit, vectors, scores, candidates, explore)[:LIST]
         clicks = (rng.random(LIST) < chance[shown]).astype(float)
-        bandit = bandit.heard(contexts_of(vectors, scores, shown), clicks)
+        bandit = bandit.updated(contexts_of(vectors, scores, shown), clicks)
         total += clicks.sum()
     return total
 
@@ -99,11 +99,11 @@ def test_what_does_not_fit_is_refused() -> None:
     bandit = Bandit.fresh(3)
     for contexts, rewards in ((np.zeros((2, 4)), np.zeros(2)), (np.zeros((2, 3)), np.zeros(3))):
         with pytest.raises(ModelError):
-            bandit.heard(contexts, rewards)
+            bandit.updated(contexts, rewards)
     with pytest.raises(ModelError):
-        bandit.heard(np.zeros((1, 3)), np.array([2.0]))
+        bandit.updated(np.zeros((1, 3)), np.array([2.0]))
     with pytest.raises(ModelError):
-        bandit.heard(np.full((1, 3), np.nan), np.array([1.0]))
+        bandit.updated(np.full((1, 3), np.nan), np.array([1.0]))
     with pytest.raises(ModelError):
         bandit.values(np.zeros((1, 3)), -1.0)
     with pytest.raises(ModelError):

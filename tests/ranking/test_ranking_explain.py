@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 from ranking_cases import ITEMS, catalogue, scorer, table
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
+from fedrec.data.users import Histories, OwnContent, UserBatch
 from fedrec.errors import ModelError
 from fedrec.ranking.explain import explain
 from fedrec.ranking.topk import top_k, without_seen
-from fedrec.ranking.users import Histories, Known, OwnContent
 
 PLACES = st.lists(st.integers(0, ITEMS - 1), max_size=6)
 FULL = scorer(collaborative=table())
 
 
-def known(history: list[int]) -> Known:
-    return Known(Histories.of([history]))
+def known(history: list[int]) -> UserBatch:
+    return UserBatch(Histories.of([history]))
 
 
 @settings(max_examples=40)
@@ -86,10 +86,10 @@ def test_someone_unknown_is_told_so() -> None:
 
 def test_own_words_are_named_where_there_is_no_history() -> None:
     notes, none = OwnContent.of([np.ones((1, 6), np.float32)]), OwnContent.of([np.zeros((0, 5), np.float32)])
-    (told,) = explain(FULL, Known(Histories.of([[]]), notes, none), [2])
+    (told,) = explain(FULL, UserBatch(Histories.of([[]]), notes=notes, photos=none), [2])
     assert told.reason.startswith("Because of what you wrote: ")
     photos = OwnContent.of([np.ones((1, 5), np.float32)])
-    (told,) = explain(FULL, Known(Histories.of([[]]), notes, photos), [2])
+    (told,) = explain(FULL, UserBatch(Histories.of([[]]), notes=notes, photos=photos), [2])
     assert told.reason.startswith("Because of what you wrote and photographed: ")
 
 
@@ -109,14 +109,14 @@ def test_where_nothing_speaks_for_an_item_shares_still_sum_to_one() -> None:
 def test_the_whole_way_from_history_to_reasons() -> None:
     history = Histories.of([[1, 2, 3]])
     top = top_k(without_seen(FULL.scores(history), history), 5)[0]
-    told = explain(FULL, Known(history), top)
+    told = explain(FULL, UserBatch(history), top)
     assert len(told) == 5 and not {1, 2, 3} & {one.item for one in told}
     assert [one.score for one in told] == sorted((one.score for one in told), reverse=True)
 
 
 def test_what_cannot_be_explained_is_refused() -> None:
     with pytest.raises(ModelError, match="one user"):
-        explain(FULL, Known(Histories.of([[1], [2]])), [0])
+        explain(FULL, UserBatch(Histories.of([[1], [2]])), [0])
     for places in ([ITEMS], [-1]):
         with pytest.raises(ModelError, match="items to explain"):
             explain(FULL, known([1]), places)

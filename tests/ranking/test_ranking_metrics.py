@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from fedrec.errors import ModelError
-from fedrec.ranking import lists, metrics, relevance
+from fedrec.ranking import lists, metrics
 from fedrec.ranking.metrics import Standing
 
 LEVELS = arrays(np.float64, st.tuples(st.just(1), st.integers(2, 7)), elements=st.integers(-2, 2).map(float))
@@ -75,8 +75,6 @@ def test_k_must_count_something(k: int) -> None:
     for metric in (metrics.hit_rate, metrics.ndcg, metrics.reciprocal_rank):
         with pytest.raises(ModelError, match="at least 1"):
             metric(at(1.0, [0.0]), k)
-    with pytest.raises(ModelError, match="at least 1"):
-        relevance.precision(np.zeros((1, 2)), np.ones((1, 2), np.bool_), k)
 
 
 @given(LEVELS, st.integers(1, 8))
@@ -88,28 +86,6 @@ def test_every_metric_is_its_mean_over_the_orders_of_ties(row: NDArray[np.float6
     assert metrics.hit_rate(found, k)[0] == pytest.approx((places <= k).mean())
     assert metrics.ndcg(found, k)[0] == pytest.approx(np.mean((places <= k) / np.log2(places + 1)))
     assert metrics.reciprocal_rank(found, k)[0] == pytest.approx(np.mean((places <= k) / places))
-
-
-@given(LEVELS, st.integers(1, 7), st.data())
-def test_metrics_of_several_are_means_over_the_orders_of_ties(
-    row: NDArray[np.float64], k: int, data: st.DataObject
-) -> None:
-    width = row.shape[1]
-    good = np.array([data.draw(st.lists(st.booleans(), min_size=width, max_size=width))])
-    orders = tie_orders(row[0])
-    hits = np.array([[good[0, item] for item in order] for order in orders], dtype=np.float64)
-    places = np.arange(1, width + 1)
-    total = good.sum()
-    gains = (places <= k) / np.log2(places + 1)
-    assert relevance.precision(row, good, k)[0] == pytest.approx(hits[:, :k].sum(1).mean() / k)
-    if not total:
-        assert np.isnan(relevance.recall(row, good, k)[0]) and np.isnan(relevance.ndcg(row, good, k)[0])
-        assert np.isnan(relevance.average_precision(row, good)[0])
-        return
-    assert relevance.recall(row, good, k)[0] == pytest.approx(hits[:, :k].sum(1).mean() / total)
-    assert relevance.ndcg(row, good, k)[0] == pytest.approx((hits @ gains).mean() / gains[:total].sum())
-    precision_there = np.cumsum(hits, 1) / places * hits
-    assert relevance.average_precision(row, good)[0] == pytest.approx((precision_there.sum(1) / total).mean())
 
 
 def tie_orders(row: NDArray[np.float64]) -> list[tuple[int, ...]]:
@@ -129,30 +105,6 @@ def test_monotone_transforms_change_nothing_and_bounds_hold(scores: NDArray[np.f
         assert np.all((metric(plain, k) >= 0) & (metric(plain, k) <= 1 + 1e-12))
         assert np.all(metric(plain, k) <= metric(plain, k + 1) + 1e-12)
     assert np.all((metrics.auc(plain) >= 0) & (metrics.auc(plain) <= 1))
-
-
-def test_several_relevant_items_by_hand() -> None:
-    scores = np.array([[5.0, 4.0, 3.0, 2.0, -np.inf]])
-    good = np.array([[True, False, True, False, True]])
-    assert relevance.precision(scores, good, 2)[0] == pytest.approx(0.5)
-    assert relevance.recall(scores, good, 2)[0] == pytest.approx(0.5)
-    assert relevance.average_precision(scores, good)[0] == pytest.approx((1 + 2 / 3) / 2)
-    assert relevance.ndcg(scores, good, 3)[0] == pytest.approx((1 + 0.5) / (1 + 1 / math.log2(3)))
-
-
-def test_relevance_refuses_what_it_cannot_read() -> None:
-    with pytest.raises(ModelError, match="one shape"):
-        relevance.precision(np.zeros((1, 2)), np.zeros((1, 3), np.bool_), 1)
-    with pytest.raises(ModelError, match="finite"):
-        relevance.average_precision(np.array([[np.nan]]), np.array([[True]]))
-
-
-def test_rmse_by_hand() -> None:
-    assert metrics.rmse(np.array([1.0, 2.0]), np.array([4.0, 6.0])) == pytest.approx(math.sqrt(12.5))
-    with pytest.raises(ModelError):
-        metrics.rmse(np.array([1.0]), np.array([1.0, 2.0]))
-    with pytest.raises(ModelError):
-        metrics.rmse(np.zeros(0), np.zeros(0))
 
 
 def test_coverage_by_hand() -> None:

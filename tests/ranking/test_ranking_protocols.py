@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fedrec.data.users import Histories
 from fedrec.errors import ModelError
 from fedrec.queries.device.private_metrics import BOUND, LENGTH, metric_contribution
 from fedrec.ranking.protocols import Blocks, HeldOut, evaluate, loo_99neg, loo_full
-from fedrec.ranking.users import Histories
 
 # 3 users, 6 items. User 0 finds item 2, user 1 item 5, user 2 is not measured.
 SCORES = np.array([[9, 8, 5, 7, 5, 1], [0, 0, 0, 0, 0, 0], [1, 2, 3, 4, 5, 6]], dtype=np.float32)
@@ -87,7 +87,7 @@ def test_neither_training_nor_the_other_item_can_take_a_place() -> None:
     held, scores = population(rng, users=30, items=40)
     before = evaluate([(np.arange(30), scores)], held)
     scores = scores.copy()
-    scores[held.training.rows(), held.training.items] = 1e6
+    scores[held.training.owners, held.training.items] = 1e6
     scores[np.arange(30), held.other] = 1e6
     after = evaluate([(np.arange(30), scores)], held)
     assert after.loo_full == before.loo_full

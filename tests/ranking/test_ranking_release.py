@@ -13,11 +13,11 @@ from fedrec.content.catalogue import Catalogue
 from fedrec.content.features import Features, build_features
 from fedrec.content.registry import AnyEncoder
 from fedrec.data.schema import ItemRecord
+from fedrec.data.users import Histories, OwnContent, UserBatch
 from fedrec.model.recommender import Recommender
 from fedrec.ranking.explain import explain
 from fedrec.ranking.score import Scorer
 from fedrec.ranking.topk import id_order, top_k, without_seen
-from fedrec.ranking.users import Histories, Known, OwnContent
 from fedrec.release import content_state
 from fedrec.release.bundle import read_release, write_release
 from fedrec.release.contents import ReleaseContents
@@ -108,5 +108,5 @@ def test_content_alone_finds_what_is_alike(made: tuple[Features, dict[str, AnyEn
     top = top_k(without_seen(scores, history), 2, order=id_order(features.ids))
     assert {features.ids[place] for place in top[0]} == {"sea2", "sea3"}
     assert {features.ids[place] for place in top[1]} <= {"space0", "space1", "space2", "space3"}
-    (told,) = explain(ours, Known(Histories.of([[0, 1]])), top[0, :1])
+    (told,) = explain(ours, UserBatch(Histories.of([[0, 1]])), top[0, :1])
     assert told.nearest in (0, 1) and told.reason.startswith("Because you liked sea ")

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from fedrec.data.users import Histories
 from fedrec.errors import ModelError
 from fedrec.ranking.rerank import mmr
 from fedrec.ranking.topk import id_order, top_k, without_seen
-from fedrec.ranking.users import Histories, Known, OwnContent
 
 SCORES = arrays(np.float32, (3, 8), elements=st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0]))
 
@@ -50,49 +50,6 @@ def test_scores_that_cannot_be_ranked_are_refused(bad: float) -> None:
         top_k(np.array([[0.0, bad]], np.float32), 1)
     with pytest.raises(ModelError, match="one place"):
         top_k(np.zeros((1, 2), np.float32), 0)
-
-
-LISTS = st.lists(st.lists(st.integers(0, 9), max_size=6), min_size=1, max_size=5)
-
-
-@given(LISTS, st.integers(1, 7), st.data())
-def test_histories_cut_and_pad_like_lists(lists: list[list[int]], count: int, data: st.DataObject) -> None:
-    joined = Histories.of(lists)
-    table, mask = joined.last(count)
-    assert [table[u][mask[u]].tolist() for u in range(len(lists))] == [one[-count:] for one in lists]
-    assert table.shape == mask.shape and table.shape[1] >= 1
-    chosen = data.draw(st.lists(st.integers(0, len(lists) - 1), max_size=6))
-    some = joined.take(np.array(chosen, dtype=np.int64))
-    assert [some.items[a:b].tolist() for a, b in zip(some.indptr, some.indptr[1:], strict=False)] == [
-        lists[u] for u in chosen
-    ]
-    assert joined.rows().tolist() == [u for u, one in enumerate(lists) for _ in one]
-
-
-def test_contents_cut_and_pad() -> None:
-    given_ = OwnContent.of([np.ones((2, 3), np.float32), np.zeros((0, 3), np.float32), np.full((1, 3), 2, np.float32)])
-    values, mask = given_.take(np.array([2, 0])).padded()
-    assert mask.tolist() == [[True, False], [True, True]]
-    assert values[0, 0, 0] == 2 and values[1, 1, 0] == 1
-    empty, mask = given_.take(np.array([1])).padded()
-    assert empty.shape == (1, 1, 3) and not mask.any()
-    with pytest.raises(ModelError):
-        OwnContent.of([])
-
-
-@pytest.mark.parametrize(
-    ("indptr", "items"), [([0, 2], [1]), ([1, 1], [1]), ([0, 2, 1], [1]), ([], []), ([0, 1], [-1])]
-)
-def test_pointers_that_do_not_fit_are_refused(indptr: list[int], items: list[int]) -> None:
-    with pytest.raises(ModelError):
-        Histories(np.array(indptr, np.int64), np.array(items, np.int32))
-
-
-def test_parts_about_different_users_are_refused() -> None:
-    with pytest.raises(ModelError, match="notes"):
-        Known(Histories.of([[0], [1]]), notes=OwnContent.of([np.zeros((1, 2), np.float32)]))
-    with pytest.raises(ModelError, match="adapter"):
-        Known(Histories.of([[0], [1]]), adapter=np.zeros((3, 2), np.float32))
 
 
 VECTORS = np.array([[1.0, 0.0], [1.0, 0.01], [0.0, 1.0], [0.7, 0.7]])

@@ -9,12 +9,13 @@ import torch
 from release_cases import contents
 
 from fedrec.config import ModelSettings, TextSettings
+from fedrec.content.registry import encoder_to_bytes
 from fedrec.content.text_lsa import LsaText
 from fedrec.errors import ReleaseError
 from fedrec.model.parameters import flatten, flatten_frozen
 from fedrec.model.recommender import Recommender
 from fedrec.release.bundle import read_release, write_release
-from fedrec.release.content_state import encoders, features, saved_encoders
+from fedrec.release.content_state import encoders, features
 from fedrec.release.contents import ModelState, ReleaseContents
 from fedrec.release.keys import SigningKey
 from fedrec.release.model_state import recommender, state_of
@@ -95,7 +96,7 @@ def fitted(texts: list[str]) -> LsaText:
 def test_encoders_come_back_and_encode_the_same(tmp_path: Path) -> None:
     texts = ["a ship in space", "two ships at sea", "a cat on a ship", "space cats", "the sea"]
     encoder = fitted(texts)
-    given = dataclasses.replace(contents(), encoders=saved_encoders({"text": encoder}))
+    given = dataclasses.replace(contents(), encoders={"text": encoder_to_bytes(encoder)})
     found = encoders(through_a_release(given, tmp_path / "r"))
     assert list(found) == ["text"]
     np.testing.assert_array_equal(found["text"].encode(["a new ship"]).values, encoder.encode(["a new ship"]).values)
@@ -104,7 +105,7 @@ def test_encoders_come_back_and_encode_the_same(tmp_path: Path) -> None:
 def test_a_damaged_or_misplaced_encoder_is_refused() -> None:
     with pytest.raises(ReleaseError, match="cannot be used"):
         encoders(contents())
-    saved = saved_encoders({"image": fitted(["a ship", "a cat", "a sea"])})
+    saved = {"image": encoder_to_bytes(fitted(["a ship", "a cat", "a sea"]))}
     with pytest.raises(ReleaseError, match="one of text"):
         encoders(dataclasses.replace(contents(), encoders=saved))
 

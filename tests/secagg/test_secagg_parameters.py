@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedrec.errors import ConfigError
-from fedrec.secagg.parameters import Assumptions, Parameters, choose, guarantee, least_sum
+from fedrec.secagg.parameters import Assumptions, GraphParameters, choose, guarantee, least_sum
 from fedrec.secagg.thresholds import Thresholds
 
 
@@ -20,7 +20,7 @@ from fedrec.secagg.thresholds import Thresholds
 )
 def test_the_fields_figures_come_out(size: int, degree: int, threshold: int) -> None:
     """A tenth corrupt, a tenth gone, 2^-40.  At 100 the field says 16, half the neighbours: a device refuses that."""
-    assert choose(size) == Parameters(degree, threshold)
+    assert choose(size) == GraphParameters(degree, threshold)
 
 
 def test_the_fields_sixteen_of_thirty_two_is_safe_against_a_curious_server_only() -> None:
@@ -97,7 +97,7 @@ def test_no_parameters_for_nobody(size: int) -> None:
 
 
 def test_small_cohorts_know_everybody() -> None:
-    assert choose(3) == Parameters(2, 2)
+    assert choose(3) == GraphParameters(2, 2)
     assert [choose(size).degree for size in range(3, 34)] == list(range(2, 33))
 
 

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from fedrec.config import Config, from_tree
 from fedrec.console import SilentReporter
 from fedrec.data.splits import split
+from fedrec.data.users import Histories, UserBatch
 from fedrec.queries.cold_items import cold_items
 from fedrec.queries.device import contributions as signals
 from fedrec.queries.model_update import pool_of
 from fedrec.ranking.score import Scorer
-from fedrec.ranking.users import Histories, Known
 from fedrec.simulation.cold import cold_quality
 from fedrec.simulation.groups import groups_of
-from fedrec.simulation.report.words import cold_items as cold_items_in_words
+from fedrec.simulation.report.words import cold_item_words as cold_items_in_words
 from fedrec.simulation.run import simulate
 from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import Study, prepare
@@ -80,7 +80,7 @@ def test_which_items_are_cold_follows_the_seed_and_is_another_choice_while_tunin
 
 def test_nothing_that_trains_or_ranks_holds_a_cold_item(study: Study) -> None:
     cold = cold_items(config(), len(study.dataset.items))
-    for items in (study.population.items, study.known.histories.items, study.held_out.training.items):
+    for items in (study.population.histories.items, study.known.histories.items, study.held_out.training.items):
         assert not np.isin(items, cold).any()
     assert not np.isin(study.population.held_out, cold).any()
     assert (signals.popularity(study.population, len(study.dataset.items), 1.0)[cold] == 0).all()
@@ -99,20 +99,20 @@ def test_each_user_is_asked_about_the_cold_items_that_they_really_had(shop: Path
         if which == "valid":
             had -= {int(whole.test[user])}  # tuning must not look at it
         assert set(study.cold.take(np.array([user])).items.tolist()) == had & cold
-        assert set(study.split.train(user).tolist()) == set(whole.train(user).tolist()) - cold
+        assert set(study.split.training[user].tolist()) == set(whole.training[user].tolist()) - cold
 
 
 def fake(scores: np.ndarray) -> Any:
     """A scorer whose users are told apart by the one item in their history."""
 
-    def parts_of(known: Known) -> Any:
+    def parts_of(known: UserBatch) -> Any:
         return SimpleNamespace(total=scores[known.histories.items].astype(np.float32))
 
     return SimpleNamespace(items=scores.shape[1], parts_of=parts_of)
 
 
 def measured(scores: np.ndarray, used: list[list[int]]) -> dict[str, Any]:
-    known = Known(Histories.of([[user] for user in range(len(used))]))
+    known = UserBatch(Histories.of([[user] for user in range(len(used))]))
     keys = np.arange(len(used), dtype=np.uint64)
     return cold_quality(config(), fake(scores), known, Histories.of(used), keys)
 
@@ -179,9 +179,9 @@ def test_groups_part_the_measured_users_and_are_written_down(shop: Path, study: 
     target = study.held_out.target
     for names in (("users-few", "users-many"), ("items-head", "items-tail", "items-unseen")):
         assert np.array_equal(sum(groups[name].users.astype(int) for name in names), (target >= 0).astype(int))
-    events = np.diff(study.split.indptr)
+    events = study.split.training.lengths
     assert events[groups["users-few"].users].max() < events[groups["users-many"].users].min()
-    assert np.isin(target[groups["items-unseen"].users], study.split.items).sum() == 0
+    assert np.isin(target[groups["items-unseen"].users], study.split.training.items).sum() == 0
     nobody = replace(study, held_out=replace(study.held_out, target=np.full_like(target, -1)))
     assert not any(group.users.any() for name, group in groups_of(nobody).items() if name != "newcomers")
     warm = config(evaluation={"every": 0}, model={"preset": "popularity-only"}, collaborative={})

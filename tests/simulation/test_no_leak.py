@@ -10,19 +10,18 @@ import numpy as np
 import pytest
 
 from fedrec.content.feature_table import Features
+from fedrec.data.users import Histories, UserBatch, keys_of
 from fedrec.queries.negatives import uniform
 from fedrec.randomness import key
 from fedrec.ranking.protocols import HeldOut, evaluate
-from fedrec.ranking.users import Histories
 from fedrec.training.build_rows import RowShape, build_rows
-from fedrec.training.population import Population, keys_of
 from fedrec.training.tables import Tables
 
 USERS, ITEMS, ROUNDS, POOL = 400, 300, 30, 60
 
 
 @pytest.fixture(scope="module")
-def world() -> tuple[Population, np.ndarray, np.ndarray]:
+def world() -> tuple[UserBatch, np.ndarray, np.ndarray]:
     """Random users, their test items, and 99 evaluation negatives each, none of them touched."""
     rng = np.random.default_rng(11)
     orders = np.stack([rng.permutation(ITEMS) for _ in range(USERS)])
@@ -32,10 +31,11 @@ def world() -> tuple[Population, np.ndarray, np.ndarray]:
     test = orders[:, 45].astype(np.int32)
     negatives = orders[:, 46:145].astype(np.int32)
     valid = np.full(USERS, -1, np.int32)
-    return Population(keys_of([str(u) for u in range(USERS)]), indptr, items, valid), test, negatives
+    keys = keys_of([str(u) for u in range(USERS)])
+    return UserBatch(Histories(indptr, items), keys=keys, held_out=valid), test, negatives
 
 
-def times_a_negative(people: Population, spare: np.ndarray | None = None) -> np.ndarray:
+def times_a_negative(people: UserBatch, spare: np.ndarray | None = None) -> np.ndarray:
     """How often each item was a real negative of each user, [users, items], over all rounds.
 
     Items are told apart by their one feature, which is their place.  ``spare``: an item that a leaking sampler would
@@ -59,14 +59,14 @@ def times_a_negative(people: Population, spare: np.ndarray | None = None) -> np.
     return counted
 
 
-def hit_rate(people: Population, scores: np.ndarray, test: np.ndarray, negatives: np.ndarray) -> float:
-    held = HeldOut(Histories(people.indptr, people.items), test, np.full(USERS, -1, np.int32), negatives)
+def hit_rate(people: UserBatch, scores: np.ndarray, test: np.ndarray, negatives: np.ndarray) -> float:
+    held = HeldOut(people.histories, test, np.full(USERS, -1, np.int32), negatives)
     found = evaluate([(np.arange(USERS), scores)], held).loo_99neg.hr
     assert found is not None
     return found
 
 
-def test_having_been_a_negative_predicts_nothing(world: tuple[Population, np.ndarray, np.ndarray]) -> None:
+def test_having_been_a_negative_predicts_nothing(world: tuple[UserBatch, np.ndarray, np.ndarray]) -> None:
     people, test, negatives = world
     counted = times_a_negative(people)
     noise = 4 * np.sqrt(0.1 * 0.9 / USERS)
@@ -74,13 +74,13 @@ def test_having_been_a_negative_predicts_nothing(world: tuple[Population, np.nda
         assert abs(hit_rate(people, ranker, test, negatives) - 0.1) < noise
 
 
-def test_the_measurement_would_find_a_leak(world: tuple[Population, np.ndarray, np.ndarray]) -> None:
+def test_the_measurement_would_find_a_leak(world: tuple[UserBatch, np.ndarray, np.ndarray]) -> None:
     people, test, negatives = world
     leaking = times_a_negative(people, spare=test)
     assert hit_rate(people, -leaking, test, negatives) > 0.9
 
 
-def test_the_held_out_items_are_drawn_as_often_as_any(world: tuple[Population, np.ndarray, np.ndarray]) -> None:
+def test_the_held_out_items_are_drawn_as_often_as_any(world: tuple[UserBatch, np.ndarray, np.ndarray]) -> None:
     people, test, _ = world
     drawn = times_a_negative(people)[np.arange(USERS), test].mean()
     expected = ROUNDS * POOL / ITEMS

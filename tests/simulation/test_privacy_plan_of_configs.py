@@ -162,7 +162,7 @@ def test_devices_that_add_all_noise_charge_what_was_planned(shop: Path, tmp_path
             "secure_aggregation": {"protocol": "none"},
         }
     )
-    counts = prepare(settled(config), shop, SilentReporter()).population.counts
+    counts = prepare(settled(config), shop, SilentReporter()).population.histories.lengths
     run = simulate(config, shop, tmp_path / "run", reporter=SilentReporter())
     found = report(config, 24, interactions=sorted({int(count) for count in counts}))
     assert {name: value for name, value in run["privacy"].items() if name != "ledger"} == found["privacy"]

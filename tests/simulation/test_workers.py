@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fedrec.simulation.privacy import sweep_runs
-from fedrec.simulation.workers import pool_of
+from fedrec.simulation.workers import process_pool
 
 LOOKS = 1200
 PARENT = """
@@ -73,9 +73,9 @@ def test_workers_end_with_a_parent_that_is_killed(how: signal.Signals, tmp_path:
 
 
 def test_a_pool_that_ends_by_itself_gives_its_results() -> None:
-    with pool_of(1) as pool:
-        assert pool.submit(abs, -3).result() == 3
+    with process_pool(1) as pool:
+        assert pool.submit(abs, -3).result(timeout=60) == 3
 
 
 def test_sweeps_work_in_such_processes() -> None:
-    assert vars(sweep_runs)["pool_of"] is pool_of
+    assert vars(sweep_runs)["process_pool"] is process_pool

@@ -113,7 +113,7 @@ def test_a_row_is_the_same_alone_and_in_a_crowd_and_other_the_next_round() -> No
     values = parameters.flatten(learner.model)
     people = small_population()
     together = learner.update(people, values, POOL, 5).gradient
-    alone = sum(learner.update(people.select(np.array([u])), values, POOL, 5).gradient for u in range(len(people)))
+    alone = sum(learner.update(people.take(np.array([u])), values, POOL, 5).gradient for u in range(len(people)))
     np.testing.assert_allclose(together, alone, atol=1e-5)
     again = Learner(a_config(augment=0.3, positives=2), small_features()).update(people, values, POOL, 5).gradient
     np.testing.assert_array_equal(together, again)

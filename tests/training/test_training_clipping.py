@@ -10,6 +10,7 @@ from training_worlds import small_features, small_population
 
 from fedrec.config import Config, from_tree
 from fedrec.content.feature_table import Features
+from fedrec.data.users import UserBatch
 from fedrec.errors import ModelError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
@@ -131,7 +132,7 @@ def test_one_row_never_moves_the_sum_by_more_than_the_bound() -> None:
     people = small_population(own=False)
     everybody = learner.update(people, values, POOL, 1).gradient
     for left_out in range(len(people)):
-        others = people.select(np.delete(np.arange(len(people)), left_out))
+        others = people.take(np.delete(np.arange(len(people)), left_out))
         moved = np.linalg.norm(everybody - learner.update(others, values, POOL, 1).gradient)
         assert moved <= 0.3 * (1 + 1e-5)
     assert np.linalg.norm(everybody) > 0.3
@@ -143,14 +144,14 @@ def test_a_user_adds_the_same_alone_and_among_others() -> None:
     values = parameters.flatten(learner.model)
     people = small_population()
     together = learner.update(people, values, POOL, 5).gradient
-    alone = sum(learner.update(people.select(np.array([u])), values, POOL, 5).gradient for u in range(len(people)))
+    alone = sum(learner.update(people.take(np.array([u])), values, POOL, 5).gradient for u in range(len(people)))
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
 def test_a_population_without_events_adds_zeros() -> None:
     learner = Learner(a_config(), small_features())
     values = parameters.flatten(learner.model)
-    update = learner.update(small_population().select(np.array([0])), values, POOL, 1)
+    update = learner.update(small_population().take(np.array([0])), values, POOL, 1)
     assert update.rows == 0
     assert not update.gradient.any()
     assert update.gradient.shape == values.shape
@@ -166,10 +167,9 @@ def test_by_example_one_interaction_changes_one_row_only() -> None:
     people = small_population(users=12, own=False)
     user = 11
     full = learner.update(people, values, POOL, 1).gradient
-    start, stop = int(people.indptr[user]), int(people.indptr[user + 1])
+    start, stop = int(people.histories.indptr[user]), int(people.histories.indptr[user + 1])
     for event in range(start, stop):
-        indptr = people.indptr.copy()
-        indptr[user + 1 :] -= 1
-        fewer = type(people)(people.keys, indptr, np.delete(people.items, event), people.held_out)
+        others = np.arange(len(people.histories.items)) != event
+        fewer = UserBatch(people.histories.where(others), keys=people.keys)
         moved = np.linalg.norm(full - learner.update(fewer, values, POOL, 1).gradient)
         assert moved <= 0.2 * (1 + 1e-5)

@@ -19,7 +19,7 @@ from fedrec.model.rows import Rows
 from fedrec.randomness import key
 from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.clipping import ClippedGradients
-from fedrec.training.groups import Groups
+from fedrec.training.groups import ParameterGroups
 from fedrec.training.learner import Learner
 from fedrec.training.tables import Tables
 
@@ -88,7 +88,7 @@ def test_each_part_of_a_row_stays_within_its_share_and_the_whole_within_the_clip
     values = parameters.flatten(learner.model) * 20
     people = small_population()
     for user in range(1, len(people)):
-        gradient = learner.update(people.select(np.array([user])), values, POOL, 1).gradient
+        gradient = learner.update(people.take(np.array([user])), values, POOL, 1).gradient
         parts = parameters.named_parts(learner.model, gradient)
         heads = np.sqrt(sum((part**2).sum() for name, part in parts.items() if name.startswith("encoders")))
         assert heads <= 0.05 * np.sqrt(0.75) * (1 + 1e-5)
@@ -103,7 +103,7 @@ def test_each_part_of_a_row_stays_within_its_share_and_the_whole_within_the_clip
 )
 @few(max_examples=40)
 def test_squares_of_the_parts_add_up(samples: int, scale: float, bound: float, shares: list[float]) -> None:
-    groups = Groups.split(NAMES, dict(zip(SHARES, shares, strict=True)))
+    groups = ParameterGroups.split(NAMES, dict(zip(SHARES, shares, strict=True)))
     assert sum(part**2 for part in groups.parts) == pytest.approx(1)
     norms = scale * torch.rand((len(NAMES), 6), generator=torch.Generator().manual_seed(samples)).double()
     factors, reach = groups.factors(norms, bound)
@@ -114,15 +114,15 @@ def test_squares_of_the_parts_add_up(samples: int, scale: float, bound: float, s
 
 
 def test_names_go_to_the_longest_that_fits() -> None:
-    groups = Groups.split([f"model.{name}" for name in NAMES], SHARES)
+    groups = ParameterGroups.split([f"model.{name}" for name in NAMES], SHARES)
     assert groups.of == (0, 0, 1, 2, 2)
-    assert Groups.split(NAMES, {}) == Groups((0,) * 5, (1.0,))
+    assert ParameterGroups.split(NAMES, {}) == ParameterGroups((0,) * 5, (1.0,))
 
 
 @pytest.mark.parametrize("shares", [{"encoders": 1.0}, {"rest": 1.0, "heads": 1.0}, {"encoders.te": 1.0, "rest": 1.0}])
 def test_groups_that_do_not_fit_the_model_are_refused(shares: dict[str, float]) -> None:
     with pytest.raises(ModelError, match=r"privacy\.groups"):
-        Groups.split(NAMES, shares)
+        ParameterGroups.split(NAMES, shares)
 
 
 def test_settings_refuse_what_groups_do_not_go_with() -> None:

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from training_worlds import ITEMS, small_features, small_population
 
 from fedrec.config import Config, from_tree
+from fedrec.data.users import Histories, UserBatch, keys_of
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.losses import loss_per_row
 from fedrec.randomness import key
-from fedrec.training.local import LocalLearner, noised, sample, step_bounds
+from fedrec.training.examples import sample_examples
+from fedrec.training.local import LocalLearner, noised, step_bounds
 from fedrec.training.local_noise import LocalNoise
-from fedrec.training.population import Population, keys_of
 
 FEATURES = small_features()
 POOL = np.arange(ITEMS, dtype=np.int32)
@@ -45,8 +46,8 @@ def config(**own: float) -> Config:
     )
 
 
-def user(items: list[int], name: str = "ann") -> Population:
-    return Population(keys_of([name]), np.array([0, len(items)]), np.array(items, np.int32), np.array([-1], np.int32))
+def user(items: list[int], name: str = "ann") -> UserBatch:
+    return UserBatch(Histories.of([items]), keys=keys_of([name]))
 
 
 def start(learner: LocalLearner) -> np.ndarray:
@@ -54,7 +55,7 @@ def start(learner: LocalLearner) -> np.ndarray:
 
 
 def turn(
-    learner: LocalLearner, people: Population, values: np.ndarray, noise: LocalNoise, number: int = 1
+    learner: LocalLearner, people: UserBatch, values: np.ndarray, noise: LocalNoise, number: int = 1
 ) -> np.ndarray:
     return learner.update(people, values, POOL, number, noise).gradient
 
@@ -153,15 +154,15 @@ def test_noisy_sums_are_whole_steps_that_float32_holds() -> None:
 
 def test_samples_are_poisson() -> None:
     people = small_population(users=9, own=False)
-    total = len(people.items)
-    sizes = [len(sample(people, 0.3, key(6, "sample", number)).items) for number in range(400)]
+    total = len(people.histories.items)
+    sizes = [len(sample_examples(people, 0.3, key(6, "sample", number)).histories.items) for number in range(400)]
     mean, variance = float(np.mean(sizes)), float(np.var(sizes))
     assert abs(mean - 0.3 * total) < 5 * math.sqrt(total * 0.21 / 400)
     assert 0.7 < variance / (total * 0.21) < 1.4
-    drawn = sample(people, 0.3, key(6, "sample", 0))
+    drawn = sample_examples(people, 0.3, key(6, "sample", 0))
     assert len(drawn) == len(people)
     for place in range(len(people)):
-        assert set(drawn.history(place)) <= set(people.history(place))
+        assert set(drawn.histories[place]) <= set(people.histories[place])
 
 
 def test_the_contribution_is_within_its_bound(learner: LocalLearner) -> None:

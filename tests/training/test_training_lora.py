@@ -9,9 +9,9 @@ import numpy as np
 
 from fedrec.config import from_tree
 from fedrec.content.feature_table import Features
+from fedrec.data.users import Histories, UserBatch, keys_of
 from fedrec.model import parameters
 from fedrec.training.learner import Learner
-from fedrec.training.population import Population, keys_of
 
 ITEMS, USERS = 40, 40
 POOL = np.arange(24, dtype=np.int32)
@@ -28,13 +28,13 @@ def features() -> Features:
     return replace(found, weights={"text": lora_cases.random_weights()})
 
 
-def people(seed: int) -> Population:
+def people(seed: int) -> UserBatch:
     """Each likes eight items of one kind."""
     rng = np.random.default_rng(seed)
     items = np.concatenate([rng.permutation(ITEMS // 2)[:8] * 2 + user % 2 for user in range(USERS)])
     indptr = np.arange(USERS + 1, dtype=np.int64) * 8
     keys = keys_of([f"u{user}" for user in range(USERS)])
-    return Population(keys, indptr, items.astype(np.int32), np.full(USERS, -1, np.int32), None, None)
+    return UserBatch(Histories(indptr, items.astype(np.int32)), keys=keys)
 
 
 def test_adapters_alone_learn_what_others_like_too() -> None:

@@ -9,15 +9,14 @@ import pytest
 from training_worlds import small_features, small_population
 
 from fedrec.config import from_tree
+from fedrec.data.users import UserBatch
 from fedrec.errors import ModelError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.randomness import key
 from fedrec.ranking.score import Scorer
-from fedrec.ranking.users import Histories, Known
 from fedrec.training.build_rows import RowShape
 from fedrec.training.personalise import personalise
-from fedrec.training.population import Population
 from fedrec.training.tables import Tables
 
 CONFIG = from_tree({"model": {"dimension": 6, "adapter": True}, "collaborative": {"scoring": {"weight": 0.0}}})
@@ -26,7 +25,7 @@ POOL = np.arange(40, dtype=np.int32)
 PEOPLE = small_population(own=False)
 
 
-def adapters(people: Population, steps: int = 8, seed: int = 0) -> np.ndarray:
+def adapters(people: UserBatch, steps: int = 8, seed: int = 0) -> np.ndarray:
     model = build_model(CONFIG, FEATURES)
     before = parameters.flatten(model)
     made = personalise(
@@ -39,13 +38,13 @@ def adapters(people: Population, steps: int = 8, seed: int = 0) -> np.ndarray:
 def test_users_get_the_same_vector_alone_and_among_others() -> None:
     together = adapters(PEOPLE)
     for user in range(len(PEOPLE)):
-        np.testing.assert_allclose(adapters(PEOPLE.select(np.array([user])))[0], together[user], atol=1e-5)
+        np.testing.assert_allclose(adapters(PEOPLE.take(np.array([user])))[0], together[user], atol=1e-5)
 
 
 def test_another_users_events_change_nothing_of_mine() -> None:
-    changed = replace(PEOPLE, items=PEOPLE.items.copy())
-    start, stop = PEOPLE.indptr[8], PEOPLE.indptr[9]
-    changed.items[start:stop] = np.setdiff1d(np.arange(40), PEOPLE.history(8))[: stop - start]
+    changed = replace(PEOPLE, histories=replace(PEOPLE.histories, items=PEOPLE.histories.items.copy()))
+    start, stop = PEOPLE.histories.indptr[8], PEOPLE.histories.indptr[9]
+    changed.histories.items[start:stop] = np.setdiff1d(np.arange(40), PEOPLE.histories[8])[: stop - start]
     np.testing.assert_allclose(adapters(changed)[:8], adapters(PEOPLE)[:8], atol=1e-5)
     assert np.abs(adapters(changed)[8] - adapters(PEOPLE)[8]).max() > 1e-3
 
@@ -55,11 +54,11 @@ def test_it_lifts_what_the_user_chose() -> None:
     scorer = Scorer(
         model=model, features=FEATURES, collaborative=None, settings=CONFIG.collaborative, model_settings=CONFIG.model
     )
-    histories = Histories(PEOPLE.indptr, PEOPLE.items)
-    plain = scorer.parts_of(Known(histories)).total
-    own = scorer.parts_of(Known(histories, adapter=adapters(PEOPLE, steps=30))).total
+    histories = PEOPLE.histories
+    plain = scorer.parts_of(UserBatch(histories)).total
+    own = scorer.parts_of(UserBatch(histories, adapter=adapters(PEOPLE, steps=30))).total
     user = 8
-    assert own[user][PEOPLE.history(user)].mean() > plain[user][PEOPLE.history(user)].mean() + 0.1
+    assert own[user][PEOPLE.histories[user]].mean() > plain[user][PEOPLE.histories[user]].mean() + 0.1
 
 
 def test_nobody_without_events_gets_a_vector_and_no_steps_are_refused() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fedrec.content.features import Features
-from fedrec.training.population import Pieces, Population, keys_of
+from fedrec.data.users import Histories, OwnContent, UserBatch, keys_of
 
 ITEMS = 40
 
@@ -22,18 +22,17 @@ def small_features(seed: int = 0, *, items: int = ITEMS, text: int = 6, image: i
     return Features(ids, ids, values, present, ())
 
 
-def small_population(seed: int = 1, *, users: int = 9, items: int = ITEMS, own: bool = True) -> Population:
+def small_population(seed: int = 1, *, users: int = 9, items: int = ITEMS, own: bool = True) -> UserBatch:
     """Users with 0, 1, 2, ... events in a random order, some with notes and photos."""
     rng = np.random.default_rng(seed)
     histories = [rng.permutation(items)[: min(items, 2 * user if user > 2 else user)] for user in range(users)]
-    indptr = np.concatenate([[0], np.cumsum([len(h) for h in histories])]).astype(np.int64)
     held = np.array([-1 if user < 3 else 0 for user in range(users)], np.int32)
     keys = keys_of([f"u{user}" for user in range(users)])
     notes, photos = (_pieces(rng, users, width) if own else None for width in (6, 5))
-    return Population(keys, indptr, np.concatenate(histories).astype(np.int32), held, notes, photos)
+    return UserBatch(Histories.of(histories), keys=keys, held_out=held, notes=notes, photos=photos)
 
 
-def _pieces(rng: np.random.Generator, users: int, width: int) -> Pieces:
+def _pieces(rng: np.random.Generator, users: int, width: int) -> OwnContent:
     counts = np.arange(users) % 3
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Pieces(indptr, rng.normal(size=(int(counts.sum()), width)).astype(np.float32))
+    return OwnContent(indptr, rng.normal(size=(int(counts.sum()), width)).astype(np.float32))

@@ -29,7 +29,7 @@ def greatest_auc(costs: Sequence[QueryCost], *, changed: int = 1) -> float:
     amplification, an upper bound from the curve of epsilon and delta.
 
     Args:
-        spends: of the run; none = nothing is private, 1.
+        costs: of the run; none = nothing is private, 1.
         changed: rows by which the two populations differ: 1 where a user is there or not, 2 where it is there or
             another in its place.
     """

@@ -17,12 +17,12 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from fedrec.content.feature_table import Features
+from fedrec.data.users import Histories
 from fedrec.errors import ModelError
 from fedrec.model.layers import unit
 from fedrec.model.parameters import shared_parameters
 from fedrec.model.recommender import Recommender
 from fedrec.ranking.topk import top_k, without_seen
-from fedrec.ranking.users import Histories
 from fedrec.training.tables import Tables
 
 Floats = NDArray[np.float64]
@@ -38,7 +38,7 @@ def exposed(scores: NDArray[np.float32], target: int, seen: Histories, k: int) -
     """
     listed = (top_k(without_seen(scores, seen), k) == target).any(axis=1)
     have = np.zeros(len(seen), dtype=np.bool_)
-    have[seen.rows()[seen.items == target]] = True
+    have[seen.owners[seen.items == target]] = True
     return np.asarray(listed[~have])
 
 

@@ -17,7 +17,7 @@ from fedrec.audit.attacks.membership_updates import SupposedUser, infer
 
 
 @dataclass(frozen=True, eq=False)
-class Inverted:
+class InvertedContent:
     """What was found of one modality: how much each candidate is in it, and the feature that they make."""
 
     weights: NDArray[np.float64]
@@ -26,7 +26,7 @@ class Inverted:
 
 def invert_content(
     supposed: SupposedUser, observed: NDArray[np.floating], *, steps: int = 250, rate: float = 0.03
-) -> dict[str, Inverted]:
+) -> dict[str, InvertedContent]:
     """The user's own content that explains the update ``observed`` [P] best, for each modality in ``supposed.own``.
 
     Returns:
@@ -41,7 +41,7 @@ def invert_content(
         weights = found[name].double().numpy() ** 2
         known = candidates.double().numpy()
         feature = weights @ (known / np.maximum(np.linalg.norm(known, axis=1, keepdims=True), 1e-9))
-        made[name] = Inverted(weights, feature / max(float(np.linalg.norm(feature)), 1e-12))
+        made[name] = InvertedContent(weights, feature / max(float(np.linalg.norm(feature)), 1e-12))
     return made
 
 

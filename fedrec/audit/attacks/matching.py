@@ -20,7 +20,7 @@ Unknown = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Matched:
+class MatchedInput:
     """The input found, by name, and the cosine of its simulated update with the one seen."""
 
     found: dict[str, Tensor]
@@ -35,7 +35,7 @@ def match(
     steps: int,
     rate: float | Mapping[str, float],
     penalty: Callable[[Unknown], Tensor] | None = None,
-) -> Matched:
+) -> MatchedInput:
     """Follow the gradient of 1 - cos(simulated, observed) + penalty from ``start`` by Adam with a falling rate.
 
     Args:
@@ -69,4 +69,4 @@ def match(
         adam.step()
         falling.step()
         cosine = float(near.detach())
-    return Matched({name: value.detach() for name, value in unknown.items()}, cosine)
+    return MatchedInput({name: value.detach() for name, value in unknown.items()}, cosine)

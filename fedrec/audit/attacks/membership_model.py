@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 _SHRINK = 0.1
 
 
-def standardised(
+def standardised_signals(
     signals: NDArray[np.float64], members: NDArray[np.bool_], references: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Signals relative to what models without the user show: zero mean a user, and a spread shared among users.
@@ -50,7 +50,7 @@ def lira(signals: NDArray[np.float64], members: NDArray[np.bool_]) -> NDArray[np
     scores = np.zeros(members.shape)
     for target in range(models):
         references = np.arange(models) != target
-        seen = standardised(signals, members, references)
+        seen = standardised_signals(signals, members, references)
         known, inside = seen[references], members[references]
         shift = known[inside].mean(0) - known[~inside].mean(0)
         apart = np.concatenate([known[inside] - known[inside].mean(0), known[~inside] - known[~inside].mean(0)])

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fedrec.audit.attacks.matching import Matched, Unknown, match
+from fedrec.audit.attacks.matching import MatchedInput, Unknown, match
 from fedrec.errors import ModelError
 from fedrec.model.parameters import shapes, shared_parameters
 from fedrec.model.recommender import Recommender
@@ -147,7 +147,7 @@ def infer(
     *,
     steps: int = 250,
     rate: float = 0.03,
-) -> Matched:
+) -> MatchedInput:
     """Find the supposed user whose update is nearest to ``observed`` [P].
 
     A short pilot tells the sign of the user's vector: it is the one that the history found has itself.
@@ -159,7 +159,7 @@ def infer(
     first = supposed.start(observed)
     rates = {name: rate / 2 if name in ("user", "pull", "own pull") else rate for name in first}
 
-    def search(begin: Unknown, count: int) -> Matched:
+    def search(begin: Unknown, count: int) -> MatchedInput:
         return match(supposed.update, target, begin, steps=count, rate=rates, penalty=supposed.cost)
 
     if not np.any(target):
@@ -169,7 +169,7 @@ def infer(
     return search({**first, "user": sign * first["user"]}, steps)
 
 
-def memberships(matched: Matched) -> NDArray[np.float64]:
+def memberships(matched: MatchedInput) -> NDArray[np.float64]:
     """Scores [items], higher = rather interacted with: weight as history and as positive, each by its largest."""
     weights = [matched.found[name].double().numpy() ** 2 for name in ("history", "positives")]
     return np.asarray(sum(found / max(float(found.max()), _TINY) for found in weights))

@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fedrec.training.population import Population
+from fedrec.data.users import UserBatch
 
 
-def popularity(population: Population, catalogue: int, bound: float, ramp: int = 0) -> NDArray[np.float64]:
+def popularity(population: UserBatch, catalogue: int, bound: float, ramp: int = 0) -> NDArray[np.float64]:
     """Sum over users of x / sqrt(max(|x|, ramp)), of norm 1 at most, clipped to ``bound``. Shape [catalogue]."""
-    owners, counts = population.owners, population.counts
+    owners, counts = population.histories.owners, population.histories.lengths
     weights = min(1.0, bound) / np.sqrt(np.maximum(counts, max(ramp, 1)))[owners]
     # Of an empty population numpy would make whole numbers, whatever the type of the weights.
-    return np.bincount(population.items, weights=weights, minlength=catalogue).astype(np.float64)
+    return np.bincount(population.histories.items, weights=weights, minlength=catalogue).astype(np.float64)
 
 
 def cooccurrence(
-    population: Population, items: NDArray[np.int64], catalogue: int, *, normalise: float, bound: float, ramp: int = 0
+    population: UserBatch, items: NDArray[np.int64], catalogue: int, *, normalise: float, bound: float, ramp: int = 0
 ) -> NDArray[np.float64]:
     """Sum over users of the upper triangle of x x^T / max(|x|, ramp)^normalise over ``items`` [K].
 
@@ -30,9 +30,9 @@ def cooccurrence(
     """
     column = np.full(catalogue, -1, dtype=np.int64)
     column[items] = np.arange(len(items))
-    places = column[population.items]
+    places = column[population.histories.items]
     taking = places >= 0
-    owners = population.owners[taking]
+    owners = population.histories.owners[taking]
     counts = np.bincount(owners, minlength=len(population)).astype(np.float64)
     size = np.maximum(counts, 1.0)
     divisor = np.maximum(size, ramp) ** normalise
@@ -46,7 +46,7 @@ def cooccurrence(
 
 
 def factors(
-    population: Population,
+    population: UserBatch,
     centre: NDArray[np.float64],
     vectors: NDArray[np.float64],
     bound: float,
@@ -60,18 +60,18 @@ def factors(
     adds zero.
     """
     scale = np.ones(len(centre)) if weights is None else weights
-    owners, counts = population.owners, population.counts
+    owners, counts, items = population.histories.owners, population.histories.lengths, population.histories.items
     size = np.sqrt(np.maximum(counts, 1))
-    along = np.bincount(owners, weights=centre[population.items], minlength=len(population)) / size
-    own = np.bincount(owners, weights=scale[population.items] ** 2, minlength=len(population)) / size**2
-    meets = np.bincount(owners, weights=(scale**2 * centre)[population.items], minlength=len(population)) / size
+    along = np.bincount(owners, weights=centre[items], minlength=len(population)) / size
+    own = np.bincount(owners, weights=scale[items] ** 2, minlength=len(population)) / size**2
+    meets = np.bincount(owners, weights=(scale**2 * centre)[items], minlength=len(population)) / size
     # The centre comes from the server and may be of any length.
     square = own - 2 * along * meets + along**2 * float((scale * centre) @ (scale * centre))
     least = 1e-6 * float(scale.max(initial=0.0))
     left = np.sqrt(np.maximum(square, 0.0))
     inverse = np.where(left > least, 1.0 / np.maximum(left, least), 0.0)
     used = sparse.csr_matrix(
-        ((inverse / size)[owners], (owners, population.items)), shape=(len(population), len(centre)), dtype=np.float64
+        ((inverse / size)[owners], (owners, items)), shape=(len(population), len(centre)), dtype=np.float64
     )
     positions = used @ vectors - np.outer(inverse * along, centre @ vectors)
     length = np.linalg.norm(positions, axis=1, keepdims=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.data.users import Histories
 from fedrec.ranking import metrics
 from fedrec.ranking.protocols import full_standing
-from fedrec.ranking.users import Histories
 
 LENGTH = 3
 BOUND = float(np.sqrt(3.0))
@@ -74,7 +74,7 @@ def validation_contribution(
     held = np.flatnonzero(target >= 0)
     if len(held):
         touched = np.zeros(scores.shape, dtype=np.bool_)
-        touched[training.rows(), training.items] = True
+        touched[training.owners, training.items] = True
         against = ~touched[held][:, pool] & (pool[None, :] != target[held, None])
         at = metrics.standing(scores[held, target[held]], scores[held][:, pool], against)
         rows[held] = np.stack([metrics.hit_rate(at, k), np.nan_to_num(metrics.auc(at))], axis=1)

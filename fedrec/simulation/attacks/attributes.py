@@ -20,7 +20,7 @@ from fedrec.config import Config
 from fedrec.console import Reporter
 from fedrec.errors import DataError
 from fedrec.simulation.attacks.result import AttackResult, Defence
-from fedrec.simulation.attacks.world import Training, defended, training_only
+from fedrec.simulation.attacks.world import AttackedTraining, defended, training_only
 from fedrec.simulation.study import Study
 
 FOLDS: Final = 5
@@ -62,14 +62,14 @@ class AttributeAttack:
         users = len(study.population)
         _check_both(self.name, labels)
         if defence == "plain":
-            training = Training(
+            training = AttackedTraining(
                 training_only(defended(config, defence, seed=seed)), study, study.population, one_pool=True
             )
             features = self._updates(training, reporter)
             note = f"sees {self.own_rounds} updates of every device"
         else:
             chosen = self._sampled(training_only(defended(config, defence, seed=seed)), users)
-            training = Training(chosen, study, study.population, one_pool=True)
+            training = AttackedTraining(chosen, study, study.population, one_pool=True)
             features = disaggregate(*self._sums(training, reporter))
             what = "sums" if defence == "secagg" else "noisy sums"
             note = f"sees {self.rounds} {what} over cohorts of {round(self.share * users)} that it knows"
@@ -84,7 +84,7 @@ class AttributeAttack:
         update = {"rounds": self.rounds, "sampling": "fixed", "cohort": cohort}
         return config.model_copy(update={"training": config.training.model_copy(update=update)})
 
-    def _updates(self, training: Training, reporter: Reporter) -> NDArray[np.float64]:
+    def _updates(self, training: AttackedTraining, reporter: Reporter) -> NDArray[np.float64]:
         users = len(training.population)
         found = np.zeros((users, len(training.values)))
         for user in range(users):
@@ -93,7 +93,7 @@ class AttributeAttack:
             reporter.progress(user + 1, users, "updates")
         return found
 
-    def _sums(self, training: Training, reporter: Reporter) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _sums(self, training: AttackedTraining, reporter: Reporter) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         users, seed = len(training.population), training.config.run.seed
         participation = np.zeros((self.rounds, users))
         sums = np.zeros((self.rounds, len(training.values)))
@@ -150,3 +150,8 @@ def older(study: Study) -> NDArray[np.bool_]:
     found = [re.search(r"\d+", value) for value in column(study, "age")]
     ages = np.array([np.nan if one is None else float(one.group()) for one in found])
     return np.asarray(ages > np.median(ages[np.isfinite(ages)])) if np.isfinite(ages).any() else ages > 0
+
+
+GENDER = AttributeAttack("attribute-gender", women)
+AGE = AttributeAttack("attribute-age", older)
+ATTACKS = (GENDER, AGE)

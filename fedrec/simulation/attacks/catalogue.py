@@ -25,7 +25,7 @@ from fedrec.model.build import build_model
 from fedrec.queries import model_update, negatives
 from fedrec.queries.request import Request
 from fedrec.server.plan import costs_of, rows_of
-from fedrec.simulation.attacks.exposure import Hearer, bounded
+from fedrec.simulation.attacks.exposure import ProgressListener, bounded
 from fedrec.simulation.attacks.result import AttackResult, Defence
 from fedrec.simulation.study import Study
 
@@ -54,7 +54,7 @@ class Raifle:
     def run(self, study: Study, config: Config, defence: Defence, *, seed: int, reporter: Reporter) -> AttackResult:
         """See `Attack`. The figure: AUC over pairs of a victim and an item, as many who have the item as who do not."""
         started = time.perf_counter()
-        world = World.prepare(study, bounded(config, defence, seed), seed, reporter)
+        world = CraftedUpdates.prepare(study, bounded(config, defence, seed), seed, reporter)
         size = world.cohort(defence)
         having, lacking = world.trials(defence, size, seed)
         value = auc(having, lacking)
@@ -82,7 +82,7 @@ class Raifle:
 
 
 @dataclass(frozen=True, eq=False)
-class World:
+class CraftedUpdates:
     """What single devices would send under the crafted catalogue: ``sent`` [rounds, users, items asked about,
     dimension].
 
@@ -107,10 +107,10 @@ class World:
         return len(self.sent)
 
     @classmethod
-    def prepare(cls, study: Study, config: Config, seed: int, reporter: Reporter) -> World:
+    def prepare(cls, study: Study, config: Config, seed: int, reporter: Reporter) -> CraftedUpdates:
         """Craft the catalogue and let single devices answer. Raises ConfigError where there is nothing to craft."""
         population = len(study.population)
-        asked, sent, holds = _answers(study, _without_noise(config).model_dump_json(), seed, Hearer(reporter))
+        asked, sent, holds = _answers(study, _without_noise(config).model_dump_json(), seed, ProgressListener(reporter))
         cost = {cost.query: cost for cost in costs_of(config, population)}.get("training")
         return cls(config, asked, population, sent, holds, 0.0 if cost is None else cost.noise_multiplier)
 
@@ -157,7 +157,9 @@ class World:
 
 
 @lru_cache(maxsize=1)
-def _answers(study: Study, config_text: str, seed: int, hearer: Hearer) -> tuple[Request, Floats, NDArray[np.bool_]]:
+def _answers(
+    study: Study, config_text: str, seed: int, hearer: ProgressListener
+) -> tuple[Request, Floats, NDArray[np.bool_]]:
     """What devices send does not depend on the defence, and is the slow part: kept for the next one."""
     config = Config.model_validate_json(config_text)
     draw = np.random.default_rng(seed)
@@ -176,12 +178,12 @@ def _answers(study: Study, config_text: str, seed: int, hearer: Hearer) -> tuple
     sent = np.zeros((len(requests), len(users), len(items), config.model.dimension))
     for place in range(len(users)):
         hearer.reporter.progress(place, len(users), "updates under a crafted catalogue")
-        alone = study.population.select(users[place : place + 1])
+        alone = study.population.take(users[place : place + 1])
         for number, request in enumerate(requests):
             sent[number, place] = columns(model, handler.answer(request, alone), modality, len(items))
     for number, pool in enumerate(pools):
         sent[number, :, np.isin(items, pool)] = 0.0  # a negative of the round is in everybody's update
-    holds = np.stack([np.isin(items, study.population.history(int(user))) for user in users])
+    holds = np.stack([np.isin(items, study.population.histories[int(user)]) for user in users])
     return requests[0], sent, holds
 
 
@@ -221,7 +223,7 @@ def _widest(features: Features, config: Config) -> str:
 
 def _asked(study: Study, pools: Sequence[NDArray[np.int32]], most: int, draw: np.random.Generator) -> NDArray[np.int64]:
     """Items to ask about: those that are the least often in the rounds' pools of negatives, and not in all."""
-    share = np.bincount(study.population.items, minlength=len(study.features.ids)) / len(study.population)
+    share = np.bincount(study.population.histories.items, minlength=len(study.features.ids)) / len(study.population)
     pooled = np.bincount(np.concatenate(pools), minlength=len(share))
     fitting = (share >= _COMMON[0]) & (share <= _COMMON[1]) & (pooled < len(pools))
     places = draw.permutation(np.flatnonzero(fitting))

@@ -60,7 +60,7 @@ class Exposure:
         started = time.perf_counter()
         count, reach = malicious(study), self._reach(defence)
         settings = bounded(config, defence, seed).model_dump_json()
-        found = _pushed(study, settings, reach, seed, Hearer(reporter))
+        found = _pushed(study, settings, reach, seed, ProgressListener(reporter))
         low, high = interval(list(found), seed)
         return AttackResult(
             self.name,
@@ -101,7 +101,7 @@ def bounded(config: Config, defence: Defence, seed: int) -> Config:
 
 
 @dataclass(frozen=True)
-class Hearer:
+class ProgressListener:
     """Who is told how far it is: no part of what a figure is kept under."""
 
     reporter: Reporter = field(compare=False)
@@ -109,7 +109,7 @@ class Hearer:
 
 # Two attacks, and two defences without noise, have runs in common: each is done once.
 @lru_cache(maxsize=16)
-def _pushed(study: Study, config_text: str, reach: Reach, seed: int, hearer: Hearer) -> tuple[Listed, ...]:
+def _pushed(study: Study, config_text: str, reach: Reach, seed: int, hearer: ProgressListener) -> tuple[Listed, ...]:
     """For each target: in whose list it is after an attack."""
     config = Config.model_validate_json(config_text)
     counts = _counts(study)
@@ -140,7 +140,7 @@ def malicious(study: Study) -> int:
 
 
 def _counts(study: Study) -> NDArray[np.float64]:
-    return np.bincount(study.population.items, minlength=len(study.features.ids)).astype(np.float64)
+    return np.bincount(study.population.histories.items, minlength=len(study.features.ids)).astype(np.float64)
 
 
 def unpopular(counts: NDArray[np.float64], study: Study, wanted: int, seed: int) -> NDArray[np.int64]:

@@ -19,8 +19,8 @@ from fedrec.server.noise import ServerNoise
 from fedrec.server.plan import costs_of
 from fedrec.server.state import ServerState
 from fedrec.simulation.attacks.result import AttackResult, Defence
-from fedrec.simulation.attacks.victims import choose, paired_by_popularity
-from fedrec.simulation.attacks.world import Training, defended, training_only
+from fedrec.simulation.attacks.victims import choose_victims, paired_by_popularity
+from fedrec.simulation.attacks.world import AttackedTraining, defended, training_only
 from fedrec.simulation.study import Study
 
 
@@ -50,10 +50,10 @@ class IdSupportAttack:
         """The mean AUC a victim over its interactions and as many equally popular items it never touched."""
         started = time.perf_counter()
         rng = np.random.default_rng([seed, 3])
-        people = choose(study.population, self.victims, self.least, rng)
+        people = choose_victims(study.population, self.victims, self.least, rng)
         asked = [
-            paired_by_popularity(study.population, int(user), study.population.history(user), len(study.features), rng)
-            for user in people
+            paired_by_popularity(study.population, user, study.population.histories[user], len(study.features), rng)
+            for user in people.tolist()
         ]
         if defence == "plain":
             config = training_only(defended(config, defence, seed=seed))
@@ -83,7 +83,7 @@ class IdSupportAttack:
     def _update(
         self, study: Study, config: Config, table: NDArray[np.float64], user: int, rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        own = study.population.history(user)
+        own = study.population.histories[user]
         return id_update(table, own, negatives=self.negatives, bound=config.privacy.clip, rng=rng)
 
     def _sum(self, study: Study, config: Config, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -111,7 +111,7 @@ def _rows(study: Study, seen: dict[int, NDArray[np.float64]]) -> str:
     """What the support alone tells: how many of the rows that moved are interactions, and how many of those moved."""
     precision, recall = [], []
     for user, received in seen.items():
-        moved, own = support(received), study.population.history(user)
+        moved, own = support(received), study.population.histories[user]
         precision.append(float(np.isin(np.flatnonzero(moved), own).mean()))
         recall.append(float(moved[own].mean()))
     return f"of the rows that moved {np.mean(precision):.0%} are interactions, recall {np.mean(recall):.0%}"
@@ -119,7 +119,7 @@ def _rows(study: Study, seen: dict[int, NDArray[np.float64]]) -> str:
 
 def _content(study: Study, config: Config, people: NDArray[np.int64]) -> str:
     """The same request to fedrec's own model: whose numbers move at all?"""
-    training = Training(config, study, study.population)
+    training = AttackedTraining(config, study, study.population)
     shares = [float(np.mean(training.update(int(user), 1) != 0)) for user in people]
     return f"fedrec's own updates have no row an item: {min(shares):.0%} to {max(shares):.0%} of their numbers move"
 

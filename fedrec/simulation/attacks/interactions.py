@@ -15,8 +15,8 @@ from fedrec.audit.attacks.membership_updates import SupposedUser, infer, members
 from fedrec.config import Config
 from fedrec.console import Reporter
 from fedrec.simulation.attacks.result import AttackResult, Defence
-from fedrec.simulation.attacks.victims import choose, paired_by_popularity, row_of
-from fedrec.simulation.attacks.world import Training, defended, training_only
+from fedrec.simulation.attacks.victims import choose_victims, paired_by_popularity, row_of
+from fedrec.simulation.attacks.world import AttackedTraining, defended, training_only
 from fedrec.simulation.study import Study
 
 
@@ -48,7 +48,7 @@ class InteractionsAttack:
         started = time.perf_counter()
         rng = np.random.default_rng([seed, 1])
         if defence == "plain":
-            training = Training(training_only(defended(config, defence, seed=seed)), study, study.population)
+            training = AttackedTraining(training_only(defended(config, defence, seed=seed)), study, study.population)
             found = self._of_updates(training, rng, reporter)
             figure, saw = mean_interval(found, rng), "one update of the victim"
         else:
@@ -62,9 +62,11 @@ class InteractionsAttack:
             self.name, defence, "AUC", figure.value, figure.low, figure.high, 0.5, trials, seconds, note
         )
 
-    def _of_updates(self, training: Training, rng: np.random.Generator, reporter: Reporter) -> NDArray[np.float64]:
+    def _of_updates(
+        self, training: AttackedTraining, rng: np.random.Generator, reporter: Reporter
+    ) -> NDArray[np.float64]:
         """AUC of each victim's own update, [victims]."""
-        people = choose(training.population, self.victims, self.least, rng)
+        people = choose_victims(training.population, self.victims, self.least, rng)
         found = np.zeros(len(people))
         for place, user in enumerate(people):
             scores = self._scores(training, training.update(int(user), 1))
@@ -76,26 +78,26 @@ class InteractionsAttack:
         self, study: Study, config: Config, defence: Defence, rng: np.random.Generator, reporter: Reporter
     ) -> NDArray[np.float64]:
         """AUC of each sum for each victim, [sums, victims]."""
-        people = choose(study.population, self.sum_victims, self.least, rng)
+        people = choose_victims(study.population, self.sum_victims, self.least, rng)
         found = np.zeros((self.sums, len(people)))
         for number in range(self.sums):
             drawn = int(rng.integers(2**31))
-            training = Training(training_only(defended(config, defence, seed=drawn)), study, study.population)
+            training = AttackedTraining(training_only(defended(config, defence, seed=drawn)), study, study.population)
             scores = self._scores(training, training.opened(None, 1))
             found[number] = [_auc(training, int(user), scores, rng) for user in people]
             reporter.progress(number + 1, self.sums, "sums")
         return found
 
-    def _scores(self, training: Training, seen: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _scores(self, training: AttackedTraining, seen: NDArray[np.float64]) -> NDArray[np.float64]:
         return memberships(infer(supposed_user(training), seen, steps=self.steps))
 
 
-def _auc(training: Training, user: int, scores: NDArray[np.float64], rng: np.random.Generator) -> float:
+def _auc(training: AttackedTraining, user: int, scores: NDArray[np.float64], rng: np.random.Generator) -> float:
     row = row_of(training.population, user, training.config, 1)
     return paired_by_popularity(training.population, user, row, len(training.study.features), rng).auc(scores)
 
 
-def supposed_user(training: Training, own: Mapping[str, Tensor] | None = None) -> SupposedUser:
+def supposed_user(training: AttackedTraining, own: Mapping[str, Tensor] | None = None) -> SupposedUser:
     """A supposed user of a federation's first round."""
     places = np.arange(len(training.study.features))[None]
     items = training.learner.tables.batch(places, np.ones(places.shape, bool))

@@ -11,18 +11,18 @@ import torch
 from numpy.typing import NDArray
 
 from fedrec.audit.attacks.figures import wilson
-from fedrec.audit.attacks.inversion import Inverted, invert_content, same_content
+from fedrec.audit.attacks.inversion import InvertedContent, invert_content, same_content
 from fedrec.config import Config
 from fedrec.console import Reporter
+from fedrec.data.users import OwnContent
 from fedrec.errors import ContentError
 from fedrec.simulation.attacks.interactions import supposed_user
 from fedrec.simulation.attacks.result import AttackResult, Defence
-from fedrec.simulation.attacks.victims import choose
-from fedrec.simulation.attacks.world import Training, defended, training_only
+from fedrec.simulation.attacks.victims import choose_victims
+from fedrec.simulation.attacks.world import AttackedTraining, defended, training_only
 from fedrec.simulation.study import Study
-from fedrec.training.population import Pieces
 
-Modality = Literal["text", "image"]
+PrivateModality = Literal["text", "image"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class InversionAttack:
     """
 
     name: str
-    modality: Modality
+    modality: PrivateModality
     paper: str = "Zhu et al. 2019, Deep Leakage from Gradients; Geiping et al. 2020, Inverting Gradients"
     victims: int = 16
     steps: int = 250
@@ -56,7 +56,7 @@ class InversionAttack:
         planted = rng.choice(len(places), len(study.population))
         training = self._training(study, defended(config, defence, seed=seed), features[planted])
         plain = defence == "plain"
-        people = choose(study.population, self.victims if plain else len(planted), self.least, rng)
+        people = choose_victims(study.population, self.victims if plain else len(planted), self.least, rng)
         whole = None if plain else self._invert(training, training.opened(None, 1), features)
         right, near = 0, []
         for done, user in enumerate(people):
@@ -85,13 +85,20 @@ class InversionAttack:
         places = np.flatnonzero(study.features.present[self.modality])
         return values[places], places
 
-    def _training(self, study: Study, config: Config, planted: NDArray[np.float32]) -> Training:
+    def _training(self, study: Study, config: Config, planted: NDArray[np.float32]) -> AttackedTraining:
         text = self.modality == "text"
         model = config.model.model_copy(update={"notes": text, "photos": not text})
-        pieces = Pieces(np.arange(len(planted) + 1), planted)
+        pieces = OwnContent(np.arange(len(planted) + 1), planted)
         people = replace(study.population, notes=pieces if text else None, photos=None if text else pieces)
-        return Training(training_only(config.model_copy(update={"model": model})), study, people)
+        return AttackedTraining(training_only(config.model_copy(update={"model": model})), study, people)
 
-    def _invert(self, training: Training, seen: NDArray[np.float64], features: NDArray[np.float32]) -> Inverted:
+    def _invert(
+        self, training: AttackedTraining, seen: NDArray[np.float64], features: NDArray[np.float32]
+    ) -> InvertedContent:
         supposed = supposed_user(training, {self.modality: torch.from_numpy(features)})
         return invert_content(supposed, seen, steps=self.steps)[self.modality]
+
+
+NOTE = InversionAttack("inversion-text", "text")
+PHOTO = InversionAttack("inversion-picture", "image")
+ATTACKS = (NOTE, PHOTO)

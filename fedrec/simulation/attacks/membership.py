@@ -15,10 +15,10 @@ from fedrec.audit.attacks.figures import auc_interval
 from fedrec.audit.attacks.membership_model import lira, rmia
 from fedrec.config import Config
 from fedrec.console import Reporter
+from fedrec.data.users import UserBatch
 from fedrec.privacy.ledger import Budget, Ledger
 from fedrec.ranking.score import Scorer, behaviour_scores, standardised
 from fedrec.ranking.tower import TowerScorer
-from fedrec.ranking.users import Histories, Known
 from fedrec.server.plan import costs_of, delta_of
 from fedrec.server.run import FederatedRun, RunResult
 from fedrec.server.state import ServerState
@@ -27,7 +27,6 @@ from fedrec.simulation.attacks.world import defended
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.measure import scorer_of
 from fedrec.simulation.study import Study
-from fedrec.training.population import Population
 
 KINDS = ("log-probability", "behaviour", "behaviour, raw", "tower", "popularity")
 _TEMPERATURE = 4.0
@@ -86,7 +85,7 @@ class MembershipAttack:
             signals = np.zeros((self.models, users, len(KINDS)))
             for model in range(self.models):
                 members[model, rng.permutation(users)[: users // 2]] = True
-                people = study.population.select(np.flatnonzero(members[model]))
+                people = study.population.take(np.flatnonzero(members[model]))
                 # Noise is drawn from the run's seed: each model needs its own.
                 run = config.run.model_copy(update={"seed": int(rng.integers(2**62))})
                 outcome = _release(config.model_copy(update={"run": run}), study, people)
@@ -100,14 +99,14 @@ class MembershipAttack:
 def signals_of(config: Config, study: Study, outcome: RunResult) -> NDArray[np.float64]:
     """What a release says of each user's items, [users, KINDS]: each kind larger where the release knows the user."""
     population = study.population
-    known = Known(_histories(population))
+    known = UserBatch(population.histories)
     scorer: Scorer = scorer_of(config, study, outcome.model, outcome.collaborative, outcome.features)
-    owners = population.owners
-    counts = np.maximum(population.counts, 1)
+    owners = population.histories.owners
+    counts = np.maximum(population.histories.lengths, 1)
     found = np.zeros((len(population), len(KINDS)))
 
     def mean(scores: NDArray[np.floating]) -> NDArray[np.float64]:
-        own = scores[owners, population.items].astype(np.float64)
+        own = scores[owners, population.histories.items].astype(np.float64)
         return np.bincount(owners, weights=own, minlength=len(population)) / counts
 
     total = scorer.parts_of(known).total.astype(np.float64) * _TEMPERATURE
@@ -118,7 +117,7 @@ def signals_of(config: Config, study: Study, outcome: RunResult) -> NDArray[np.f
     if outcome.model is not None:
         tower = TowerScorer(outcome.model, outcome.features, history=config.model.history)
         found[:, 3] = mean(standardised(tower.scores(known)))
-    popularity = outcome.collaborative.popularity[population.items].astype(np.float64)
+    popularity = outcome.collaborative.popularity[population.histories.items].astype(np.float64)
     found[:, 4] = np.bincount(owners, weights=popularity, minlength=len(population)) / np.sqrt(counts)
     return found
 
@@ -138,11 +137,7 @@ def _theory(config: Config, users: int) -> str:
     )
 
 
-def _histories(population: Population) -> Histories:
-    return Histories(population.indptr, population.items)
-
-
-def _release(config: Config, study: Study, people: Population) -> RunResult:
+def _release(config: Config, study: Study, people: UserBatch) -> RunResult:
     """A run over some of the users, with its ledger, as any other."""
     budget = None
     if config.privacy.epsilon is not None:

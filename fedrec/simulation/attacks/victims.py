@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from fedrec import randomness
 from fedrec.audit.attacks.figures import auc
 from fedrec.config import Config
-from fedrec.training.population import Population
+from fedrec.data.users import UserBatch
 
 # A pair of items counts as equally popular within this difference of log(1 + users).
 _ALIKE = 0.2
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class AskedItems:
     """The items asked about one victim: half interacted with, half not, paired by popularity. Both int64 [pairs]."""
 
     interacted: NDArray[np.int64]
@@ -30,16 +30,16 @@ class Asked:
 
 
 def paired_by_popularity(
-    population: Population, user: int, positives: NDArray[np.integer], catalogue: int, rng: np.random.Generator
-) -> Asked:
+    population: UserBatch, user: int, positives: NDArray[np.integer], catalogue: int, rng: np.random.Generator
+) -> AskedItems:
     """Pair each of a user's items with one that as many *other* users touched and this user did not.
 
     Most interactions are with popular items, so scores that know nothing of a user but order items by popularity
     would part interactions from items drawn at random well (an AUC near 0.85 on MovieLens).  Items without a partner
     are not asked about.
     """
-    own = population.history(user)
-    others = np.bincount(population.items, minlength=catalogue).astype(np.float64)
+    own = population.histories[user]
+    others = np.bincount(population.histories.items, minlength=catalogue).astype(np.float64)
     others[own] -= 1
     level = np.log1p(others)
     free = np.setdiff1d(np.arange(catalogue), own)
@@ -54,19 +54,19 @@ def paired_by_popularity(
         pairs.append((int(item), int(free[chosen])))
         level_free[chosen] = np.inf
     found = np.array(pairs, np.int64).reshape(-1, 2)
-    return Asked(found[:, 0], found[:, 1])
+    return AskedItems(found[:, 0], found[:, 1])
 
 
-def row_of(population: Population, user: int, config: Config, number: int) -> NDArray[np.int32]:
+def row_of(population: UserBatch, user: int, config: Config, number: int) -> NDArray[np.int32]:
     """The items that a user's row of a training round holds: positives and history, as `build_rows` picks them."""
-    items = population.history(user)
+    items = population.histories[user]
     key = randomness.key(config.run.seed, "rows", number)
-    drawn = randomness.prf_uint64(key, population.keys[[user]], items.astype(np.uint64))
+    drawn = randomness.prf_uint64(key, population.sampling_keys[[user]], items.astype(np.uint64))
     learned = min(config.training.positives, max(1, len(items) // 2))
     return items[np.argsort(drawn, kind="stable")][: learned + config.model.history]
 
 
-def choose(population: Population, count: int, least: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def choose_victims(population: UserBatch, count: int, least: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Up to ``count`` users, drawn from those with at least so many events."""
-    able = np.flatnonzero(population.counts >= least)
+    able = np.flatnonzero(population.histories.lengths >= least)
     return np.sort(rng.choice(able, min(count, len(able)), replace=False))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fedrec.collaborative import item_tables
 from fedrec.config import CollaborativeSettings, Config
+from fedrec.data.users import UserBatch
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.recommender import Recommender
@@ -23,7 +24,6 @@ from fedrec.server.state import ServerState
 from fedrec.simulation.attacks.result import Defence
 from fedrec.simulation.study import Study
 from fedrec.training.learner import Learner
-from fedrec.training.population import Population
 
 EPSILON: dict[Defence, float | None] = {"plain": None, "secagg": None, "user-dp-8": 8.0, "user-dp-1": 1.0}
 
@@ -72,7 +72,7 @@ def training_only(config: Config) -> Config:
 
 
 @dataclass(frozen=True, eq=False)
-class Training:
+class AttackedTraining:
     """The training of a federation at its first parameters, round by round.
 
     Args:
@@ -85,7 +85,7 @@ class Training:
 
     config: Config
     study: Study
-    population: Population
+    population: UserBatch
     one_pool: bool = False
     learner: Learner = field(init=False)
     model: Recommender = field(init=False)
@@ -114,15 +114,15 @@ class Training:
 
     def update(self, user: int, number: int) -> NDArray[np.float64]:
         """One device's contribution [P], which without secure aggregation the server sees as it is."""
-        return self._sum(self.population.select(np.array([user])), self.request(number))
+        return self._sum(self.population.take(np.array([user])), self.request(number))
 
     def opened(self, cohort: Sequence[int] | NDArray[np.int64] | None, number: int) -> NDArray[np.float64]:
         """The sum [P] over the devices of the cohort (None = all), with the noise of the defence, if it has any."""
-        asked = self.population if cohort is None else self.population.select(np.asarray(cohort, np.int64))
+        asked = self.population if cohort is None else self.population.take(np.asarray(cohort, np.int64))
         request = self.request(number)
         return self._sum(asked, request) + self.noise.of(request)
 
-    def _sum(self, asked: Population, request: Request) -> NDArray[np.float64]:
+    def _sum(self, asked: UserBatch, request: Request) -> NDArray[np.float64]:
         source = self.request(1) if self.one_pool else request
         pool, inclusion = (
             source.arrays["pool"],

@@ -23,7 +23,7 @@ from fedrec.secagg.context import Agreed
 from fedrec.secagg.device import MOST_WORKERS, DeviceRound
 from fedrec.secagg.errors import Reason, RefusedError, RoundAbortedError
 from fedrec.secagg.identity import DeviceIdentity
-from fedrec.secagg.parameters import Assumptions, Parameters, choose
+from fedrec.secagg.parameters import Assumptions, GraphParameters, choose, least_sum
 from fedrec.secagg.replay_guard import ReplayGuard
 from fedrec.secagg.ring import Ring
 from fedrec.secagg.roster import Roster
@@ -37,7 +37,7 @@ _MOST_ROUNDS = 10
 
 
 @dataclass
-class Timed:
+class TimedDevice:
     """One device: its round, and what it has taken so far in seconds and bytes."""
 
     round: DeviceRound
@@ -59,7 +59,7 @@ class Timed:
 
 
 @dataclass
-class Bench:
+class SecAggBench:
     """A cohort and a server that are about to make a sum.
 
     ``dropped``: ids of devices that are gone after sharing.  ``receiving``: what the server spends on messages as
@@ -69,7 +69,7 @@ class Bench:
 
     agreed: Agreed
     server: ServerRound
-    devices: dict[bytes, Timed]
+    devices: dict[bytes, TimedDevice]
     dropped: frozenset[bytes]
     expected: NDArray[np.uint64] = field(init=False)
     receiving: float = 0.0
@@ -140,7 +140,7 @@ class Bench:
         return out
 
 
-def prepare(devices: int, length: int, dropout: float, parameters: Parameters, *, workers: int) -> Bench:
+def prepare(devices: int, length: int, dropout: float, parameters: GraphParameters, *, workers: int) -> SecAggBench:
     """A cohort of fresh devices in a fresh roster; a share ``dropout`` of them will be gone after sharing secrets."""
     identities = [DeviceIdentity.fresh() for _ in range(devices)]
     roster = Roster.of(identity.public for identity in identities)
@@ -159,15 +159,15 @@ def prepare(devices: int, length: int, dropout: float, parameters: Parameters, *
     thresholds = floors_for(devices, devices - len(gone), parameters)
     server = ServerRound(agreed, roster, thresholds, workers=workers, parameters=lambda size: parameters)
     rounds = {
-        identity.public: Timed(DeviceRound(identity, roster, agreed, thresholds, ReplayGuard(), now=_NOW))
+        identity.public: TimedDevice(DeviceRound(identity, roster, agreed, thresholds, ReplayGuard(), now=_NOW))
         for identity in identities
     }
-    return Bench(agreed, server, rounds, frozenset(identities[at].public for at in gone.tolist()))
+    return SecAggBench(agreed, server, rounds, frozenset(identities[at].public for at in gone.tolist()))
 
 
 def finished(
-    devices: int, length: int, dropout: float, parameters: Parameters, workers: int
-) -> tuple[Bench, list[float], bool, int]:
+    devices: int, length: int, dropout: float, parameters: GraphParameters, workers: int
+) -> tuple[SecAggBench, list[float], bool, int]:
     """A round that came to its end, and how many were failed before it.
 
     With few neighbours and many dropouts it happens that a device is left with too few neighbours.
@@ -186,7 +186,7 @@ def finished(
     )
 
 
-def floors_for(devices: int, stayed: int, parameters: Parameters) -> Thresholds:
+def floors_for(devices: int, stayed: int, parameters: GraphParameters) -> Thresholds:
     """The default thresholds; where a comparison asks for weaker parameters than they allow, ones that allow them."""
     least = min(20, devices), min(15, stayed)
     thresholds = Thresholds(*least)
@@ -226,7 +226,7 @@ def run_secagg(
     workers = workers or os.cpu_count() or 1
     parameters = choose(devices)
     if neighbours is not None:
-        parameters = Parameters(neighbours, threshold or neighbours // 2 + 2)
+        parameters = GraphParameters(neighbours, threshold or neighbours // 2 + 2)
     bench, opening, exact, aborted = finished(devices, length, dropout, parameters, workers)
     stayed = [one for device, one in bench.devices.items() if device not in bench.dropped]
     found = {
@@ -235,6 +235,7 @@ def run_secagg(
         "dropped": len(bench.dropped),
         "neighbours": parameters.degree,
         "threshold": parameters.threshold,
+        "least_sum": least_sum(devices, parameters.degree, parameters.threshold),
         "bits": bench.agreed.bits,
         "device_ms": 1e3 * statistics.median(one.seconds for one in stayed),
         "device_cpu_ms": 1e3 * statistics.median(one.cpu_seconds for one in stayed),

@@ -232,7 +232,8 @@ def side_by_side(
 def compare(
     devices: int, length: int, dropout: float, degrees: Sequence[int], *, workers: int | None
 ) -> dict[str, Any]:
-    """fedrec's rounds and Flower's by turns in this process: same neighbours, threshold, length and kind of vector.
+    """fedrec's rounds and Flower's one after the other in this process: same neighbours, threshold, length and kind of
+    vector.
 
     With few neighbours several rounds of each, and the median of their figures: other work on the machine that comes
     and goes then falls on both.  What Flower's client does around the four functions (copying its state into records

@@ -22,18 +22,18 @@ from fedrec.audit.canaries import Canaries
 from fedrec.client.query_handler import QueryHandler
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
+from fedrec.data.users import Histories, OwnContent, UserBatch
 from fedrec.errors import ConfigError
 from fedrec.model.clock import UNKNOWN
 from fedrec.queries.request import Request
 from fedrec.simulation.engines.cohort import CohortDevices
-from fedrec.training.population import Pieces, Population
 
 # How far beyond the clip a canary's raw gradient is: a clip that does not clip shows at once.
 RAW_NORM = 10.0
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class AuditorView:
     """What an auditor may know of a sum: all that was added but the canaries' secret, and which of them were asked.
 
     ``rest``: float64 [length], the real rows' part and what does not depend on a coin.  ``asked``: bool [m].
@@ -49,26 +49,26 @@ class CanaryHandler(QueryHandler):
     def __init__(self, config: Config, features: Features, canaries: Canaries) -> None:
         super().__init__(config, features)
         self.canaries = canaries
-        self.sights: dict[tuple[str, int], Sight] = {}
+        self.sights: dict[tuple[str, int], AuditorView] = {}
         self._order = np.argsort(canaries.keys)
 
-    def answer(self, request: Request, population: Population) -> NDArray[np.float64]:
+    def answer(self, request: Request, population: UserBatch) -> NDArray[np.float64]:
         """As `QueryHandler.answer`, over real rows and canaries."""
         place = self._places(population)
         mine = place[place >= 0]
-        rest = super().answer(request, population.select(np.flatnonzero(place < 0)))
+        rest = super().answer(request, population.take(np.flatnonzero(place < 0)))
         if request.query == "training":
             own, known = self._of_training(request, mine)
             rest = rest + known
         else:
-            canaries = population.select(np.flatnonzero(place >= 0))
+            canaries = population.take(np.flatnonzero(place >= 0))
             own = super().answer(request, canaries)
             if len(self.canaries.base):
                 known = super().answer(request, self._without_secret(canaries))
                 rest, own = rest + known, own - known
         asked = np.zeros(len(self.canaries), dtype=np.bool_)
         asked[mine] = True
-        self.sights = {(request.query, request.round): Sight(rest, asked)}
+        self.sights = {(request.query, request.round): AuditorView(rest, asked)}
         return rest + own
 
     def _of_training(self, request: Request, mine: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
@@ -92,56 +92,59 @@ class CanaryHandler(QueryHandler):
             total += learner.gradients.clip(torch.from_numpy(raw)).numpy()
         return total
 
-    def _without_secret(self, canaries: Population) -> Population:
+    def _without_secret(self, canaries: UserBatch) -> UserBatch:
         """The canaries as they are if every coin says "out"."""
         base = self.canaries.base
         items, indptr = np.tile(base, len(canaries)), np.arange(len(canaries) + 1, dtype=np.int64) * len(base)
         times = None if canaries.times is None else np.full(len(items), UNKNOWN)
-        return replace(canaries, indptr=indptr, items=items, times=times)
+        return replace(canaries, histories=Histories(indptr, items), times=times)
 
-    def _places(self, population: Population) -> NDArray[np.int64]:
+    def _places(self, population: UserBatch) -> NDArray[np.int64]:
         """The number of the canary that each row is; -1 for real rows."""
         keys = self.canaries.keys[self._order]
-        found = np.minimum(np.searchsorted(keys, population.keys), len(keys) - 1)
-        return np.where(keys[found] == population.keys, self._order[found], -1)
+        found = np.minimum(np.searchsorted(keys, population.sampling_keys), len(keys) - 1)
+        return np.where(keys[found] == population.sampling_keys, self._order[found], -1)
 
 
 class AuditedDevices(CohortDevices):
     """One device a user and one a canary, all of them in this process."""
 
-    def __init__(self, config: Config, features: Features, population: Population, canaries: Canaries) -> None:
+    def __init__(self, config: Config, features: Features, population: UserBatch, canaries: Canaries) -> None:
         super().__init__(config, features, with_canaries(population, canaries))
         self.canaries = canaries
         self.handler: CanaryHandler = CanaryHandler(config, features, canaries)
 
 
-def with_canaries(population: Population, canaries: Canaries) -> Population:
+def with_canaries(population: UserBatch, canaries: Canaries) -> UserBatch:
     """The population with one user a canary at its end; those that are out have the base only, most often nothing.
 
     Raises:
         ConfigError: the canaries are of a larger catalogue, or one has a real user's key.
     """
-    if np.isin(canaries.keys, population.keys).any():
+    if np.isin(canaries.keys, population.sampling_keys).any():
         raise ConfigError("a user of the data has the name of a canary", action="Rename users 'fedrec canary ...'")
     histories = [
         np.concatenate([canaries.base, own] if there else [canaries.base])
         for own, there in zip(canaries.histories, canaries.included, strict=True)
     ]
     counts = np.array([len(history) for history in histories])
-    ends = population.indptr[-1] + np.cumsum(counts)
+    real = population.histories
+    everybody = Histories(
+        np.concatenate([real.indptr, real.indptr[-1] + np.cumsum(counts)]).astype(np.int64),
+        np.concatenate([real.items, *histories]).astype(np.int32),
+    )
     return replace(
         population,
-        keys=np.concatenate([population.keys, canaries.keys]),
-        indptr=np.concatenate([population.indptr, ends]).astype(np.int64),
-        items=np.concatenate([population.items, *histories]).astype(np.int32),
-        held_out=np.concatenate([population.held_out, np.full(len(canaries), -1, np.int32)]),
+        keys=np.concatenate([population.sampling_keys, canaries.keys]),
+        histories=everybody,
+        held_out=np.concatenate([population.targets, np.full(len(canaries), -1, np.int32)]),
         notes=_longer(population.notes, len(canaries)),
         photos=_longer(population.photos, len(canaries)),
         times=None if population.times is None else np.append(population.times, np.full(int(counts.sum()), UNKNOWN)),
     )
 
 
-def _longer(pieces: Pieces | None, by: int) -> Pieces | None:
+def _longer(pieces: OwnContent | None, by: int) -> OwnContent | None:
     if pieces is None:
         return None
     return replace(pieces, indptr=np.concatenate([pieces.indptr, np.full(by, pieces.indptr[-1])]))

@@ -11,23 +11,23 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.client.local_step import local_noise_of
 from fedrec.client.query_handler import QueryHandler
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
+from fedrec.data.users import UserBatch
 from fedrec.privacy.local import local_cost
 from fedrec.privacy.run_plan import is_local
 from fedrec.queries.request import Request
 from fedrec.randomness import fresh_key, key
 from fedrec.server.run import AggregateResult
 from fedrec.training.learner import Update
-from fedrec.training.population import Population
+from fedrec.training.local_noise import local_noise_of
 
 
 class CohortDevices:
     """One device a user, all of them in this process."""
 
-    def __init__(self, config: Config, features: Features, population: Population) -> None:
+    def __init__(self, config: Config, features: Features, population: UserBatch) -> None:
         self.population = population
         self.handler = QueryHandler(config, features)
 
@@ -56,7 +56,7 @@ class CohortDevices:
             return AggregateResult(np.zeros(request.sum.length), 0, 0)
         asked = self.population
         if len(cohort) < len(asked):
-            asked = asked.select(np.asarray(cohort, dtype=np.int64))
+            asked = asked.take(np.asarray(cohort, dtype=np.int64))
         if request.query == "training" and is_local(self.handler.config):
             answer, rows = self._turns(request, asked), len(asked)
         else:
@@ -65,12 +65,12 @@ class CohortDevices:
         vector = request.sum.open(request.sum.add(None, share))
         return AggregateResult(vector, len(cohort), request.sum.bytes_up * len(cohort))
 
-    def _turns(self, request: Request, asked: Population) -> NDArray[np.float64]:
+    def _turns(self, request: Request, asked: UserBatch) -> NDArray[np.float64]:
         """The sum of what devices contribute that each add their own noise: one after the other, as they are apart."""
         config, updates = self.handler.config, []
         total = np.zeros(request.sum.length)
-        for place, count in enumerate(asked.counts):
-            one = asked.select(np.array([place]))
+        for place, count in enumerate(asked.histories.lengths):
+            one = asked.take(np.array([place]))
             noise = local_noise_of(config, request.round, local_cost(config, int(count), self.size), one)
             total += self.handler.turn(request, one, noise)
             updates.append(self.handler.last_update)

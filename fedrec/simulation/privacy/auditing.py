@@ -34,7 +34,7 @@ DEFAULT_CANARIES = 500
 
 
 @dataclass(frozen=True)
-class Audit:
+class AuditRuns:
     """The runs of one claim: their evidence and how long each took, in seconds."""
 
     runs: tuple[Evidence, ...]
@@ -84,7 +84,7 @@ def audit(
             audits.append((audited_run(_claiming(config, target, seed), study), time.perf_counter() - began))
             reporter.progress(done + 1, len(seeds), "runs")
         runs, seconds = zip(*audits, strict=True)
-        found.append(Audit(runs, tuple(seeds), seconds).facts())
+        found.append(AuditRuns(runs, tuple(seeds), seconds).facts())
     return {
         "schema": 1,
         "data": study.facts(),

@@ -15,7 +15,7 @@ from scipy import sparse
 from fedrec.audit import expected
 from fedrec.audit.canaries import Canaries
 from fedrec.audit.families import Claim
-from fedrec.audit.one_run import Count
+from fedrec.audit.one_run import GuessCount
 from fedrec.audit.outer import OuterParts
 from fedrec.audit.scores import log_likelihood_ratios
 from fedrec.audit.verdict import bounds, count_guesses, estimate, plan_guesses
@@ -44,7 +44,7 @@ class Evidence:
     sums: int
     confidence: float
 
-    def counts(self) -> dict[str, Count]:
+    def counts(self) -> dict[str, GuessCount]:
         """The guesses of each bound."""
         return count_guesses(self.scores, self.included, plan_guesses(self.claim, len(self.scores), self.confidence))
 

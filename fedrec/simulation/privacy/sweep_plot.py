@@ -10,7 +10,7 @@ from typing import Any, Final
 
 _WIDTH, _HEIGHT, _MARGIN = 640, 380, 60
 _COLOURS: Final = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf")
-Point = Mapping[str, Any]
+SweepPoint = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _level(found: Mapping[str, Any], metric: str) -> float | None:
     return value if isinstance(value, float) else None
 
 
-def _axes(points: Sequence[Point], metric: str, level: float | None) -> SweepAxes:
+def _axes(points: Sequence[SweepPoint], metric: str, level: float | None) -> SweepAxes:
     ends = [level] if level is not None else []
     for point in points:
         mean, deviation = point["quality"][metric]["mean"], point["quality"][metric]["deviation"] or 0.0
@@ -76,7 +76,7 @@ def _axes(points: Sequence[Point], metric: str, level: float | None) -> SweepAxe
     )
 
 
-def _grid(axes: SweepAxes, points: Sequence[Point]) -> list[str]:
+def _grid(axes: SweepAxes, points: Sequence[SweepPoint]) -> list[str]:
     parts = []
     for step in range(5):
         value = axes.values[0] + step / 4 * (axes.values[1] - axes.values[0])
@@ -90,7 +90,7 @@ def _grid(axes: SweepAxes, points: Sequence[Point]) -> list[str]:
     return parts
 
 
-def _curve(points: Sequence[Point], metric: str, axes: SweepAxes, colour: str) -> list[str]:
+def _curve(points: Sequence[SweepPoint], metric: str, axes: SweepAxes, colour: str) -> list[str]:
     places = [(axes.across(p["epsilon"]), p["quality"][metric], p["epsilon"]) for p in points]
     line = " ".join(f"{x},{axes.up(cell['mean'])}" for x, cell, epsilon in places if epsilon is not None)
     parts = [f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>'] if line else []

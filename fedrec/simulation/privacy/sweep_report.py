@@ -25,17 +25,17 @@ def write(found: Mapping[str, Any], out: Path) -> None:
     (out / "sweep.html").write_text(page(found), encoding="utf-8")
 
 
-def rows_of(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def table_rows(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """A row a point: epsilon, with the curve's name where it has one, and each metric as mean and deviation."""
     rows = []
     for point in found["points"]:
         name = "no noise" if point["epsilon"] is None else f"{point['epsilon']:g}"
         cells = (point["quality"][f"{protocol}/{metric}"] for protocol, metric, _ in METRICS)
-        rows.append((f"{name} {point['variant']}".strip(), *map(spread, cells)))
+        rows.append((f"{name} {point['variant']}".strip(), *map(interval_of, cells)))
     return rows
 
 
-def spread(cell: Mapping[str, Any]) -> str:
+def interval_of(cell: Mapping[str, Any]) -> str:
     """Mean and deviation; of one seed the mean alone."""
     if cell["mean"] is None:
         return DASH
@@ -46,7 +46,7 @@ def markdown(found: Mapping[str, Any]) -> str:
     """The table, with what it is of."""
     lines = [f"# {found['name']}: quality against epsilon", "", caption(found), ""]
     lines += ["| " + " | ".join(COLUMNS) + " |", "|---|" + "---:|" * len(METRICS)]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows_of(found)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table_rows(found)]
     return "\n".join([*lines, ""])
 
 
@@ -60,7 +60,7 @@ def caption(found: Mapping[str, Any]) -> str:
 def page(found: Mapping[str, Any]) -> str:
     """One HTML file that loads nothing."""
     head = "".join(f"<th>{html.escape(column)}</th>" for column in COLUMNS)
-    body = "\n".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows_of(found))
+    body = "\n".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in table_rows(found))
     pictures = "\n".join(svg(found, f"{protocol}/{metric}", label) for protocol, metric, label in METRICS)
     style = "body{font-family:sans-serif;max-width:60rem;margin:2rem auto}td,th{padding:.2rem .8rem;text-align:right}"
     title = html.escape(f"{found['name']}: quality against epsilon")
@@ -73,6 +73,6 @@ def page(found: Mapping[str, Any]) -> str:
 
 def show(found: Mapping[str, Any], out: Path) -> None:
     """Print the table."""
-    show_table(f"{found['name']}: quality against epsilon", COLUMNS, rows_of(found), numbers=(1, 2, 3, 4))
+    show_table(f"{found['name']}: quality against epsilon", COLUMNS, table_rows(found), numbers=(1, 2, 3, 4))
     say(caption(found))
     say(f"Files: {out}", style="bold")

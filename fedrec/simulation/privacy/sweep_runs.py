@@ -1,7 +1,7 @@
 """The runs of a sweep: which there are, side by side in processes that read the data once each, and taken up again.
 
 Every run is a whole `simulate`, with its ledger and release.  Quality is measured at its end only, and each process
-computes on one thread, so that runs side by side do not take turns on a core.
+computes on one thread, so that runs side by side do not share a core.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from fedrec.errors import ConfigError, FedrecError
 from fedrec.simulation.privacy.sweep_table import table_of
 from fedrec.simulation.run import settled, simulate
 from fedrec.simulation.study import Study, assemble, prepare
-from fedrec.simulation.workers import pool_of
+from fedrec.simulation.workers import process_pool
 
 RUN = "run.json"
 
 
 @dataclass(frozen=True)
-class Variant:
+class SweepCurve:
     """A curve: its name, and the settings it changes as ``section.key=value``."""
 
     name: str
@@ -43,10 +43,10 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Job:
+class SweepJob:
     """One run of a sweep. ``epsilon`` is infinite for a run without noise."""
 
-    variant: Variant
+    variant: SweepCurve
     epsilon: float
     seed: int
     config: Config
@@ -75,7 +75,7 @@ def run_sweep(
     *,
     epsilons: Sequence[float],
     seeds: int,
-    variants: Sequence[Variant],
+    variants: Sequence[SweepCurve],
     overrides: Sequence[str],
     workers: int,
     reporter: Reporter,
@@ -92,7 +92,7 @@ def run_sweep(
     return table_of(load(config, overrides).run.name, results) | {"seconds": time.perf_counter() - started}
 
 
-def run_jobs(jobs: Sequence[Job], data: Path, *, workers: int, reporter: Reporter) -> list[dict[str, Any]]:
+def run_jobs(jobs: Sequence[SweepJob], data: Path, *, workers: int, reporter: Reporter) -> list[dict[str, Any]]:
     """Do the jobs that are not finished yet; the content of ``run.json`` of each, in their order.
 
     Raises:
@@ -110,8 +110,13 @@ def run_jobs(jobs: Sequence[Job], data: Path, *, workers: int, reporter: Reporte
 
 
 def jobs_of(
-    path: Path, out: Path, epsilons: Sequence[float], seeds: int, variants: Sequence[Variant], overrides: Sequence[str]
-) -> Iterator[Job]:
+    path: Path,
+    out: Path,
+    epsilons: Sequence[float],
+    seeds: int,
+    variants: Sequence[SweepCurve],
+    overrides: Sequence[str],
+) -> Iterator[SweepJob]:
     """All runs: the dearest first, so that the last ones to end are short."""
     for variant in variants:
         config = load(path, [*overrides, *variant.overrides])
@@ -119,7 +124,7 @@ def jobs_of(
             for number in range(seeds):
                 seed = config.run.seed + number
                 name = f"{variant.slug}epsilon-{epsilon:g}-seed-{seed}"
-                yield Job(variant, epsilon, seed, at(config, epsilon, seed), out / "runs" / name)
+                yield SweepJob(variant, epsilon, seed, at(config, epsilon, seed), out / "runs" / name)
 
 
 def at(config: Config, epsilon: float, seed: int) -> Config:
@@ -134,7 +139,7 @@ def at(config: Config, epsilon: float, seed: int) -> Config:
     )
 
 
-def _finished(job: Job) -> dict[str, Any] | None:
+def _finished(job: SweepJob) -> dict[str, Any] | None:
     """The record of a run that is there already.
 
     Raises:
@@ -152,8 +157,8 @@ def _finished(job: Job) -> dict[str, Any] | None:
 
 
 def _all_runs(
-    jobs: Sequence[Job], data: Path, workers: int, reporter: Reporter
-) -> Iterator[tuple[Job, dict[str, Any]]]:
+    jobs: Sequence[SweepJob], data: Path, workers: int, reporter: Reporter
+) -> Iterator[tuple[SweepJob, dict[str, Any]]]:
     if not jobs:
         return
     if workers == 1:
@@ -164,9 +169,9 @@ def _all_runs(
     for content in {job.config.content.model_dump_json(): job.config for job in jobs}.values():
         prepare(settled(content), data, reporter)  # once, so that all processes find it in the cache
     with ExitStack() as stack:
-        pool = stack.enter_context(pool_of(workers))
+        pool = stack.enter_context(process_pool(workers))
         stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-        futures: dict[Future[dict[str, Any]], Job] = {pool.submit(_run_here, job, data): job for job in jobs}
+        futures: dict[Future[dict[str, Any]], SweepJob] = {pool.submit(_run_here, job, data): job for job in jobs}
         for future in as_completed(futures):
             found = future.result()
             if "failed" in found:
@@ -178,7 +183,7 @@ def _all_runs(
 _STUDIES: dict[str, Study] = {}  # of this process
 
 
-def _run_here(job: Job, data: Path) -> dict[str, Any]:
+def _run_here(job: SweepJob, data: Path) -> dict[str, Any]:
     """One run in a process of a pool; errors come back as text, since not all of them can be pickled."""
     try:
         return _run(job, data, _STUDIES)
@@ -186,7 +191,7 @@ def _run_here(job: Job, data: Path) -> dict[str, Any]:
         return {"failed": (error.what, None if error.value is None else str(error.value), error.action)}
 
 
-def _run(job: Job, data: Path, studies: dict[str, Study]) -> dict[str, Any]:
+def _run(job: SweepJob, data: Path, studies: dict[str, Study]) -> dict[str, Any]:
     config, reporter = settled(job.config), SilentReporter()
     known = config.content.model_dump_json()
     if known not in studies:

@@ -58,7 +58,7 @@ def build_report(
             tiles=_tiles(run),
             quality=_quality_rows(run, baselines),
             groups=_group_rows(run),
-            cold=words.cold_items(run),
+            cold=words.cold_item_words(run),
             promises=words.promises(run),
             settings=_flat(charts.table(run.get("config"))),
             facts=_flat({key: run.get(key) for key in ("data", "model", "secure_aggregation", "cost")}),

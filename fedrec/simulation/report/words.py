@@ -94,7 +94,7 @@ def _factor(epsilon: float) -> str:
     return f"by a factor of at most {factor:,.0f}" if factor >= 10 else f"by a factor of at most {factor:.2f}"
 
 
-def cold_items(run: Mapping[str, Any]) -> str | None:
+def cold_item_words(run: Mapping[str, Any]) -> str | None:
     """A sentence on the items that were kept out of training; None where there were none."""
     cold = table(table(run.get("quality")).get("cold-items"))
     hits, times = (finite(cold.get(name)) for name in ("hr@10", "times_chance"))

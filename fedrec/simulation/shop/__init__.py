@@ -6,7 +6,7 @@ each item (the oracle), so a measured quality can be compared with the best that
 """
 
 from fedrec.simulation.shop.generate import write_shop
-from fedrec.simulation.shop.oracle import Oracle, load_oracle, oracle_quality
+from fedrec.simulation.shop.oracle import Oracle, load_oracle
 from fedrec.simulation.shop.summary import ShopSummary, shop_summary
 
-__all__ = ["Oracle", "ShopSummary", "load_oracle", "oracle_quality", "shop_summary", "write_shop"]
+__all__ = ["Oracle", "ShopSummary", "load_oracle", "shop_summary", "write_shop"]

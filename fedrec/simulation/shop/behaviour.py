@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.simulation.shop.latents import Floats, LatentItems, affinity, stream
+from fedrec.simulation.shop.latents import Floats32, LatentItems, affinity, stream
 
 NEGATIVES = 99
 LEAST_EVENTS, MOST_EVENTS = 12, 24
@@ -31,7 +31,7 @@ Ints = NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
-class Events:
+class ShopEvents:
     """Events and evaluation lists of some users, one row a user.
 
     ``items``: int32 [users, 24], places of items in time order, -1 after the last. ``times``: int64 [users, 24],
@@ -61,7 +61,7 @@ class Events:
         return self.count - np.where(self.count >= LEAST_WITH_VALID, 2, 1)
 
 
-def draw_events(seed: int, taste: Floats, items: LatentItems) -> Iterator[Events]:
+def draw_events(seed: int, taste: Floats32, items: LatentItems) -> Iterator[ShopEvents]:
     """Events of all users in chunks of 512, in order. ``taste``: float32 [users, 8]; items at least 140."""
     fresh = np.zeros(len(items), dtype=bool)
     fresh[stream(seed, "fresh items").permutation(len(items))[: int(FRESH_SHARE * len(items))]] = True
@@ -69,7 +69,7 @@ def draw_events(seed: int, taste: Floats, items: LatentItems) -> Iterator[Events
         yield _draw_chunk(stream(seed, "events", start), affinity(taste[start : start + CHUNK], items), fresh)
 
 
-def _draw_chunk(rng: np.random.Generator, scores: Floats, fresh: NDArray[np.bool_]) -> Events:
+def _draw_chunk(rng: np.random.Generator, scores: Floats32, fresh: NDArray[np.bool_]) -> ShopEvents:
     users = len(scores)
     first, second = _draw_counts(rng, users)
     early = _pick(rng, scores, fresh[None, :], int(first.max()))
@@ -81,7 +81,7 @@ def _draw_chunk(rng: np.random.Generator, scores: Floats, fresh: NDArray[np.bool
     free = rng.random(scores.shape, dtype=np.float32)
     free[_marked(scores.shape, chosen)] = 2.0
     negatives = np.argpartition(free, NEGATIVES, axis=1)[:, :NEGATIVES].astype(np.int32)
-    return Events(chosen, _draw_times(rng, first, second), first + second, np.sort(negatives, axis=1))
+    return ShopEvents(chosen, _draw_times(rng, first, second), first + second, np.sort(negatives, axis=1))
 
 
 def _draw_counts(rng: np.random.Generator, users: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -93,7 +93,7 @@ def _draw_counts(rng: np.random.Generator, users: int) -> tuple[NDArray[np.int64
     return np.where(newcomer, 0, total - second), second
 
 
-def _pick(rng: np.random.Generator, scores: Floats, banned: NDArray[np.bool_], most: int) -> Ints:
+def _pick(rng: np.random.Generator, scores: Floats32, banned: NDArray[np.bool_], most: int) -> Ints:
     """Each user's ``most`` picks, one after the other without repetition, with probability ~ exp(score).
 
     Sorting scores plus Gumbel noise is exactly that draw (Kool et al. 2019, "Stochastic beams and where to find them",

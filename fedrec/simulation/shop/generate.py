@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.errors import ConfigError
-from fedrec.simulation.shop.behaviour import FRESH_SHARE, MOST_EVENTS, NEGATIVES, Events, draw_events
+from fedrec.simulation.shop.behaviour import FRESH_SHARE, MOST_EVENTS, NEGATIVES, ShopEvents, draw_events
 from fedrec.simulation.shop.catalogue import item_id, write_catalogue
 from fedrec.simulation.shop.latents import WEIGHTS, draw_items, draw_users, stream
 from fedrec.simulation.shop.oracle import save_oracle
@@ -111,7 +111,7 @@ def _write_users(out: Path, seed: int, users: int) -> None:
 
 
 def _write_events(
-    out: Path, chunks: Iterable[Events], users: int, items: int, progress: Progress | None
+    out: Path, chunks: Iterable[ShopEvents], users: int, items: int, progress: Progress | None
 ) -> tuple[int, int]:
     """Write interactions.csv and loo_99neg.csv; returns how many interactions and how many newcomers."""
     names: NDArray[np.object_] = np.array([item_id(place) for place in range(items)], dtype=object)
@@ -134,12 +134,12 @@ def _write_events(
     return interactions, newcomers
 
 
-def _log_lines(ids: list[str], chunk: Events, names: NDArray[np.object_]) -> Iterable[str]:
+def _log_lines(ids: list[str], chunk: ShopEvents, names: NDArray[np.object_]) -> Iterable[str]:
     for user, picks, times, count in zip(ids, chunk.items, chunk.times.tolist(), chunk.count.tolist(), strict=True):
         for item, time in zip(names[picks[:count]], times[:count], strict=True):
             yield f"{user},{item},{time}\n"
 
 
-def _evaluation_lines(ids: list[str], chunk: Events, names: NDArray[np.object_]) -> Iterable[str]:
+def _evaluation_lines(ids: list[str], chunk: ShopEvents, names: NDArray[np.object_]) -> Iterable[str]:
     for user, valid, test, negatives in zip(ids, chunk.valid, chunk.test, chunk.negatives, strict=True):
         yield f"{user},{names[valid] if valid >= 0 else ''},{names[test]},{' '.join(names[negatives])}\n"

@@ -22,7 +22,7 @@ HIDDEN = slice(TEXT_WIDTH + VISUAL_WIDTH, WIDTH)
 WEIGHTS = {"text": 4.0, "visual": 4.0, "hidden": 1.5}
 BIAS_SPREAD = 0.4
 
-Floats = NDArray[np.float32]
+Floats32 = NDArray[np.float32]
 
 
 def stream(seed: int, label: str, *places: int) -> np.random.Generator:
@@ -34,8 +34,8 @@ def stream(seed: int, label: str, *places: int) -> np.random.Generator:
 class LatentItems:
     """Latents of all items: ``parts`` float32 [items, 8] (standard normal), ``bias`` float32 [items]."""
 
-    parts: Floats
-    bias: Floats
+    parts: Floats32
+    bias: Floats32
 
     def __len__(self) -> int:
         return len(self.bias)
@@ -48,7 +48,7 @@ def draw_items(seed: int, count: int) -> LatentItems:
     return LatentItems(parts=parts, bias=bias)
 
 
-def draw_users(seed: int, count: int) -> Floats:
+def draw_users(seed: int, count: int) -> Floats32:
     """Tastes of all users: float32 [users, 8], each of the three parts of length 1."""
     taste = stream(seed, "user tastes").standard_normal((count, WIDTH), dtype=np.float32)
     for part in (TEXT, VISUAL, HIDDEN):
@@ -56,7 +56,7 @@ def draw_users(seed: int, count: int) -> Floats:
     return taste
 
 
-def affinity(taste: Floats, items: LatentItems) -> Floats:
+def affinity(taste: Floats32, items: LatentItems) -> Floats32:
     """How much users like items: float32 [users, items], in units of the log-probability of a pick.
 
     The eight products are added one after the other instead of by a matrix product, so that the last bit, and with it

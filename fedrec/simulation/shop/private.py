@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.simulation.shop.latents import TEXT, VISUAL, Floats, stream
+from fedrec.simulation.shop.latents import TEXT, VISUAL, Floats32, stream
 from fedrec.simulation.shop.pictures import OUTLINES, draw_picture
 from fedrec.simulation.shop.words import note
 
@@ -26,7 +26,7 @@ def user_id(place: int) -> str:
     return f"u{place + 1:06d}"
 
 
-def write_private(out: Path, seed: int, taste: Floats, progress: Progress | None) -> tuple[int, int]:
+def write_private(out: Path, seed: int, taste: Floats32, progress: Progress | None) -> tuple[int, int]:
     """Write notes.csv (user,text) and photos/<user>/<number>.jpg, one to three of each for every row of ``taste``.
 
     Returns how many notes and how many photos were written.
@@ -47,7 +47,7 @@ def write_private(out: Path, seed: int, taste: Floats, progress: Progress | None
     return notes, photos
 
 
-def _write_photos(folder: Path, rng: np.random.Generator, direction: Floats) -> int:
+def _write_photos(folder: Path, rng: np.random.Generator, direction: Floats32) -> int:
     folder.mkdir()
     count = int(rng.integers(1, MOST_PHOTOS + 1))
     for number in range(1, count + 1):
@@ -56,6 +56,6 @@ def _write_photos(folder: Path, rng: np.random.Generator, direction: Floats) -> 
     return count
 
 
-def _near(rng: np.random.Generator, direction: Floats) -> NDArray[np.float32]:
+def _near(rng: np.random.Generator, direction: Floats32) -> NDArray[np.float32]:
     stray = rng.normal(0.0, SPREAD, len(direction))
     return (STRENGTH * direction + stray).astype(np.float32)

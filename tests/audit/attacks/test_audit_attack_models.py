@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedrec.audit.attacks.figures import auc
-from fedrec.audit.attacks.membership_model import lira, rmia, standardised
+from fedrec.audit.attacks.membership_model import lira, rmia, standardised_signals
 
 MODELS, USERS = 8, 400
 
@@ -42,12 +42,12 @@ def test_lira_uses_a_signal_that_falls_for_members() -> None:
 def test_calibration_never_reads_the_target() -> None:
     signals, members = world(0.0)
     references = np.arange(MODELS) != 2
-    before = standardised(signals, members, references)
+    before = standardised_signals(signals, members, references)
     changed = members.copy()
     changed[2] = ~changed[2]
-    assert np.array_equal(before, standardised(signals, changed, references))
+    assert np.array_equal(before, standardised_signals(signals, changed, references))
     always = np.ones_like(members)
-    assert np.isfinite(standardised(signals, always, references)).all()
+    assert np.isfinite(standardised_signals(signals, always, references)).all()
 
 
 def test_rmia_is_a_share() -> None:

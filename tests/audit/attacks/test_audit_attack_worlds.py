@@ -12,33 +12,25 @@ import torch
 from fedrec.audit.attacks.ceiling import greatest_auc
 from fedrec.config import Config, from_tree
 from fedrec.console import SilentReporter, open_reporter
+from fedrec.data.users import Histories, UserBatch, keys_of
 from fedrec.errors import DataError
 from fedrec.server.plan import costs_of
-from fedrec.simulation.attacks import (
-    attribute_age,
-    attribute_gender,
-    id_support,
-    interactions,
-    inversion_picture,
-    inversion_text,
-    membership,
-)
+from fedrec.simulation.attacks import attributes
 from fedrec.simulation.attacks.attributes import AttributeAttack
 from fedrec.simulation.attacks.id_support import IdSupportAttack
 from fedrec.simulation.attacks.interactions import InteractionsAttack
 from fedrec.simulation.attacks.inversion import InversionAttack
 from fedrec.simulation.attacks.membership import MembershipAttack
+from fedrec.simulation.attacks.registry import all_attacks
 from fedrec.simulation.attacks.result import DEFENCES, Attack, AttackResult, Defence
 from fedrec.simulation.attacks.table import AttackTable, fill
 from fedrec.simulation.attacks.victims import paired_by_popularity, row_of
-from fedrec.simulation.attacks.world import Training, defended, training_only
+from fedrec.simulation.attacks.world import AttackedTraining, defended, training_only
 from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import Study, prepare
-from fedrec.training.population import Population, keys_of
 
 USERS, ITEMS = 60, 150
 CROWD, EVENTS = 300, 20
-ALL = (attribute_age, attribute_gender, id_support, interactions, inversion_picture, inversion_text, membership)
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +69,9 @@ def drawn_crowd(study: Study) -> tuple[Study, np.ndarray[tuple[int], np.dtype[np
     side_of_item = along > np.median(along)
     chances = np.where(side_of_item == sides[:, None], 0.8, 0.2)
     items = np.stack([rng.choice(ITEMS, EVENTS, replace=False, p=row / row.sum()) for row in chances])
-    people = Population(
-        keys_of([f"crowd {place}" for place in range(CROWD)]),
-        np.arange(CROWD + 1, dtype=np.int64) * EVENTS,
-        items.ravel().astype(np.int32),
-        np.full(CROWD, -1, np.int32),
+    people = UserBatch(
+        Histories(np.arange(CROWD + 1, dtype=np.int64) * EVENTS, items.ravel().astype(np.int32)),
+        keys=keys_of([f"crowd {place}" for place in range(CROWD)]),
     )
     return replace(study, population=people), sides
 
@@ -94,10 +84,13 @@ def attacked(attack: Attack, study: Study, config: Config, defence: Defence, *, 
     return found
 
 
-def test_every_module_exposes_an_attack_of_its_own() -> None:
-    names = [module.ATTACK.name for module in ALL]
-    assert len(set(names)) == len(names)
-    assert all(module.ATTACK.paper for module in ALL)
+def test_every_attack_is_found_under_its_own_name() -> None:
+    found = all_attacks()
+    assert {
+        *("attribute-age", "attribute-gender", "id-support", "interactions"),
+        *("inversion-picture", "inversion-text", "membership"),
+    } <= set(found)
+    assert all(attack.name == name and attack.paper for name, attack in found.items())
 
 
 def test_interactions_are_read_off_an_update_and_not_off_a_sum(study: Study, config: Config) -> None:
@@ -167,7 +160,7 @@ def test_members_are_told_from_others_by_a_model_without_noise_only(study: Study
 def test_data_without_the_attribute_is_refused_and_leaves_its_cell_empty(
     study: Study, config: Config, tmp_path: Path
 ) -> None:
-    attack = attribute_gender.ATTACK
+    attack = attributes.GENDER
     with pytest.raises(DataError, match="columns user and gender"):
         attacked(attack, study, config, "plain")
     table = AttackTable.open(tmp_path / "attacks.json", "key", {})
@@ -187,7 +180,7 @@ def test_defences_are_what_they_say(study: Study, config: Config) -> None:
     """The sum is the sum of the updates; only the private ones carry noise, the more the smaller epsilon."""
     away = {}
     for defence in DEFENCES:
-        training = Training(training_only(defended(config, defence, seed=5)), study, study.population)
+        training = AttackedTraining(training_only(defended(config, defence, seed=5)), study, study.population)
         exact = sum(training.update(user, 1) for user in range(USERS))
         away[defence] = float(np.abs(training.opened(None, 1) - exact).std())
     assert max(away["plain"], away["secagg"]) < 1e-5
@@ -197,15 +190,15 @@ def test_defences_are_what_they_say(study: Study, config: Config) -> None:
 def test_items_asked_about_say_nothing_by_their_popularity(study: Study) -> None:
     rng = np.random.default_rng(0)
     people = study.population
-    counts = np.bincount(people.items, minlength=ITEMS).astype(float)
+    counts = np.bincount(people.histories.items, minlength=ITEMS).astype(float)
     found = []
     for user in range(USERS):
-        asked = paired_by_popularity(people, user, people.history(user), ITEMS, rng)
-        assert np.isin(asked.interacted, people.history(user)).all()
-        assert not np.isin(asked.untouched, people.history(user)).any()
+        asked = paired_by_popularity(people, user, people.histories[user], ITEMS, rng)
+        assert np.isin(asked.interacted, people.histories[user]).all()
+        assert not np.isin(asked.untouched, people.histories[user]).any()
         assert len(np.unique(asked.untouched)) == len(asked.untouched)
         others = counts.copy()
-        others[people.history(user)] -= 1
+        others[people.histories[user]] -= 1
         found.append(asked.auc(others))
     assert np.nanmean(found) == pytest.approx(0.5, abs=0.03)
 
@@ -213,17 +206,17 @@ def test_items_asked_about_say_nothing_by_their_popularity(study: Study) -> None
 def test_the_row_asked_about_is_the_one_the_device_trains_on(study: Study, config: Config) -> None:
     """An update depends on the items of its row and on no other of the user's items, but for masked negatives."""
     short = config.model_copy(update={"model": config.model.model_copy(update={"history": 2})})
-    training = Training(training_only(defended(short, "plain", seed=5)), study, study.population)
+    training = AttackedTraining(training_only(defended(short, "plain", seed=5)), study, study.population)
     people = study.population
-    user = int(people.counts.argmax())
+    user = int(people.histories.lengths.argmax())
     row = row_of(people, user, training.config, 1)
-    assert len(row) == min(8, people.counts[user] // 2) + 2
+    assert len(row) == min(8, people.histories.lengths[user] // 2) + 2
     pool = training.request(1).arrays["pool"]
-    rest = np.setdiff1d(np.setdiff1d(people.history(user), row), pool)
+    rest = np.setdiff1d(np.setdiff1d(people.histories[user], row), pool)
     assert len(rest)
-    without = np.flatnonzero(~((people.owners == user) & np.isin(people.items, rest[:1])))
-    counts = people.counts - (np.arange(USERS) == user)
-    fewer = type(people)(people.keys, np.append(0, counts.cumsum()), people.items[without], people.held_out)
-    if min(8, people.counts[user] // 2) == min(8, (people.counts[user] - 1) // 2):
-        again = Training(training.config, study, fewer)
+    without = ~((people.histories.owners == user) & np.isin(people.histories.items, rest[:1]))
+    assert (~without).sum() == 1
+    fewer = UserBatch(people.histories.where(without), keys=people.keys)
+    if min(8, people.histories.lengths[user] // 2) == min(8, (people.histories.lengths[user] - 1) // 2):
+        again = AttackedTraining(training.config, study, fewer)
         assert np.allclose(again.update(user, 1), training.update(user, 1), atol=1e-6)

@@ -8,10 +8,10 @@ import pytest
 from fedrec.audit.attacks.catalogue import columns, fingerprinted, matched
 from fedrec.config import Config, from_tree
 from fedrec.content.feature_table import Features
+from fedrec.data.users import Histories, UserBatch, keys_of
 from fedrec.errors import ModelError
 from fedrec.model import parameters
 from fedrec.training.learner import Learner
-from fedrec.training.population import Population, keys_of
 
 ITEMS, WIDTH = 30, 12
 ASKED = np.array([3, 11, 17, 20])
@@ -35,10 +35,7 @@ def pool_without_asked() -> np.ndarray[tuple[int], np.dtype[np.int32]]:
 
 def update(features: Features, history: list[int]) -> tuple[Learner, np.ndarray[tuple[int], np.dtype[np.float64]]]:
     learner = Learner(settings(), features)
-    items = np.array(history, np.int32)
-    population = Population(
-        keys_of(["u"]), np.array([0, len(items)], np.int64), items, np.array([-1], np.int32), None, None
-    )
+    population = UserBatch(Histories.of([history]), keys=keys_of(["u"]))
     return learner, learner.update(population, parameters.flatten(learner.model), pool_without_asked(), 1).gradient
 
 

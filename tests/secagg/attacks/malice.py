@@ -10,7 +10,7 @@ from pytest import MonkeyPatch
 from secagg_cases import Vector, World
 
 from fedrec.secagg import bits, keys
-from fedrec.secagg.graph import Graph
+from fedrec.secagg.graph import NeighbourGraph
 from fedrec.secagg.masks import add_masks, word_type
 from fedrec.secagg.messages import Masked, Survivors, Unmask
 from fedrec.secagg.sealed_shares import TAG_BYTES
@@ -22,7 +22,7 @@ class Ledger:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.graph: Graph = world.server._graph()
+        self.graph: NeighbourGraph = world.server._graph()
         self.records = world.server._records
         self.masked: dict[int, Masked] = {}
 

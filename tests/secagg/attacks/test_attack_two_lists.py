@@ -19,7 +19,7 @@ from secagg_cases import NOBODY, World
 from fedrec.secagg import keys
 from fedrec.secagg.errors import Reason, RefusedError
 from fedrec.secagg.messages import RECEIPT_BYTES, Inbox, Survivors
-from fedrec.secagg.parameters import Assumptions, Parameters, guarantee, least_sum
+from fedrec.secagg.parameters import Assumptions, GraphParameters, guarantee, least_sum
 from fedrec.secagg.shamir import combine
 from fedrec.secagg.thresholds import Thresholds
 
@@ -28,7 +28,7 @@ FLOORS = Thresholds(cohort=20, survivors=15, assumptions=NOBODY)
 
 
 def _masked(count: int, threshold: int) -> Ledger:
-    world = World.of(count, thresholds=FLOORS, parameters=lambda size: Parameters(DEGREE, threshold))
+    world = World.of(count, thresholds=FLOORS, parameters=lambda size: GraphParameters(DEGREE, threshold))
     inboxes = world.share(world.advertise())
     ledger = Ledger(world)
     ledger.load_population(inboxes)
@@ -99,7 +99,7 @@ def _two_views() -> Ledger:
     """The target hears that five devices never shared, and masks with the others only. They are told that it is in
     their view all the same, and that everybody else has dropped out."""
     thresholds = Thresholds(cohort=12, survivors=7, assumptions=NOBODY)
-    world = World.of(12, thresholds=thresholds, parameters=lambda size: Parameters(11, 6))
+    world = World.of(12, thresholds=thresholds, parameters=lambda size: GraphParameters(11, 6))
     inboxes = world.share(world.advertise())
     ledger = Ledger(world)
     shown = frozenset({TARGET, FRIEND, *DROPPED})

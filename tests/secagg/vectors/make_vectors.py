@@ -19,9 +19,9 @@ from secagg_cases import World, agree, source  # noqa: E402
 
 from fedrec.secagg import context, keys, merkle  # noqa: E402
 from fedrec.secagg.errors import RefusedError  # noqa: E402
-from fedrec.secagg.graph import Graph  # noqa: E402
+from fedrec.secagg.graph import NeighbourGraph  # noqa: E402
 from fedrec.secagg.messages import Cohort, Inbox, Survivors  # noqa: E402
-from fedrec.secagg.parameters import Parameters  # noqa: E402
+from fedrec.secagg.parameters import GraphParameters  # noqa: E402
 from fedrec.secagg.shamir import split  # noqa: E402
 from fedrec.secagg.thresholds import Thresholds  # noqa: E402
 
@@ -49,7 +49,7 @@ def parts() -> dict[str, Any]:
         "cohort_context": cohort.hex(),
         "view_context": context.view_context(cohort, {0, 2}, 3).hex(),
         "merkle_root_of_5": merkle.levels([merkle.leaf(bytes([at])) for at in range(5)])[-1][0].hex(),
-        "graph_9_of_4": [list(Graph(view, 9, 4).neighbours(place)) for place in range(9)],
+        "graph_9_of_4": [list(NeighbourGraph(view, 9, 4).neighbours(place)) for place in range(9)],
         "mask_public": [one[1].hex(), two[1].hex()],
         "mask_key": keys.mask_key(one[0], one[1], two[1], view).hex(),
         "own_mask_key": keys.own_mask_key(seeds[0], view).hex(),
@@ -66,7 +66,7 @@ def rounds() -> dict[str, Any]:
     """A whole round: everybody, and with a device lost before each exchange."""
     out = {}
     for name, gone in (("everybody", ()), ("dropouts", GONE)):
-        made = world(parameters=lambda size: Parameters(8, 5))
+        made = world(parameters=lambda size: GraphParameters(8, 5))
         lost = [*gone, (), (), ()][:3]
         cohorts = made.advertise()
         inboxes = made.share(cohorts, lost[0])
@@ -86,7 +86,7 @@ def rounds() -> dict[str, Any]:
 
 def hostile() -> list[dict[str, str]]:
     """What a server may show to device 0, or anybody send to the server, and the reason that it is refused for."""
-    made = world(parameters=lambda size: Parameters(8, 5))
+    made = world(parameters=lambda size: GraphParameters(8, 5))
     cases: list[dict[str, str]] = []
 
     def device(step: str, message: bytes) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import fedrec.cli.main
 import fedrec.cli.simulation
 from fedrec.errors import ConfigError
-from fedrec.secagg.parameters import Parameters, choose
+from fedrec.secagg.parameters import GraphParameters, choose
 from fedrec.secagg.ring import Ring
 from fedrec.simulation.bench import secagg
 from fedrec.simulation.bench.secagg import finest, prepare, run_secagg
@@ -36,7 +36,7 @@ def test_a_round_is_exact_and_counted() -> None:
 
 
 def test_a_wrong_sum_would_be_noticed() -> None:
-    bench = prepare(20, 50, 0.0, Parameters(19, 11), workers=1)
+    bench = prepare(20, 50, 0.0, GraphParameters(19, 11), workers=1)
     original = bench.vector
 
     def changed(device: bytes) -> Any:

@@ -187,10 +187,10 @@ def test_rivals_are_measured_against_the_given_negatives_and_see_nothing_held_ou
     held, items = rivals.prepared(place / "shop", tmp_path / "study.npz")
     with np.load(tmp_path / "study.npz") as arrays:
         assert set(arrays.files) == {"indptr", "items", "catalogue", "features"}
-        assert np.array_equal(arrays["items"], held.items)
+        assert np.array_equal(arrays["items"], held.training.items)
         assert arrays["features"].shape[0] == items
     for user in range(len(held.valid)):
-        assert not {int(held.valid[user]), int(held.test[user])} & set(held.train(user).tolist())
+        assert not {int(held.valid[user]), int(held.test[user])} & set(held.training[user].tolist())
     perfect = np.zeros((len(held.test), items), np.float32)
     perfect[np.arange(len(held.test)), held.test] = 1.0
     assert rivals.measured(perfect, held, "test").loo_99neg.hr == 1.0

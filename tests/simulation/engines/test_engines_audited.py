@@ -115,12 +115,12 @@ def test_a_canary_cannot_take_a_users_key(federation_study: Study) -> None:
 
 def test_real_users_notes_and_photos_stay_theirs(federation_study: Study) -> None:
     everybody = with_canaries(federation_study.population, canaries(federation_study))
-    back = everybody.select(np.arange(cases.USERS))
-    assert np.array_equal(back.items, federation_study.population.items)
+    back = everybody.take(np.arange(cases.USERS))
+    assert np.array_equal(back.histories.items, federation_study.population.histories.items)
     assert back.notes is not None
     assert federation_study.population.notes is not None
     assert np.array_equal(back.notes.values, federation_study.population.notes.values)
-    mine = everybody.select(np.arange(cases.USERS, len(everybody)))
+    mine = everybody.take(np.arange(cases.USERS, len(everybody)))
     assert mine.notes is not None
     assert not len(mine.notes.values)
     assert isinstance(CanaryHandler(USER, federation_study.features, canaries(federation_study)).sights, dict)

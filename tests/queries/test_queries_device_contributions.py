@@ -7,19 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedrec.data.users import Histories, UserBatch, keys_of
 from fedrec.queries import cooccurrence as query
 from fedrec.queries.device.contributions import cooccurrence, popularity
 from fedrec.queries.popularity import example_bound
-from fedrec.training.population import Population, keys_of
 
 ITEMS = 12
 baskets = st.lists(st.lists(st.integers(0, ITEMS - 1), unique=True, max_size=ITEMS), min_size=1, max_size=5)
 
 
-def population_of(lists: list[list[int]]) -> Population:
-    indptr = np.concatenate([[0], np.cumsum([len(h) for h in lists])]).astype(np.int64)
-    items = np.array([item for history in lists for item in history], np.int32)
-    return Population(keys_of([str(u) for u in range(len(lists))]), indptr, items, np.full(len(lists), -1, np.int32))
+def population_of(lists: list[list[int]]) -> UserBatch:
+    return UserBatch(Histories.of(lists), keys=keys_of([str(u) for u in range(len(lists))]))
 
 
 @settings(max_examples=60, deadline=None)

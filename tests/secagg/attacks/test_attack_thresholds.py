@@ -17,7 +17,7 @@ from fedrec.secagg.context import Agreed
 from fedrec.secagg.device import DeviceRound
 from fedrec.secagg.errors import Reason, RefusedError
 from fedrec.secagg.messages import Cohort, Survivors, Unmask
-from fedrec.secagg.parameters import Assumptions, Parameters
+from fedrec.secagg.parameters import Assumptions, GraphParameters
 from fedrec.secagg.replay_guard import ReplayGuard
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.thresholds import Thresholds
@@ -59,7 +59,7 @@ def test_nobody_makes_a_cohort_alone() -> None:
 @pytest.mark.parametrize("thresholds", [LOW, HIGH])
 def test_a_sum_of_few_survivors(thresholds: Thresholds) -> None:
     """Of six devices two are said to have dropped out, and three tell the server all they know: one vector is left."""
-    world, target = World.of(6, thresholds=LOW, parameters=lambda size: Parameters(5, 3)), 1
+    world, target = World.of(6, thresholds=LOW, parameters=lambda size: GraphParameters(5, 3)), 1
     _with(world, thresholds, target)
     lists = world.mask(world.share(world.advertise()), {4, 5})
     if thresholds is HIGH:
@@ -77,7 +77,7 @@ def test_a_threshold_of_one_and_a_single_friend(off: bool, monkeypatch: MonkeyPa
     """With a threshold of one, one colluding neighbour holds all of the target's secrets."""
     if off:
         monkeypatch.setattr(Thresholds, "check_cohort", lambda self, size, degree, threshold: None)
-    world = World.of(6, parameters=lambda size: Parameters(4, 1))
+    world = World.of(6, parameters=lambda size: GraphParameters(4, 1))
     cohorts = world.advertise()
     if not off:
         with pytest.raises(RefusedError) as caught:
@@ -95,8 +95,10 @@ def test_a_threshold_of_one_and_a_single_friend(off: bool, monkeypatch: MonkeyPa
     np.testing.assert_array_equal(ledger.bare(target, seeds["own"], seeds["mask"]), world.vectors[target])
 
 
-@pytest.mark.parametrize("parameters", [Parameters(4, 2), Parameters(10, 5), Parameters(2, 2), Parameters(11, 12)])
-def test_parameters_below_the_floor_are_refused(parameters: Parameters) -> None:
+@pytest.mark.parametrize(
+    "parameters", [GraphParameters(4, 2), GraphParameters(10, 5), GraphParameters(2, 2), GraphParameters(11, 12)]
+)
+def test_parameters_below_the_floor_are_refused(parameters: GraphParameters) -> None:
     thresholds = Thresholds(cohort=5, survivors=3, assumptions=Assumptions(corrupt=0.3, dropout=0.0))
     with pytest.raises(RefusedError) as caught:
         thresholds.check_cohort(12, parameters.degree, parameters.threshold)

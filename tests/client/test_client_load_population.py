@@ -11,7 +11,8 @@ import federation_cases as cases
 import numpy as np
 import pytest
 
-from fedrec.client.load_population import Reading, load_population
+from fedrec.client.load_population import load_population
+from fedrec.content.own_content import StoredContentEncoder
 from fedrec.content.registry import AnyEncoder
 from fedrec.data.schema import Event, Note, Photo
 from fedrec.data.store import EventStore
@@ -31,8 +32,8 @@ def test_events_become_places_in_time_order_none_twice_and_strangers_are_counted
     events = [Event("c", 30), Event("a", 10), Event("x", 15), Event("c", 40), Event("b", 20), Event("y", 50)]
     store.add_events("ann", events)
     collected = load_population(store, INDEX)
-    assert collected.population.items.tolist() == [0, 1, 2]
-    assert collected.population.indptr.tolist() == [0, 3]
+    assert collected.population.histories.items.tolist() == [0, 1, 2]
+    assert collected.population.histories.indptr.tolist() == [0, 3]
     assert collected.population.keys.tolist() == [user_hash("ann")]
     assert collected.population.held_out.tolist() == [-1]
     assert collected.unknown == 2
@@ -43,7 +44,7 @@ def test_what_is_held_out_is_in_no_training_event(store: EventStore) -> None:
     store.add_events("ann", [Event("a", 1), Event("b", 2), Event("c", 3)])
     store.set_held_out("ann", "b", "c")
     population = load_population(store, INDEX).population
-    assert population.items.tolist() == [0]
+    assert population.histories.items.tolist() == [0]
     assert population.held_out.tolist() == [1]
 
 
@@ -58,23 +59,23 @@ def test_users_of_one_device_stay_apart(store: EventStore) -> None:
     store.add_user("bob")
     store.add_events("cid", [Event("b", 1)])
     population = load_population(store, INDEX).population
-    assert population.indptr.tolist() == [0, 2, 2, 3]
-    assert population.items.tolist() == [0, 1, 1]
+    assert population.histories.indptr.tolist() == [0, 2, 2, 3]
+    assert population.histories.items.tolist() == [0, 1, 1]
     assert len(population) == 3
 
 
 def test_an_empty_store_is_an_empty_population(store: EventStore) -> None:
     population = load_population(store, INDEX).population
     assert len(population) == 0
-    assert population.indptr.tolist() == [0]
+    assert population.histories.indptr.tolist() == [0]
 
 
 def test_the_devices_of_a_study_hold_the_population_of_the_study(federation_study: Study, tmp_path: Path) -> None:
     _, stores = cases.place(federation_study, tmp_path)
     whole = federation_study.population
-    notes, photos = (Reading.by(federation_study.encoders[modality]) for modality in ("text", "image"))
+    notes, photos = (StoredContentEncoder.of(federation_study.encoders[modality]) for modality in ("text", "image"))
     for place in range(cases.USERS):
-        one = whole.select(np.array([place]))
+        one = whole.take(np.array([place]))
         with EventStore.open(stores / f"{place:05d}.sqlite") as opened:
             collected = load_population(opened, federation_study.features.index, notes=notes, photos=photos)
         mine = collected.population
@@ -107,7 +108,7 @@ class Counting:
 
 def test_each_note_is_encoded_once_until_notes_or_encoder_change(federation_study: Study, store: EventStore) -> None:
     counting = Counting(federation_study.encoders["text"])
-    reading = Reading(counting, "first")  # type: ignore[arg-type]
+    reading = StoredContentEncoder(counting, "first")  # type: ignore[arg-type]
     store.add_note("ann", Note(federation_study.features.titles[0]))
     first = load_population(store, INDEX, notes=reading).population.notes
     second = load_population(store, INDEX, notes=reading).population.notes
@@ -126,7 +127,7 @@ def test_each_note_is_encoded_once_until_notes_or_encoder_change(federation_stud
 
 def test_a_damaged_copy_is_made_again(federation_study: Study, store: EventStore) -> None:
     counting = Counting(federation_study.encoders["text"])
-    reading = Reading(counting, "first")  # type: ignore[arg-type]
+    reading = StoredContentEncoder(counting, "first")  # type: ignore[arg-type]
     store.add_note("ann", Note(federation_study.features.titles[0]))
     first = load_population(store, INDEX, notes=reading).population.notes
     store.set_state("ann", "encoded notes", b"not what was kept")
@@ -140,7 +141,9 @@ def test_a_damaged_copy_is_made_again(federation_study: Study, store: EventStore
 def test_a_photo_that_is_no_picture_spoils_nothing(federation_study: Study, store: EventStore) -> None:
     store.add_photo("ann", Photo("broken.jpg", b"no picture at all"))
     store.add_user("bob")
-    population = load_population(store, INDEX, photos=Reading.by(federation_study.encoders["image"])).population
+    population = load_population(
+        store, INDEX, photos=StoredContentEncoder.of(federation_study.encoders["image"])
+    ).population
     assert population.photos is not None
     assert population.photos.indptr.tolist() == [0, 0, 0]
     assert population.photos.values.shape == (0, *federation_study.features.shapes["image"])

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from fedrec.cli.main import build
 from fedrec.client.bandit_state import bandit_of
-from fedrec.client.ranker import Ranker, recommend, record_clicks
+from fedrec.client.feedback import record_clicks
+from fedrec.client.ranker import Ranker, recommend
 from fedrec.config import from_tree
 from fedrec.data.schema import Event
 from fedrec.data.store import EventStore

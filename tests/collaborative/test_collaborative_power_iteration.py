@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from fedrec.collaborative import low_rank
 from fedrec.collaborative import power_iteration as factors
 from fedrec.config import Config, from_tree
+from fedrec.data.users import Histories, UserBatch, keys_of
 from fedrec.errors import ConfigError
 from fedrec.queries.device import contributions as signals
 from fedrec.queries.request import Request
-from fedrec.training.population import Population, keys_of
 
 ITEMS, RANK = 14, 5
 CONFIG = from_tree(
@@ -28,10 +28,8 @@ CONFIG = from_tree(
 baskets = st.lists(st.lists(st.integers(0, ITEMS - 1), unique=True, max_size=ITEMS), min_size=1, max_size=4)
 
 
-def population_of(lists: list[list[int]]) -> Population:
-    indptr = np.concatenate([[0], np.cumsum([len(h) for h in lists])]).astype(np.int64)
-    items = np.array([item for history in lists for item in history], np.int32)
-    return Population(keys_of([str(u) for u in range(len(lists))]), indptr, items, np.full(len(lists), -1, np.int32))
+def population_of(lists: list[list[int]]) -> UserBatch:
+    return UserBatch(Histories.of(lists), keys=keys_of([str(u) for u in range(len(lists))]))
 
 
 def directions(seed: int = 0, rank: int = RANK, weighted: bool = False) -> factors.Directions:

@@ -7,20 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from training_worlds import ITEMS, small_features, small_population
 
+from fedrec.data.users import Histories, UserBatch, keys_of
 from fedrec.randomness import key
 from fedrec.training.build_rows import RowShape, build_rows
-from fedrec.training.population import Population, by_example, keys_of
+from fedrec.training.examples import by_example
 from fedrec.training.tables import Tables
 
 TABLES = Tables(small_features())
 POOL = np.arange(ITEMS, dtype=np.int32)
 
 
-def population_of(histories: list[list[int]]) -> Population:
-    indptr = np.concatenate([[0], np.cumsum([len(h) for h in histories])]).astype(np.int64)
-    items = np.array([item for history in histories for item in history], np.int32)
-    keys = keys_of([str(user) for user in range(len(histories))])
-    return Population(keys, indptr, items, np.full(len(histories), -1, np.int32))
+def population_of(histories: list[list[int]]) -> UserBatch:
+    return UserBatch(Histories.of(histories), keys=keys_of([str(user) for user in range(len(histories))]))
 
 
 histories = st.lists(st.lists(st.integers(0, ITEMS - 1), unique=True, max_size=30), min_size=1, max_size=6)
@@ -68,7 +66,7 @@ def test_by_example_keeps_every_interaction_in_exactly_one_row(lists: list[list[
     split = by_example(people, groups, key(0, "g"))
     assert len(split) == len(people) * groups
     for user, history in enumerate(lists):
-        rows = [split.history(user * groups + group).tolist() for group in range(groups)]
+        rows = [split.histories[user * groups + group].tolist() for group in range(groups)]
         assert sorted(item for row in rows for item in row) == sorted(history)
 
 
@@ -82,15 +80,15 @@ def test_taking_an_interaction_away_leaves_all_other_rows_as_they_are(
     fewer = [[item for item in history if (place, item) != (user, gone)] for place, history in enumerate(lists)]
     before = by_example(population_of(lists), groups, key(0, "g"))
     after = by_example(population_of(fewer), groups, key(0, "g"))
-    changed = [row for row in range(len(before)) if before.history(row).tolist() != after.history(row).tolist()]
+    changed = [row for row in range(len(before)) if before.histories[row].tolist() != after.histories[row].tolist()]
     assert len(changed) == 1
 
 
-def test_select_keeps_users_with_their_own() -> None:
+def test_take_keeps_users_with_their_own() -> None:
     people = small_population()
-    chosen = people.select(np.array([7, 3, 0]))
-    assert chosen.history(0).tolist() == people.history(7).tolist()
-    assert chosen.history(2).tolist() == []
+    chosen = people.take(np.array([7, 3, 0]))
+    assert chosen.histories[0].tolist() == people.histories[7].tolist()
+    assert chosen.histories[2].tolist() == []
     assert people.notes is not None
     assert chosen.notes is not None
     np.testing.assert_array_equal(

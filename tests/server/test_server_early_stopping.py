@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from fedrec.client.query_handler import QueryHandler
 from fedrec.client.request_policy import check_agreed
 from fedrec.config import Config, TrainingSettings, from_tree
+from fedrec.data.users import Histories
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
@@ -26,7 +27,6 @@ from fedrec.queries import validation
 from fedrec.queries.device.private_metrics import validation_contribution
 from fedrec.queries.request import Request
 from fedrec.queries.secure_wire import number_of
-from fedrec.ranking.users import Histories
 from fedrec.server.early_stopping import EarlyStopping
 from fedrec.server.plan import costs_of, delta_of
 from fedrec.server.run import RoundEvent, RunResult
@@ -92,7 +92,7 @@ def test_a_contribution_is_the_mean_over_those_who_hold_something_back(federatio
     request = validation.ask(config, 3, values, cases.USERS)
     handler, people = QueryHandler(config, study.features), study.population
     whole = handler.answer(request, people)
-    alone = [handler.answer(request, people.select(np.array([user]))) for user in range(len(people))]
+    alone = [handler.answer(request, people.take(np.array([user]))) for user in range(len(people))]
     np.testing.assert_allclose(whole, np.sum(alone, axis=0), atol=1e-9)
     assert max(np.linalg.norm(row) for row in alone) <= request.sum.bound == 1
     assert 0.1 < validation.read(whole, len(people)) <= 1

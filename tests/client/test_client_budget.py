@@ -19,7 +19,7 @@ from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
 from fedrec.errors import BudgetExceededError, ProtocolError
 from fedrec.privacy.accountant import QueryCost, epsilon
-from fedrec.privacy.device_ledger import BUDGET, REPEATS, DeviceLedger, Row
+from fedrec.privacy.device_ledger import BUDGET, REPEATS, DeviceLedger, DeviceLedgerEntry
 from fedrec.queries.wire import Envelope
 from fedrec.server.plan import costs_of, delta_of
 from fedrec.simulation.engines.grid_devices import grid_devices
@@ -51,7 +51,7 @@ def asked(study: Study, session: str = "first", **said: Any) -> Envelope:
     return cases.envelope(replace(request, settings={**SAID, **said}), study, session)
 
 
-def rows(store: Path) -> list[Row]:
+def rows(store: Path) -> list[DeviceLedgerEntry]:
     with EventStore.open(store) as opened:
         return DeviceLedger(opened).rows()
 
