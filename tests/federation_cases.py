@@ -28,7 +28,7 @@ SETTINGS: Mapping[str, Any] = {
     "run": {"name": "small", "seed": 3, "reproducible": True},
     "content": {"text": {"dimension": 16, "vocabulary": 512}, "image": {"dimension": 8}},
     "model": {"dimension": 8, "notes": True, "photos": True},
-    "behaviour": {"normalise": 1.0},
+    "collaborative": {"cooccurrence": {"normalise": 1.0}},
     "training": {"rounds": 3, "optimiser": "sgd", "learning_rate": 1.0, "negatives": 32},
     "privacy": {
         "epsilon": EPSILON,

@@ -155,7 +155,7 @@ def requests(config: Config, study: Study) -> tuple[Request, Request]:
     second = cooccurrence.ask(
         np.arange(cases.ITEMS),
         cases.USERS,
-        config.behaviour,
+        config.collaborative,
         unit=config.privacy.unit,
         noisy=config.privacy.epsilon is not None,
         resolution_bits=config.secure_aggregation.resolution_bits,

@@ -79,7 +79,7 @@ def test_the_command_leaves_with_1_for_a_failure_only(
     status: fedrec.doctor.Status, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check = MachineCheck("thing", status, "found", "do")
-    monkeypatch.setattr(fedrec.doctor, "examine", lambda: [check])
+    monkeypatch.setattr(fedrec.doctor, "run_checks", lambda: [check])
     monkeypatch.setattr(fedrec.cli.main, "find_groups", lambda: ([], []))
     monkeypatch.setattr(fedrec.cli.main, "set_up_logging", lambda *, verbose: None)
     result = CliRunner().invoke(fedrec.cli.main.build(), ["doctor", "--json"])

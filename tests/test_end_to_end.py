@@ -21,7 +21,7 @@ from fedrec.privacy.ledger import Ledger
 
 PEOPLE = 20
 KEYS: dict[str, set[str]] = {
-    "config": {"run", "content", "model", "behaviour", "training", "privacy", "secure_aggregation", "evaluation"},
+    "config": {"run", "content", "model", "collaborative", "training", "privacy", "secure_aggregation", "evaluation"},
     "data": {"name", "users", "items", "interactions"},
     "model": {"preset", "modalities", "parameters_shared", "parameters_private"},
     "quality": {"loo-99neg", "loo-full", "coverage@10", "diversity@10"},
@@ -64,7 +64,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         config = directory / "run.toml"
         config.write_text(SMALL)
         out = directory / "runs" / "first"
-        settings = ("run.engine=grid", "behaviour.weight=1", "evaluation.private_metrics=true")
+        settings = ("run.engine=grid", "collaborative.scoring.weight=1", "evaluation.private_metrics=true")
         words = [word for setting in settings for word in ("--set", setting)]
         run = told("simulate", config, "--data", data, "--out", out, *words)
         assert facts["stores"] == 3 * PEOPLE

@@ -2,10 +2,10 @@
 
 A canary is as strong as one row may be: in every sum its part is at the bound and as far from other canaries' parts as
 the sum's length allows (at right angles where there is room).  In a sum of histories it is a row with one or two items,
-or, where short histories count less (``behaviour.ramp``), with as many as count fully.  A canary that is one
-interaction is then the last that counts: with the same base, which all canaries have in any case, and an item of its
-own.  In sums of outer products (``directions``, ``factors``) a row is at the bound whatever its history; in a model
-update it is a row whose raw gradient is many times the clip, in a direction of its own.  The sign of that
+or, where short histories count less (``collaborative.short_history_weighting``), with as many as count fully.  A canary
+that is one interaction is then the last that counts: with the same base, which all canaries have in any case, and an
+item of its own.  In sums of outer products (``directions``, ``factors``) a row is at the bound whatever its history; in
+a model update it is a row whose raw gradient is many times the clip, in a direction of its own.  The sign of that
 direction alternates from round to round: what a mechanism fails to draw anew each round cancels then, and a canary
 hardly moves the model.
 """
@@ -52,7 +52,8 @@ class Canaries:
     def draw(cls, count: int, catalogue: int, seed: int, *, ramp: int = 0, unit: Unit = "user") -> Canaries:
         """``count`` canaries for a catalogue of so many items. The seed fixes coins and all: for simulations.
 
-        ``ramp``: the items from which on a history counts fully (``behaviour.ramp``).  ``unit``: what a canary is.
+        ``ramp``: the items from which on a history counts fully (``collaborative.short_history_weighting``).
+        ``unit``: what a canary is.
 
         Raises:
             PrivacyError: the count is outside 16 to 20,000, or the catalogue has fewer than 2 items or than the ramp.
@@ -64,7 +65,9 @@ class Canaries:
         places = np.arange(count, dtype=np.uint64)
         coins = prf_uint64(derive_key(seed, "audit", "coins"), places, np.zeros_like(places)) >> np.uint64(63)
         if ramp > catalogue:
-            raise PrivacyError("behaviour.ramp is above the number of items", value=(ramp, catalogue))
+            raise PrivacyError(
+                "collaborative.short_history_weighting is above the number of items", value=(ramp, catalogue)
+            )
         histories, base = _histories(count, catalogue, ramp, unit, derive_key(seed, "audit", "histories"))
         keys = np.array([user_hash(f"fedrec canary {place}") for place in range(count)], dtype=np.uint64)
         return cls(keys, coins == 1, histories, derive_key(seed, "audit", "directions"), base)

@@ -62,7 +62,7 @@ def own_plans(config: Config, devices: int, interactions: Sequence[int]) -> list
                 {
                     "interactions": count,
                     "taken_as": known_count(count),
-                    "turns": participations,
+                    "participations": participations,
                     "steps_a_turn": cost.rounds,
                     "sampling": cost.sampling,
                     "probability": cost.probability,
@@ -166,7 +166,7 @@ def _show_own(own: Sequence[dict[str, Any]]) -> None:
     rows = [
         (
             f"{one['interactions']:,}",
-            f"{one['turns']:,} of {one['steps_a_turn']:,} steps",
+            f"{one['participations']:,} of {one['steps_a_turn']:,} steps",
             figure(one["probability"], 4),
             figure(one["noise_multiplier"], 4),
             figure(one["epsilon"], 3),

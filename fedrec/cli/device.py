@@ -138,7 +138,7 @@ def ledger(
         print_json(facts)
         return
     rows = [
-        (row["run"], row["query"], row["round"], figure((row["spend"] or {}).get("noise_multiplier")))
+        (row["run"], row["query"], row["round"], figure((row["cost"] or {}).get("noise_multiplier")))
         for row in facts["rows"]
     ]
     show_table(f"Sums that {store.name} added to", ("run", "query", "round", "noise multiplier"), rows, numbers=(2, 3))

@@ -34,7 +34,7 @@ def report(planned: Planned, ratio: float, group: int = 1) -> dict[str, Any]:
         "delta": planned.delta,
         "sampling": cost.sampling,
         "probability": cost.probability,
-        "separation": cost.minimum_separation,
+        "minimum_separation": cost.minimum_separation,
         "participations": cost.participations,
         "noise": setting.noise,
         "bands": planned.bands,

@@ -72,7 +72,7 @@ class QueryHandler:
         """
         check(population, len(self.features.ids))
         if request.query == "popularity":
-            ramp = self.config.behaviour.ramp
+            ramp = self.config.collaborative.short_history_weighting
             return signals.popularity(population, len(self.features.ids), request.sum.bound, ramp)
         if request.query == "cooccurrence":
             return self._cooccurrence(request, population)
@@ -93,9 +93,9 @@ class QueryHandler:
             population,
             items,
             catalogue,
-            normalise=self.config.behaviour.normalise,
+            normalise=self.config.collaborative.cooccurrence.normalise,
             bound=request.sum.bound,
-            ramp=self.config.behaviour.ramp,
+            ramp=self.config.collaborative.short_history_weighting,
         )
 
     def _factors(self, request: Request, population: Population) -> NDArray[np.float64]:
@@ -217,7 +217,7 @@ class QueryHandler:
 
 
 def make_scorer(config: Config, features: Features, arrays: Mapping[str, NDArray[Any]]) -> Scorer:
-    """The scorer for broadcast parameters and behaviour table; a part that ``arrays`` lacks counts nothing."""
+    """The scorer for broadcast parameters and collaborative factors; a part that ``arrays`` lacks counts nothing."""
     from fedrec.model import parameters
     from fedrec.model.build import build_model
     from fedrec.ranking.score import Scorer
@@ -229,9 +229,13 @@ def make_scorer(config: Config, features: Features, arrays: Mapping[str, NDArray
         model = build_model(config, features)
         parameters.receive(model, arrays)
     table = {name: arrays[name] for name in (*ARRAYS, FACTORS) if name in arrays}
-    behaviour = CollaborativeFactors.from_arrays(table) if set(ARRAYS) <= set(table) else None
+    factors = CollaborativeFactors.from_arrays(table) if set(ARRAYS) <= set(table) else None
     return Scorer(
-        model=model, features=features, behaviour=behaviour, settings=config.behaviour, model_settings=config.model
+        model=model,
+        features=features,
+        collaborative=factors,
+        settings=config.collaborative,
+        model_settings=config.model,
     )
 
 

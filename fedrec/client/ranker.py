@@ -71,8 +71,8 @@ class Ranker:
         self.scorer = Scorer(
             model=None if state is None else recommender(state),
             features=contents.items,
-            behaviour=contents.behaviour,
-            settings=config.behaviour,
+            collaborative=contents.collaborative,
+            settings=config.collaborative,
             model_settings=self.settings,
         )
 

@@ -84,10 +84,10 @@ def claim(store: EventStore, run: str, session: str, request: Request) -> None:
 
 def _asked(config: Config) -> dict[str, bool]:
     return {
-        "popularity": config.behaviour.popularity,
-        "cooccurrence": config.behaviour.cooccurrence,
-        "directions": config.behaviour.directions > 0,
-        "factors": config.behaviour.factors,
+        "popularity": config.collaborative.popularity,
+        "cooccurrence": config.collaborative.cooccurrence.enabled,
+        "directions": config.collaborative.power_iteration.steps > 0,
+        "factors": config.collaborative.power_iteration.enabled,
         "training": config.model.tower,
         "validation": config.model.tower and config.training.stopping is not None,
         "metrics": config.evaluation.private_metrics,
@@ -101,7 +101,7 @@ def _rounds(config: Config, request: Request) -> range:
     if request.query == "validation":
         return range(1, len(config.training.validated) + 1)
     if request.query == "directions":
-        return range(1, config.behaviour.directions + 1)
+        return range(1, config.collaborative.power_iteration.steps + 1)
     return range(last + 1, last + 2) if request.query == "metrics" else range(1)
 
 
@@ -109,7 +109,9 @@ def _expected(config: Config, request: Request, items: int) -> Request:
     """The request that the server's own code asks under these settings; only the number of rows is the server's."""
     rows, bits = request.sum.rows, config.secure_aggregation.resolution_bits
     if request.query == "popularity":
-        return popularity.ask(items, rows, bits, unit=config.privacy.unit, ramp=config.behaviour.ramp)
+        return popularity.ask(
+            items, rows, bits, unit=config.privacy.unit, ramp=config.collaborative.short_history_weighting
+        )
     if request.query == "training":
         clip = clip_rate.agreed_clip(request.settings.get(clip_rate.CLIP), request.round, config.privacy)
         weights = _vector(request, negatives.WEIGHTS) if config.training.pool == "popularity" else None
@@ -124,16 +126,16 @@ def _expected(config: Config, request: Request, items: int) -> Request:
         }
         return metrics_query.ask(request.round, {**scored_with, **_carried(config, request, items)}, rows, bits)
     if request.query in ("directions", "factors"):
-        asked = _directions(request, items, config.behaviour.levelling > 0)
+        asked = _directions(request, items, config.collaborative.power_iteration.item_weighting > 0)
         return factors.ask(config, request.query, request.round, asked, rows)
-    most = config.behaviour.items
+    most = config.collaborative.cooccurrence.items
     taking = _vector(request, "items")
     if len(taking) != (min(most, items) if most else items):
         raise ProtocolError("co-occurrence is asked over another number of items than was set", value=len(taking))
     return cooccurrence.ask(
         taking,
         rows,
-        config.behaviour,
+        config.collaborative,
         unit=config.privacy.unit,
         noisy=config.privacy.epsilon is not None,
         resolution_bits=bits,

@@ -1,4 +1,4 @@
-"""The behaviour table: what collaboration adds to a release, as factors over the catalogue.
+"""The collaborative factors: what collaboration adds to a release, as factors over the catalogue.
 
 It is made from private sums (popularity, co-occurrence) by the server and read by every device. It holds nothing about
 one person beyond what those sums, with their noise, already gave away.
@@ -55,19 +55,19 @@ class CollaborativeFactors:
             object.__setattr__(self, name, _float32(name, getattr(self, name)))
         if self.history.ndim != 2 or self.history.shape != self.candidate.shape:
             raise ModelError(
-                "behaviour needs two tables of one shape [items, rank]",
+                "collaborative factors need two tables of one shape [items, rank]",
                 value=(self.history.shape, self.candidate.shape),
                 action="Solve both factors over the same catalogue",
             )
         if self.popularity.shape != (len(self.history),):
             raise ModelError(
-                f"behaviour is about {len(self.history)} items, its popularity is not",
+                f"the collaborative factors are about {len(self.history)} items, its popularity is not",
                 value=self.popularity.shape,
                 action="Give one popularity estimate for each item",
             )
         if self.factors is not None and (self.factors.ndim != 2 or len(self.factors) != len(self.history)):
             raise ModelError(
-                f"behaviour is about {len(self.history)} items, its factors are not",
+                f"the collaborative factors are about {len(self.history)} items, its factors are not",
                 value=self.factors.shape,
                 action="Give one row of factors for each item",
             )
@@ -75,7 +75,7 @@ class CollaborativeFactors:
             raise ModelError(
                 "a popularity estimate is below zero",
                 value=float(self.popularity.min()),
-                action="Clip noisy counts at zero before they become a Behaviour",
+                action="Clip noisy counts at zero before they become CollaborativeFactors",
             )
 
     @classmethod
@@ -108,7 +108,7 @@ class CollaborativeFactors:
         """Build from what `arrays` gave. Raises ModelError on a missing, an unknown or an ill-formed array."""
         if set(arrays) - {FACTORS} != set(ARRAYS):
             raise ModelError(
-                "a behaviour table is made of the arrays history, candidate and popularity, and may have factors",
+                "collaborative factors are made of the arrays history, candidate and popularity, and may have factors",
                 value=sorted(arrays),
                 action="Save it with CollaborativeFactors.arrays()",
             )
@@ -119,7 +119,7 @@ def _float32(name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
     array = np.asarray(values, dtype=np.float32, order="C")
     if not np.isfinite(array).all():
         raise ModelError(
-            f"behaviour.{name} holds a value that is not finite",
+            f"collaborative.{name} holds a value that is not finite",
             action="Check the ridge and the noise of the sum that it was solved from",
         )
     return array

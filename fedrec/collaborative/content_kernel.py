@@ -13,35 +13,35 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-from fedrec.config import BehaviourSettings
+from fedrec.config import PriorSettings
 from fedrec.content.feature_table import Features
 from fedrec.errors import ConfigError
 
 Floats = NDArray[np.float64]
 
 
-def content_kernel(features: Features, settings: BehaviourSettings) -> Floats:
+def content_kernel(features: Features, settings: PriorSettings) -> Floats:
     """The kernel [items, items].  A missing modality counts 0; an item without content is like none, not like itself.
 
     Raises:
         ConfigError: a weight names a modality that the content does not have.
     """
-    vectors = _joined(features, settings.prior_modalities)
-    return _sharpened(vectors, settings.prior_sharpness) if settings.prior_sharpness else vectors @ vectors.T
+    vectors = _joined(features, settings.modalities)
+    return _sharpened(vectors, settings.sharpness) if settings.sharpness else vectors @ vectors.T
 
 
-def content_factors(features: Features, settings: BehaviourSettings) -> Floats:
+def content_factors(features: Features, settings: PriorSettings) -> Floats:
     """Vectors [items, w] whose products are the kernel: exactly where it is linear, else as near as rank
-    ``settings.prior_rank`` allows.
+    ``settings.rank`` allows.
 
     Raises:
         ConfigError: a weight names a modality that the content does not have.
     """
-    vectors = _joined(features, settings.prior_modalities)
-    if not settings.prior_sharpness:
+    vectors = _joined(features, settings.modalities)
+    if not settings.sharpness:
         return vectors
-    kernel = _sharpened(vectors, settings.prior_sharpness)
-    rank = min(settings.prior_rank, len(kernel))
+    kernel = _sharpened(vectors, settings.sharpness)
+    rank = min(settings.rank, len(kernel))
     values, directions = eigh(kernel, subset_by_index=[len(kernel) - rank, len(kernel) - 1])
     return np.asarray(directions * np.sqrt(np.maximum(values, 0.0)))
 
@@ -51,7 +51,7 @@ def check_prior(features: Features, weights: Mapping[str, float]) -> None:
     unknown = sorted(set(weights) - set(features.values))
     if unknown or not weights:
         raise ConfigError(
-            "behaviour.prior_modalities must name modalities of the content",
+            "collaborative.prior.modalities must name modalities of the content",
             value=unknown or dict(weights),
             action=f"The content has {', '.join(sorted(features.values))}",
         )

@@ -1,7 +1,7 @@
 """What the opened sums add to the items' features: the modality ``behaviour`` and the edges of the co-occurrence graph.
 
-Both are made by the server, once, of the behaviour table alone, that is of sums whose noise is added and paid for.
-So they are post-processing and cost no budget (Dwork and Roth 2014, Proposition 2.1), whatever is done with them.
+Both are made by the server, once, of the collaborative factors alone, that is of sums whose noise is added and paid
+for.  So they are post-processing and cost no budget (Dwork and Roth 2014, Proposition 2.1), whatever is done with them.
 
 Every device gets them with each request about the tower (training, metrics), since a device may be asked for the
 first time in any round and keeps nothing of a run: items times (columns + 1) half floats, and 4 bytes an edge.  That
@@ -41,16 +41,19 @@ def names(config: Config) -> tuple[str, ...]:
     """The tables that these settings lead to."""
     if not config.model.tower:
         return ()
-    wanted = {FACTORS: config.behaviour.modality > 0, NEIGHBOURS: config.model.graph in ("cooccurrence", "both")}
+    wanted = {
+        FACTORS: config.collaborative.feature_columns > 0,
+        NEIGHBOURS: config.model.graph in ("cooccurrence", "both"),
+    }
     return tuple(name for name, there in wanted.items() if there)
 
 
-def tables_of(config: Config, behaviour: CollaborativeFactors, deviation: float) -> dict[str, NDArray[Any]]:
-    """The tables, from the behaviour table.
+def tables_of(config: Config, collaborative: CollaborativeFactors, deviation: float) -> dict[str, NDArray[Any]]:
+    """The tables, from the collaborative factors.
 
     Args:
         config: which, and how large.
-        behaviour: as solved from the noisy sums.
+        collaborative: as solved from the noisy sums.
         deviation: of the noise in its popularity estimates. An item that is not above twice that is taken for unused:
             what is known of it would be noise, so it is without the modality and without edges.
 
@@ -59,12 +62,12 @@ def tables_of(config: Config, behaviour: CollaborativeFactors, deviation: float)
         length 1 together, then standardised log popularity; zeros for an item that is not used.
         ``item_neighbours``: int32 [items, neighbours], nearest first, -1 for none.
     """
-    used = behaviour.popularity > _DEVIATIONS * deviation
-    rows = np.where(used[:, None], behaviour.history, 0).astype(np.float64)
+    used = collaborative.popularity > _DEVIATIONS * deviation
+    rows = np.where(used[:, None], collaborative.history, 0).astype(np.float64)
     made: dict[str, NDArray[Any]] = {}
     for name in names(config):
         if name == FACTORS:
-            made[name] = _factors(rows, behaviour.popularity, used, config.behaviour.modality)
+            made[name] = _factors(rows, collaborative.popularity, used, config.collaborative.feature_columns)
         else:
             made[name] = graph.nearest(rows, config.model.graph_neighbours)
     return made
@@ -80,7 +83,7 @@ def agreed(config: Config, arrays: Tables, items: int) -> dict[str, NDArray[Any]
     found = {}
     for name in names(config):
         table = arrays.get(name)
-        columns = config.behaviour.modality + 1 if name == FACTORS else config.model.graph_neighbours
+        columns = config.collaborative.feature_columns + 1 if name == FACTORS else config.model.graph_neighbours
         kind = "float16" if name == FACTORS else "int32"
         if table is None or table.shape != (items, columns) or table.dtype.name != kind:
             raise ProtocolError(f"a request lacks its table {name!r}, as this device's settings have it")

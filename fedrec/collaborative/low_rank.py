@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 def solve_low_rank(
     popularity: Floats, factors: Floats, mass: Floats, ridge: float, rank: int = 0
 ) -> CollaborativeFactors:
-    """The behaviour table of a Gram matrix whose off-diagonal part is ``factors`` factors^T, [items, k].
+    """The collaborative factors of a Gram matrix whose off-diagonal part is ``factors`` factors^T, [items, k].
 
     ``mass``: [items], the diagonal; what the factors alone give more than that is left as it is.  ``ridge``: above 0.
     ``rank``: keep so many columns, those with the most say (0 = all).

@@ -1,4 +1,4 @@
-"""From private sums and public content to the behaviour table: EASE, written as two towers.
+"""From private sums and public content to the collaborative factors: EASE, written as two towers.
 
 EASE (Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data", section 3.1) scores an unseen item i for a
 user x by sum_j x_j B_ji with B_ji = -P_ji / P_ii, P = (G + ridge I)^-1.  With G = V diag(g) V^T the part of P off its
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.collaborative.content_kernel import content_kernel
 from fedrec.collaborative.fold_in_factors import from_matrix
-from fedrec.config import BehaviourSettings
+from fedrec.config import CollaborativeSettings
 from fedrec.content.feature_table import Features
 
 
@@ -38,12 +38,12 @@ def solve(
     popularity: NDArray[np.float64],
     matrix: NDArray[np.float64],
     items: NDArray[np.int64],
-    settings: BehaviourSettings,
+    settings: CollaborativeSettings,
     *,
     features: Features,
     noisy: bool,
 ) -> CollaborativeFactors:
-    """Make the behaviour table of a release.
+    """Make the collaborative factors of a release.
 
     Args:
         popularity: [catalogue], estimates of zero or above.
@@ -52,20 +52,20 @@ def solve(
         noisy: whether noise was added; then a diagonal below what popularity says is raised to it.
 
     Returns:
-        The table, of rank at most ``settings.rank`` (0 = as many as carry anything).
+        The table, of rank at most ``settings.solver.rank`` (0 = as many as carry anything).
     """
     count = len(popularity)
     mass = _diagonal_from(popularity, matrix, items)
     full = np.zeros((count, count))
     full[np.ix_(items, items)] = matrix
-    if settings.prior > 0:
+    if settings.prior.weight > 0:
         root = np.sqrt(mass)
-        full += settings.prior * root[:, None] * content_kernel(features, settings) * root[None, :]
+        full += settings.prior.weight * root[:, None] * content_kernel(features, settings.prior) * root[None, :]
     # A factorisation explains what items share; raised, the diagonal would make a factor of every popular item.
-    if settings.method != "als" and (noisy or settings.prior > 0):
+    if settings.solver.method != "als" and (noisy or settings.prior.weight > 0):
         np.fill_diagonal(full, np.maximum(full.diagonal(), mass))
-    towers = {"ease": _two_towers, "cosine": _cosine_towers, "als": _factor_towers}[settings.method]
-    history, candidate = towers(full, settings.ridge, settings.rank)
+    towers = {"ease": _two_towers, "cosine": _cosine_towers, "als": _factor_towers}[settings.solver.method]
+    history, candidate = towers(full, settings.solver.ridge, settings.solver.rank)
     factors = None if settings.fold_in is None else from_matrix(full, mass, settings.fold_in)
     return CollaborativeFactors(
         history=history.astype(np.float32),

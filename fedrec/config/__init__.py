@@ -6,7 +6,14 @@ Privacy knobs (`PrivacySettings`, `SecureAggregationSettings`) stand apart from 
 
 from fedrec.config.audit import AuditSettings
 from fedrec.config.base import Settings
-from fedrec.config.behaviour import BehaviourSettings
+from fedrec.config.collaborative import (
+    CollaborativeSettings,
+    CooccurrenceSettings,
+    PowerIterationSettings,
+    PriorSettings,
+    ScoringSettings,
+    SolverSettings,
+)
 from fedrec.config.content import (
     AudioSettings,
     ContentSettings,
@@ -16,9 +23,12 @@ from fedrec.config.content import (
     VideoSettings,
 )
 from fedrec.config.fold_in import FoldInSettings
+from fedrec.config.load import from_run_config, from_tree, load
 from fedrec.config.model import Fusion, ModelSettings, UserTowerKind
+from fedrec.config.overrides import with_overrides
 from fedrec.config.privacy import AdaptiveClipSettings, LocalSettings, PrivacySettings, QueryName, Unit
-from fedrec.config.root import Config, from_run_config, from_tree, load, with_overrides, with_protocol
+from fedrec.config.protocol import with_protocol
+from fedrec.config.root import Config
 from fedrec.config.run import Engine, EvaluationSettings, GradSample, RunSettings, SpeedSettings
 from fedrec.config.secure_aggregation import Protocol, SecureAggregationSettings
 from fedrec.config.training import Loss, Pool, Sampling, StoppingSettings, TrainingSettings
@@ -33,7 +43,12 @@ __all__ = [
     "AdaptiveClipSettings",
     "AudioSettings",
     "AuditSettings",
-    "BehaviourSettings",
+    "CollaborativeSettings",
+    "CooccurrenceSettings",
+    "PowerIterationSettings",
+    "PriorSettings",
+    "ScoringSettings",
+    "SolverSettings",
     "ContentSettings",
     "Engine",
     "EvaluationSettings",

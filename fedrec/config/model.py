@@ -16,34 +16,51 @@ UserTowerKind = Literal["mean", "recency", "gru", "attention"]
 
 
 class ModelSettings(Settings):
-    """The shared two-tower model. ``adapter`` adds a private vector per user that never leaves the device.
+    """The shared two-tower model."""
 
-    ``reads``: the modalities that the tower reads, none named = all; the others can still be what an auxiliary task
-    predicts.  Beside those of the content there are ``behaviour`` (where ``behaviour.modality`` is above 0) and ``id``.
-    ``id_embedding``: a trained vector an item, as the modality ``id``; it adds items times ``dimension`` parameters,
-    and under privacy noise grows with the root of their number: it is for small catalogues and runs without noise.
-    ``graph``: which graph over the items features are smoothed on before the tower reads them, see
-    `fedrec.content.graph`: that of their ``content``, that of their ``cooccurrence`` in the private sums, or both.
-    ``text_encoder``: ``head`` on ready features; ``gru``, ``lstm``, ``textcnn`` on token ids; ``minilm-lora`` on the
-    states of ``content.text.encoder`` ``minilm-states``: the last layer of MiniLM, fine-tuned in ``lora_rank``
-    directions (`fedrec.model.encoder_lora`).
-    ``user_tower``: how a history becomes one vector, see `fedrec.model.history`.
-    ``context``: the time of day (UTC) of the request and of the history adds a learned vector to the user's.
-    """
-
-    preset: str = "defaults"
+    preset: str = Field(
+        default="defaults", description="a named starting point; what is written beside it wins over what it says"
+    )
     tower: bool = Field(default=True, description="train the content tower at all")
-    dimension: int = Field(default=32, ge=2, le=512)
-    reads: tuple[Input, ...] = ()
-    id_embedding: bool = False
-    graph: Graph = "none"
+    dimension: int = Field(default=32, ge=2, le=512, description="length of the vectors of items and users")
+    reads: tuple[Input, ...] = Field(
+        default=(),
+        description="the modalities that the tower reads, none named = all; the others can still be what an auxiliary "
+        "task predicts. Beside those of the content there are behaviour (where collaborative.feature_columns is above "
+        "0) and id (model.id_embedding)",
+    )
+    id_embedding: bool = Field(
+        default=False,
+        description="a trained vector an item, as the modality id; it adds items times model.dimension parameters, and "
+        "under privacy its noise grows with the root of their number: for small catalogues and runs without noise",
+    )
+    graph: Graph = Field(
+        default="none",
+        description="which graph over the items features are smoothed on before the tower reads them, see "
+        "fedrec.content.graph: that of their content, that of their cooccurrence in the private sums, or both",
+    )
     graph_layers: int = Field(default=2, ge=1, le=4, description="steps of smoothing; the features are their mean")
     graph_neighbours: int = Field(default=10, ge=1, le=64, description="edges that each item of a graph draws")
-    fusion: Fusion = "weighted"
-    user_tower: UserTowerKind = "mean"
-    text_encoder: Literal["head", "gru", "lstm", "textcnn", "minilm-lora"] = "head"
-    image_encoder: Literal["head", "cnn", "vgg"] = "head"
-    audio_encoder: Literal["head", "cnn"] = "head"
+    fusion: Fusion = Field(
+        default="weighted",
+        description="how an item's modalities become one vector, see fedrec.model.fusion; late keeps them apart to the "
+        "end",
+    )
+    user_tower: UserTowerKind = Field(
+        default="mean", description="how a history becomes one vector, see fedrec.model.history"
+    )
+    text_encoder: Literal["head", "gru", "lstm", "textcnn", "minilm-lora"] = Field(
+        default="head",
+        description="head: on ready features. gru, lstm, textcnn: on token ids (content.text.encoder tokens). "
+        "minilm-lora: the last layer of MiniLM, fine-tuned by low-rank adapters (content.text.encoder minilm-states), "
+        "see fedrec.model.encoder_lora",
+    )
+    image_encoder: Literal["head", "cnn", "vgg"] = Field(
+        default="head", description="head: on ready features. cnn, vgg: on pictures (content.image.encoder pixels)"
+    )
+    audio_encoder: Literal["head", "cnn"] = Field(
+        default="head", description="head: on ready features. cnn: on spectra (content.audio.encoder logmel)"
+    )
     head_rank: int = Field(
         default=0,
         ge=0,
@@ -51,11 +68,14 @@ class ModelSettings(Settings):
         description="directions in which a head over ready features is trained, beside a frozen start; 0 = all",
     )
     lora_rank: int = Field(default=8, ge=1, le=128, description="directions of each adapter, for minilm-lora")
-    history: int = Field(default=64, ge=1, le=1024, description="events of a user that the user tower reads")
-    notes: bool = False
-    photos: bool = False
-    adapter: bool = False
-    context: bool = False
+    history: int = Field(default=64, ge=1, le=1024, description="events of a user that the user tower reads, the last")
+    notes: bool = Field(default=False, description="the user tower reads what its user wrote, on the device")
+    photos: bool = Field(default=False, description="the user tower reads what its user photographed, on the device")
+    adapter: bool = Field(default=False, description="a private vector a user, which never leaves the device")
+    context: bool = Field(
+        default=False,
+        description="the time of day (UTC) of the request and of the history adds a learned vector to the user's",
+    )
     warm_start: float | None = Field(
         default=0.5,
         ge=0,

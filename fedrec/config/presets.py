@@ -7,10 +7,16 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from fedrec.config import Config, Settings, from_tree
+from fedrec.config.base import Settings, section_of
+from fedrec.config.load import from_tree
+from fedrec.config.root import Config
 from fedrec.errors import ConfigError
 
-_NO_BEHAVIOUR = {"popularity": False, "cooccurrence": False, "weight": 0.0, "popularity_weight": 0.0}
+_NOTHING_COLLABORATIVE: Mapping[str, Any] = {
+    "popularity": False,
+    "cooccurrence": {"enabled": False},
+    "scoring": {"weight": 0.0, "popularity_weight": 0.0},
+}
 
 
 @dataclass(frozen=True)
@@ -27,25 +33,22 @@ _PIXELS = {"encoder": "pixels", "size": 32}
 _FEW_ROWS = {"batch_rows": 16}
 
 
-_FACTORS = {
-    "cooccurrence": False,
-    "factors": True,
-    "directions": 1,
-    "factor_rank": 24,
-    "whitening": 0.15,
-    "factor_scale": 1.0,
-    "prior": 0.8,
-    "prior_modalities": {"text": 0.7, "attributes": 0.8, "image": 0.1},
-    "prior_sharpness": 1.5,
-    "ridge": 20.0,
-    "discount": 0.25,
+_POWER_ITERATION: Mapping[str, Any] = {
+    "cooccurrence": {"enabled": False},
+    "power_iteration": {"enabled": True, "steps": 1, "rank": 24, "whitening": 0.15, "scale": 1.0},
+    "prior": {"weight": 0.8, "modalities": {"text": 0.7, "attributes": 0.8, "image": 0.1}, "sharpness": 1.5},
+    "solver": {"ridge": 20.0},
 }
 _FACTORISATION = {"method": "als", "ridge": 1.0}
-_TOWER_FIRST = {"prior": 1.0, "prior_modalities": {"tower": 1.0}, "weight": 1.0}
+_TOWER_FIRST: Mapping[str, Any] = {
+    "solver": _FACTORISATION,
+    "prior": {"weight": 1.0, "modalities": {"tower": 1.0}},
+    "scoring": {"weight": 1.0},
+}
 
 
 def _content_only(*modalities: str) -> dict[str, Any]:
-    return {"content": {"modalities": list(modalities)}, "behaviour": dict(_NO_BEHAVIOUR)}
+    return {"content": {"modalities": list(modalities)}, "collaborative": _NOTHING_COLLABORATIVE}
 
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
@@ -53,7 +56,13 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         "defaults": Preset("content tower and the whole co-occurrence together: what the other presets change"),
         "fedrec": Preset(
             "our best: the fused content tower beside private power iteration, with fold-in on the device",
-            {"behaviour": _FACTORS | {"fold_in": {"weight": 0.5}, "weight": 0.6}},
+            {
+                "collaborative": {
+                    **_POWER_ITERATION,
+                    "fold_in": {"weight": 0.5},
+                    "scoring": {"weight": 0.6, "discount": 0.25},
+                }
+            },
         ),
         "content-only": Preset("the content tower over all modalities", _content_only("text", "image", "attributes")),
         "text-only": Preset("the content tower over text", _content_only("text")),
@@ -62,13 +71,17 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         "audio-only": Preset("the content tower over sounds", _content_only("audio")),
         "behaviour-only": Preset(
             "popularity and co-occurrence sums; no content, nothing trained",
-            {"model": {"tower": False}, "behaviour": {"weight": 1.0, "prior": 0.0}},
+            {"model": {"tower": False}, "collaborative": {"scoring": {"weight": 1.0}, "prior": {"weight": 0.0}}},
         ),
         "popularity-only": Preset(
             "one private count of each item, the same ranking for everybody",
             {
                 "model": {"tower": False},
-                "behaviour": {"cooccurrence": False, "weight": 0.0, "prior": 0.0, "popularity_weight": 1.0},
+                "collaborative": {
+                    "cooccurrence": {"enabled": False},
+                    "prior": {"weight": 0.0},
+                    "scoring": {"weight": 0.0, "popularity_weight": 1.0},
+                },
             },
         ),
         "personal": Preset(
@@ -88,30 +101,37 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             "item-based collaborative filtering: the cosine of two items' users, from private sums",
             {
                 "model": {"tower": False},
-                "behaviour": {"method": "cosine", "weight": 1.0, "prior": 0.0, "ridge": 1.0},
+                "collaborative": {
+                    "prior": {"weight": 0.0},
+                    "solver": {"method": "cosine", "ridge": 1.0},
+                    "scoring": {"weight": 1.0},
+                },
             },
         ),
         "ease": Preset(
             "EASE in closed form from private sums",
-            {"model": {"tower": False}, "behaviour": {"method": "ease", "weight": 1.0, "prior": 0.0}},
+            {
+                "model": {"tower": False},
+                "collaborative": {"prior": {"weight": 0.0}, "solver": {"method": "ease"}, "scoring": {"weight": 1.0}},
+            },
         ),
         "gcn": Preset(
             "graph convolution over co-occurrence and content: smoothed features, and behaviour as one of them",
-            {"model": {"graph": "both"}, "behaviour": {"modality": 16, "weight": 0.0}},
+            {"model": {"graph": "both"}, "collaborative": {"feature_columns": 16, "scoring": {"weight": 0.0}}},
         ),
         "mf-fused": Preset(
             "fused content, matrix factorisation beside it, and its factors as one of the modalities",
-            {"behaviour": _FACTORISATION | {"modality": 16, "weight": 0.5}},
+            {"collaborative": {"feature_columns": 16, "solver": _FACTORISATION, "scoring": {"weight": 0.5}}},
         ),
         "dfmf": Preset(
             "deep features first: the content tower trained, then a factorisation that has its item vectors as a prior",
-            {"content": {"modalities": ["text", "image"]}, "behaviour": _FACTORISATION | _TOWER_FIRST},
+            {"content": {"modalities": ["text", "image"]}, "collaborative": _TOWER_FIRST},
         ),
         "mtmf": Preset(
             "as dfmf, the tower trained on several tasks: it predicts attributes beside recommending",
             {
                 "model": {"reads": ["text", "image"]},
-                "behaviour": _FACTORISATION | _TOWER_FIRST,
+                "collaborative": _TOWER_FIRST,
                 "training": {"auxiliary": 0.3},
             },
         ),
@@ -119,7 +139,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             "private power iteration from the content of all modalities: for small budgets; nothing else is trained",
             {
                 "model": {"tower": False},
-                "behaviour": _FACTORS | {"weight": 1.0},
+                "collaborative": {**_POWER_ITERATION, "scoring": {"weight": 1.0, "discount": 0.25}},
             },
         ),
         "weighted-fusion": Preset(
@@ -131,7 +151,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             {
                 "content": {"modalities": ["text", "image"], "text": _TOKENS, "image": _PIXELS},
                 "model": {"text_encoder": "lstm", "image_encoder": "cnn", "fusion": "concat-mlp"},
-                "behaviour": _NO_BEHAVIOUR,
+                "collaborative": _NOTHING_COLLABORATIVE,
                 "training": {"loss": "bce"},
                 "speed": _FEW_ROWS,
             },
@@ -147,7 +167,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "fusion": "attention",
                     "user_tower": "attention",
                 },
-                "behaviour": _NO_BEHAVIOUR,
+                "collaborative": _NOTHING_COLLABORATIVE,
                 "training": {"auxiliary": 0.3},
                 "speed": _FEW_ROWS,
             },
@@ -157,7 +177,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             {
                 "content": {"modalities": ["text", "image", "attributes"], "text": _TOKENS, "image": _PIXELS},
                 "model": {"text_encoder": "textcnn", "image_encoder": "vgg", "fusion": "concat-mlp"},
-                "behaviour": _NO_BEHAVIOUR,
+                "collaborative": _NOTHING_COLLABORATIVE,
                 "speed": _FEW_ROWS,
             },
         ),
@@ -166,7 +186,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             {
                 "content": {"modalities": ["text", "image", "attributes"], "text": _TOKENS, "image": _PIXELS},
                 "model": {"text_encoder": "lstm", "image_encoder": "cnn", "fusion": "attention"},
-                "behaviour": _NO_BEHAVIOUR,
+                "collaborative": _NOTHING_COLLABORATIVE,
                 "training": {"auxiliary": 0.3},
                 "speed": _FEW_ROWS,
             },
@@ -179,7 +199,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "text": {"encoder": "minilm", "dimension": 384},
                     "image": {"encoder": "efficientnet-lite0", "dimension": 64},
                 },
-                "behaviour": {"popularity": True, "cooccurrence": True, "weight": 0.5},
+                "collaborative": {"popularity": True, "cooccurrence": {"enabled": True}, "scoring": {"weight": 0.5}},
             },
         ),
         "pretrained-lora": Preset(
@@ -191,7 +211,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                     "image": {"encoder": "efficientnet-lite0", "dimension": 64},
                 },
                 "model": {"text_encoder": "minilm-lora", "head_rank": 128, "history": 8},
-                "behaviour": {"popularity": True, "cooccurrence": True, "weight": 0.5},
+                "collaborative": {"popularity": True, "cooccurrence": {"enabled": True}, "scoring": {"weight": 0.5}},
                 # Each item of each row goes through a transformer's layer.
                 "training": {"positives": 4, "negatives": 16},
                 "speed": {"batch_rows": 4},
@@ -209,43 +229,50 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 )
 
 
-def with_preset(config: Config) -> Config:
-    """Put the settings of ``config.model.preset`` beneath those that ``config`` was given explicitly.
-
-    A setting that was written, even with its default value, stays as written.  Idempotent.
-
-    Raises:
-        ConfigError: no preset of that name, or the two together are not valid.
-    """
+def preset_of(config: Config) -> Preset:
+    """The preset that ``config.model.preset`` names. Raises ConfigError where there is none of that name."""
     preset = PRESETS.get(config.model.preset)
     if preset is None:
         raise ConfigError(
             "no such preset in model.preset", value=config.model.preset, action=f"Use one of {', '.join(PRESETS)}"
         )
-    return from_tree(_beneath(preset.settings, _written(config)))
+    return preset
+
+
+def with_preset(config: Config) -> Config:
+    """Put the settings of ``config.model.preset`` beneath those that ``config`` was given explicitly.
+
+    A setting that was written, even with its default value, stays as written.  Sections are merged key by key; a table
+    that is one setting (such as ``collaborative.prior.modalities``) replaces the preset's whole.  Idempotent.
+
+    Raises:
+        ConfigError: no preset of that name, or the two together are not valid.
+    """
+    return from_tree(_beneath(preset_of(config).settings, _written(config), Config))
 
 
 def _written(settings: Settings) -> dict[str, Any]:
-    """Only what was set explicitly; a table that is one setting (such as ``privacy.shares``) stays whole."""
+    """Only what was set explicitly, a section as a table of its own."""
     found: dict[str, Any] = {}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
         if isinstance(value, Settings):
-            if inner := _written(value):
+            if (inner := _written(value)) or name in settings.model_fields_set:
                 found[name] = inner
         elif name in settings.model_fields_set:
             found[name] = value
     return found
 
 
-def _beneath(preset: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
+def _beneath(preset: Mapping[str, Any], written: Mapping[str, Any], section: type[Settings]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for name in {**preset, **written}:
         low, high = preset.get(name), written.get(name)
+        inner = section_of(section.model_fields[name])
         if name not in written:
             merged[name] = low
-        elif isinstance(low, Mapping) and isinstance(high, Mapping):
-            merged[name] = _beneath(low, high)
+        elif inner is not None and isinstance(low, Mapping) and isinstance(high, Mapping):
+            merged[name] = _beneath(low, high, inner)
         else:
             merged[name] = high
     return merged

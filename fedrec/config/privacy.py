@@ -26,58 +26,77 @@ def _default_shares() -> dict[QueryName, float]:
 
 class AdaptiveClipSettings(Settings):
     """How the clip follows a quantile of the rows' norms, see `fedrec.queries.adaptive_clip`; it starts at
-    ``privacy.clip``. ``share``: the part of the squared bound of training that is given to finding it."""
+    ``privacy.clip``."""
 
-    quantile: float = Field(default=0.5, gt=0, lt=1)
-    learning_rate: float = Field(default=0.2, gt=0, le=1)
-    share: float = Field(default=0.02, gt=0, le=0.5)
-    least: float = Field(default=1e-3, gt=0)
-    most: float = Field(default=1e3, gt=0)
+    quantile: float = Field(default=0.5, gt=0, lt=1, description="share of the rows that the clip leaves as they are")
+    learning_rate: float = Field(default=0.2, gt=0, le=1, description="how far the logarithm of the clip moves a round")
+    share: float = Field(
+        default=0.02, gt=0, le=0.5, description="part of the squared bound of training that is given to finding it"
+    )
+    least: float = Field(default=1e-3, gt=0, description="the clip never falls below, L2")
+    most: float = Field(default=1e3, gt=0, description="the clip never rises above, L2")
 
 
 class LocalSettings(Settings):
-    """What a device does in its turn where it adds all noise itself (``privacy.noise_place`` ``local``).
+    """What a device does in its turn where it adds all noise itself (``privacy.noise_place`` ``local``): steps of
+    DP-SGD over its own interactions."""
 
-    It takes ``steps`` steps of DP-SGD over its own interactions, each on a Poisson sample of ``batch`` of them
-    (expected; 0 = all), with step size ``learning_rate``.  ``bound``: most that the whole change of its model adds to
-    the sum, L2; the change, noise and all, is scaled down to that, which costs no privacy.
-    """
-
-    steps: int = Field(default=1, ge=1, le=256)
-    batch: int = Field(default=0, ge=0)
-    learning_rate: float = Field(default=0.5, gt=0)
-    bound: float = Field(default=1.0, gt=0)
+    steps: int = Field(default=1, ge=1, le=256, description="steps of DP-SGD in one turn")
+    batch: int = Field(default=0, ge=0, description="interactions in a step, as expected of a Poisson sample (0 = all)")
+    learning_rate: float = Field(default=0.5, gt=0, description="size of a step")
+    bound: float = Field(
+        default=1.0,
+        gt=0,
+        description="most that the whole change of a device's model adds to the sum, L2; the change, noise and all, is "
+        "scaled down to that, which costs no privacy",
+    )
 
 
 class PrivacySettings(Settings):
-    """What is promised, to whom, and how the budget is split.
+    """What is promised, to whom, and how the budget is split."""
 
-    ``epsilon`` null means a run without noise, which claims nothing. ``delta`` null means N^-1.1, N the number of
-    privacy units. ``clip``: most by which one privacy unit moves a sum of model updates, L2; ``adaptive_clip`` lets it
-    follow a quantile. ``shares``: what part of the budget, as a part of 1/z^2 of a full-participation Gaussian, goes
-    to each kind of query; they are normalised to sum 1.
-    ``groups``: parts of the model (the beginning of parameters' names, such as ``encoders`` or ``tower``, and ``rest``)
-    to their share of the squared clip; each is clipped to its own part, see `fedrec.training.groups`.  None named = the
-    whole gradient is clipped at once.
-    ``noise``: of training, ``independent`` each round, or ``banded``: correlated over ``bands`` rounds so that it
-    cancels in the sums of updates (0 = the best number), which needs sampling cyclic and the server to add the noise.
-    ``noise_place``: ``server``: added to opened sums, by a server that is trusted with them.  ``distributed``: each
-    device adds its share, so that the server opens noisy sums only; see `fedrec.privacy.distributed`.  ``local``: each
-    device makes its own contribution private, and nobody else is trusted; see `LocalSettings`, `fedrec.privacy.local`.
-    ``clip`` is then what one interaction moves the gradient of one step.
-    """
-
-    unit: Unit = "user"
-    epsilon: float | None = Field(default=None, gt=0, le=100)
-    delta: float | None = Field(default=None, gt=0, lt=0.1)
-    clip: float = Field(default=1.0, gt=0)
-    noise: Literal["independent", "banded"] = "independent"
-    bands: int = Field(default=0, ge=0, le=4096)
-    noise_place: Literal["server", "distributed", "local"] = "server"
+    unit: Unit = Field(
+        default="user",
+        description="what a row is, and so what is protected: a whole user, or one interaction (example)",
+    )
+    epsilon: float | None = Field(
+        default=None, gt=0, le=100, description="the budget; null = a run without noise, which claims nothing"
+    )
+    delta: float | None = Field(default=None, gt=0, lt=0.1, description="null = N^-1.1, N the number of privacy units")
+    clip: float = Field(
+        default=1.0,
+        gt=0,
+        description="most by which one privacy unit moves a sum of model updates, L2; with noise_place local, what one "
+        "interaction moves the gradient of one step",
+    )
+    noise: Literal["independent", "banded"] = Field(
+        default="independent",
+        description="noise of training: independent each round, or banded: correlated over privacy.bands rounds so "
+        "that it cancels in the sums of updates, which needs sampling cyclic and the server to add the noise",
+    )
+    bands: int = Field(default=0, ge=0, le=4096, description="bands of banded noise, in rounds (0 = the best number)")
+    noise_place: Literal["server", "distributed", "local"] = Field(
+        default="server",
+        description="server: added to opened sums, by a server that is trusted with them. distributed: each device "
+        "adds its share, so that the server opens noisy sums only, see fedrec.privacy.distributed. local: each device "
+        "makes its own contribution private, and nobody else is trusted, see fedrec.privacy.local",
+    )
     local: LocalSettings = LocalSettings()
-    shares: dict[QueryName, float] = Field(default_factory=_default_shares)
-    adaptive_clip: AdaptiveClipSettings | None = None
-    groups: dict[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict, max_length=64)
+    shares: dict[QueryName, float] = Field(
+        default_factory=_default_shares,
+        description="what part of the budget, as a part of 1/z^2 of a full-participation Gaussian, goes to each kind "
+        "of query, above 0; they are normalised to sum 1",
+    )
+    adaptive_clip: AdaptiveClipSettings | None = Field(
+        default=None, description="lets the clip follow a quantile of the rows' norms; null = it stays"
+    )
+    groups: dict[str, Annotated[float, Field(gt=0, le=1000)]] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="parts of the model (the beginning of parameters' names, such as encoders or tower, and rest) to "
+        "their share of the squared clip; each is clipped to its own part, see fedrec.training.groups. None named = "
+        "the whole gradient is clipped at once",
+    )
 
     @model_validator(mode="after")
     def _clip_can_adapt(self) -> PrivacySettings:

@@ -13,32 +13,48 @@ GradSample = Literal["auto", "hooks", "ghost", "functional"]
 
 
 class RunSettings(Settings):
-    """Which run this is. ``seed`` fixes everything but secrets. ``reproducible``: noise and sampling are derived from
-    the seed too, so that a run can be repeated; for simulations only, since it protects from nobody who knows the seed.
-    """
+    """Which run this is."""
 
-    name: str = "run"
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    engine: Engine = "cohort"
-    reproducible: bool = False
+    name: str = Field(default="run", description="what the run and its release are called")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="fixes everything but secrets")
+    engine: Engine = Field(
+        default="cohort",
+        description="cohort: all rows of a cohort in one vectorised pass. grid: every message of the protocol, in this "
+        "process. flower: on Flower's runtime, started with flwr run",
+    )
+    reproducible: bool = Field(
+        default=False,
+        description="noise and sampling are derived from the seed too, so that a run can be repeated; for simulations "
+        "only, since it protects from nobody who knows the seed",
+    )
 
 
 class EvaluationSettings(Settings):
-    """What is measured. ``every``: a quality point each so many rounds (0 = only at the end). ``split``: ``test``, or
-    ``valid`` while tuning, which scores the validation item and never looks at the test item. ``cold``: a share of
-    the items that no history, sum or pool of negatives holds, only the catalogue; ranked among themselves at the end.
-    """
+    """What is measured."""
 
-    every: int = Field(default=5, ge=0)
-    split: Literal["test", "valid"] = "test"
-    users: int = Field(default=0, ge=0, description="at most so many users, the first ones (0 = all)")
-    cold: float = Field(default=0.0, ge=0, le=0.9, description="share of items kept out of training; simulations only")
+    every: int = Field(default=5, ge=0, description="a quality point each so many rounds (0 = only at the end)")
+    split: Literal["test", "valid"] = Field(
+        default="test",
+        description="test, or valid while tuning, which scores the validation item and never looks at the test item",
+    )
+    users: int = Field(default=0, ge=0, description="at most so many users are measured, the first ones (0 = all)")
+    cold: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.9,
+        description="share of the items that no history, sum or pool of negatives holds, only the catalogue; ranked "
+        "among themselves at the end; simulations only",
+    )
     private_metrics: bool = Field(default=False, description="also ask devices for metrics, as a private sum")
 
 
 class SpeedSettings(Settings):
     """Knobs that change time and memory, never a result beyond rounding."""
 
-    batch_rows: int = Field(default=64, ge=1, description="so many rows' gradients stay in cache")
+    batch_rows: int = Field(
+        default=64, ge=1, description="rows whose gradients are taken at once, so as to stay in cache"
+    )
     threads: int = Field(default=0, ge=0, description="torch threads (0 = as torch likes)")
-    grad_sample: GradSample = "auto"
+    grad_sample: GradSample = Field(
+        default="auto", description="how Opacus takes a row's gradient; auto: what fits the model"
+    )

@@ -15,55 +15,71 @@ Pool = Literal["uniform", "popularity"]
 
 class StoppingSettings(Settings):
     """When training ends before its last round: devices are asked, as a private sum, how well the tower ranks the item
-    that each holds back (`fedrec.queries.validation`), after every ``every`` rounds and after the last one.  The
-    best parameters are kept, and the run stops when ``patience`` requests in a row found none that were better by more
-    than ``least``, on a scale from 0 to 1."""
+    that each holds back (`fedrec.queries.validation`), after every ``every`` rounds and after the last one.  The best
+    parameters are kept."""
 
-    every: int = Field(default=5, ge=1)
-    patience: int = Field(default=3, ge=1, le=1000)
-    least: float = Field(default=0.0, ge=0, lt=1)
+    every: int = Field(default=5, ge=1, description="rounds of training from one request to the next")
+    patience: int = Field(
+        default=3,
+        ge=1,
+        le=1000,
+        description="the run stops when so many requests in a row found no parameters that were better by more than "
+        "least",
+    )
+    least: float = Field(default=0.0, ge=0, lt=1, description="what counts as better, on a scale from 0 to 1")
 
 
 class TrainingSettings(Settings):
-    """Rounds of model updates. ``cohort`` is the (expected) number of devices a round; 0 = all of them.
+    """Rounds of model updates."""
 
-    ``sampling``: ``full``; ``poisson``, each device with equal chance, anew each round; ``fixed``, so many drawn anew;
-    ``cyclic``, all devices dealt once into groups of at most ``cohort`` that take turns.
-
-    ``pool``: how a round's negatives are drawn, ``uniform`` or by ``popularity`` (the noisy counts to the power of
-    ``pool_power``); ``correction``: take the bias of that off the softmax, see `fedrec.queries.negatives`.
-    ``schedule``: how the learning rate falls over the rounds, see `fedrec.queries.learning_rate`.
-    ``augment``: how much pictures, words and features are changed while a device trains, 0 = not at all; see
-    `fedrec.training.augment`.
-    ``stopping``: when to end before the last round, null = never.
-    """
-
-    rounds: int = Field(default=20, ge=0)
-    cohort: int = Field(default=0, ge=0)
-    sampling: Sampling = "full"
-    positives: int = Field(default=8, ge=1, le=512)
-    negatives: int = Field(default=128, ge=1, le=4096, description="size of the pool that every device gets")
-    pool: Pool = "uniform"
+    rounds: int = Field(default=20, ge=0, description="rounds of training, each one private sum; 0 = no training")
+    cohort: int = Field(default=0, ge=0, description="the (expected) number of devices a round; 0 = all of them")
+    sampling: Sampling = Field(
+        default="full",
+        description="full: all devices. poisson: each device with equal chance, anew each round. fixed: so many drawn "
+        "anew. cyclic: all devices dealt once into groups of at most training.cohort that take turns",
+    )
+    positives: int = Field(default=8, ge=1, le=512, description="items of a row's user that are to be ranked up")
+    negatives: int = Field(default=128, ge=1, le=4096, description="size of the pool that every device gets, in items")
+    pool: Pool = Field(
+        default="uniform",
+        description="how a round's negatives are drawn: uniform, or by popularity (the noisy counts to the power of "
+        "training.pool_power)",
+    )
     pool_power: float = Field(default=0.75, ge=0, le=1, description="0 = all items alike, 1 = as the counts")
-    correction: bool = False
-    loss: Loss = "sampled-softmax"
+    correction: bool = Field(
+        default=False, description="take the bias of the pool off the softmax, see fedrec.queries.negatives"
+    )
+    loss: Loss = Field(default="sampled-softmax", description="the loss of a row, see fedrec.model.losses")
     auxiliary: float = Field(
         default=0.0, ge=0, le=100, description="weight of predicting an item's attributes from its fused vector"
     )
     alignment: float = Field(
         default=0.0, ge=0, le=100, description="weight of telling which vectors of two modalities are of one item"
     )
-    temperature: float = Field(default=0.1, gt=0)
-    optimiser: Literal["sgd", "momentum", "adam"] = "adam"
-    learning_rate: float = Field(default=0.01, gt=0)
-    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    temperature: float = Field(default=0.1, gt=0, description="what scores are divided by before the loss")
+    optimiser: Literal["sgd", "momentum", "adam"] = Field(
+        default="adam", description="how the server steps along the noisy mean gradient"
+    )
+    learning_rate: float = Field(default=0.01, gt=0, description="size of the server's step")
+    schedule: Literal["constant", "cosine", "linear"] = Field(
+        default="constant",
+        description="how the learning rate falls over the rounds, see fedrec.queries.learning_rate",
+    )
     warmup: int = Field(default=0, ge=0, description="rounds in which the learning rate rises to its full size")
-    momentum: float = Field(default=0.9, ge=0, lt=1)
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="share of the last step that goes on, for momentum")
     examples: int = Field(default=16, ge=1, le=1024, description="rows a user's events are split into, unit 'example'")
     personal_steps: int = Field(default=0, ge=0, description="on-device steps on the private parameters")
-
-    augment: float = Field(default=0.0, ge=0, le=0.5)
-    stopping: StoppingSettings | None = None
+    augment: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="how much pictures, words and features are changed while a device trains, 0 = not at all; see "
+        "fedrec.training.augment",
+    )
+    stopping: StoppingSettings | None = Field(
+        default=None, description="when to end before the last round, null = never"
+    )
 
     @property
     def validated(self) -> tuple[int, ...]:

@@ -234,7 +234,7 @@ def _spends(rows: Iterable[Row]) -> list[QueryCost]:
 
 def _row(body: str) -> Row:
     fields: dict[str, Any] = json.loads(body)
-    cost = fields.pop("spend")
+    cost = fields.pop("cost")
     return Row(**fields, cost=None if cost is None else QueryCost(**cost))
 
 

@@ -21,7 +21,7 @@ from fedrec.errors import BudgetExceededError, PrivacyError
 from fedrec.privacy.accountant import QueryCost, check_delta, epsilon
 from fedrec.privacy.chain import Chain
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ class Ledger:
         cost = asdict(entry.cost) if entry.cost else {"noise_multiplier": None}
         body = {"kind": "release", "query": entry.query, "round": entry.round, "detail": dict(entry.detail)}
         now = _now()
-        self._chain.append({**body, "spend": cost, "time": now})
+        self._chain.append({**body, "cost": cost, "time": now})
         return replace(entry, number=self._read, time=now)
 
     def _catch_up(self) -> None:
@@ -262,7 +262,7 @@ class Ledger:
 
 
 def _entry(number: int, body: Mapping[str, Any]) -> LedgerEntry:
-    cost = body["spend"]
+    cost = body["cost"]
     charged = QueryCost(**cost) if cost["noise_multiplier"] is not None else None
     return LedgerEntry(body["query"], body["round"], charged, body["detail"], number, body["time"])
 

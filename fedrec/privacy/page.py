@@ -176,7 +176,7 @@ def _checked(facts: Mapping[str, Any]) -> str:
 
 
 def _spend(query: Mapping[str, Any]) -> QueryCost:
-    known = ("query", "noise_multiplier", "rounds", "sampling", "probability", "separation")
+    known = ("query", "noise_multiplier", "rounds", "sampling", "probability", "minimum_separation")
     return QueryCost(**{name: query[name] for name in known if name in query})
 
 

@@ -37,12 +37,12 @@ def delta_of(config: Config, users: int) -> float:
 
 def rounds_of(config: Config) -> dict[Query, int]:
     """How often each query is asked."""
-    settings = config.behaviour
+    settings = config.collaborative
     return {
         "popularity": int(settings.popularity),
-        "cooccurrence": int(settings.cooccurrence),
-        "directions": settings.directions,
-        "factors": int(settings.factors),
+        "cooccurrence": int(settings.cooccurrence.enabled),
+        "directions": settings.power_iteration.steps,
+        "factors": int(settings.power_iteration.enabled),
         "training": config.training.rounds if config.model.tower else 0,
         "validation": len(config.training.validated) if config.model.tower else 0,
         "metrics": int(config.evaluation.private_metrics),

@@ -145,7 +145,7 @@ def _query(cost: QueryCost) -> dict[str, Any]:
         "noise_multiplier": cost.noise_multiplier,
         "sampling": cost.sampling,
         "probability": cost.probability,
-        "separation": cost.minimum_separation,
+        "minimum_separation": cost.minimum_separation,
         "participations": cost.participations,
         "amplification_claimed": cost.amplified,
     }

@@ -65,11 +65,11 @@ class Bandit:
 
 def item_vectors(scorer: Scorer) -> Floats:
     """What items are told apart by, float64 [items, width], each of length 1 or 0: vectors of the tower, or, where a
-    release has none, of the behaviour table; of no width where it has neither."""
+    release has none, of the collaborative factors; of no width where it has neither."""
     if scorer.tower is not None:
         found = scorer.tower.vectors().numpy().astype(np.float64)
-    elif scorer.behaviour is not None:
-        found = scorer.behaviour.candidate.astype(np.float64)
+    elif scorer.collaborative is not None:
+        found = scorer.collaborative.candidate.astype(np.float64)
     else:
         found = np.zeros((scorer.items, 0))
     length = np.linalg.norm(found, axis=1, keepdims=True)

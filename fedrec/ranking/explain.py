@@ -110,12 +110,12 @@ def _nearest(scorer: Scorer, known: Known, places: NDArray[np.int64]) -> list[in
     if not len(history):
         return [None] * len(places)
     likeness = np.zeros((len(places), len(history)))
-    weight = scorer.settings.weight
+    weight = scorer.settings.scoring.weight
     if scorer.tower is not None:
         vectors = scorer.tower.vectors().numpy()
         likeness += (1.0 - weight) * (vectors[places] @ vectors[history].T)
-    if scorer.behaviour is not None and scorer.behaviour.rank:
-        together = scorer.behaviour.candidate[places] @ scorer.behaviour.history[history].T
+    if scorer.collaborative is not None and scorer.collaborative.rank:
+        together = scorer.collaborative.candidate[places] @ scorer.collaborative.history[history].T
         largest = np.abs(together).max(axis=1, keepdims=True)
         likeness += weight * together / np.where(largest > 0, largest, 1.0)
     likeness[history[None] == places[:, None]] = -np.inf

@@ -4,7 +4,7 @@
     behaviour = (1 - f) * z(table) + f * z(fold-in), where there is a fold-in, of weight f
 
 ``z`` standardises over the catalogue for one user (0 everywhere where the spread is 0), so that the weights mean the
-same for every user and model. w is `BehaviourSettings.weight` and p its ``popularity_weight``. A part that is not there
+same for every user and model. w is `ScoringSettings.weight` and p its ``popularity_weight``. A part that is not there
 counts 0.
 """
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
-from fedrec.config import BehaviourSettings, ModelSettings
+from fedrec.config import CollaborativeSettings, ModelSettings
 from fedrec.errors import ModelError
 from fedrec.model.recommender import Recommender
 from fedrec.ranking.fold_in import FoldIn
@@ -51,12 +51,12 @@ class Scorer:
     Args:
         model: the content tower, or None where there is none. It is only read.
         features: the catalogue's features; every place is a place in them.
-        behaviour: the behaviour table, or None.
+        collaborative: the collaborative factors, or None.
         settings: the weights of the parts.
         model_settings: how long a history the tower reads.
 
     Raises:
-        ModelError: features and behaviour are about different catalogues, or do not fit the model.
+        ModelError: features and collaborative factors are about different catalogues, or do not fit the model.
     """
 
     def __init__(
@@ -64,21 +64,21 @@ class Scorer:
         *,
         model: Recommender | None,
         features: FeatureTable,
-        behaviour: CollaborativeFactors | None,
-        settings: BehaviourSettings,
+        collaborative: CollaborativeFactors | None,
+        settings: CollaborativeSettings,
         model_settings: ModelSettings,
     ) -> None:
         self.features = features
         self.items = len(features.ids)
-        if behaviour is not None and behaviour.items != self.items:
+        if collaborative is not None and collaborative.items != self.items:
             raise ModelError(
-                f"behaviour is about {behaviour.items} items and the features about {self.items}",
+                f"the collaborative factors are about {collaborative.items} items and the features about {self.items}",
                 action="Take both from one release",
             )
-        self.behaviour = behaviour
+        self.collaborative = collaborative
         self.settings = settings
         self.tower = None if model is None else TowerScorer(model, features, history=model_settings.history)
-        self.fold_in = _fold_in(behaviour, settings)
+        self.fold_in = _fold_in(collaborative, settings)
 
     def scores(
         self,
@@ -129,26 +129,26 @@ class Scorer:
 
     def tower_part(self, known: Known, *, without: str = "") -> Floats:
         """What the tower adds; with ``without``, as if it had never heard of that modality."""
-        if self.tower is None or self.settings.weight == 1:
+        if self.tower is None or self.settings.scoring.weight == 1:
             return self._nothing(known)
-        return np.float32(1.0 - self.settings.weight) * standardised(self.tower.scores(known, without=without))
+        return np.float32(1.0 - self.settings.scoring.weight) * standardised(self.tower.scores(known, without=without))
 
     def _behaviour_part(self, known: Known) -> Floats:
-        table = self.behaviour
-        if table is None or table.rank == 0 or self.settings.weight == 0:
+        table = self.collaborative
+        if table is None or table.rank == 0 or self.settings.scoring.weight == 0:
             return self._nothing(known)
-        scores = standardised(behaviour_scores(table, known.histories, recency=self.settings.recency))
+        scores = standardised(behaviour_scores(table, known.histories, recency=self.settings.scoring.recency))
         if self.fold_in is not None:
             share = np.float32(self.fold_in.settings.weight)
-            second = self.fold_in.scores(touched(known.histories, self.items, recency=self.settings.recency))
+            second = self.fold_in.scores(touched(known.histories, self.items, recency=self.settings.scoring.recency))
             scores = standardised((1 - share) * scores + share * standardised(second))
-        return np.float32(self.settings.weight) * scores
+        return np.float32(self.settings.scoring.weight) * scores
 
     def _popularity_part(self, known: Known) -> Floats:
-        if self.behaviour is None or self.settings.popularity_weight == 0:
+        if self.collaborative is None or self.settings.scoring.popularity_weight == 0:
             return self._nothing(known)
-        once = standardised(log_popularity(self.behaviour.popularity)[None])
-        return self._nothing(known) + np.float32(self.settings.popularity_weight) * once
+        once = standardised(log_popularity(self.collaborative.popularity)[None])
+        return self._nothing(known) + np.float32(self.settings.scoring.popularity_weight) * once
 
     def _nothing(self, known: Known) -> Floats:
         return np.zeros((len(known), self.items), dtype=np.float32)
@@ -174,10 +174,10 @@ def touched(histories: Histories, items: int, *, recency: float = 0.0) -> csr_ma
     return csr_matrix((weights[kept].astype(np.float32), (rows[kept], columns[kept])), shape=shape)
 
 
-def _fold_in(behaviour: CollaborativeFactors | None, settings: BehaviourSettings) -> FoldIn | None:
-    if settings.fold_in is None or behaviour is None or behaviour.factors is None:
+def _fold_in(collaborative: CollaborativeFactors | None, settings: CollaborativeSettings) -> FoldIn | None:
+    if settings.fold_in is None or collaborative is None or collaborative.factors is None:
         return None
-    return FoldIn(behaviour.factors, settings.fold_in)
+    return FoldIn(collaborative.factors, settings.fold_in)
 
 
 def standardised(scores: Floats) -> Floats:

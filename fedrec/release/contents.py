@@ -80,7 +80,7 @@ class ReleaseContents:
         name: what the release is called, one line of at most 200 characters.
         items: the catalogue and its features.
         model: the shared model, or None where only behaviour ranks.
-        behaviour: the behaviour table, or None.
+        collaborative: the collaborative factors, or None.
         encoders: modality -> saved encoder (`fedrec.content.registry.encoder_to_bytes`), with which a device encodes
             notes, photos and new items.
         config: the run's settings, JSON-able.
@@ -94,7 +94,7 @@ class ReleaseContents:
     name: str
     items: FeatureTable
     model: ModelState | None
-    behaviour: CollaborativeFactors | None
+    collaborative: CollaborativeFactors | None
     encoders: Mapping[str, bytes] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     privacy: Mapping[str, Any] = field(default_factory=dict)
@@ -103,8 +103,11 @@ class ReleaseContents:
     def __post_init__(self) -> None:
         _check_name(self.name)
         _check_items(self.items)
-        if self.behaviour is not None and self.behaviour.items != len(self.items.ids):
-            raise _unfit("behaviour is about another number of items than the catalogue", self.behaviour.items)
+        if self.collaborative is not None and self.collaborative.items != len(self.items.ids):
+            raise _unfit(
+                "the collaborative factors are about another number of items than the catalogue",
+                self.collaborative.items,
+            )
         if self.model is not None:
             _check_model(self.model, self.items)
         if not all(name.isidentifier() for name in (*self.items.values, *self.encoders)):

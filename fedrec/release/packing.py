@@ -42,8 +42,8 @@ def pack(contents: ReleaseContents) -> dict[str, bytes]:
     if model is not None:
         files[MODEL] = canonical.encode(_model_facts(model), what=MODEL)
         files[PARAMETERS] = _save({**model.parameters, **model.frozen}, PARAMETERS)
-    if contents.behaviour is not None:
-        files[BEHAVIOUR] = _save(contents.behaviour.arrays(), BEHAVIOUR)
+    if contents.collaborative is not None:
+        files[BEHAVIOUR] = _save(contents.collaborative.arrays(), BEHAVIOUR)
     return files | {f"{_ENCODER}{modality}.safetensors": data for modality, data in contents.encoders.items()}
 
 
@@ -68,7 +68,7 @@ def unpack(name: str, files: Mapping[str, bytes]) -> ReleaseContents:
             name=name,
             items=_items(files),
             model=_model(files) if MODEL in files else None,
-            behaviour=CollaborativeFactors.from_arrays(_load(files, BEHAVIOUR)) if BEHAVIOUR in files else None,
+            collaborative=CollaborativeFactors.from_arrays(_load(files, BEHAVIOUR)) if BEHAVIOUR in files else None,
             encoders={_modality(file): data for file, data in encoders.items()},
             config=canonical.decode(files[CONFIG], what=CONFIG),
             privacy=canonical.decode(files[PRIVACY], what=PRIVACY),

@@ -2,7 +2,7 @@
 
 Its run-config keys, all declared in ``pyproject.toml`` with their defaults, since Flower overrides none that is not:
 
-``config``: settings, see `fedrec.config.root.from_run_config`.  ``catalogue``: directory of features (`save_features`).
+``config``: settings, see `fedrec.config.load.from_run_config`.  ``catalogue``: directory of features (`save_features`).
 ``out``: directory of what the run leaves.  ``devices``: wait until so many nodes are there (0 = one).  ``wait``: for so
 many seconds at most.  ``users``: how many users stand behind the nodes (0 = one each).  ``patience``: seconds after
 which a device that was asked counts as silent.  ``roster``: a file that `fedrec roster sign` wrote, needed for secure

@@ -154,7 +154,7 @@ def _record(config: Config, features: Features, devices: Devices, outcome: RunRe
         "config": config.model_dump(mode="json"),
         "data": {"name": config.run.name, "users": devices.users, "items": len(features), "devices": devices.size},
         "privacy": {**privacy, "ledger": dict(outcome.ledger)},
-        "spends": [asdict(cost) for cost in outcome.costs],
+        "costs": [asdict(cost) for cost in outcome.costs],
         "secure_aggregation": {"protocol": config.secure_aggregation.protocol},
         "metrics_query": None if outcome.metrics is None else dict(outcome.metrics),
         "validation": outcome.validation,

@@ -46,7 +46,7 @@ def contents_of(
         name=config.run.name,
         items=outcome.features,
         model=None if model is None else state_of(model, vocabulary=config.content.text.vocabulary),
-        behaviour=outcome.behaviour,
+        collaborative=outcome.collaborative,
         encoders=encoders,
         config=config.model_dump(mode="json"),
         privacy=privacy,

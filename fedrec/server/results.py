@@ -67,9 +67,9 @@ class Devices(Protocol):
 class RoundEvent:
     """What an observer is shown after each opened sum, and of one that was failed.
 
-    ``model`` and ``behaviour`` are what is known so far, ``features`` what the model reads.  ``noisy``: the sum with
-    its noise, float64 [request.sum.length], which the run goes on with and its ledger covers; empty where it was given
-    up.
+    ``model`` and ``collaborative`` are what is known so far, ``features`` what the model reads.  ``noisy``: the sum
+    with its noise, float64 [request.sum.length], which the run goes on with and its ledger covers; empty where it
+    was given up.
     """
 
     request: Request
@@ -78,7 +78,7 @@ class RoundEvent:
     cohort: int
     epsilon_spent: float | None
     model: Recommender | None
-    behaviour: CollaborativeFactors
+    collaborative: CollaborativeFactors
     features: Features
     noisy: NDArray[np.float64]
 
@@ -97,7 +97,7 @@ class RunResult:
     """
 
     model: Recommender | None
-    behaviour: CollaborativeFactors
+    collaborative: CollaborativeFactors
     costs: tuple[QueryCost, ...]
     metrics: Mapping[str, float | None] | None
     features: Features

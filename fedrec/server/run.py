@@ -74,7 +74,7 @@ class FederatedRun:
         keys = RunKeys(config, state)
         self.sampler = Sampler(config, devices.size, keys.of("cohorts"))
         self.sums = self.private_aggregator(config, devices, ledger, state, self.sampler, keys, self._show)
-        self.behaviour = CollaborativeFactors.empty(len(features.ids))
+        self.collaborative = CollaborativeFactors.empty(len(features.ids))
         self.tables = item_tables.none(config, len(features.ids))
         self.read = item_tables.extended(config, features, self.tables)
         self.model = _first_model(config, self.read)
@@ -83,9 +83,9 @@ class FederatedRun:
         self.deviation = 0.0
         self.solve: Callable[..., CollaborativeFactors] | None = None
         self.stopped: str | None = None
-        public = without_tower(config.behaviour)
-        if public.factors or (public.cooccurrence and public.prior > 0):
-            check_prior(features, public.prior_modalities)
+        public = without_tower(config.collaborative)
+        if public.has_prior:
+            check_prior(features, public.prior.modalities)
 
     def run(self) -> RunResult:
         """All steps, in order."""
@@ -95,7 +95,7 @@ class FederatedRun:
             self._popularity()
             self._cooccurrence()
             self._factors()
-            self.behaviour = self.behaviour.discounted(self.config.behaviour.discount)
+            self.collaborative = self.collaborative.discounted(self.config.collaborative.scoring.discount)
             self._item_tables()
             self._training()
             self._tower_prior()
@@ -110,27 +110,27 @@ class FederatedRun:
             kept = {"head": self.ledger.head, "rows": len(self.ledger), "users": self.devices.users}
         seconds = self.sums.accounting_seconds
         found = self.stopping.facts()
-        return RunResult(self.model, self.behaviour, costs, metrics, self.read, self.stopped, kept, seconds, found)
+        return RunResult(self.model, self.collaborative, costs, metrics, self.read, self.stopped, kept, seconds, found)
 
     def _popularity(self) -> None:
-        if not self.config.behaviour.popularity:
+        if not self.config.collaborative.popularity:
             return
         bits = self.config.secure_aggregation.resolution_bits
-        ramp = self.config.behaviour.ramp
+        ramp = self.config.collaborative.short_history_weighting
         request = popularity.ask(
             len(self.features.ids), self.devices.users, bits, unit=self.config.privacy.unit, ramp=ramp
         )
         self.deviation = self.sums.noise.deviation(request, self.devices.size)
         counts = popularity.read(self._once(request))
         none = np.zeros((len(counts), 0), np.float32)
-        self.behaviour = CollaborativeFactors(none, none, counts.astype(np.float32))
+        self.collaborative = CollaborativeFactors(none, none, counts.astype(np.float32))
 
     def _cooccurrence(self) -> None:
-        settings = self.config.behaviour
-        if not settings.cooccurrence:
+        settings = self.config.collaborative
+        if not settings.cooccurrence.enabled:
             return
-        counts = self.behaviour.popularity.astype(np.float64)
-        items = cooccurrence.taking_part(counts, settings.items)
+        counts = self.collaborative.popularity.astype(np.float64)
+        items = cooccurrence.taking_part(counts, settings.cooccurrence.items)
         request = cooccurrence.ask(
             items,
             self.devices.users,
@@ -144,38 +144,39 @@ class FederatedRun:
         denoised = cooccurrence.denoise(matrix, sigma)
         noisy = "cooccurrence" in self.sums.costs
         self.solve = partial(solve, counts, denoised, items, noisy=noisy)
-        self.behaviour = self.solve(without_tower(settings), features=self.features)
+        self.collaborative = self.solve(without_tower(settings), features=self.features)
 
     def _tower_prior(self) -> None:
         """Solve once more, where the prior is to know what the tower has learned; both are paid for already."""
-        settings = self.config.behaviour
-        if self.solve is None or self.model is None or TOWER not in settings.prior_modalities:
+        settings = self.config.collaborative
+        if self.solve is None or self.model is None or TOWER not in settings.prior.modalities:
             return
         solved = self.solve(settings, features=with_tower(self.features, self.read, self.model))
-        self.behaviour = solved.discounted(settings.discount)
+        self.collaborative = solved.discounted(settings.scoring.discount)
 
     def _factors(self) -> None:
-        settings, users = self.config.behaviour, self.devices.users
-        if not settings.factors:
+        settings, users = self.config.collaborative, self.devices.users
+        iteration, solver = settings.power_iteration, settings.solver
+        if not settings.power_iteration.enabled:
             return
-        counts = self.behaviour.popularity.astype(np.float64)
+        counts = self.collaborative.popularity.astype(np.float64)
         mass = low_rank.mass_of(counts, users)
-        content = content_factors(self.features, settings)
+        content = content_factors(self.features, settings.prior)
         expected = factors.Expected.of(mass, counts, content)
-        asked = factors.first(expected, settings.factor_rank, settings.whitening, settings.levelling)
-        for number in range(1, settings.directions + 1):
+        asked = factors.first(expected, iteration.rank, iteration.whitening, iteration.item_weighting)
+        for number in range(1, iteration.steps + 1):
             found = self._found(factors.ask(self.config, "directions", number, asked, users), asked, expected)
-            asked = factors.following(asked, found, settings.factor_rank, settings.whitening)
+            asked = factors.following(asked, found, iteration.rank, iteration.whitening)
         found = self._found(factors.ask(self.config, "factors", 0, asked, users), asked, expected)
         whole = low_rank.joined(
-            asked.centre, counts, found.factors, content, mass, scale=settings.factor_scale, prior=settings.prior
+            asked.centre, counts, found.factors, content, mass, scale=iteration.scale, prior=settings.prior.weight
         )
-        if settings.method == "als":
-            self.behaviour = low_rank.factorise(counts, whole, settings.ridge, settings.rank)
+        if solver.method == "als":
+            self.collaborative = low_rank.factorise(counts, whole, solver.ridge, solver.rank)
         else:
-            self.behaviour = low_rank.solve_low_rank(counts, whole, mass, settings.ridge, settings.rank)
+            self.collaborative = low_rank.solve_low_rank(counts, whole, mass, solver.ridge, solver.rank)
         if settings.fold_in is not None:
-            self.behaviour = replace(self.behaviour, factors=from_factors(whole, mass, settings.fold_in))
+            self.collaborative = replace(self.collaborative, factors=from_factors(whole, mass, settings.fold_in))
 
     def _found(
         self, request: Request, asked: factors.Directions, expected: factors.Expected
@@ -186,7 +187,7 @@ class FederatedRun:
     def _item_tables(self) -> None:
         """Extend what the tower reads by what the sums say of the items; a model that reads it starts from it."""
         if item_tables.names(self.config):
-            self.tables = item_tables.tables_of(self.config, self.behaviour, self.deviation)
+            self.tables = item_tables.tables_of(self.config, self.collaborative, self.deviation)
             self.read = item_tables.extended(self.config, self.features, self.tables)
             self.model = _first_model(self.config, self.read)
 
@@ -198,7 +199,7 @@ class FederatedRun:
         values = parameters.flatten(self.model).astype(np.float64)
         privacy, expected = self.config.privacy, self.rows * self.sampler.share
         by_use = settings.pool == "popularity"
-        weights = negatives.weights_of(self.behaviour.popularity, settings.pool_power) if by_use else None
+        weights = negatives.weights_of(self.collaborative.popularity, settings.pool_power) if by_use else None
         self.frozen = self.state.load_frozen(parameters.flatten_frozen(self.model))
         parameters.unflatten_frozen(self.model, self.frozen)
         done, values, optimiser, clip = self.state.load_training(values, optimiser, privacy.clip)
@@ -252,7 +253,7 @@ class FederatedRun:
         if not self.config.evaluation.private_metrics:
             return None
         bits = self.config.secure_aggregation.resolution_bits
-        arrays: dict[str, NDArray[Any]] = dict(self.behaviour.arrays())
+        arrays: dict[str, NDArray[Any]] = dict(self.collaborative.arrays())
         if self.model is not None:
             arrays |= {**parameters.broadcast(self.model), **self.tables}
         request = metrics_query.ask(self.config.training.rounds + 1, arrays, self.devices.users, bits)
@@ -270,7 +271,7 @@ class FederatedRun:
 
     def _show(self, aggregate: NoisyAggregate) -> None:
         spent = self.sums.spent(aggregate.request)
-        known = (self.model, self.behaviour, self.read, aggregate.noisy)
+        known = (self.model, self.collaborative, self.read, aggregate.noisy)
         self.observe(RoundEvent(aggregate.request, aggregate.seconds, aggregate.opened, aggregate.asked, spent, *known))
 
 

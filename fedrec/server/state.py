@@ -22,7 +22,7 @@ from fedrec import randomness
 from fedrec.errors import StoreError
 from fedrec.queries.optimisers import Optimiser
 
-_SCHEMA = 3
+_SCHEMA = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,7 @@ class ServerState:
         arrays: dict[str, NDArray[Any]] = {
             f"noisy/{name}": pending.noisy,
             "counts": np.array([pending.asked, pending.devices, pending.bytes_up], np.int64),
-            "turns": pending.participations,
+            "participations": pending.participations,
         }
         self._put("pending", save(arrays))
 
@@ -128,12 +128,12 @@ class ServerState:
         if f"noisy/{name}" not in found:
             return None
         asked, devices, bytes_up = (int(count) for count in found["counts"])
-        return UnchargedSum(np.asarray(found[f"noisy/{name}"]), asked, devices, bytes_up, found["turns"])
+        return UnchargedSum(np.asarray(found[f"noisy/{name}"]), asked, devices, bytes_up, found["participations"])
 
     def load_participations(self) -> NDArray[np.int32] | None:
         """The turns that were kept last, or None."""
         kept = self._get("pending")
-        participations = None if kept is None else load(kept)["turns"]
+        participations = None if kept is None else load(kept)["participations"]
         return participations if participations is not None and len(participations) else None
 
     def save_training(self, number: int, values: NDArray[np.float64], optimiser: Optimiser, clip: float) -> None:

@@ -35,7 +35,7 @@ def scorer_of(
     config: Config,
     study: Study,
     model: Recommender | None,
-    behaviour: CollaborativeFactors,
+    collaborative: CollaborativeFactors,
     features: Features | None = None,
 ) -> Scorer:
     """What a device would rank with, were the run to end now. ``features``: as the model reads them, where they are not
@@ -43,8 +43,8 @@ def scorer_of(
     return Scorer(
         model=model,
         features=features or study.features,
-        behaviour=behaviour,
-        settings=config.behaviour,
+        collaborative=collaborative,
+        settings=config.collaborative,
         model_settings=config.model,
     )
 
@@ -53,7 +53,7 @@ def quality_of(
     config: Config,
     study: Study,
     model: Recommender | None,
-    behaviour: CollaborativeFactors,
+    collaborative: CollaborativeFactors,
     groups: Mapping[str, UserGroup] | None = None,
     features: Features | None = None,
 ) -> Evaluation:
@@ -61,7 +61,7 @@ def quality_of(
 
     ``features``: see `scorer_of`.
     """
-    scorer = scorer_of(config, study, model, behaviour, features)
+    scorer = scorer_of(config, study, model, collaborative, features)
     measured = np.flatnonzero(study.held_out.target >= 0)
     known = known_of(config, study, model, features)
 
@@ -79,18 +79,21 @@ def whole_quality(
     config: Config,
     study: Study,
     model: Recommender | None,
-    behaviour: CollaborativeFactors,
+    collaborative: CollaborativeFactors,
     features: Features | None = None,
 ) -> dict[str, Any]:
     """The ``quality`` table of run.json: `quality_of` with warm and cold users and items apart, and cold items."""
     groups = groups_of(study)
-    found = quality_of(config, study, model, behaviour, groups, features)
+    found = quality_of(config, study, model, collaborative, groups, features)
     apart = {name: {"rule": groups[name].rule, **one.as_dict()} for name, one in found.groups.items()}
     newcomers = apart.pop("newcomers")
     del newcomers["rule"]
     cold = None
     if study.cold is not None:
-        scorer, known = scorer_of(config, study, model, behaviour, features), known_of(config, study, model, features)
+        scorer, known = (
+            scorer_of(config, study, model, collaborative, features),
+            known_of(config, study, model, features),
+        )
         cold = cold_quality(config, scorer, known, study.cold, study.population.keys)
     return dict(found.as_dict()) | {"loo-99neg-newcomers": newcomers, "groups": apart, "cold-items": cold}
 

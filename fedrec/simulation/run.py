@@ -143,7 +143,7 @@ def _finish(
     audit: dict[str, Any] | None,
 ) -> dict[str, Any]:
     reporter.stage("Measuring")
-    quality = whole_quality(config, study, outcome.model, outcome.behaviour, outcome.features)
+    quality = whole_quality(config, study, outcome.model, outcome.collaborative, outcome.features)
     baselines = baselines_of(study)
     stating = time.perf_counter()
     privacy = statement_of(config, outcome.costs, delta_of(config, len(study.population)))
@@ -168,7 +168,7 @@ def _finish(
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     }
     (out / "run.json").write_text(json.dumps(jsonable(run), indent=2) + "\n", encoding="utf-8")
-    people = showcase(study, scorer_of(config, study, outcome.model, outcome.behaviour, outcome.features))
+    people = showcase(study, scorer_of(config, study, outcome.model, outcome.collaborative, outcome.features))
     build_report(out, run, recorder.records, people, baselines)
     return run
 
@@ -237,11 +237,12 @@ def _note(config: Config) -> str | None:
 
 
 def _modalities(config: Config, study: Study, model: Recommender | None) -> list[str]:
-    behaviour = config.behaviour.cooccurrence or config.behaviour.factors or config.behaviour.popularity
+    settings = config.collaborative
     read = set(() if model is None else model.modalities)
-    if config.behaviour.factors or (config.behaviour.cooccurrence and config.behaviour.prior):
-        read |= set(config.behaviour.prior_modalities)
-    return [name for name in (*study.features.values, ID) if name in read] + [MODALITY] * behaviour
+    if settings.has_prior:
+        read |= set(settings.prior.modalities)
+    collaborative = settings.pairwise or settings.popularity
+    return [name for name in (*study.features.values, ID) if name in read] + [MODALITY] * collaborative
 
 
 def _signing_key(path: Path) -> SigningKey:

@@ -74,4 +74,6 @@ class RunRecorder:
         every, number = self.config.evaluation.every, step.request.round
         if not every or step.request.query != "training" or number % every or step.opened.reason == AGGREGATION_FAILED:
             return None
-        return dict(quality_of(self.config, self.study, step.model, step.behaviour, features=step.features).as_dict())
+        return dict(
+            quality_of(self.config, self.study, step.model, step.collaborative, features=step.features).as_dict()
+        )

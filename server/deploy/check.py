@@ -36,7 +36,7 @@ SETTINGS: Final[dict[str, Any]] = {
     "content": {"text": {"dimension": 16, "vocabulary": 512}, "image": {"dimension": 8}},
     "model": {"dimension": 8},
     # One sum: Flower starts a process for each message to a device, so every exchange takes seconds.
-    "behaviour": {"popularity": False, "cooccurrence": False, "weight": 0.0},
+    "collaborative": {"popularity": False, "cooccurrence": {"enabled": False}, "scoring": {"weight": 0.0}},
     "training": {"rounds": 1, "negatives": 32},
     "privacy": {"epsilon": 8.0},
     # Three devices: nothing is hidden from two that tell each other all; a check of the machinery, not a cohort.

@@ -24,17 +24,22 @@ from simulations.benchmarks.many_runs import figure_of, job_of, mean_of, name_of
 FUSED: Final = "all fused"
 BEHAVIOUR: Final = "behaviour"
 _CONFIGS: Final = Path(__file__).parents[1] / "configs"
-_NO_TABLES: Final = ("model.reads=[]", "model.graph=none", "model.id_embedding=false", "behaviour.modality=0")
+_NO_TABLES: Final = (
+    "model.reads=[]",
+    "model.graph=none",
+    "model.id_embedding=false",
+    "collaborative.feature_columns=0",
+)
 _NO_BEHAVIOUR: Final = (
-    "behaviour.popularity=false",
-    "behaviour.cooccurrence=false",
-    "behaviour.factors=false",
-    "behaviour.directions=0",
-    "behaviour.prior=0",
-    "behaviour.prior_modalities={}",
-    "behaviour.weight=0",
-    "behaviour.popularity_weight=0",
-    "behaviour.fold_in=null",
+    "collaborative.popularity=false",
+    "collaborative.cooccurrence.enabled=false",
+    "collaborative.power_iteration.enabled=false",
+    "collaborative.power_iteration.steps=0",
+    "collaborative.prior.weight=0",
+    "collaborative.prior.modalities={}",
+    "collaborative.scoring.weight=0",
+    "collaborative.scoring.popularity_weight=0",
+    "collaborative.fold_in=null",
 )
 _GROUPS: Final = {
     "users, few events": "users-few",
@@ -49,7 +54,7 @@ def changes_of(config: Config) -> dict[str, tuple[str, ...]]:
     """The settings, as ``section.key=value``, that leave one modality of a config alone; none of all fused."""
     found: dict[str, tuple[str, ...]] = {}
     found |= {name: _content_alone(name, config) for name in config.content.modalities}
-    if config.behaviour.cooccurrence or config.behaviour.factors:
+    if config.collaborative.pairwise:
         found[BEHAVIOUR] = _behaviour_alone(config)
     return found | {FUSED: ()}
 
@@ -67,9 +72,18 @@ def _content_alone(name: str, config: Config) -> tuple[str, ...]:
 
 def _behaviour_alone(config: Config) -> tuple[str, ...]:
     alone = ["model.tower=false", "model.notes=false", "model.photos=false", "training.auxiliary=0"]
-    alone += ["training.stopping=null", "behaviour.prior=0", "behaviour.prior_modalities={}", "behaviour.weight=1"]
-    if config.behaviour.factors:  # these begin from a content kernel; co-occurrence needs none
-        alone += ["behaviour.factors=false", "behaviour.directions=0", "behaviour.cooccurrence=true"]
+    alone += [
+        "training.stopping=null",
+        "collaborative.prior.weight=0",
+        "collaborative.prior.modalities={}",
+        "collaborative.scoring.weight=1",
+    ]
+    if config.collaborative.power_iteration.enabled:  # these begin from a content kernel; co-occurrence needs none
+        alone += [
+            "collaborative.power_iteration.enabled=false",
+            "collaborative.power_iteration.steps=0",
+            "collaborative.cooccurrence.enabled=true",
+        ]
         shares = config.privacy.shares
         if "cooccurrence" not in shares and "factors" in shares:
             alone.append(f"privacy.shares.cooccurrence={shares['factors']}")

@@ -102,7 +102,7 @@ def compare(users: int, seed: int, rounds: int) -> SecaggQuality:
         hr = {}
         for name, devices in (("float", plain), ("rounded", rounded)):
             outcome = _conduct(config, study, devices, Path(scratch) / name)
-            quality = quality_of(config, study, outcome.model, outcome.behaviour, features=outcome.features)
+            quality = quality_of(config, study, outcome.model, outcome.collaborative, features=outcome.features)
             hr[name] = (float(quality.loo_99neg.hr or 0), float(quality.loo_full.hr or 0))
     return SecaggQuality(users, seed, hr, rounded.errors, rounded.bits, rounded.bytes)
 

@@ -258,5 +258,5 @@ def test_numbers_of_canaries_that_cannot_be(count: int, catalogue: int) -> None:
 
 def test_a_ramp_longer_than_the_catalogue_is_refused() -> None:
     for unit in ("user", "example"):
-        with pytest.raises(PrivacyError, match="ramp"):
+        with pytest.raises(PrivacyError, match="short_history_weighting"):
             Canaries.draw(16, 20, 0, ramp=21, unit=unit)

@@ -41,25 +41,22 @@ from fedrec.training.groups import Groups
 Patch = Callable[[pytest.MonkeyPatch], None]
 USERS, ITEMS, CANARIES, DELTA = 24, 400, 1000, 1e-5
 SEEDS = (0, 1, 2)
-TRAINING = {"popularity": False, "cooccurrence": False}
+TRAINING = {"popularity": False, "cooccurrence": {"enabled": False}}
 # One canary an item: then they do not disturb each other in sums of histories either.
-HISTORIES = {"behaviour": {"popularity": True, "cooccurrence": True}, "audit": {"canaries": ITEMS}}
+HISTORIES = {"collaborative": {"popularity": True, "cooccurrence": {"enabled": True}}, "audit": {"canaries": ITEMS}}
 FACTORS: dict[str, Any] = {
     "model": {"tower": False},
-    "behaviour": {
+    "collaborative": {
         "popularity": True,
-        "factors": True,
-        "directions": 1,
-        "factor_rank": 12,
-        "prior": 1.0,
-        "prior_modalities": {"text": 1.0},
+        "power_iteration": {"enabled": True, "steps": 1, "rank": 12},
+        "prior": {"weight": 1.0, "modalities": {"text": 1.0}},
     },
     "audit": {"canaries": ITEMS},
 }
 RAMP = 20
 RAMPED: dict[str, Any] = {
     "model": {"tower": False},
-    "behaviour": {"popularity": True, "cooccurrence": True, "ramp": RAMP},
+    "collaborative": {"popularity": True, "short_history_weighting": RAMP, "cooccurrence": {"enabled": True}},
     "audit": {"canaries": 100},
 }
 RAMPED_EXAMPLE = RAMPED | {"privacy": {"unit": "example"}, "audit": {"canaries": ITEMS - RAMP}}
@@ -68,7 +65,7 @@ RAMPED_EXAMPLE = RAMPED | {"privacy": {"unit": "example"}, "audit": {"canaries":
 def settings(**sections: Any) -> Config:
     tree: dict[str, Any] = {
         "run": {"reproducible": True},
-        "behaviour": TRAINING,
+        "collaborative": TRAINING,
         "training": {"rounds": 4, "negatives": 32},
         "privacy": {"epsilon": 4.0, "delta": DELTA},
         "audit": {"canaries": CANARIES},

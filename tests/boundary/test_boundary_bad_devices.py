@@ -97,4 +97,4 @@ def test_a_whole_run_goes_on_with_the_good_devices(devices_of_all_kinds: Path, f
         )
     assert survivors == [len(GOOD)] * 6
     expected = cases.run(quiet, federation_study, alone, devices_of_all_kinds / "alone")
-    np.testing.assert_allclose(outcome.behaviour.popularity, expected.behaviour.popularity, atol=1e-4)
+    np.testing.assert_allclose(outcome.collaborative.popularity, expected.collaborative.popularity, atol=1e-4)

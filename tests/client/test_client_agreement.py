@@ -21,7 +21,7 @@ from fedrec.queries import metrics as metrics_query
 from fedrec.queries.request import Request
 
 ITEMS, ROWS, BITS = 40, 30, 20
-CONFIG = cases.settings(behaviour={"items": 12})
+CONFIG = cases.settings(collaborative={"cooccurrence": {"items": 12}})
 PARAMETERS = np.linspace(-1, 1, 17, dtype=np.float32)
 
 
@@ -30,7 +30,9 @@ def ask_popularity(config: Config = CONFIG) -> Request:
 
 
 def ask_cooccurrence(config: Config = CONFIG) -> Request:
-    return cooccurrence.ask(np.arange(12) * 3, ROWS, config.behaviour, unit="user", noisy=True, resolution_bits=BITS)
+    return cooccurrence.ask(
+        np.arange(12) * 3, ROWS, config.collaborative, unit="user", noisy=True, resolution_bits=BITS
+    )
 
 
 def ask_training(config: Config = CONFIG, number: int = 2) -> Request:
@@ -107,8 +109,8 @@ def test_a_question_with_one_knob_turned_is_refused(
 @pytest.mark.parametrize(
     ("ask", "section"),
     [
-        (ask_popularity, {"behaviour": {"popularity": False}}),
-        (ask_cooccurrence, {"behaviour": {"cooccurrence": False}}),
+        (ask_popularity, {"collaborative": {"popularity": False}}),
+        (ask_cooccurrence, {"collaborative": {"cooccurrence": {"enabled": False}}}),
         (ask_training, {"model": {"tower": False}}),
         (ask_training, {"training": {"rounds": 1}}),
         (ask_metrics, {"evaluation": {"private_metrics": False}}),
@@ -130,7 +132,9 @@ def ask_with_tables(query: str, config: Config) -> Request:
 
 @pytest.mark.parametrize("query", ["training", "metrics"])
 def test_tables_of_items_are_agreed_as_the_settings_have_them(query: str) -> None:
-    config = cases.settings(behaviour={"items": 12, "modality": 4}, model={"graph": "both"})
+    config = cases.settings(
+        collaborative={"feature_columns": 4, "cooccurrence": {"items": 12}}, model={"graph": "both"}
+    )
     asked = ask_with_tables(query, config)
     check_agreed(config, asked, ITEMS)
     with pytest.raises(ProtocolError):
@@ -154,8 +158,12 @@ def test_a_question_with_an_array_too_many_is_refused(ask: Callable[[], Request]
 def test_frozen_parts_are_told_only_where_the_settings_have_them(ask: Callable[[], Request]) -> None:
     asked = ask()
     told = replace(asked, arrays={**asked.arrays, "frozen": PARAMETERS})
-    check_agreed(cases.settings(behaviour={"items": 12}, model={"head_rank": 2}), told, ITEMS)
-    check_agreed(cases.settings(behaviour={"items": 12}, model={"text_encoder": "minilm-lora"}), told, ITEMS)
+    check_agreed(cases.settings(collaborative={"cooccurrence": {"items": 12}}, model={"head_rank": 2}), told, ITEMS)
+    check_agreed(
+        cases.settings(collaborative={"cooccurrence": {"items": 12}}, model={"text_encoder": "minilm-lora"}),
+        told,
+        ITEMS,
+    )
     with pytest.raises(ProtocolError):
         check_agreed(CONFIG, told, ITEMS)
 
@@ -168,7 +176,7 @@ def test_a_pool_that_the_server_chose_is_refused() -> None:
 
 
 def test_co_occurrence_over_few_items_is_refused() -> None:
-    few = cooccurrence.ask(np.array([3, 7]), ROWS, CONFIG.behaviour, unit="user", noisy=True, resolution_bits=BITS)
+    few = cooccurrence.ask(np.array([3, 7]), ROWS, CONFIG.collaborative, unit="user", noisy=True, resolution_bits=BITS)
     with pytest.raises(ProtocolError):
         check_agreed(CONFIG, few, ITEMS)
 

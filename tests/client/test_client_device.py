@@ -101,7 +101,7 @@ def test_a_store_that_is_missing_or_damaged_is_an_error(place: Place) -> None:
 
 def test_what_a_device_sets_for_itself_goes_before_what_a_run_says(place: Place, tmp_path: Path) -> None:
     accepted = tmp_path / "accepted.toml"
-    accepted.write_text("[behaviour]\npopularity = false\n")
+    accepted.write_text("[collaborative]\npopularity = false\n")
     run = {"config": CONFIG.model_dump_json(), "catalogue": "nowhere", "stores": "nowhere"}
     own = {"config": str(accepted), "catalogue": str(place.catalogue), "store": str(place.store)}
     with pytest.raises(ProtocolError):

@@ -22,8 +22,8 @@ from fedrec.queries.secure_wire import Invitation
 from fedrec.queries.wire import Envelope
 config, catalogue, store, roster = sys.argv[1:]
 device = device_of({"config": config, "catalogue": catalogue}, {"store": store, "roster": roster})
-request = popularity.ask(len(device.knowledge.index), 24, 20)
-asked = Envelope(request, "s" * 32, device.knowledge.catalogue)
+request = popularity.ask(len(device.device_context.index), 24, 20)
+asked = Envelope(request, "s" * 32, device.device_context.catalogue)
 print(len(SecureDevice(device).advertise("run", Invitation(asked, 0))))
 print(*sorted(HEAVY & set(sys.modules)))
 """

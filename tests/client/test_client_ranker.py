@@ -33,7 +33,7 @@ KINDS = ("shirt", "lamp", "mug", "tent", "shoe", "chair")
 CONFIG = {
     "content": {"text": {"dimension": 8, "vocabulary": 300}, "image": {"dimension": 8}},
     "model": {"dimension": 8, "notes": True, "photos": True},
-    "behaviour": {"weight": 0.3, "popularity_weight": 0.1},
+    "collaborative": {"scoring": {"weight": 0.3, "popularity_weight": 0.1}},
 }
 
 
@@ -69,12 +69,12 @@ def tiny_contents(directory: Path, config: Config) -> ReleaseContents:
     model = Recommender(config.model, features.shapes, seed=1, temperature=0.1)
     rng = np.random.default_rng(0)
     table = rng.normal(size=(2, len(items), 3)).astype(np.float32)
-    behaviour = CollaborativeFactors(table[0], table[1], np.arange(len(items), dtype=np.float32))
+    factors = CollaborativeFactors(table[0], table[1], np.arange(len(items), dtype=np.float32))
     return ReleaseContents(
         name="tiny",
         items=features,
         model=state_of(model),
-        behaviour=behaviour,
+        collaborative=factors,
         encoders=saved_encoders(encoders),
         config=config.model_dump(mode="json"),
         privacy={"epsilon_released": None},
@@ -195,7 +195,11 @@ def test_what_cannot_be_ranked_with_is_refused(place: Place, tmp_path: Path) -> 
 def test_a_release_with_settings_of_another_version_is_refused(place: Place, tmp_path: Path) -> None:
     contents = tiny_contents(tmp_path, from_tree(CONFIG))
     changed = ReleaseContents(
-        name="odd", items=contents.items, model=None, behaviour=contents.behaviour, config={"behaviour": {"colour": 1}}
+        name="odd",
+        items=contents.items,
+        model=None,
+        collaborative=contents.collaborative,
+        config={"collaborative": {"colour": 1}},
     )
     write_release(tmp_path / "odd", changed, key=SigningKey.fresh())
     with pytest.raises(ReleaseError, match="settings"):
@@ -205,7 +209,7 @@ def test_a_release_with_settings_of_another_version_is_refused(place: Place, tmp
 def test_a_release_without_a_model_ranks_by_behaviour(place: Place, tmp_path: Path) -> None:
     contents = tiny_contents(tmp_path, from_tree(CONFIG))
     bare = ReleaseContents(
-        name="bare", items=contents.items, model=None, behaviour=contents.behaviour, config=contents.config
+        name="bare", items=contents.items, model=None, collaborative=contents.collaborative, config=contents.config
     )
     write_release(tmp_path / "bare", bare, key=SigningKey.fresh())
     found = recommend(tmp_path / "bare", place.store, "anna", 3)

@@ -199,5 +199,5 @@ def test_engines_agree_and_a_device_ranks_by_the_hour(federation_study: Study, t
         first = ranker.scorer.tower_part(known)
         assert not np.allclose(first, ranker.scorer.tower_part(ranker.known(store, user, at + 43_200)), atol=1e-4)
         assert ranker.known(store, user).context is not None
-    simulated = scorer_of(config, study, outcome.model, outcome.behaviour, outcome.features).tower_part(study.known)
+    simulated = scorer_of(config, study, outcome.model, outcome.collaborative, outcome.features).tower_part(study.known)
     np.testing.assert_allclose(ranker.scorer.tower_part(study.known), simulated, atol=1e-4)

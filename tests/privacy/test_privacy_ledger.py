@@ -89,7 +89,7 @@ def test_a_ledger_without_budget_claims_nothing(path: Path) -> None:
         with pytest.raises(PrivacyError):
             ledger.authorise([ROUND])
     body = sqlite3.connect(path).execute("SELECT body FROM chain WHERE number = 1").fetchone()[0]
-    assert json.loads(body)["spend"] == {"noise_multiplier": None}
+    assert json.loads(body)["cost"] == {"noise_multiplier": None}
     with pytest.raises(PrivacyError, match="another budget"):
         Ledger.open(path, BUDGET)
 
@@ -169,7 +169,7 @@ def test_any_byte_changed_in_a_row_is_found_and_named(path: Path) -> None:
     _with_rows(path)
     clean = path.read_bytes()
     start = clean.index(b"round-2")
-    row_start = clean.rindex(b'{"detail"', 0, start)
+    row_start = clean.rindex(b'{"cost"', 0, start)
     generator = random.Random(5)
     for place in [start, *generator.sample(range(row_start, start + 150), 25)]:
         damaged = bytearray(clean)

@@ -32,7 +32,7 @@ def config(**privacy: Any) -> Config:
 def tree(**privacy: Any) -> dict[str, Any]:
     chosen = {"unit": "example", "epsilon": 4.0, "delta": DELTA, "noise_place": "local", **privacy}
     return {
-        "behaviour": {"popularity": False, "cooccurrence": False},
+        "collaborative": {"popularity": False, "cooccurrence": {"enabled": False}},
         "training": {"rounds": 5},
         "privacy": chosen,
     }
@@ -174,8 +174,8 @@ def test_the_server_plans_no_noise_and_says_the_promise() -> None:
     [
         ("privacy", "unit", "user", "unit"),
         ("privacy", "delta", None, "privacy.delta"),
-        ("behaviour", "popularity", True, "behaviour.popularity"),
-        ("behaviour", "cooccurrence", True, "cooccurrence"),
+        ("collaborative", "popularity", True, "collaborative.popularity"),
+        ("collaborative", "cooccurrence", {"enabled": True}, "cooccurrence"),
         ("evaluation", "private_metrics", True, "private_metrics"),
         ("model", "notes", True, "notes"),
         ("audit", "canaries", 100, "canaries"),

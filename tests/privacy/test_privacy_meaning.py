@@ -40,7 +40,7 @@ def page(costs: list[QueryCost], **named: object) -> str:
     return page_of(facts_of(kept, population=5000, name="shop", verified=[]))
 
 
-def test_the_page_answers_every_question() -> None:
+def test_the_page_answers_what_a_reader_asks() -> None:
     said = page([QueryCost("popularity", 8.0), QueryCost("training", 9.0, 20)])
     for request in ("protected", "strong", "kept", "cost", "Groups", "trusted", "not covered", "checked"):
         assert any(line.startswith("## ") and request in line for line in said.splitlines()), request

@@ -62,7 +62,7 @@ def test_turns_and_correlated_noise_are_told() -> None:
     assert statement["epsilon_released"] == epsilon([QueryCost("training", 2.5, 4)], DELTA)
     assert "banded" in statement["mechanism"]
     assert "as it is" in statement["adjacency"]
-    assert (statement["queries"][0]["separation"], statement["queries"][0]["participations"]) == (61, 4)
+    assert (statement["queries"][0]["minimum_separation"], statement["queries"][0]["participations"]) == (61, 4)
     assert "banded" not in privacy_statement(FULL[:1], unit="user", delta=DELTA, noise="banded")["mechanism"]
 
 

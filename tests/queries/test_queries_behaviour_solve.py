@@ -1,4 +1,4 @@
-"""From sums to the behaviour table: the two towers are EASE, noise is told from signal, content fills in."""
+"""From sums to the collaborative factors: the two towers are EASE, noise is told from signal, content fills in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from fedrec.collaborative.content_kernel import content_factors, content_kernel
 from fedrec.collaborative.solve import solve
-from fedrec.config import BehaviourSettings
+from fedrec.config import CollaborativeSettings, CooccurrenceSettings, PriorSettings, SolverSettings
 from fedrec.content.feature_table import Features
 from fedrec.errors import ConfigError
 from fedrec.queries import cooccurrence
@@ -33,7 +33,14 @@ def ease_scores(gram: np.ndarray, ridge: float) -> np.ndarray:
 
 def test_two_towers_rank_unseen_items_exactly_as_ease() -> None:
     gram = X.T @ X
-    table = solve(X.sum(0), gram, np.arange(ITEMS), BehaviourSettings(ridge=3.0), features=features(), noisy=False)
+    table = solve(
+        X.sum(0),
+        gram,
+        np.arange(ITEMS),
+        CollaborativeSettings(solver=SolverSettings(ridge=3.0)),
+        features=features(),
+        noisy=False,
+    )
     scores = (X @ table.history) @ table.candidate.T
     unseen = X == 0
     np.testing.assert_allclose(scores[unseen], ease_scores(gram, 3.0)[unseen], rtol=2e-4, atol=2e-5)
@@ -41,50 +48,61 @@ def test_two_towers_rank_unseen_items_exactly_as_ease() -> None:
 
 def test_cosine_ranks_unseen_items_by_the_summed_cosines_of_those_seen() -> None:
     gram = X.T @ X
-    settings = BehaviourSettings(method="cosine", ridge=2.0)
+    settings = CollaborativeSettings(solver=SolverSettings(method="cosine", ridge=2.0))
     table = solve(X.sum(0), gram, np.arange(ITEMS), settings, features=features(), noisy=False)
     size = np.sqrt(np.diag(gram) + 2.0)
     cosines = gram / size[:, None] / size[None, :]
     scores = (X @ table.history) @ table.candidate.T
     np.testing.assert_allclose(scores[X == 0], (X @ cosines)[X == 0], rtol=1e-4, atol=1e-5)
-    few = settings.model_copy(update={"rank": 3})
+    few = settings.model_copy(update={"solver": settings.solver.model_copy(update={"rank": 3})})
     assert solve(X.sum(0), gram, np.arange(ITEMS), few, features=features(), noisy=True).rank == 3
 
 
 def test_rank_limits_the_table_and_keeps_the_leading_part() -> None:
     gram = X.T @ X
-    table = solve(X.sum(0), gram, np.arange(ITEMS), BehaviourSettings(rank=4), features=features(), noisy=False)
+    table = solve(
+        X.sum(0),
+        gram,
+        np.arange(ITEMS),
+        CollaborativeSettings(solver=SolverSettings(rank=4)),
+        features=features(),
+        noisy=False,
+    )
     assert table.history.shape == (ITEMS, 4)
 
 
 def test_items_that_took_no_part_are_reached_by_the_content_prior_only() -> None:
     part = np.arange(6)
     gram = (X.T @ X)[:6, :6]
-    plain = solve(X.sum(0), gram, part, BehaviourSettings(ridge=3.0), features=features(), noisy=False)
+    plain = solve(
+        X.sum(0), gram, part, CollaborativeSettings(solver=SolverSettings(ridge=3.0)), features=features(), noisy=False
+    )
     assert not np.asarray(plain.history @ plain.candidate.T)[:6, 6:].any()
-    settings = BehaviourSettings(ridge=3.0, prior=0.5, prior_modalities={"text": 1.0})
+    settings = CollaborativeSettings(
+        prior=PriorSettings(weight=0.5, modalities={"text": 1.0}), solver=SolverSettings(ridge=3.0)
+    )
     prior = solve(X.sum(0), gram, part, settings, features=features(), noisy=False)
     assert np.abs(np.asarray(prior.history @ prior.candidate.T)[:6, 6:]).max() > 1e-3
 
 
 def test_a_missing_modality_counts_nothing_in_the_kernel() -> None:
-    kernel = content_kernel(features(), BehaviourSettings(prior_modalities={"text": 2.0}))
+    kernel = content_kernel(features(), PriorSettings(modalities={"text": 2.0}))
     assert not kernel[3].any()
     np.testing.assert_allclose(np.delete(np.diag(kernel), 3), 2.0, rtol=1e-6)
 
 
 @pytest.mark.parametrize("sharpness", [0.0, 2.0])
 def test_content_factors_multiply_to_the_kernel(sharpness: float) -> None:
-    settings = BehaviourSettings(prior_modalities={"text": 2.0}, prior_sharpness=sharpness)
+    settings = PriorSettings(modalities={"text": 2.0}, sharpness=sharpness)
     content = features()
     factors, kernel = content_factors(content, settings), content_kernel(content, settings)
     np.testing.assert_allclose(factors @ factors.T, kernel, atol=1e-9)
-    few = content_factors(features(), settings.model_copy(update={"prior_rank": 2, "prior_sharpness": 2.0}))
+    few = content_factors(features(), settings.model_copy(update={"rank": 2, "sharpness": 2.0}))
     assert few.shape == (ITEMS, 2)
 
 
 def test_a_sharpened_kernel_is_the_gaussian_one_and_leaves_out_what_has_no_content() -> None:
-    settings = BehaviourSettings(prior_modalities={"text": 1.0}, prior_sharpness=3.0)
+    settings = PriorSettings(modalities={"text": 1.0}, sharpness=3.0)
     content = features()
     kernel, values = content_kernel(content, settings), content.values["text"].astype(float)
     unit = values / np.linalg.norm(values, axis=1, keepdims=True)
@@ -96,8 +114,8 @@ def test_a_sharpened_kernel_is_the_gaussian_one_and_leaves_out_what_has_no_conte
 
 @pytest.mark.parametrize("weights", [{}, {"smell": 1.0}])
 def test_a_prior_over_content_that_is_not_there_is_refused(weights: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match="prior_modalities"):
-        content_kernel(features(), BehaviourSettings(prior_modalities=weights))
+    with pytest.raises(ConfigError, match=r"prior\.modalities"):
+        content_kernel(features(), PriorSettings(modalities=weights))
 
 
 def symmetric_noise(size: int, sigma: float, seed: int) -> np.ndarray:
@@ -133,7 +151,12 @@ def test_without_noise_nothing_is_taken_away() -> None:
 def test_a_private_sum_without_a_small_bound_is_refused() -> None:
     with pytest.raises(ConfigError, match="normalise"):
         cooccurrence.ask(
-            np.arange(5), 10, BehaviourSettings(normalise=0.5), unit="user", noisy=True, resolution_bits=12
+            np.arange(5),
+            10,
+            CollaborativeSettings(cooccurrence=CooccurrenceSettings(normalise=0.5)),
+            unit="user",
+            noisy=True,
+            resolution_bits=12,
         )
 
 

@@ -8,7 +8,7 @@ import pytest
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.collaborative.low_rank import factorise
 from fedrec.collaborative.solve import solve
-from fedrec.config import BehaviourSettings, from_tree
+from fedrec.config import CollaborativeSettings, SolverSettings, from_tree
 from fedrec.content.feature_table import Features
 from fedrec.errors import ConfigError
 
@@ -34,8 +34,8 @@ def alternating(rank: int, ridge: float, sweeps: int = 4000) -> tuple[np.ndarray
     return users, items
 
 
-def solved(rank: int = 0, ridge: float = RIDGE, **further: object) -> CollaborativeFactors:
-    settings = BehaviourSettings(method="als", ridge=ridge, rank=rank, **further)  # type: ignore[arg-type]
+def solved(rank: int = 0, ridge: float = RIDGE) -> CollaborativeFactors:
+    settings = CollaborativeSettings(solver=SolverSettings(method="als", ridge=ridge, rank=rank))
     return solve(np.diag(GRAM), GRAM, np.arange(ITEMS), settings, features=FEATURES, noisy=False)
 
 
@@ -77,9 +77,9 @@ def test_factors_of_the_moment_give_the_same_table(rank: int) -> None:
 @pytest.mark.parametrize(
     "tree",
     [
-        {"behaviour": {"prior_modalities": {"tower": 1.0}}},
-        {"behaviour": {"prior_modalities": {"tower": 1.0}, "prior": 1.0, "cooccurrence": False}},
-        {"behaviour": {"prior_modalities": {"tower": 1.0}, "prior": 1.0}, "model": {"tower": False}},
+        {"collaborative": {"prior": {"modalities": {"tower": 1.0}}}},
+        {"collaborative": {"cooccurrence": {"enabled": False}, "prior": {"modalities": {"tower": 1.0}, "weight": 1.0}}},
+        {"collaborative": {"prior": {"modalities": {"tower": 1.0}, "weight": 1.0}}, "model": {"tower": False}},
     ],
 )
 def test_a_prior_of_the_tower_needs_what_it_is_made_of(tree: dict[str, dict[str, object]]) -> None:

@@ -18,13 +18,10 @@ from fedrec.training.population import Population, keys_of
 ITEMS, RANK = 14, 5
 CONFIG = from_tree(
     {
-        "behaviour": {
-            "cooccurrence": False,
-            "factors": True,
-            "directions": 1,
-            "factor_rank": RANK,
-            "prior": 0.5,
-            "prior_modalities": {"text": 1.0},
+        "collaborative": {
+            "cooccurrence": {"enabled": False},
+            "power_iteration": {"enabled": True, "steps": 1, "rank": RANK},
+            "prior": {"weight": 0.5, "modalities": {"text": 1.0}},
         }
     }
 )
@@ -201,16 +198,16 @@ def test_a_question_survives_the_wire_and_says_its_bound(rotate: bool) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"cooccurrence": True},
+        {"cooccurrence": {"enabled": True}},
         {"popularity": False},
-        {"prior_modalities": {}},
-        {"factors": False},
+        {"prior": {"weight": 0.5, "modalities": {}}},
+        {"power_iteration": {"enabled": False, "steps": 1}},
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(changed: dict[str, object]) -> None:
     tree = _tree(CONFIG)
     with pytest.raises(ConfigError):
-        from_tree({**tree, "behaviour": {**tree["behaviour"], **changed}})
+        from_tree({**tree, "collaborative": {**tree["collaborative"], **changed}})
 
 
 def test_factors_claim_nothing_about_interactions() -> None:
@@ -219,4 +216,4 @@ def test_factors_claim_nothing_about_interactions() -> None:
 
 
 def _tree(config: Config) -> dict[str, dict[str, object]]:
-    return {"behaviour": config.behaviour.model_dump(exclude_unset=True)}
+    return {"collaborative": config.collaborative.model_dump(exclude_unset=True)}

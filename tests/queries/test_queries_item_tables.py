@@ -17,12 +17,12 @@ ITEMS, RANK, COLUMNS, NEIGHBOURS = 9, 5, 3, 2
 
 
 def config(**sections: dict[str, Any]) -> Config:
-    behaviour = {"modality": COLUMNS} | sections.pop("behaviour", {})
+    collaborative = {"feature_columns": COLUMNS} | sections.pop("collaborative", {})
     model = {"graph": "cooccurrence", "graph_neighbours": NEIGHBOURS} | sections.pop("model", {})
-    return from_tree({"behaviour": behaviour, "model": model, **sections})
+    return from_tree({"collaborative": collaborative, "model": model, **sections})
 
 
-def behaviour(seed: int = 0, rank: int = RANK) -> CollaborativeFactors:
+def factors(seed: int = 0, rank: int = RANK) -> CollaborativeFactors:
     rng = np.random.default_rng(seed)
     history = rng.normal(size=(ITEMS, rank)).astype(np.float32)
     return CollaborativeFactors(history, history, np.arange(ITEMS, dtype=np.float32))
@@ -36,7 +36,7 @@ def features() -> Features:
 
 
 def test_the_leading_columns_keep_the_tables_cosines_best() -> None:
-    table = behaviour(rank=COLUMNS)
+    table = factors(rank=COLUMNS)
     made = item_tables.tables_of(config(), table, 0.0)[item_tables.FACTORS].astype(np.float64)
     unit = table.history[1:] / np.linalg.norm(table.history[1:], axis=1, keepdims=True)
     # As many columns as the table has rank: nothing of the cosines is lost but half floats' rounding.
@@ -49,7 +49,7 @@ def test_the_leading_columns_keep_the_tables_cosines_best() -> None:
 
 def test_fewer_columns_are_the_leading_ones() -> None:
     """Where the cosines of items, each repeated as often as it is used, have their largest eigenvalues."""
-    table = behaviour(seed=3)
+    table = factors(seed=3)
     made = item_tables.tables_of(config(), table, 0.0)[item_tables.FACTORS][1:, :-1].astype(np.float64)
     unit = (table.history / np.linalg.norm(table.history, axis=1, keepdims=True))[1:]
     repeated = np.repeat(unit, np.arange(1, ITEMS), axis=0)
@@ -60,7 +60,7 @@ def test_fewer_columns_are_the_leading_ones() -> None:
 
 
 def test_a_table_of_lower_rank_leaves_columns_empty() -> None:
-    made = item_tables.tables_of(config(), behaviour(rank=1), 0.0)[item_tables.FACTORS]
+    made = item_tables.tables_of(config(), factors(rank=1), 0.0)[item_tables.FACTORS]
     assert made.shape == (ITEMS, COLUMNS + 1)
     assert not made[:, 1:-1].any()
     assert made[1:, 0].all()
@@ -69,7 +69,7 @@ def test_a_table_of_lower_rank_leaves_columns_empty() -> None:
 @pytest.mark.parametrize(("deviation", "unused"), [(0.0, 1), (1.0, 3), (1.6, 4)])
 def test_an_item_within_the_noise_has_neither_the_modality_nor_edges(deviation: float, unused: int) -> None:
     settings = config()
-    tables = item_tables.tables_of(settings, behaviour(), deviation)
+    tables = item_tables.tables_of(settings, factors(), deviation)
     assert tables[item_tables.FACTORS].any(axis=1).tolist() == [False] * unused + [True] * (ITEMS - unused)
     neighbours = tables[item_tables.NEIGHBOURS]
     assert (neighbours[:unused] == -1).all()
@@ -80,7 +80,7 @@ def test_an_item_within_the_noise_has_neither_the_modality_nor_edges(deviation: 
 
 
 def test_what_an_unused_item_is_said_to_be_changes_no_other_item() -> None:
-    table = behaviour()
+    table = factors()
     other = table.history.copy()
     other[:3] = 100.0
     before = item_tables.tables_of(config(), table, 1.0)
@@ -98,7 +98,7 @@ def test_settings_that_ask_for_nothing_change_nothing() -> None:
 
 def test_ids_are_places_and_are_not_smoothed() -> None:
     settings = config(model={"id_embedding": True, "graph": "both"})
-    read = item_tables.extended(settings, features(), item_tables.tables_of(settings, behaviour(), 0.0))
+    read = item_tables.extended(settings, features(), item_tables.tables_of(settings, factors(), 0.0))
     assert tuple(read.values) == ("text", "behaviour", "id")
     assert read.values["id"].ravel().tolist() == list(range(ITEMS))
     assert read.present["id"].all()
@@ -107,8 +107,8 @@ def test_ids_are_places_and_are_not_smoothed() -> None:
 
 @pytest.mark.parametrize("kind", ["content", "cooccurrence", "both"])
 def test_features_are_smoothed_on_the_graph_asked_for(kind: str) -> None:
-    settings = config(model={"graph": kind, "graph_layers": 1}, behaviour={"modality": 0})
-    tables = item_tables.tables_of(settings, behaviour(), 0.0)
+    settings = config(model={"graph": kind, "graph_layers": 1}, collaborative={"feature_columns": 0})
+    tables = item_tables.tables_of(settings, factors(), 0.0)
     assert (item_tables.NEIGHBOURS in tables) == (kind != "content")
     read = item_tables.extended(settings, features(), tables)
     # What text an item has after one step: its own and its neighbours'. Wiping another item out tells which they are.
@@ -124,7 +124,7 @@ def test_features_are_smoothed_on_the_graph_asked_for(kind: str) -> None:
 
 
 def test_what_the_settings_lead_to_is_agreed() -> None:
-    tables = item_tables.tables_of(config(), behaviour(), 0.0)
+    tables = item_tables.tables_of(config(), factors(), 0.0)
     found = item_tables.agreed(config(), {**tables, "parameters": np.zeros(3)}, ITEMS)
     assert set(found) == {item_tables.FACTORS, item_tables.NEIGHBOURS}
 
@@ -142,7 +142,7 @@ def test_what_the_settings_lead_to_is_agreed() -> None:
     ],
 )
 def test_a_device_refuses_other_tables(change: Any) -> None:
-    tables = item_tables.tables_of(config(), behaviour(), 0.0)
+    tables = item_tables.tables_of(config(), factors(), 0.0)
     change(tables)
     with pytest.raises(ProtocolError):
         item_tables.agreed(config(), tables, ITEMS)
@@ -151,9 +151,9 @@ def test_a_device_refuses_other_tables(change: Any) -> None:
 @pytest.mark.parametrize(
     "tree",
     [
-        {"behaviour": {"modality": 4, "popularity": False}},
-        {"behaviour": {"modality": 4, "cooccurrence": False}},
-        {"behaviour": {"cooccurrence": False}, "model": {"graph": "both"}},
+        {"collaborative": {"feature_columns": 4, "popularity": False}},
+        {"collaborative": {"feature_columns": 4, "cooccurrence": {"enabled": False}}},
+        {"collaborative": {"cooccurrence": {"enabled": False}}, "model": {"graph": "both"}},
         {"model": {"reads": ["behaviour"]}},
         {"model": {"reads": ["id"]}},
         {"model": {"reads": ["text"], "id_embedding": True}},

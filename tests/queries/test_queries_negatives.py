@@ -112,7 +112,10 @@ def test_a_uniform_pool_is_corrected_by_the_share_of_the_catalogue() -> None:
 def test_settings_that_do_not_fit_are_refused() -> None:
     for tree in (
         {"training": {"correction": True, "loss": "bpr"}},
-        {"training": {"pool": "popularity"}, "behaviour": {"popularity": False, "cooccurrence": False}},
+        {
+            "training": {"pool": "popularity"},
+            "collaborative": {"popularity": False, "cooccurrence": {"enabled": False}},
+        },
         {"training": {"pool_power": 1.5}},
     ):
         with pytest.raises(ConfigError):

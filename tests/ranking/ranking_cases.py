@@ -1,4 +1,4 @@
-"""A small catalogue, model and behaviour table for the tests of this folder."""
+"""A small catalogue, model and collaborative factors for the tests of this folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
-from fedrec.config import BehaviourSettings, ModelSettings
+from fedrec.config import CollaborativeSettings, ModelSettings, ScoringSettings
 from fedrec.model.recommender import Recommender
 from fedrec.ranking.score import Scorer
 from fedrec.release.contents import CatalogueItems
@@ -52,13 +52,13 @@ def scorer(
     weight: float = 0.4,
     popularity: float = 0.2,
     tower: bool = True,
-    behaviour: CollaborativeFactors | None = None,
+    collaborative: CollaborativeFactors | None = None,
     features: CatalogueItems | None = None,
 ) -> Scorer:
     return Scorer(
         model=model() if tower else None,
         features=features or catalogue(),
-        behaviour=behaviour,
-        settings=BehaviourSettings(weight=weight, popularity_weight=popularity),
+        collaborative=collaborative,
+        settings=CollaborativeSettings(scoring=ScoringSettings(weight=weight, popularity_weight=popularity)),
         model_settings=model_settings(),
     )

@@ -87,9 +87,9 @@ def test_where_the_shared_ranking_is_right_it_costs_little() -> None:
 def test_vectors_come_from_the_tower_or_else_from_behaviour() -> None:
     tower = item_vectors(cases.scorer())
     assert tower.shape == (cases.ITEMS, 8)
-    behaviour = item_vectors(cases.scorer(tower=False, behaviour=cases.table()))
-    assert behaviour.shape == (cases.ITEMS, 4)
-    for found in (tower, behaviour):
+    collaborative = item_vectors(cases.scorer(tower=False, collaborative=cases.table()))
+    assert collaborative.shape == (cases.ITEMS, 4)
+    for found in (tower, collaborative):
         length = np.linalg.norm(found, axis=1)
         assert np.all((np.abs(length - 1) < 1e-5) | (length == 0))
     assert item_vectors(cases.scorer(tower=False)).shape == (cases.ITEMS, 0)

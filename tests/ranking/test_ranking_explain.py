@@ -15,7 +15,7 @@ from fedrec.ranking.topk import top_k, without_seen
 from fedrec.ranking.users import Histories, Known, OwnContent
 
 PLACES = st.lists(st.integers(0, ITEMS - 1), max_size=6)
-FULL = scorer(behaviour=table())
+FULL = scorer(collaborative=table())
 
 
 def known(history: list[int]) -> Known:
@@ -37,7 +37,7 @@ def test_shares_are_parts_of_one(history: list[int], items: list[int]) -> None:
 
 
 def test_a_release_of_one_part_gives_it_all() -> None:
-    only = scorer(tower=False, behaviour=table(), weight=1.0, popularity=0.0)
+    only = scorer(tower=False, collaborative=table(), weight=1.0, popularity=0.0)
     best = int(top_k(only.scores(Histories.of([[1, 2]])), 1)[0, 0])
     (told,) = explain(only, known([1, 2]), [best])
     assert told.shares == {"behaviour": 1.0, "popularity": 0.0}
@@ -68,14 +68,14 @@ def test_the_nearest_is_the_largest_co_occurrence_without_a_tower() -> None:
         tower=False,
         weight=1.0,
         features=features,
-        behaviour=CollaborativeFactors(eye, together, np.ones(4, np.float32)),
+        collaborative=CollaborativeFactors(eye, together, np.ones(4, np.float32)),
     )
     told = explain(ours, known([1, 3]), [0, 2, 1])
     assert [one.nearest for one in told] == [1, 3, 3]
 
 
 def test_the_later_of_equals_is_the_nearest() -> None:
-    ours = scorer(tower=False, weight=1.0, behaviour=CollaborativeFactors.empty(ITEMS))
+    ours = scorer(tower=False, weight=1.0, collaborative=CollaborativeFactors.empty(ITEMS))
     assert explain(ours, known([4, 9, 6]), [0])[0].nearest == 6
 
 
@@ -99,7 +99,7 @@ def test_an_item_without_a_title_is_named_by_its_id() -> None:
 
 
 def test_where_nothing_speaks_for_an_item_shares_still_sum_to_one() -> None:
-    silent = scorer(tower=False, behaviour=None)
+    silent = scorer(tower=False, collaborative=None)
     (told,) = explain(silent, known([]), [2])
     assert sum(told.shares.values()) == pytest.approx(1) and told.score == 0
     worst = int(np.argmin(FULL.scores(Histories.of([[1]]))[0]))

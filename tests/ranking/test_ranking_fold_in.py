@@ -13,7 +13,7 @@ from ranking_cases import ITEMS, catalogue, model_settings, table
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.collaborative.fold_in_factors import from_factors, from_matrix
-from fedrec.config import BehaviourSettings, FoldInSettings
+from fedrec.config import CollaborativeSettings, FoldInSettings, ScoringSettings
 from fedrec.errors import ModelError
 from fedrec.ranking import contract
 from fedrec.ranking.fold_in import FoldIn
@@ -66,8 +66,10 @@ def scorer(weight: float) -> Scorer:
     return Scorer(
         model=None,
         features=catalogue(),
-        behaviour=dataclasses.replace(table(), factors=FACTORS),
-        settings=BehaviourSettings(weight=1.0, popularity_weight=0.0, fold_in=FoldInSettings(weight=weight)),
+        collaborative=dataclasses.replace(table(), factors=FACTORS),
+        settings=CollaborativeSettings(
+            fold_in=FoldInSettings(weight=weight), scoring=ScoringSettings(weight=1.0, popularity_weight=0.0)
+        ),
         model_settings=model_settings(),
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
-from fedrec.config import BehaviourSettings, Config, ContentSettings, FoldInSettings, TextSettings
+from fedrec.config import CollaborativeSettings, Config, ContentSettings, FoldInSettings, ScoringSettings, TextSettings
 from fedrec.content.catalogue import Catalogue
 from fedrec.content.features import Features, build_features
 from fedrec.content.registry import AnyEncoder
@@ -26,7 +26,7 @@ from fedrec.release.model_state import recommender, state_of
 
 CONTENT = ContentSettings(modalities=("text", "attributes"), text=TextSettings(dimension=8, vocabulary=128))
 CONFIG = Config.model_validate(
-    {"model": {"dimension": 8, "notes": True}, "behaviour": {"weight": 0.3, "popularity_weight": 0.1}}
+    {"model": {"dimension": 8, "notes": True}, "collaborative": {"scoring": {"weight": 0.3, "popularity_weight": 0.1}}}
 )
 SEA = ("a ship at sea", "the sea and the harbour", "sailors on a ship", "a storm at sea")
 SPACE = ("a rocket to the moon", "the moon and the stars", "astronauts in a rocket", "stars far away")
@@ -47,8 +47,8 @@ def test_a_release_ranks_as_what_was_released(
     made: tuple[Features, dict[str, AnyEncoder]], fold_in: bool, tmp_path: Path
 ) -> None:
     features, encoders = made
-    settings = CONFIG.behaviour.model_copy(update={"fold_in": FoldInSettings(weight=0.5) if fold_in else None})
-    config = CONFIG.model_copy(update={"behaviour": settings})
+    settings = CONFIG.collaborative.model_copy(update={"fold_in": FoldInSettings(weight=0.5) if fold_in else None})
+    config = CONFIG.model_copy(update={"collaborative": settings})
     model = Recommender(CONFIG.model, features.shapes, seed=1, temperature=0.1)
     rng = np.random.default_rng(0)
     factors = rng.normal(size=(2, 8, 3)).astype(np.float32)
@@ -62,7 +62,7 @@ def test_a_release_ranks_as_what_was_released(
         name="shop",
         items=features,
         model=state_of(model),
-        behaviour=table,
+        collaborative=table,
         encoders=content_state.saved_encoders(encoders),
         config=config.model_dump(mode="json"),
     )
@@ -70,12 +70,12 @@ def test_a_release_ranks_as_what_was_released(
     write_release(tmp_path / "r", given, key=key)
     read = read_release(tmp_path / "r", trusted_key=key.public).contents
     assert read.model is not None
-    before = Scorer(model=model, features=features, behaviour=table, settings=settings, model_settings=CONFIG.model)
+    before = Scorer(model=model, features=features, collaborative=table, settings=settings, model_settings=CONFIG.model)
     after = Scorer(
         model=recommender(read.model),
         features=read.items,
-        behaviour=read.behaviour,
-        settings=Config.model_validate(read.config).behaviour,
+        collaborative=read.collaborative,
+        settings=Config.model_validate(read.config).collaborative,
         model_settings=read.model.settings,
     )
     histories = Histories.of([[0, 1], [], [6]])
@@ -85,7 +85,7 @@ def test_a_release_ranks_as_what_was_released(
     ]
     np.testing.assert_array_equal(before.scores(histories, notes[0]), after.scores(histories, notes[1]))
     plain = Scorer(
-        model=model, features=features, behaviour=table, settings=CONFIG.behaviour, model_settings=CONFIG.model
+        model=model, features=features, collaborative=table, settings=CONFIG.collaborative, model_settings=CONFIG.model
     )
     same = np.array_equal(before.scores(histories, notes[0]), plain.scores(histories, notes[0]))
     assert same is not fold_in
@@ -96,8 +96,8 @@ def test_content_alone_finds_what_is_alike(made: tuple[Features, dict[str, AnyEn
     ours = Scorer(
         model=Recommender(CONFIG.model, features.shapes, seed=1, temperature=0.1),
         features=features,
-        behaviour=None,
-        settings=BehaviourSettings(weight=0.0),
+        collaborative=None,
+        settings=CollaborativeSettings(scoring=ScoringSettings(weight=0.0)),
         model_settings=CONFIG.model,
     )
     history = Histories.of([[0, 1], []])

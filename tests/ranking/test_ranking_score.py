@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ranking_cases import ITEMS, WIDTHS, catalogue, model, model_settings, scorer, table
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
-from fedrec.config import BehaviourSettings
+from fedrec.config import CollaborativeSettings, ScoringSettings
 from fedrec.errors import ModelError
 from fedrec.model.adapter import Adapter
 from fedrec.model.rows import ItemBatch, Rows
@@ -31,11 +31,11 @@ PHOTOS = OwnContent.of(
 
 
 @pytest.mark.parametrize(
-    ("tower", "behaviour", "weight", "popularity"),
+    ("tower", "collaborative", "weight", "popularity"),
     [(True, True, 0.4, 0.2), (True, False, 0.0, 0.0), (False, True, 1.0, 0.0), (False, False, 0.5, 1.0)],
 )
-def test_our_scorers_hold_the_contract(tower: bool, behaviour: bool, weight: float, popularity: float) -> None:
-    ours = scorer(tower=tower, behaviour=table() if behaviour else None, weight=weight, popularity=popularity)
+def test_our_scorers_hold_the_contract(tower: bool, collaborative: bool, weight: float, popularity: float) -> None:
+    ours = scorer(tower=tower, collaborative=table() if collaborative else None, weight=weight, popularity=popularity)
     contract.check_scoring(ours.scores, ITEMS, np.random.default_rng(0))
 
 
@@ -68,7 +68,7 @@ def test_the_contract_finds_a_scorer_that_writes_to_its_input() -> None:
 
 
 def test_the_score_is_the_rule_by_hand() -> None:
-    ours = scorer(behaviour=table(), weight=0.4, popularity=0.2)
+    ours = scorer(collaborative=table(), weight=0.4, popularity=0.2)
     tower = Scorer.parts(ours, HISTORIES).tower
     behaviour = np.stack(
         [sum((table().history[j] @ table().candidate.T for j in sorted(set(one))), np.zeros(ITEMS)) for one in lists()]
@@ -134,12 +134,12 @@ def test_the_tower_reads_the_last_events_and_behaviour_all() -> None:
     long, short = Histories.of([[9, 8, 1, 2, 3, 4, 5]]), Histories.of([[1, 2, 3, 4, 5]])
     towers = scorer(weight=0.0)
     np.testing.assert_array_equal(towers.scores(long), towers.scores(short))
-    both = scorer(weight=1.0, behaviour=table())
+    both = scorer(weight=1.0, collaborative=table())
     assert not np.allclose(both.scores(long), both.scores(short))
 
 
 def test_blocks_give_the_same_as_one_call() -> None:
-    ours = scorer(behaviour=table())
+    ours = scorer(collaborative=table())
     known = Known(HISTORIES, NOTES, PHOTOS, np.ones((4, 8), np.float32))
     whole = ours.scores(HISTORIES, NOTES, PHOTOS, np.ones((4, 8), np.float32))
     found = list(ours.blocks(known, size=3))
@@ -148,14 +148,14 @@ def test_blocks_give_the_same_as_one_call() -> None:
 
 
 def test_lists_and_flat_histories_score_the_same() -> None:
-    ours = scorer(behaviour=table())
+    ours = scorer(collaborative=table())
     np.testing.assert_array_equal(ours.scores([np.array(one) for one in lists()]), ours.scores(HISTORIES))
 
 
 def test_parts_that_a_release_lacks_count_zero() -> None:
-    parts = scorer(tower=False, behaviour=None, weight=0.5).parts(HISTORIES)
+    parts = scorer(tower=False, collaborative=None, weight=0.5).parts(HISTORIES)
     assert not parts.total.any()
-    empty = scorer(tower=False, behaviour=CollaborativeFactors.empty(ITEMS), weight=0.5, popularity=1.0).parts(
+    empty = scorer(tower=False, collaborative=CollaborativeFactors.empty(ITEMS), weight=0.5, popularity=1.0).parts(
         HISTORIES
     )
     assert not empty.total.any()
@@ -204,7 +204,7 @@ def test_an_item_touched_twice_counts_once_in_behaviour() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ModelError, match="3 items"):
-        scorer(behaviour=CollaborativeFactors.empty(3))
+        scorer(collaborative=CollaborativeFactors.empty(3))
     features = catalogue()
     blind = dataclasses.replace(features, values={"text": features.values["text"]})
     with pytest.raises(ModelError, match="lack a modality"):
@@ -253,9 +253,9 @@ def test_a_behaviour_table_survives_as_arrays() -> None:
 
 
 def test_settings_of_weight_one_leave_the_tower_out() -> None:
-    settings = BehaviourSettings(weight=1.0, popularity_weight=0.0)
+    settings = CollaborativeSettings(scoring=ScoringSettings(weight=1.0, popularity_weight=0.0))
     ours = Scorer(
-        model=model(), features=catalogue(), behaviour=None, settings=settings, model_settings=model_settings()
+        model=model(), features=catalogue(), collaborative=None, settings=settings, model_settings=model_settings()
     )
     assert not ours.scores(HISTORIES).any()
 

@@ -12,7 +12,7 @@ CREATED = "2026-11-22T05:00:00Z"
 ITEMS = 5
 
 
-def contents(*, name: str = "shop", behaviour: bool = True, model: bool = True) -> ReleaseContents:
+def contents(*, name: str = "shop", collaborative: bool = True, model: bool = True) -> ReleaseContents:
     rng = np.random.default_rng(3)
     items = CatalogueItems(
         ids=tuple(f"i{place}" for place in range(ITEMS)),
@@ -41,7 +41,7 @@ def contents(*, name: str = "shop", behaviour: bool = True, model: bool = True) 
         name=name,
         items=items,
         model=state if model else None,
-        behaviour=table if behaviour else None,
+        collaborative=table if collaborative else None,
         encoders={"text": b"an encoder's bytes", "image": b"another's"},
         config={"run": {"seed": 1}, "training": {"rate": 0.01, "names": ["ä", "b"]}},
         privacy={"epsilon_released": 3.0, "epsilon_server": None, "unit": "user"},

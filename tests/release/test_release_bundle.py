@@ -46,24 +46,24 @@ def assert_same(a: ReleaseContents, b: ReleaseContents) -> None:
     assert dict(a.encoders) == dict(b.encoders)
     assert (a.items.ids, a.items.titles, list(a.items.values)) == (b.items.ids, b.items.titles, list(b.items.values))
     pairs = [(a.items.values, b.items.values), (a.items.present, b.items.present)]
-    assert (a.model is None, a.behaviour is None) == (b.model is None, b.behaviour is None)
+    assert (a.model is None, a.collaborative is None) == (b.model is None, b.collaborative is None)
     if a.model is not None and b.model is not None:
         facts = ("settings", "temperature", "vocabulary", "offset")
         assert all(getattr(a.model, name) == getattr(b.model, name) for name in facts)
         assert list(a.model.shapes.items()) == list(b.model.shapes.items())
         assert list(a.model.parameters) == list(b.model.parameters)
         pairs.append((a.model.parameters, b.model.parameters))
-    if a.behaviour is not None and b.behaviour is not None:
-        pairs.append((a.behaviour.arrays(), b.behaviour.arrays()))
+    if a.collaborative is not None and b.collaborative is not None:
+        pairs.append((a.collaborative.arrays(), b.collaborative.arrays()))
     for one, other in pairs:
         for name, array in one.items():
             assert array.dtype == other[name].dtype
             np.testing.assert_array_equal(array, other[name])
 
 
-@pytest.mark.parametrize(("behaviour", "model"), [(True, True), (False, True), (True, False)])
-def test_what_is_written_is_read(tmp_path: Path, behaviour: bool, model: bool) -> None:
-    given = contents(behaviour=behaviour, model=model)
+@pytest.mark.parametrize(("collaborative", "model"), [(True, True), (False, True), (True, False)])
+def test_what_is_written_is_read(tmp_path: Path, collaborative: bool, model: bool) -> None:
+    given = contents(collaborative=collaborative, model=model)
     write_release(tmp_path / "r", given, key=KEY, created_at=CREATED)
     read = read_release(tmp_path / "r", trusted_key=KEY.public)
     assert_same(given, read.contents)
@@ -150,7 +150,7 @@ def test_a_signature_made_for_another_purpose_is_refused(release: Path) -> None:
 
 
 def test_a_manifest_of_another_release_is_refused(release: Path, tmp_path: Path) -> None:
-    write_release(tmp_path / "other", contents(name="other", behaviour=False), key=KEY)
+    write_release(tmp_path / "other", contents(name="other", collaborative=False), key=KEY)
     for name in (MANIFEST, SIGNATURE):
         (release / name).write_bytes((tmp_path / "other" / name).read_bytes())
     with pytest.raises(ReleaseError):
@@ -266,7 +266,7 @@ def test_a_release_is_not_written_over(release: Path) -> None:
 
 
 def test_replacing_leaves_only_the_new_one(release: Path) -> None:
-    write_release(release, contents(name="new", behaviour=False), key=KEY, replace=True)
+    write_release(release, contents(name="new", collaborative=False), key=KEY, replace=True)
     assert read_release(release).name == "new"
     assert [path.name for path in release.parent.iterdir()] == ["release"]
 
@@ -313,7 +313,7 @@ def test_a_missing_release_says_so(tmp_path: Path) -> None:
     [
         {"name": ""},
         {"name": "two\nlines"},
-        {"behaviour": CollaborativeFactors.empty(3)},
+        {"collaborative": CollaborativeFactors.empty(3)},
         {"encoders": {"../x": b""}},
         {"model": dataclasses.replace(MODEL, shapes={"text": (9,)})},
         {"model": dataclasses.replace(MODEL, parameters={"w": np.array([np.nan], np.float32)})},

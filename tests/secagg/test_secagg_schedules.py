@@ -28,7 +28,7 @@ class Round(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.old: list[bytes] = []
-        self.diaries: list[Any] | None = None
+        self.replay_guards: list[Any] | None = None
         self.number = 0
 
     @initialize(count=SIZES, length=st.integers(3, 8), floor=st.integers(3, 5))
@@ -42,11 +42,11 @@ class Round(RuleBasedStateMachine):
             self.count,
             thresholds=self.thresholds,
             length=self.length,
-            diaries=self.diaries,
+            replay_guards=self.replay_guards,
             round=self.number,
             seed=self.count,
         )
-        self.diaries = self.world.diaries
+        self.replay_guards = self.world.replay_guards
         self.flying: dict[int, bytes] = {at: device.advertise() for at, device in enumerate(self.world.rounds)}
         self.done = False
         self.seen: set[int] = set()

@@ -32,7 +32,7 @@ def published(tmp_path: Path, app: typer.Typer) -> Path:
     assert RUNNER.invoke(app, ["release", "key", str(tmp_path / "key")]).exit_code == 0
     features = np.ones((2, 3), dtype=np.float32)
     items = CatalogueItems(("a", "b"), ("A", "B"), {"text": features}, {"text": np.ones(2, dtype=np.bool_)})
-    contents = ReleaseContents(name="two items", items=items, model=None, behaviour=CollaborativeFactors.empty(2))
+    contents = ReleaseContents(name="two items", items=items, model=None, collaborative=CollaborativeFactors.empty(2))
     write_release(tmp_path / "model", contents, key=load_key(tmp_path / "key"))
     return tmp_path
 

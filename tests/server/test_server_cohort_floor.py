@@ -75,7 +75,7 @@ def test_a_sample_that_is_too_small_is_noise_that_is_charged_and_says_so(
     config = cases.settings(
         training={"sampling": "poisson", "cohort": 13, "rounds": 3},
         secure_aggregation=SECURE,
-        behaviour={"popularity": False, "cooccurrence": False, "weight": 0.0},
+        collaborative={"popularity": False, "cooccurrence": {"enabled": False}, "scoring": {"weight": 0.0}},
         evaluation={"private_metrics": False},
     )
     with (

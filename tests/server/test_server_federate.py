@@ -63,8 +63,8 @@ def whole(federation_study: Study, server_catalogue: ServerCatalogue, tmp_path_f
 def released(out: Path) -> dict[str, np.ndarray]:
     contents = read_release(out / "model").contents
     assert contents.model is not None
-    assert contents.behaviour is not None
-    return {**contents.model.parameters, **contents.behaviour.arrays()}
+    assert contents.collaborative is not None
+    return {**contents.model.parameters, **contents.collaborative.arrays()}
 
 
 def test_a_run_leaves_a_release_a_record_and_a_ledger(whole: Path, federation_study: Study) -> None:
@@ -74,7 +74,7 @@ def test_a_run_leaves_a_release_a_record_and_a_ledger(whole: Path, federation_st
     assert record["privacy"]["epsilon_released"] == pytest.approx(cases.EPSILON, rel=1e-3)
     assert record["privacy"]["epsilon_server"] is None
     assert record["stopped"] is None
-    assert [cost["query"] for cost in record["spends"]] == ["popularity", "cooccurrence", "training", "metrics"]
+    assert [cost["query"] for cost in record["costs"]] == ["popularity", "cooccurrence", "training", "metrics"]
     assert record["rounds"] == [json.loads(line) for line in (whole / "events.jsonl").read_text().splitlines()]
     assert [line["round"] for line in record["rounds"]] == [0, 0, 1, 2, 3, 4]
     assert all(line["asked"] == line["devices"] == cases.USERS for line in record["rounds"])

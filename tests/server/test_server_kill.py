@@ -102,8 +102,8 @@ class Lab:
 def released(out: Path) -> dict[str, np.ndarray]:
     contents = read_release(out / "model").contents
     assert contents.model is not None
-    assert contents.behaviour is not None
-    return {**contents.model.parameters, **contents.behaviour.arrays()}
+    assert contents.collaborative is not None
+    return {**contents.model.parameters, **contents.collaborative.arrays()}
 
 
 def check_after_a_kill(out: Path) -> None:

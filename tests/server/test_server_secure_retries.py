@@ -28,7 +28,7 @@ CONFIG = cases.settings(secure_aggregation=SECURE)
 # Two sums.
 SHORT = cases.settings(
     secure_aggregation=SECURE,
-    behaviour={"cooccurrence": False, "weight": 0.0},
+    collaborative={"cooccurrence": {"enabled": False}, "scoring": {"weight": 0.0}},
     training={"rounds": 1},
     evaluation={"private_metrics": False},
 )
@@ -127,8 +127,8 @@ def server_catalogue(federation_study: Study, tmp_path_factory: pytest.TempPathF
 def parameters(out: Path) -> dict[str, np.ndarray]:
     contents = read_release(out / "model").contents
     assert contents.model is not None
-    assert contents.behaviour is not None
-    return {**contents.model.parameters, **contents.behaviour.arrays()}
+    assert contents.collaborative is not None
+    return {**contents.model.parameters, **contents.collaborative.arrays()}
 
 
 def lines(out: Path) -> list[dict[str, object]]:

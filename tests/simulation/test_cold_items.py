@@ -32,7 +32,7 @@ SHARE = 0.2
 SETTINGS: dict[str, Any] = {
     "content": {"modalities": ["text", "image", "attributes"], "text": {"dimension": 16}},
     "model": {"dimension": 8},
-    "behaviour": {"prior": 0.5, "prior_modalities": {"attributes": 0.5, "text": 0.5, "image": 0.5}},
+    "collaborative": {"prior": {"weight": 0.5, "modalities": {"attributes": 0.5, "text": 0.5, "image": 0.5}}},
     "training": {"rounds": 15, "negatives": 40, "learning_rate": 0.05},
     "evaluation": {"every": 0, "cold": SHARE},
 }
@@ -152,7 +152,7 @@ def test_content_finds_cold_items_and_behaviour_alone_does_not(shop: Path, tmp_p
     assert sentence is not None
     assert f"{with_content['times_chance']:.1f} times chance" in sentence
     assert sentence in (tmp_path / "fused" / "report.html").read_text()
-    alone = config(model={"preset": "behaviour-only"}, behaviour={})
+    alone = config(model={"preset": "behaviour-only"}, collaborative={})
     assert run(shop, tmp_path / "alone", alone)["quality"]["cold-items"]["times_chance"] == pytest.approx(1.0)
 
 
@@ -184,7 +184,7 @@ def test_groups_part_the_measured_users_and_are_written_down(shop: Path, study: 
     assert np.isin(target[groups["items-unseen"].users], study.split.items).sum() == 0
     nobody = replace(study, held_out=replace(study.held_out, target=np.full_like(target, -1)))
     assert not any(group.users.any() for name, group in groups_of(nobody).items() if name != "newcomers")
-    warm = config(evaluation={"every": 0}, model={"preset": "popularity-only"}, behaviour={})
+    warm = config(evaluation={"every": 0}, model={"preset": "popularity-only"}, collaborative={})
     run(shop, tmp_path / "warm", warm)
     quality = json.loads((tmp_path / "warm" / "run.json").read_text())["quality"]
     assert quality["cold-items"] is None
@@ -203,16 +203,20 @@ def test_the_scorer_gives_cold_items_one_behaviour_score(study: Study) -> None:
     from fedrec.collaborative.solve import solve
     from fedrec.queries import cooccurrence
 
-    chosen = config(behaviour={"weight": 1.0})
+    chosen = config(collaborative={"scoring": {"weight": 1.0}})
     items = np.arange(len(study.features.ids))
     asked = cooccurrence.ask(
-        items, len(study.population), chosen.behaviour, unit="user", noisy=False, resolution_bits=None
+        items, len(study.population), chosen.collaborative, unit="user", noisy=False, resolution_bits=None
     )
     opened = signals.cooccurrence(study.population, items, len(items), normalise=1.0, bound=asked.sum.bound)
     counts = signals.popularity(study.population, len(items), 1.0)
-    table = solve(counts, cooccurrence.read(opened), items, chosen.behaviour, features=study.features, noisy=False)
+    table = solve(counts, cooccurrence.read(opened), items, chosen.collaborative, features=study.features, noisy=False)
     scorer = Scorer(
-        model=None, features=study.features, behaviour=table, settings=chosen.behaviour, model_settings=chosen.model
+        model=None,
+        features=study.features,
+        collaborative=table,
+        settings=chosen.collaborative,
+        model_settings=chosen.model,
     )
     scores = scorer.parts_of(study.known).total[:, cold_items(chosen, len(items))]
     assert np.ptp(scores, axis=1).max() < 1e-5

@@ -96,7 +96,7 @@ def test_the_device_ranks_with_the_release_as_the_simulator_does(study: Study, s
         (8 + 3) * study.features.widths[name] for name in ("text", "image", "attributes", "video")
     )
     ranker = released(study, config, outcome, tmp_path / "release")
-    ours = scorer_of(config, study, outcome.model, outcome.behaviour, outcome.features).parts_of(study.known)
+    ours = scorer_of(config, study, outcome.model, outcome.collaborative, outcome.features).parts_of(study.known)
     theirs = ranker.scorer.parts_of(study.known)
     np.testing.assert_allclose(theirs.tower, ours.tower, atol=1e-4)
     for modality in outcome.model.modalities:

@@ -52,7 +52,7 @@ def test_a_device_ranks_with_the_release_as_the_simulator_does(
     contents = contents_of(config, encoders, outcome, {}, quality={}, data={})
     write_release(tmp_path / "release", contents, key=SigningKey.fresh())
     ranker = Ranker(read_release(tmp_path / "release"))
-    ours = scorer_of(config, study, outcome.model, outcome.behaviour, outcome.features).parts_of(study.known)
+    ours = scorer_of(config, study, outcome.model, outcome.collaborative, outcome.features).parts_of(study.known)
     theirs = ranker.scorer.parts_of(study.known)
     np.testing.assert_allclose(theirs.tower, ours.tower, atol=1e-4)
     assert ours.tower.std() > 0.1

@@ -132,7 +132,8 @@ def untrained_auc(config: Config, study: Study, read: Features) -> float:
     first = build_model(config, replace(read, weights=study.features.weights))
     if config.model.warm_start is not None:
         fit_heads(first, read.values, read.present, evenness=config.model.warm_start)
-    alone = config.model_copy(update={"behaviour": config.behaviour.model_copy(update={"weight": 0.0})})
+    scoring = config.collaborative.scoring.model_copy(update={"weight": 0.0})
+    alone = config.model_copy(update={"collaborative": config.collaborative.model_copy(update={"scoring": scoring})})
     found = quality_of(alone, study, first, CollaborativeFactors.empty(len(read.ids)), features=read).loo_99neg.auc
     assert found is not None
     return found

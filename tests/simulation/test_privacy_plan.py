@@ -46,7 +46,7 @@ def test_known_noise_by_three_accountants_in_order(options: list[str], known: fl
 
 def test_banded_noise_is_planned_with_its_equivalent() -> None:
     found = plan("--epsilon", "3", "--noise", "banded")
-    assert (found["sampling"], found["participations"], found["separation"]) == ("cyclic", 4, 61)
+    assert (found["sampling"], found["participations"], found["minimum_separation"]) == ("cyclic", 4, 61)
     assert found["iid_equivalent"] <= 0.70
     assert found["iid_equivalent"] < found["noise_multiplier"] / 3
 

@@ -36,13 +36,10 @@ CONFIGS = sorted(Path("simulations/configs").glob("*.toml"))
 USERS = 943
 FACTORS: Mapping[str, Any] = {
     "model": {"tower": False},
-    "behaviour": {
-        "cooccurrence": False,
-        "factors": True,
-        "directions": 2,
-        "factor_rank": 6,
-        "prior": 1.0,
-        "prior_modalities": {"text": 1.0},
+    "collaborative": {
+        "cooccurrence": {"enabled": False},
+        "power_iteration": {"enabled": True, "steps": 2, "rank": 6},
+        "prior": {"weight": 1.0, "modalities": {"text": 1.0}},
     },
     "privacy": {"epsilon": 6.0},
 }
@@ -74,12 +71,12 @@ def charged(config: Config, users: int, devices: int, place: Path) -> list[dict[
 
 
 def facts(cost: Any) -> dict[str, Any]:
-    names = ("query", "rounds", "noise_multiplier", "sampling", "probability", "separation", "participations")
+    names = ("query", "rounds", "noise_multiplier", "sampling", "probability", "minimum_separation", "participations")
     return {name: getattr(cost, name) for name in names}
 
 
 def queries(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    kept = ("query", "rounds", "noise_multiplier", "sampling", "probability", "separation", "participations")
+    kept = ("query", "rounds", "noise_multiplier", "sampling", "probability", "minimum_separation", "participations")
     return [{name: one[name] for name in kept} for one in found["privacy"]["queries"]]
 
 
@@ -88,11 +85,13 @@ def test_of_every_config_the_plan_is_what_its_run_makes(path: Path, tmp_path: Pa
     config = load(path)
     if config.privacy.epsilon is None:
         assert report(config, USERS)["privacy"]["queries"] == []
-        config = load(path, ["privacy.epsilon=2.0", "behaviour.normalise=1.0"])
+        config = load(path, ["privacy.epsilon=2.0", "collaborative.cooccurrence.normalise=1.0"])
     found = report(config, USERS, checks=False)
     assert queries(found) == charged(config, USERS, USERS, tmp_path)
     assert found["privacy"]["epsilon_released"] == pytest.approx(config.privacy.epsilon, rel=1e-3)
-    assert {one["query"] for one in queries(found)} >= ({"factors"} if config.behaviour.factors else set())
+    assert {one["query"] for one in queries(found)} >= (
+        {"factors"} if config.collaborative.power_iteration.enabled else set()
+    )
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -151,7 +150,7 @@ def test_devices_that_add_all_noise_charge_what_was_planned(shop: Path, tmp_path
         {
             "run": {"engine": "grid"},
             "model": {"dimension": 4},
-            "behaviour": {"popularity": False, "cooccurrence": False},
+            "collaborative": {"popularity": False, "cooccurrence": {"enabled": False}},
             "training": {"rounds": 2, "negatives": 16, "examples": 4},
             "privacy": {
                 "unit": "example",
@@ -171,7 +170,9 @@ def test_devices_that_add_all_noise_charge_what_was_planned(shop: Path, tmp_path
     of = {one["interactions"]: one for one in found["own"]}
     for count in counts:
         one = of[int(count)]
-        planned[one["probability"], one["noise_multiplier"], one["steps_a_turn"], one["turns"], one["epsilon"]] += 1
+        planned[
+            one["probability"], one["noise_multiplier"], one["steps_a_turn"], one["participations"], one["epsilon"]
+        ] += 1
     kept = Counter[tuple[Any, ...]]()
     for path in (tmp_path / "run" / "stores").glob("*.sqlite"):
         with EventStore.open(path) as store:
@@ -208,14 +209,14 @@ def test_the_command_plans_a_config(tmp_path: Path) -> None:
 def test_the_command_plans_local_noise(tmp_path: Path) -> None:
     path = tmp_path / "local.toml"
     path.write_text(
-        "[behaviour]\npopularity = false\ncooccurrence = false\n[training]\nrounds = 3\n"
+        "[collaborative]\npopularity = false\ncooccurrence.enabled = false\n[training]\nrounds = 3\n"
         '[privacy]\nunit = "example"\nepsilon = 4.0\ndelta = 1e-4\nnoise_place = "local"\n'
     )
     result = called(str(path), "--population", "300", "--interactions", "50", "--json")
     found = json.loads(result.stdout)
     assert (found["privacy"]["epsilon_released"], found["privacy"]["epsilon_server"]) == (4.0, 4.0)
     (own,) = found["own"]
-    assert (own["taken_as"], own["turns"], own["steps_a_turn"], own["sampling"]) == (32, 3, 1, "full")
+    assert (own["taken_as"], own["participations"], own["steps_a_turn"], own["sampling"]) == (32, 3, 1, "full")
     assert own["epsilon"] == pytest.approx(4.0, rel=1e-3)
     assert "by itself" in called(str(path), "--population", "300").stdout
 

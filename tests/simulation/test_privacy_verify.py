@@ -173,7 +173,7 @@ def training(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def half_noise(rows: list[dict[str, Any]]) -> None:
     for row in training(rows):
-        row["spend"]["noise_multiplier"] /= 2
+        row["cost"]["noise_multiplier"] /= 2
 
 
 def everybody_asked(rows: list[dict[str, Any]]) -> None:
@@ -193,7 +193,7 @@ def never_drawn_anew(rows: list[dict[str, Any]]) -> None:
 
 def claims_a_smaller_probability(rows: list[dict[str, Any]]) -> None:
     for row in training(rows):
-        row["detail"]["probability"] = row["spend"]["probability"] = 0.05
+        row["detail"]["probability"] = row["cost"]["probability"] = 0.05
 
 
 def one_round_twice(rows: list[dict[str, Any]]) -> None:
@@ -209,7 +209,7 @@ def another_budget(rows: list[dict[str, Any]]) -> None:
 
 
 def without_noise(rows: list[dict[str, Any]]) -> None:
-    rows[1]["spend"] = {"noise_multiplier": None}
+    rows[1]["cost"] = {"noise_multiplier": None}
 
 
 def silent_about_the_cohort(rows: list[dict[str, Any]]) -> None:
@@ -314,7 +314,7 @@ def test_a_budget_that_ends_in_mid_run_leaves_a_release_within_it(as_json: bool,
     out, file = tmp_path / "run", tmp_path / "run.toml"
     file.write_text(
         "[model]\ndimension = 4\n[training]\nrounds = 6\nnegatives = 20\n[privacy]\nepsilon = 8.0\n"
-        "[behaviour]\ncooccurrence = false\npopularity = false\n[evaluation]\nevery = 0\n"
+        "[collaborative]\ncooccurrence.enabled = false\npopularity = false\n[evaluation]\nevery = 0\n"
     )
     out.mkdir()
     with Ledger.open(out / "ledger.sqlite", Budget(8.0, delta_for(24), "user")) as ledger:

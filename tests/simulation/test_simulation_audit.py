@@ -135,13 +135,10 @@ def test_the_command_audits_a_config_and_a_run(finished: Path, shop: Path, tmp_p
 def test_canaries_are_in_directions_and_factors_too(shop: Path, tmp_path: Path) -> None:
     sections: dict[str, Any] = {
         "model": {"tower": False},
-        "behaviour": {
-            "cooccurrence": False,
-            "factors": True,
-            "directions": 2,
-            "factor_rank": 8,
-            "prior": 1.0,
-            "prior_modalities": {"text": 1.0},
+        "collaborative": {
+            "cooccurrence": {"enabled": False},
+            "power_iteration": {"enabled": True, "steps": 2, "rank": 8},
+            "prior": {"weight": 1.0, "modalities": {"text": 1.0}},
         },
     }
     run = simulate(settings(**sections), shop, tmp_path / "run", reporter=SilentReporter())
@@ -160,12 +157,14 @@ def test_canaries_are_in_directions_and_factors_too(shop: Path, tmp_path: Path) 
 
 def test_where_short_histories_count_less_interactions_are_audited(shop: Path, tmp_path: Path) -> None:
     privacy = {"unit": "example", "epsilon": 8.0, "delta": 1e-5}
-    ramped = settings(behaviour={"ramp": 12}, privacy=privacy, model={"tower": False})
+    ramped = settings(collaborative={"short_history_weighting": 12}, privacy=privacy, model={"tower": False})
     run = simulate(ramped, shop, tmp_path / "run", reporter=SilentReporter())
     assert run["audit"]["sums"] == 2
     assert 0 < run["audit"]["epsilon_lower_bound"] < 8
-    with pytest.raises(PrivacyError, match="ramp is above"):
-        simulate(settings(behaviour={"ramp": 500}), shop, tmp_path / "long", reporter=SilentReporter())
+    with pytest.raises(PrivacyError, match="short_history_weighting is above"):
+        simulate(
+            settings(collaborative={"short_history_weighting": 500}), shop, tmp_path / "long", reporter=SilentReporter()
+        )
 
 
 def test_the_command_fails_where_a_claim_is_refuted(

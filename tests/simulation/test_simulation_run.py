@@ -62,8 +62,8 @@ def test_the_same_run_again_says_the_same_and_pays_nothing(finished: Path, shop:
 def test_one_seed_gives_one_release_and_another_seed_another(finished: Path, shop: Path, tmp_path: Path) -> None:
     def released(out: Path) -> list[float]:
         contents = read_release(out / "model").contents
-        assert contents.behaviour is not None
-        return contents.behaviour.popularity.tolist()
+        assert contents.collaborative is not None
+        return contents.collaborative.popularity.tolist()
 
     run(tmp_path / "same", shop)
     run(tmp_path / "other", shop, config(run={"seed": 1}))
@@ -102,8 +102,8 @@ def test_a_state_whose_ledger_is_gone_is_not_gone_on_with(finished: Path, shop: 
 
 
 def test_what_cannot_work_is_refused_before_anything_is_asked(shop: Path, tmp_path: Path) -> None:
-    bad = config(behaviour={"prior": 1.0, "prior_modalities": {"smell": 1.0}})
-    with pytest.raises(ConfigError, match="prior_modalities"):
+    bad = config(collaborative={"prior": {"weight": 1.0, "modalities": {"smell": 1.0}}})
+    with pytest.raises(ConfigError, match="modalities"):
         run(tmp_path / "prior", shop, bad)
     assert not (tmp_path / "prior" / "events.jsonl").exists()
     with pytest.raises(ConfigError, match="flwr run"):

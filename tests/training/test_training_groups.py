@@ -128,6 +128,6 @@ def test_groups_that_do_not_fit_the_model_are_refused(shares: dict[str, float]) 
 def test_settings_refuse_what_groups_do_not_go_with() -> None:
     for privacy in ({"groups": {"rest": 0.0}}, {"groups": {"rest": 1.0}, "noise_place": "local", "unit": "example"}):
         with pytest.raises(ConfigError):
-            from_tree({"privacy": privacy, "behaviour": {"popularity": False, "cooccurrence": False}})
+            from_tree({"privacy": privacy, "collaborative": {"popularity": False, "cooccurrence": {"enabled": False}}})
     with pytest.raises(ConfigError, match="canaries"):
         from_tree({"privacy": {"groups": {"rest": 1.0}, "epsilon": 1.0}, "audit": {"canaries": 50}})

@@ -31,7 +31,7 @@ def config(**own: float) -> Config:
         {
             "model": {"dimension": 8, "warm_start": None},
             "content": {"modalities": ["text", "image"]},
-            "behaviour": {"popularity": False, "cooccurrence": False},
+            "collaborative": {"popularity": False, "cooccurrence": {"enabled": False}},
             "training": {"examples": 4},
             "privacy": {
                 "unit": "example",

@@ -20,7 +20,7 @@ from fedrec.training.personalise import personalise
 from fedrec.training.population import Population
 from fedrec.training.tables import Tables
 
-CONFIG = from_tree({"model": {"dimension": 6, "adapter": True}, "behaviour": {"weight": 0.0}})
+CONFIG = from_tree({"model": {"dimension": 6, "adapter": True}, "collaborative": {"scoring": {"weight": 0.0}}})
 FEATURES = small_features()
 POOL = np.arange(40, dtype=np.int32)
 PEOPLE = small_population(own=False)
@@ -53,7 +53,7 @@ def test_another_users_events_change_nothing_of_mine() -> None:
 def test_it_lifts_what_the_user_chose() -> None:
     model = build_model(CONFIG, FEATURES)
     scorer = Scorer(
-        model=model, features=FEATURES, behaviour=None, settings=CONFIG.behaviour, model_settings=CONFIG.model
+        model=model, features=FEATURES, collaborative=None, settings=CONFIG.collaborative, model_settings=CONFIG.model
     )
     histories = Histories(PEOPLE.indptr, PEOPLE.items)
     plain = scorer.parts_of(Known(histories)).total

@@ -24,7 +24,7 @@ from fedrec.server.run import AggregateResult, Devices, FederatedRun, RunResult
 from fedrec.server.state import ServerState
 from fedrec.simulation.attacks.poisoned import LIST, Attacker, PoisonedDevices, Reach
 from fedrec.simulation.attacks.result import AttackResult, Defence
-from fedrec.simulation.attacks.world import defended
+from fedrec.simulation.attacks.world import defended, with_bounded_parts
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.measure import scorer_of
 from fedrec.simulation.study import Study
@@ -94,7 +94,7 @@ def bounded(config: Config, defence: Defence, seed: int) -> Config:
     config = defended(config, defence, seed=seed)
     return config.model_copy(
         update={
-            "behaviour": config.behaviour.model_copy(update={"normalise": 1.0}),
+            "collaborative": with_bounded_parts(config.collaborative),
             "evaluation": config.evaluation.model_copy(update={"private_metrics": False}),
         }
     )
@@ -180,7 +180,7 @@ def outcome_of(config: Config, study: Study, devices: Devices, *, trusting: bool
 
 def listed(config: Config, study: Study, outcome: RunResult, target: int) -> Listed:
     """For each honest user who has not seen the target: is it in the list that the device makes?"""
-    scorer: Scorer = scorer_of(config, study, outcome.model, outcome.behaviour, outcome.features)
+    scorer: Scorer = scorer_of(config, study, outcome.model, outcome.collaborative, outcome.features)
     parts = [
         exposed(scores, target, study.known.histories.take(users), LIST) for users, scores in scorer.blocks(study.known)
     ]

@@ -35,7 +35,7 @@ _TEMPERATURE = 4.0
 
 @dataclass(frozen=True)
 class MembershipAttack:
-    """LiRA against the whole release: tower, behaviour table and popularity. RMIA beside it, in the note.
+    """LiRA against the whole release: tower, collaborative factors and popularity. RMIA beside it, in the note.
 
     ``models`` runs are made, each over a random half of the users, all with the budget and the delta of a run over so
     many users.  Each is the target once, with the others as references, for every user: models x users trials.  The
@@ -101,7 +101,7 @@ def signals_of(config: Config, study: Study, outcome: RunResult) -> NDArray[np.f
     """What a release says of each user's items, [users, KINDS]: each kind larger where the release knows the user."""
     population = study.population
     known = Known(_histories(population))
-    scorer: Scorer = scorer_of(config, study, outcome.model, outcome.behaviour, outcome.features)
+    scorer: Scorer = scorer_of(config, study, outcome.model, outcome.collaborative, outcome.features)
     owners = population.owners
     counts = np.maximum(population.counts, 1)
     found = np.zeros((len(population), len(KINDS)))
@@ -112,13 +112,13 @@ def signals_of(config: Config, study: Study, outcome: RunResult) -> NDArray[np.f
 
     total = scorer.parts_of(known).total.astype(np.float64) * _TEMPERATURE
     found[:, 0] = mean(total - np.logaddexp.reduce(total, axis=1, keepdims=True))
-    if outcome.behaviour.rank:
-        raw = behaviour_scores(outcome.behaviour, known.histories)
+    if outcome.collaborative.rank:
+        raw = behaviour_scores(outcome.collaborative, known.histories)
         found[:, 1], found[:, 2] = mean(standardised(raw)), mean(raw)
     if outcome.model is not None:
         tower = TowerScorer(outcome.model, outcome.features, history=config.model.history)
         found[:, 3] = mean(standardised(tower.scores(known)))
-    popularity = outcome.behaviour.popularity[population.items].astype(np.float64)
+    popularity = outcome.collaborative.popularity[population.items].astype(np.float64)
     found[:, 4] = np.bincount(owners, weights=popularity, minlength=len(population)) / np.sqrt(counts)
     return found
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.collaborative import item_tables
-from fedrec.config import Config
+from fedrec.config import CollaborativeSettings, Config
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.recommender import Recommender
@@ -31,25 +31,38 @@ EPSILON: dict[Defence, float | None] = {"plain": None, "secagg": None, "user-dp-
 def defended(config: Config, defence: Defence, *, seed: int) -> Config:
     """The config behind a defence: its epsilon, user-level, with delta N^-1.1 and noise that ``seed`` fixes."""
     epsilon = EPSILON[defence]
-    behaviour = config.behaviour if epsilon is None else config.behaviour.model_copy(update={"normalise": 1.0})
+    collaborative = config.collaborative if epsilon is None else with_bounded_parts(config.collaborative)
     update = {"epsilon": epsilon, "unit": "user", "delta": None, "noise_place": "server"}
     return config.model_copy(
         update={
             "run": config.run.model_copy(update={"seed": seed, "reproducible": True, "engine": "cohort"}),
-            "behaviour": behaviour,
+            "collaborative": collaborative,
             "privacy": config.privacy.model_copy(update=update),
         }
     )
 
 
+def with_bounded_parts(collaborative: CollaborativeSettings) -> CollaborativeSettings:
+    """The settings with parts of co-occurrence whose norm is at most 1, as noise needs them."""
+    whole = collaborative.cooccurrence.model_copy(update={"normalise": 1.0})
+    return collaborative.model_copy(update={"cooccurrence": whole})
+
+
 def training_only(config: Config) -> Config:
     """The config with nothing asked but training: all of the budget, and so the least noise, is on the updates."""
-    sums = {"popularity": False, "cooccurrence": False, "directions": 0, "factors": False, "modality": 0}
-    off = config.behaviour.model_copy(update=sums)
+    sums = config.collaborative
+    off = sums.model_copy(
+        update={
+            "popularity": False,
+            "feature_columns": 0,
+            "cooccurrence": sums.cooccurrence.model_copy(update={"enabled": False}),
+            "power_iteration": sums.power_iteration.model_copy(update={"enabled": False, "steps": 0}),
+        }
+    )
     reads = tuple(name for name in config.model.reads if name != "behaviour")
     return config.model_copy(
         update={
-            "behaviour": off,
+            "collaborative": off,
             "model": config.model.model_copy(update={"tower": True, "reads": reads, "graph": "none"}),
             "training": config.training.model_copy(update={"pool": "uniform", "stopping": None}),
             "privacy": config.privacy.model_copy(update={"shares": {"training": 1.0}}),

@@ -108,7 +108,7 @@ def audited_devices(config: Config, study: Study) -> AuditedDevices:
         config.audit.canaries,
         len(study.features.ids),
         config.run.seed,
-        ramp=config.behaviour.ramp,
+        ramp=config.collaborative.short_history_weighting,
         unit=config.privacy.unit,
     )
     return AuditedDevices(config, study.features, study.population, canaries)

@@ -103,7 +103,7 @@ class Auditor:
     def _expected(self, request: Request) -> sparse.csr_matrix | OuterParts | None:
         """What canaries add to a sum; None for one that they are not seen in (metrics: one direction for all)."""
         agreed, catalogue = request.sum, len(self.devices.handler.features.ids)
-        ramp = self.config.behaviour.ramp
+        ramp = self.config.collaborative.short_history_weighting
         if request.query == "popularity":
             return expected.in_popularity(self.canaries, catalogue, agreed.bound, ramp)
         if request.query == "cooccurrence":

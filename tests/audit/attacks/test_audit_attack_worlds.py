@@ -48,7 +48,7 @@ def config() -> Config:
             "run": {"name": "attacked", "seed": 3},
             "content": {"text": {"dimension": 32, "vocabulary": 512}, "image": {"dimension": 48}},
             "model": {"dimension": 16},
-            "behaviour": {"normalise": 0.5, "weight": 0.8},
+            "collaborative": {"cooccurrence": {"normalise": 0.5}, "scoring": {"weight": 0.8}},
             "training": {"rounds": 4, "negatives": 32, "learning_rate": 0.02},
             "speed": {"threads": 1},
         }

@@ -45,7 +45,7 @@ def _world() -> World:
                 world.roster,
                 other,
                 world.thresholds,
-                world.diaries[at],
+                world.replay_guards[at],
                 now=0,
                 randomness=source(f"other {at}"),
             )

@@ -28,9 +28,9 @@ dimension = 8
 dimension = 4
 notes = true
 photos = true
-[behaviour]
-prior = 0.5
-prior_modalities = { text = 1.0 }
+[collaborative.prior]
+weight = 0.5
+modalities = { text = 1.0 }
 [training]
 rounds = 1
 negatives = 16
@@ -58,32 +58,36 @@ def test_a_modality_alone_reads_nothing_else(place: Path) -> None:
     for name in ("text", "image", "attributes"):
         alone = load(path, found[name])
         assert alone.content.modalities == (name,)
-        assert not (alone.behaviour.popularity or alone.behaviour.cooccurrence or alone.behaviour.factors)
+        assert not (
+            alone.collaborative.popularity
+            or alone.collaborative.cooccurrence.enabled
+            or alone.collaborative.power_iteration.enabled
+        )
         assert (alone.model.notes, alone.model.photos) == (name == "text", name == "image")
         assert bool(alone.training.auxiliary) == (name == "attributes")
-    behaviour = load(path, found["behaviour"])
-    assert not behaviour.model.tower
-    assert behaviour.behaviour.cooccurrence
-    assert behaviour.behaviour.prior == 0
+    alone = load(path, found["behaviour"])
+    assert not alone.model.tower
+    assert alone.collaborative.cooccurrence.enabled
+    assert alone.collaborative.prior.weight == 0
     assert load(path, found["all fused"]) == load(path)
 
 
 def test_factors_alone_become_cooccurrence_with_their_share(tmp_path: Path) -> None:
-    text = (
-        "[behaviour]\ncooccurrence = false\nfactors = true\nprior_modalities = { text = 1.0 }\n[privacy]\nepsilon = 2.0"
-    )
+    text = "[collaborative]\ncooccurrence.enabled = false\npower_iteration.enabled = true\n"
+    text += "prior.modalities = { text = 1.0 }\n[privacy]\nepsilon = 2.0"
     (tmp_path / "f.toml").write_text(text + "\nshares = { popularity = 0.2, factors = 0.5, training = 0.3 }\n")
     changes = modalities.changes_of(load(tmp_path / "f.toml"))
     alone = load(tmp_path / "f.toml", changes["behaviour"])
-    assert alone.behaviour.cooccurrence
-    assert not alone.behaviour.factors
+    assert alone.collaborative.cooccurrence.enabled
+    assert not alone.collaborative.power_iteration.enabled
     assert alone.privacy.shares["cooccurrence"] == 0.5
-    assert not load(tmp_path / "f.toml", changes["text"]).behaviour.factors
+    assert not load(tmp_path / "f.toml", changes["text"]).collaborative.power_iteration.enabled
 
 
 def test_what_needs_behaviour_or_the_tower_goes_with_them(tmp_path: Path) -> None:
     text = '[model]\ngraph = "both"\nreads = ["text", "image", "behaviour"]\n[training]\npool = "popularity"\n'
-    text += "[behaviour]\nmodality = 16\nprior = 0.5\nprior_modalities = { text = 0.5, tower = 0.5 }\n[content]\n"
+    text += "[collaborative]\nfeature_columns = 16\nprior.weight = 0.5\n"
+    text += "prior.modalities = { text = 0.5, tower = 0.5 }\n[content]\n"
     (tmp_path / "g.toml").write_text(text + 'modalities = ["text", "image"]\n')
     changes = modalities.changes_of(load(tmp_path / "g.toml"))
     for name in ("text", "image"):

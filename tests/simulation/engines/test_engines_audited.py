@@ -42,7 +42,7 @@ def requests(config: Config, study: Study, rows: int) -> dict[str, Request]:
     return {
         "popularity": popularity.ask(len(study.features.ids), rows, bits),
         "cooccurrence": cooccurrence.ask(
-            items, rows, config.behaviour, unit=config.privacy.unit, noisy=True, resolution_bits=bits
+            items, rows, config.collaborative, unit=config.privacy.unit, noisy=True, resolution_bits=bits
         ),
         "training": model_update.ask(config, 1, values, len(study.features.ids), rows * config.training.examples),
     }

@@ -23,23 +23,18 @@ from fedrec.simulation.study import Study
 
 ROUNDING = (cases.USERS + 1) * 2.0**-20
 FACTORS: dict[str, Any] = {
-    "cooccurrence": False,
-    "factors": True,
-    "directions": 2,
-    "factor_rank": 6,
-    "prior": 0.8,
-    "prior_modalities": {"text": 0.5, "image": 0.5},
-    "prior_sharpness": 2.0,
-    "discount": 0.2,
-    "levelling": 0.15,
     "fold_in": {"rank": 5, "weight": 0.5},
+    "cooccurrence": {"enabled": False},
+    "power_iteration": {"enabled": True, "steps": 2, "rank": 6, "item_weighting": 0.15},
+    "prior": {"weight": 0.8, "modalities": {"text": 0.5, "image": 0.5}, "sharpness": 2.0},
+    "scoring": {"discount": 0.2},
 }
 SHARES = {"popularity": 0.2, "directions": 0.2, "factors": 0.5, "metrics": 0.1}
 
 
 def config_of(protocol: str = "none") -> Config:
     return cases.settings(
-        behaviour=FACTORS,
+        collaborative=FACTORS,
         model={"tower": False, "notes": False, "photos": False},
         privacy={"epsilon": cases.EPSILON, "shares": SHARES},
         secure_aggregation={"protocol": protocol, "minimum_cohort": 12, "minimum_survivors": 8, "dropout": 0.05},
@@ -66,8 +61,8 @@ def test_the_grid_opens_what_the_cohort_adds_up(protocol: str, federation_study:
     for step in steps[:4]:
         expected = vectorised.ask(step.request, range(cases.USERS)).vector
         np.testing.assert_allclose(step.opened.vector, expected, rtol=0, atol=ROUNDING * step.request.sum.bound)
-    assert outcome.behaviour.rank > 0
-    assert outcome.behaviour.factors is not None and outcome.behaviour.factors.shape[1] == 5
+    assert outcome.collaborative.rank > 0
+    assert outcome.collaborative.factors is not None and outcome.collaborative.factors.shape[1] == 5
     spent = {cost.query: cost.rounds for cost in outcome.costs}
     assert spent == {"popularity": 1, "directions": 2, "factors": 1, "metrics": 1}
 
@@ -94,14 +89,16 @@ def test_a_run_that_was_cut_off_asks_no_direction_twice(federation_study: Study,
     devices = CohortDevices(config, study.features, study.population)
     outcome = cases.run(config, study, devices, tmp_path / "cut", steps.append)
     assert [step.request.query for step in steps] == ["factors", "metrics"]
-    np.testing.assert_allclose(outcome.behaviour.history, whole.behaviour.history, atol=1e-6)
+    np.testing.assert_allclose(outcome.collaborative.history, whole.collaborative.history, atol=1e-6)
 
 
 def test_a_device_refuses_directions_that_its_settings_do_not_lead_to(federation_study: Study) -> None:
     config, items = config_of(), len(federation_study.features.ids)
     vectors = np.linalg.qr(np.random.default_rng(0).normal(size=(items, 6)))[0]
     asked = factors.Directions(np.full(items, items**-0.5), vectors)
-    config = config.model_copy(update={"behaviour": config.behaviour.model_copy(update={"levelling": 0.0})})
+    alike = config.collaborative.power_iteration.model_copy(update={"item_weighting": 0.0})
+    changed = config.collaborative.model_copy(update={"power_iteration": alike})
+    config = config.model_copy(update={"collaborative": changed})
     good = factors.ask(config, "directions", 2, asked, cases.USERS)
     check_agreed(config, good, items)
     wide = factors.ask(config, "directions", 3, asked, cases.USERS)

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 # Two sums, each of four exchanges with every device.
 CONFIG = cases.settings(
     secure_aggregation={"protocol": "secagg+"},
-    behaviour={"cooccurrence": False, "weight": 0.0},
+    collaborative={"cooccurrence": {"enabled": False}, "scoring": {"weight": 0.0}},
     training={"rounds": 1},
     evaluation={"private_metrics": False},
 )
@@ -62,7 +62,7 @@ def test_flowers_own_runtime_opens_the_sums_that_the_grid_opens(federation_study
     assert {**record["privacy"], "ledger": None} == {**first["privacy"], "ledger": None}
     ours, theirs = (read_release(directory / "model").contents for directory in (out, tmp_path / "grid-out"))
     assert ours.model is not None and theirs.model is not None
-    assert ours.behaviour is not None and theirs.behaviour is not None
+    assert ours.collaborative is not None and theirs.collaborative is not None
     moved = parameters.flatten(recommender(ours.model)), parameters.flatten(recommender(theirs.model))
     np.testing.assert_allclose(*moved, **CLOSE)
-    np.testing.assert_allclose(ours.behaviour.popularity, theirs.behaviour.popularity, **CLOSE)
+    np.testing.assert_allclose(ours.collaborative.popularity, theirs.collaborative.popularity, **CLOSE)

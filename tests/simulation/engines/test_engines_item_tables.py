@@ -32,17 +32,17 @@ from fedrec.simulation.measure import scorer_of
 from fedrec.simulation.study import Study
 
 ROUNDING = (cases.USERS + 1) * 2.0**-20
-BEHAVIOUR = {"modality": 6}
+COLUMNS = {"feature_columns": 6}
 VARIANTS: dict[str, dict[str, Any]] = {
-    "behaviour": {"behaviour": BEHAVIOUR},
+    "behaviour": {"collaborative": COLUMNS},
     "behaviour-alone": {
-        "behaviour": BEHAVIOUR,
+        "collaborative": COLUMNS,
         "model": {"reads": ["behaviour"], "notes": False, "photos": False},
     },
     "ids": {"model": {"id_embedding": True, "fusion": "gated"}},
     "content-graph": {"model": {"graph": "content", "graph_neighbours": 4}},
     "everything": {
-        "behaviour": BEHAVIOUR,
+        "collaborative": COLUMNS,
         "model": {"graph": "both", "graph_neighbours": 3, "id_embedding": True, "fusion": "late"},
         "training": {"auxiliary": 0.3, "alignment": 0.1},
     },
@@ -84,7 +84,7 @@ def test_a_device_ranks_with_the_release_as_the_simulator_does(
     contents = contents_of(config, encoders, outcome, {}, quality={}, data={})
     write_release(tmp_path / "release", contents, key=SigningKey.fresh())
     ranker = Ranker(read_release(tmp_path / "release"))
-    ours = scorer_of(config, study, outcome.model, outcome.behaviour, outcome.features).parts_of(study.known)
+    ours = scorer_of(config, study, outcome.model, outcome.collaborative, outcome.features).parts_of(study.known)
     np.testing.assert_allclose(ranker.scorer.parts_of(study.known).tower, ours.tower, atol=1e-4)
     assert ours.tower.std() > 0.1
     for name in {"behaviour", "id"} & set(outcome.model.modalities):
@@ -115,22 +115,25 @@ def test_tables_made_of_opened_sums_cost_nothing(federation_study: Study, tmp_pa
 
 
 def test_the_table_is_solved_again_with_what_the_tower_learned(federation_study: Study, tmp_path: Path) -> None:
-    prior = {"prior": 0.5, "prior_modalities": {"tower": 2.0, "attributes": 0.1}, "method": "als", "ridge": 0.5}
-    config = cases.settings(behaviour=prior)
+    prior = {
+        "prior": {"weight": 0.5, "modalities": {"tower": 2.0, "attributes": 0.1}},
+        "solver": {"method": "als", "ridge": 0.5},
+    }
+    config = cases.settings(collaborative=prior)
     steps: list[RoundEvent] = []
     devices = devices_of(config, federation_study)
     outcome = cases.run(config, federation_study, devices, tmp_path / "run", steps.append)
     assert outcome.model is not None
-    before = steps[-2].behaviour
+    before = steps[-2].collaborative
     assert steps[-2].request.query == "training"
-    assert not np.allclose(scores(before), scores(outcome.behaviour), atol=1e-3)
+    assert not np.allclose(scores(before), scores(outcome.collaborative), atol=1e-3)
     # What devices were asked to measure with is what the release holds.
     assert steps[-1].request.query == "metrics"
-    np.testing.assert_array_equal(steps[-1].request.arrays["history"], outcome.behaviour.history)
+    np.testing.assert_array_equal(steps[-1].request.arrays["history"], outcome.collaborative.history)
     # The same, from the noisy sums and the tower alone.
     study, sums = federation_study, {step.request.query: step for step in steps}
     asked = sums["cooccurrence"].request.arrays["items"]
-    counts = outcome.behaviour.popularity.astype(np.float64)
+    counts = outcome.collaborative.popularity.astype(np.float64)
     sigma = max(cost.noise_multiplier for cost in outcome.costs if cost.query == "cooccurrence")
     sensitivity = sums["cooccurrence"].request.sum.sensitivity
     matrix = cooccurrence.denoise(cooccurrence.read(sums["cooccurrence"].noisy), sigma * sensitivity)
@@ -140,8 +143,8 @@ def test_the_table_is_solved_again_with_what_the_tower_learned(federation_study:
         values={**study.features.values, "tower": tower},
         present={**study.features.present, "tower": np.ones(len(tower), bool)},
     )
-    expected = solve(counts, matrix, asked, config.behaviour, features=everything, noisy=True)
-    np.testing.assert_allclose(scores(expected), scores(outcome.behaviour), atol=1e-4)
+    expected = solve(counts, matrix, asked, config.collaborative, features=everything, noisy=True)
+    np.testing.assert_allclose(scores(expected), scores(outcome.collaborative), atol=1e-4)
 
 
 def scores(table: CollaborativeFactors) -> NDArray[np.float32]:
@@ -182,13 +185,13 @@ def test_an_attacker_among_the_devices_reads_the_tables_too(federation_study: St
     outcome = cases.run(config, study, devices, tmp_path / "run")
     honest = cases.run(config, study, devices_of(config, study), tmp_path / "honest")
     assert outcome.stopped is None
-    assert outcome.behaviour.popularity[5] > honest.behaviour.popularity[5] + 1
+    assert outcome.collaborative.popularity[5] > honest.collaborative.popularity[5] + 1
 
 
 def test_a_device_that_adds_all_noise_itself_trains_vectors_of_ids(federation_study: Study, tmp_path: Path) -> None:
     config = cases.settings(
         model={"id_embedding": True, "graph": "content", "notes": False, "photos": False},
-        behaviour={"popularity": False, "cooccurrence": False, "weight": 0.0},
+        collaborative={"popularity": False, "cooccurrence": {"enabled": False}, "scoring": {"weight": 0.0}},
         privacy={"unit": "example", "noise_place": "local", "delta": 1e-3, "shares": {"training": 1.0}},
         evaluation={"private_metrics": False},
         training={"examples": 4},

@@ -38,7 +38,7 @@ from fedrec.simulation.study import Study
 EPSILON, DELTA, STEPS = 6.0, 1e-3, 2
 LOCAL: Mapping[str, Mapping[str, Any]] = {
     "model": {"notes": False, "photos": False},
-    "behaviour": {"popularity": False, "cooccurrence": False},
+    "collaborative": {"popularity": False, "cooccurrence": {"enabled": False}},
     "evaluation": {"private_metrics": False},
     "training": {"examples": 4},
     "privacy": {

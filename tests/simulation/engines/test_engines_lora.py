@@ -75,6 +75,6 @@ def test_the_layer_stays_and_the_release_ranks_on_the_device(study: Study, tmp_p
     assert read.contents.items.values["text"].dtype == np.float16
     ranker = Ranker(read)
     theirs = ranker.scorer.parts_of(study.known).tower
-    ours = scorer_of(config, study, outcome.model, outcome.behaviour, outcome.features).parts_of(study.known).tower
+    ours = scorer_of(config, study, outcome.model, outcome.collaborative, outcome.features).parts_of(study.known).tower
     np.testing.assert_allclose(theirs, ours, atol=1e-5)
     assert not np.allclose(ranker.scorer.tower_part(study.known, without="text"), theirs, atol=1e-3)

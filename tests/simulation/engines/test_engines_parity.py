@@ -37,14 +37,14 @@ def cohort(federation_study: Study, tmp_path_factory: pytest.TempPathFactory) ->
     return cases.run(config, federation_study, devices, tmp_path_factory.mktemp("cohort"))
 
 
-def assert_same(config: Config, first: RunResult, model: Any, behaviour: CollaborativeFactors) -> None:
+def assert_same(config: Config, first: RunResult, model: Any, collaborative: CollaborativeFactors) -> None:
     """Hold two releases to what rounding can explain."""
-    np.testing.assert_allclose(behaviour.popularity, first.behaviour.popularity, rtol=1e-6, atol=ROUNDING)
+    np.testing.assert_allclose(collaborative.popularity, first.collaborative.popularity, rtol=1e-6, atol=ROUNDING)
     # EASE inverts a matrix whose eigenvalues are at least the ridge, and each of its entries is off by the rounding.
-    solved = cases.ITEMS * ROUNDING / config.behaviour.ridge + FLOAT32
+    solved = cases.ITEMS * ROUNDING / config.collaborative.solver.ridge + FLOAT32
     np.testing.assert_allclose(
-        behaviour.history @ behaviour.candidate.T,
-        first.behaviour.history @ first.behaviour.candidate.T,
+        collaborative.history @ collaborative.candidate.T,
+        first.collaborative.history @ first.collaborative.candidate.T,
         rtol=0,
         atol=solved,
     )
@@ -85,7 +85,7 @@ def test_the_grid_releases_what_the_cohort_releases(
     ):
         assert devices.last_update is None
         second = cases.run(config, federation_study, devices, tmp_path / "grid", steps["grid"].append)
-    assert_same(config, first, second.model, second.behaviour)
+    assert_same(config, first, second.model, second.collaborative)
     assert second.costs == first.costs
     asked = [[(s.request.query, s.request.round, s.cohort, s.opened.bytes_up) for s in s_] for s_ in steps.values()]
     assert asked[0] == asked[1]
@@ -143,5 +143,5 @@ def test_flowers_own_runtime_releases_what_the_cohort_releases(
     assert record["privacy"]["epsilon_released"] == pytest.approx(cases.EPSILON, rel=1e-3)
     contents = read_release(out / "model").contents
     assert contents.model is not None
-    assert contents.behaviour is not None
-    assert_same(config, cohort, recommender(contents.model), contents.behaviour)
+    assert contents.collaborative is not None
+    assert_same(config, cohort, recommender(contents.model), contents.collaborative)

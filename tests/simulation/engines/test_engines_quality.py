@@ -49,7 +49,9 @@ def test_hit_rates_with_masks_and_without(shop: tuple[Config, Study], tmp_path: 
     before, after = measured(config, study, exact), measured(config, study, masked)
     assert max(before) > 0.2
     assert np.abs(np.subtract(before, after)).max() <= 0.002
-    scores = [scorer_of(config, study, run.model, run.behaviour).parts_of(study.known).total for run in (exact, masked)]
+    scores = [
+        scorer_of(config, study, run.model, run.collaborative).parts_of(study.known).total for run in (exact, masked)
+    ]
     finite = np.isfinite(scores[0])
     assert np.abs((scores[0] - scores[1])[finite]).max() < 5e-3 * scores[0][finite].std()
     # What was sent: the vector in whole bits, and the protocol's own bytes, far from four bytes an element.
@@ -60,7 +62,7 @@ def test_hit_rates_with_masks_and_without(shop: tuple[Config, Study], tmp_path: 
 
 
 def measured(config: Config, study: Study, outcome: RunResult) -> tuple[float, float]:
-    quality = quality_of(config, study, outcome.model, outcome.behaviour)
+    quality = quality_of(config, study, outcome.model, outcome.collaborative)
     assert quality.loo_99neg.hr is not None
     assert quality.loo_full.hr is not None
     return quality.loo_99neg.hr, quality.loo_full.hr

@@ -95,7 +95,9 @@ def test_a_run_with_masks_releases_what_the_cohort_releases(federation_study: St
     assert first.model is not None
     assert second.model is not None
     np.testing.assert_allclose(parameters.flatten(second.model), parameters.flatten(first.model), rtol=0, atol=1e-4)
-    np.testing.assert_allclose(second.behaviour.popularity, first.behaviour.popularity, rtol=1e-6, atol=ROUNDING)
+    np.testing.assert_allclose(
+        second.collaborative.popularity, first.collaborative.popularity, rtol=1e-6, atol=ROUNDING
+    )
     assert second.costs == first.costs
 
 

@@ -83,7 +83,7 @@ def test_devices_agree_to_pools_by_noisy_popularity_and_to_validation_under_mask
     assert outcome.stopped is None
     assert all(step.opened.devices == cases.USERS for step in seen)
     training = [step.request for step in seen if step.request.query == "training"]
-    weights = negatives.weights_of(outcome.behaviour.popularity, config.training.pool_power)
+    weights = negatives.weights_of(outcome.collaborative.popularity, config.training.pool_power)
     for request in training:
         assert np.array_equal(request.arrays[negatives.WEIGHTS], weights)
     assert len({request.arrays["pool"].tobytes() for request in training}) == 3

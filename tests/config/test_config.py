@@ -69,8 +69,8 @@ def test_every_bad_field_is_named_at_once() -> None:
         ("model.audio_encoder", ("head", "cnn"), ("vgg",)),
         ("content.modalities", (["text"], []), (["sound"], "text")),
         ("model.warm_start", (0, 1, None), (-0.1, 1.1)),
-        ("behaviour.weight", (0, 1), (-0.001, 1.001)),
-        ("behaviour.ridge", (1e-9,), (0, -1)),
+        ("collaborative.scoring.weight", (0, 1), (-0.001, 1.001)),
+        ("collaborative.solver.ridge", (1e-9,), (0, -1)),
         ("training.rounds", (0,), (-1, 1.5)),
         ("training.momentum", (0, 0.999), (1,)),
         ("training.sampling", ("full", "poisson", "fixed"), ("some",)),
@@ -96,11 +96,11 @@ def test_settings_cannot_be_changed_afterwards() -> None:
 
 
 def test_a_private_run_needs_parts_of_bounded_norm() -> None:
-    bounded = {"privacy": {"epsilon": 8}, "behaviour": {"normalise": 1}}
+    bounded = {"privacy": {"epsilon": 8}, "collaborative": {"cooccurrence": {"normalise": 1}}}
     assert from_tree(bounded).privacy.epsilon == 8
-    assert "normalise" in complaint({**bounded, "behaviour": {"normalise": 0.5}})
-    from_tree({**bounded, "behaviour": {"normalise": 0.5, "cooccurrence": False}})
-    from_tree({"behaviour": {"normalise": 0.5}})
+    assert "normalise" in complaint({**bounded, "collaborative": {"cooccurrence": {"normalise": 0.5}}})
+    from_tree({**bounded, "collaborative": {"cooccurrence": {"normalise": 0.5, "enabled": False}}})
+    from_tree({"collaborative": {"cooccurrence": {"normalise": 0.5}}})
 
 
 @pytest.mark.parametrize("shares", [{}, {"training": 0}, {"training": -1}, {"training": float("nan")}])
@@ -123,7 +123,9 @@ def write(directory: Path, text: str | bytes) -> Path:
 
 
 def test_a_file_and_what_is_set_over_it(tmp_path: Path) -> None:
-    path = write(tmp_path, "[run]\nseed = 1\n[privacy]\nepsilon = 4\n[behaviour]\nprior_modalities = { text = 1 }\n")
+    path = write(
+        tmp_path, "[run]\nseed = 1\n[privacy]\nepsilon = 4\n[collaborative.prior]\nmodalities = { text = 1 }\n"
+    )
     overrides = [
         "run.seed=7",
         "run.name = 7 days",
@@ -131,7 +133,7 @@ def test_a_file_and_what_is_set_over_it(tmp_path: Path) -> None:
         'content.modalities=["text", "image"]',
         "content.text.dimension=16",
         "model.notes=true",
-        "behaviour.prior_modalities.image=0.5",
+        "collaborative.prior.modalities.image=0.5",
         'privacy.shares={"training": 1}',
         "run.name=a=b",
     ]
@@ -141,11 +143,11 @@ def test_a_file_and_what_is_set_over_it(tmp_path: Path) -> None:
     assert config.content.modalities == ("text", "image")
     assert config.content.text.dimension == 16
     assert config.model.notes
-    assert config.behaviour.prior_modalities == {"text": 1, "image": 0.5}
+    assert config.collaborative.prior.modalities == {"text": 1, "image": 0.5}
     assert config.privacy.shares == {"training": 1}
     assert load(path, overrides[:2]).run.name == "7 days"
     assert load(path) == from_tree(
-        {"run": {"seed": 1}, "privacy": {"epsilon": 4}, "behaviour": {"prior_modalities": {"text": 1}}}
+        {"run": {"seed": 1}, "privacy": {"epsilon": 4}, "collaborative": {"prior": {"modalities": {"text": 1}}}}
     )
 
 
@@ -228,7 +230,11 @@ TREES = some(
         image=some(size=st.integers(16, 512)),
     ),
     model=some(fusion=st.sampled_from(["mean", "gated"]), warm_start=st.none() | SHARE, notes=st.booleans()),
-    behaviour=some(ridge=ABOVE, prior_modalities=st.dictionaries(st.text(), SHARE), weight=SHARE),
+    collaborative=some(
+        solver=some(ridge=ABOVE),
+        prior=some(modalities=st.dictionaries(st.text(), SHARE)),
+        scoring=some(weight=SHARE),
+    ),
     training=some(rounds=st.integers(0, 10**6), learning_rate=ABOVE, sampling=st.sampled_from(["full", "poisson"])),
     privacy=some(
         unit=st.sampled_from(["user", "example"]),

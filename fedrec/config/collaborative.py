@@ -1,0 +1,162 @@
+"""What collaboration adds through private sums that train nothing: one section a method, and how its score counts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from fedrec.config.base import Settings
+from fedrec.config.fold_in import FoldInSettings
+
+
+class CooccurrenceSettings(Settings):
+    """Which items are used together: one sum over the users of what each has, see `fedrec.queries.cooccurrence`."""
+
+    enabled: bool = Field(default=True, description="ask for the co-occurrence of items, as one private sum")
+    items: int = Field(default=0, ge=0, description="the most popular items that take part (0 = all)")
+    normalise: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="a: a user with the items x adds x x^T / |x|^a; below 1 only without noise",
+    )
+
+
+class PowerIterationSettings(Settings):
+    """Instead of co-occurrence, low-rank factors of it by private power iteration from the content kernel of
+    ``collaborative.prior``, which needs far less noise; see `fedrec.collaborative.power_iteration`."""
+
+    enabled: bool = Field(default=False, description="ask for low-rank factors, in place of the whole co-occurrence")
+    steps: int = Field(
+        default=0, ge=0, le=16, description="rounds that turn the directions before the one that asks for the factors"
+    )
+    rank: int = Field(default=48, ge=1, le=512, description="directions that a history is projected on")
+    scale: float = Field(default=1.8, gt=0, description="weight of what the rounds found, beside the prior")
+    whitening: float = Field(
+        default=0.3, ge=0, le=1, description="how much weak directions are strengthened, 0 = not at all"
+    )
+    item_weighting: float = Field(
+        default=0.0, ge=0, le=1, description="how much less popular items weigh in a user's part, 0 = all alike"
+    )
+
+
+class PriorSettings(Settings):
+    """The content kernel that is added to what the sums say, see `fedrec.collaborative.content_kernel`."""
+
+    weight: float = Field(default=0.0, ge=0, description="weight of the kernel, added before the sums are solved")
+    modalities: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict,
+        description="weight of each modality in the kernel, 0 or more; 'tower' is the item vectors of the content "
+        "tower once it is trained, with which the sums are then solved again",
+    )
+    sharpness: float = Field(
+        default=0.0,
+        ge=0,
+        le=50,
+        description="how much more its nearest neighbours say to an item than the rest, 0 = in proportion",
+    )
+    rank: int = Field(
+        default=400, ge=1, le=4096, description="columns kept of a sharpened kernel, where power iteration starts there"
+    )
+
+
+class SolverSettings(Settings):
+    """What is made of the sums, see `fedrec.collaborative.solve`."""
+
+    method: Literal["ease", "cosine", "als"] = Field(
+        default="ease", description="EASE, the cosine of two items' users, or matrix factorisation (als)"
+    )
+    ridge: float = Field(
+        default=10.0,
+        gt=0,
+        description="lambda of EASE or of the factorisation, in users; or what damps the cosine of rare items",
+    )
+    rank: int = Field(default=0, ge=0, description="largest rank kept of the table, in columns (0 = no limit)")
+
+
+class ScoringSettings(Settings):
+    """How much the table says in the final score, see `fedrec.ranking.score`."""
+
+    weight: float = Field(default=0.5, ge=0, le=1, description="share of the table's score in the final score")
+    popularity_weight: float = Field(
+        default=0.0, ge=0, description="weight of standardised log popularity, added to the final score"
+    )
+    discount: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="an item's score is divided by its popularity to this power, since what everybody uses says little "
+        "of one's next item",
+    )
+    recency: float = Field(
+        default=0.0,
+        ge=0,
+        le=4,
+        description="on the device an event with a later ones counts (1 + a)^-recency; only where histories are in "
+        "time order",
+    )
+
+
+class CollaborativeSettings(Settings):
+    """What collaboration adds through private sums: item popularity, and what is used together."""
+
+    popularity: bool = Field(default=True, description="ask how many users have each item, as one private sum")
+    short_history_weighting: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="m: a user of n items counts min(1, n / m) in the sums, so that one interaction moves them by no "
+        "more than about 1 / sqrt(m): for privacy.unit 'example' (0 = all count 1)",
+    )
+    feature_columns: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="numbers an item, the leading ones of the table, that become the modality 'behaviour' which the "
+        "content tower reads (0 = not one); made of sums that have their noise, it costs no budget, but every device "
+        "gets it with every request about the tower, see fedrec.collaborative.item_tables",
+    )
+    cooccurrence: CooccurrenceSettings = CooccurrenceSettings()
+    power_iteration: PowerIterationSettings = PowerIterationSettings()
+    prior: PriorSettings = PriorSettings()
+    solver: SolverSettings = SolverSettings()
+    scoring: ScoringSettings = ScoringSettings()
+    fold_in: FoldInSettings | None = Field(
+        default=None, description="a second score of the same sums, for which each device places its user among factors"
+    )
+
+    @property
+    def pairwise(self) -> bool:
+        """Whether anything is asked about which items are used together."""
+        return self.cooccurrence.enabled or self.power_iteration.enabled
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether a content kernel of ``prior.modalities`` is part of what is solved."""
+        return self.power_iteration.enabled or (self.cooccurrence.enabled and self.prior.weight > 0)
+
+    @model_validator(mode="after")
+    def _methods_have_what_they_need(self) -> CollaborativeSettings:
+        cooccurrence, iteration, prior = self.cooccurrence, self.power_iteration, self.prior
+        if iteration.enabled and cooccurrence.enabled:
+            raise ValueError(
+                "collaborative.power_iteration takes the place of collaborative.cooccurrence: enable one of them only"
+            )
+        if iteration.enabled and not (self.popularity and prior.modalities):
+            raise ValueError(
+                "collaborative.power_iteration needs collaborative.popularity and collaborative.prior.modalities"
+            )
+        if iteration.steps and not iteration.enabled:
+            raise ValueError("collaborative.power_iteration.steps are rounds before those of power_iteration.enabled")
+        if self.fold_in is not None and not self.pairwise:
+            raise ValueError("collaborative.fold_in needs collaborative.cooccurrence or collaborative.power_iteration")
+        if "tower" in prior.modalities and not (cooccurrence.enabled and prior.weight):
+            raise ValueError(
+                "collaborative.prior.modalities.tower needs collaborative.cooccurrence and collaborative.prior.weight"
+            )
+        if self.feature_columns and not (self.popularity and self.pairwise):
+            raise ValueError(
+                "collaborative.feature_columns needs collaborative.popularity, and cooccurrence or power_iteration"
+            )
+        return self
