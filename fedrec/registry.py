@@ -3,7 +3,8 @@
 A registry is the single list of its kind.  What is built in stands in it as ``"module:attribute"`` and is imported when
 it is first used, so that listing names costs nothing and nobody imports what it does not need.  Another package adds a
 part by an entry point of the registry's group, or, in a process of its own, by the decorator `Registry.register`.
-Engines that start processes (Flower's) see what entry points add, and what the modules named in the environment variable
+Engines that start processes (Flower's) see what entry points add, and what the modules named in the environment
+variable
 ``FEDREC_PLUGINS`` (separated by commas) register when they are imported.
 """
 

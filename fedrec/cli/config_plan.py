@@ -17,10 +17,10 @@ from fedrec.privacy.accountant import QueryCost, epsilon
 from fedrec.privacy.conversions import group_epsilon
 from fedrec.privacy.crosscheck import pld_epsilon, rdp_epsilon
 from fedrec.privacy.local import known_count, local_cost, turns_of
-from fedrec.privacy.run_plan import is_local
-from fedrec.privacy.statement import statement_of
+from fedrec.privacy.run_plan import bands_of, delta_of, is_local
+from fedrec.queries.plan import costs_of, statement_of
+from fedrec.queries.registry import QUERIES
 from fedrec.server.cohort_floor import check_sampled_cohorts
-from fedrec.server.plan import bands_of, costs_of, delta_of
 from fedrec.server.sampling import Sampler
 
 # Numbers of interactions whose devices are shown where how many a device has decides its noise.
@@ -91,15 +91,14 @@ def report(
     config, devices = settled(config), users if devices is None else devices
     costs, delta = planned(config, users, devices)
     privacy = statement_of(config, costs, delta)
-    training = next((cost for cost in costs if cost.query == "training"), None)
-    banded = training is not None and config.privacy.noise == "banded"
+    banded = next((cost for cost in costs if QUERIES[cost.query].correlated(config)), None)
     return {
         "config": config.run.name,
         "population": users,
         "devices": devices,
         "canaries": config.audit.canaries,
         "target_epsilon": config.privacy.epsilon,
-        "bands": bands_of(config, training) if banded and training is not None else None,
+        "bands": None if banded is None else bands_of(config, banded),
         "privacy": privacy,
         "own": own_plans(config, devices, interactions or INTERACTIONS),
         "group": {"size": group, "epsilon_released": group_epsilon(costs, delta, group)} if costs else None,

@@ -7,8 +7,8 @@ popular direction would fill most of each user's bound and says nothing that ``p
 directions are those of the content kernel, so the public catalogue says where to look and no budget is spent on
 finding out.
 
-These are pure functions of sums and public content; what is asked of devices is in `fedrec.queries.directions` (the steps
-before the last) and `fedrec.queries.factors` (the last, with the least noise).
+These are pure functions of sums and public content; what is asked of devices is in `fedrec.queries.directions` (the
+steps before the last) and `fedrec.queries.factors` (the last, with the least noise).
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
 
 Floats = NDArray[np.float64]
 # Below this part of the mean mass, items are alike in weight: their mass is mostly noise.

@@ -12,7 +12,6 @@ from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import (
     LEAST_NOISE,
     MOST_NOISE,
-    Query,
     QueryCost,
     Sampling,
     check_delta,
@@ -40,10 +39,10 @@ def delta_for(units: int) -> float:
 def plan(
     epsilon: float,
     delta: float,
-    shares: Mapping[Query, float],
-    rounds: Mapping[Query, int],
-    sampling: Mapping[Query, tuple[Sampling, float]],
-    minimum_separation: Mapping[Query, int] | None = None,
+    shares: Mapping[str, float],
+    rounds: Mapping[str, int],
+    sampling: Mapping[str, tuple[Sampling, float]],
+    minimum_separation: Mapping[str, int] | None = None,
 ) -> list[QueryCost]:
     """The whole run as spends, one for each query that is asked, that together cost at most ``epsilon``.
 
@@ -86,18 +85,18 @@ def plan(
 def plan_noise(
     epsilon: float,
     delta: float,
-    shares: Mapping[Query, float],
-    rounds: Mapping[Query, int],
-    sampling: Mapping[Query, tuple[Sampling, float]],
-    minimum_separation: Mapping[Query, int] | None = None,
-) -> dict[Query, float]:
+    shares: Mapping[str, float],
+    rounds: Mapping[str, int],
+    sampling: Mapping[str, tuple[Sampling, float]],
+    minimum_separation: Mapping[str, int] | None = None,
+) -> dict[str, float]:
     """The noise multiplier of each query that is asked: `plan`, as a mapping. Raises PrivacyError as it does."""
     return {
         one.query: one.noise_multiplier for one in plan(epsilon, delta, shares, rounds, sampling, minimum_separation)
     }
 
 
-def _parts(shares: Mapping[Query, float], rounds: Mapping[Query, int]) -> dict[Query, float]:
+def _parts(shares: Mapping[str, float], rounds: Mapping[str, int]) -> dict[str, float]:
     """The shares of the queries with rounds, normalised to sum 1."""
     asked = [query for query, count in rounds.items() if count != 0]
     for query in asked:

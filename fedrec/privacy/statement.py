@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from typing import Any, Literal
 
-from fedrec.config import Config
 from fedrec.privacy.accountant import QueryCost, check_delta, epsilon, epsilon_without_amplification, equivalent_noise
 
 NoisePlace = Literal["server", "device", "distributed", "local"]
 _LOCAL = "Gaussian, on a grid: DP-SGD of each device over its own interactions, before anything leaves it"
 _SHARED = "discrete Gaussian, a share from each device, on the grid of the sum"
-
-
-def statement_of(config: Config, costs: Sequence[QueryCost], delta: float) -> dict[str, Any]:
-    """The `privacy_statement` of a run with these settings."""
-    return privacy_statement(
-        costs,
-        unit=config.privacy.unit,
-        delta=delta,
-        protocol=config.secure_aggregation.protocol,
-        noise_place=config.privacy.noise_place,
-        noise=config.privacy.noise,
-        promised=config.privacy.epsilon,
-    )
 
 
 def privacy_statement(
@@ -34,8 +20,9 @@ def privacy_statement(
     delta: float,
     protocol: str = "none",
     noise_place: NoisePlace = "server",
-    noise: Literal["independent", "banded"] = "independent",
     promised: float | None = None,
+    headline: Collection[str] = (),
+    correlated: Collection[str] = (),
 ) -> dict[str, Any]:
     """The ``privacy`` keys of run.json, JSON-able, from all that was really charged (`Ledger.spends`).
 
@@ -43,10 +30,11 @@ def privacy_statement(
     ``epsilon_server``: what the server itself could learn; it knows who took part when, so without amplification, and
     only where noise is in a sum before the server sees it (of distributed noise, what honest survivors add at least,
     and only with secure aggregation); null, with ``epsilon_server_reason``, where it is
-    unbounded.  ``noise_multiplier``, ``sampling``: of training where there was training, else of the query with the
-    least noise (``noise_multiplier_of``); ``queries`` has all.  ``noise``: of training's rounds.  Without spends
-    nothing is claimed: epsilons are null.  ``promised``: with ``noise_place`` ``local``, the epsilon to which every
-    device holds itself, whoever looks; nothing is charged then but in the devices' own ledgers.
+    unbounded.  ``noise_multiplier``, ``sampling``: of a query in ``headline`` (training) where there was one, else of
+    the query with the least noise (``noise_multiplier_of``); ``queries`` has all.  ``correlated``: queries whose rounds
+    share noise.  Without costs nothing is claimed: epsilons are null.  ``promised``: with ``noise_place`` ``local``,
+    the epsilon to which every device holds itself, whoever looks; nothing is charged then but in the devices' own
+    ledgers.
 
     Raises:
         PrivacyError: delta is not in (0, 1).
@@ -54,7 +42,7 @@ def privacy_statement(
     check_delta(delta)
     if noise_place == "local" and promised is not None:
         return _local(promised, unit, delta, protocol)
-    claim = _claim(costs, delta, noise_place) if costs else _no_claim()
+    claim = _claim(costs, delta, noise_place, headline) if costs else _no_claim()
     # Noise that devices share is in the sum before the server sees it only where the server sees nothing but sums.
     summed = noise_place == "distributed" and protocol != "none"
     bounded = bool(costs) and (summed or noise_place == "device")
@@ -66,7 +54,7 @@ def privacy_statement(
         "epsilon_server_reason": None if bounded else _unbounded(protocol, noisy=bool(costs)),
         "epsilon_without_amplification": claim["epsilon_without_amplification"],
         "accountant": claim["accountant"],
-        "mechanism": claim["mechanism"] and claim["mechanism"] + _correlation(costs, noise),
+        "mechanism": claim["mechanism"] and claim["mechanism"] + _correlation(costs, correlated),
         "sampling": claim["sampling"],
         "noise_multiplier": claim["noise_multiplier"],
         "noise_multiplier_of": claim["noise_multiplier_of"],
@@ -103,9 +91,11 @@ def _local(promised: float, unit: str, delta: float, protocol: str) -> dict[str,
     }
 
 
-def _claim(costs: Sequence[QueryCost], delta: float, noise_place: NoisePlace) -> dict[str, Any]:
-    training = [cost for cost in costs if cost.query == "training"]
-    shown = min(training or costs, key=lambda cost: cost.noise_multiplier)
+def _claim(
+    costs: Sequence[QueryCost], delta: float, noise_place: NoisePlace, headline: Collection[str]
+) -> dict[str, Any]:
+    first = [cost for cost in costs if cost.query in headline]
+    shown = min(first or costs, key=lambda cost: cost.noise_multiplier)
     amplified = any(cost.amplified for cost in costs)
     accountant = f"PLD (dp-accounting {version('dp-accounting')})" if amplified else "exact Gaussian composition"
     return {
@@ -120,9 +110,9 @@ def _claim(costs: Sequence[QueryCost], delta: float, noise_place: NoisePlace) ->
     }
 
 
-def _correlation(costs: Sequence[QueryCost], noise: str) -> str:
-    trained = any(cost.query == "training" for cost in costs)
-    return ", training's noise correlated over rounds (banded)" if noise == "banded" and trained else ""
+def _correlation(costs: Sequence[QueryCost], correlated: Collection[str]) -> str:
+    names = sorted({cost.query for cost in costs} & set(correlated))
+    return "".join(f", {name}'s noise correlated over rounds (banded)" for name in names)
 
 
 def _no_claim() -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Query ``cooccurrence``: which items are used together, the first private signal of collaboration.
 
-*What leaves*: a user with the items x among the K that take part adds the upper triangle (with diagonal) of x x^T / |x|^a,
-clipped to the bound.
+*What leaves*: a user with the items x among the K that take part adds the upper triangle (with diagonal) of x x^T /
+|x|^a, clipped to the bound.
 *What it costs*: with a = 1 the part has the L2 norm sqrt((1 + 1/n) / 2), n = |x|, at most 1 and close to 0.71 for most
 users; changing one interaction of n moves it by sqrt(1/n + 1/(2 n (n - 1))) <= 1 (1 for n = 1).  With a short-history
-weighting m, users of n < m items add x x^T / m: one interaction then moves the part by sqrt(n) / m up to m, by less than
-1 / sqrt(n) beyond, and so by 1 / sqrt(m) at most.  With a < 1 the norm grows with n; such sums are for runs without noise.
-*Who checks it*: which items take part is the server's to say, by popularity; how many, a device knows from its settings.
+weighting m, users of n < m items add x x^T / m: one interaction then moves the part by sqrt(n) / m up to m, by less
+than 1 / sqrt(n) beyond, and so by 1 / sqrt(m) at most.  With a < 1 the norm grows with n; such sums are for runs
+without noise.
+*Who checks it*: which items take part is the server's to say, by popularity; how many, a device knows from its
+settings.
 *What is made of it*: a symmetric matrix, kept where it stands out of the noise, and solved for item factors.
 """
 
@@ -72,7 +74,7 @@ class Cooccurrence(Query):
         normalise, example = config.collaborative.cooccurrence.normalise, config.privacy.unit == "example"
         if config.privacy.epsilon is not None and normalise != 1.0:
             raise ConfigError(
-                "collaborative.cooccurrence.normalise must be 1 in a private run: otherwise one user can move the sum far",
+                "collaborative.cooccurrence.normalise must be 1 in a private run: else one user can move the sum far",
                 value=normalise,
             )
         count = len(said.arrays[ITEMS])

@@ -5,8 +5,8 @@ the r directions, each brought to length 1.  Where ``item_weighting`` is above 0
 less of the 1 is spent on what many users say anyhow; the server divides the weights out again.
 *What it costs*: the part's L2 norm is 1 whatever the user's history, and that is what a user moves the sum by.  It
 protects users, not interactions: the settings refuse it for unit example.
-*Who checks it*: what to project on is the server's to say, as parameters are; that it is over this catalogue, finite and
-of at most 512 directions is not.
+*Who checks it*: what to project on is the server's to say, as parameters are; that it is over this catalogue, finite
+and of at most 512 directions is not.
 *What is made of it*: the sum is denoised, completed, and its strongest directions are asked next.
 """
 

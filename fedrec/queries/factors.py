@@ -1,11 +1,11 @@
 """Query ``factors``: the last step of private power iteration, with the least noise; item factors are made of it.
 
-*What leaves*: as in `fedrec.queries.directions`: a user adds x' y'^T, float [items x r], where its history lies among the
-r directions that the steps before have found.
+*What leaves*: as in `fedrec.queries.directions`: a user adds x' y'^T, float [items x r], where its history lies among
+the r directions that the steps before have found.
 *What it costs*: the part's L2 norm is 1, and that is what a user moves the sum by; users only, not interactions.
 *Who checks it*: what to project on is the server's to say; its form is not, see `accepted_directions`.
-*What is made of it*: denoised and completed to factors of the users' co-occurrence, joined with the popular direction and
-the content kernel, and solved for item factors without an array of items x items.
+*What is made of it*: denoised and completed to factors of the users' co-occurrence, joined with the popular direction
+and the content kernel, and solved for item factors without an array of items x items.
 """
 
 from __future__ import annotations

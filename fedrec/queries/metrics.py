@@ -34,6 +34,7 @@ class Metrics(Query):
     encoder = "fedrec.queries.device.metrics:MetricsEncoder"
     default_share = 0.05
     stage = Stage.FINAL
+    measures_quality = True
 
     def rounds(self, config: Config) -> range:
         """Once, as the round after the last of training, where ``evaluation.private_metrics`` is set."""

@@ -1,12 +1,12 @@
 """Query ``training``: the sum of clipped per-row gradients of the shared parameters, and the step made of it.
 
-*What leaves*: each row (a user, or a group of a user's interactions) adds its gradient, clipped; with an adaptive clip one
-element more says whether it was within the clip.  A device that adds all noise itself sends the change of its own noisy
-steps instead, as one row.
+*What leaves*: each row (a user, or a group of a user's interactions) adds its gradient, clipped; with an adaptive clip
+one element more says whether it was within the clip.  A device that adds all noise itself sends the change of its own
+noisy steps instead, as one row.
 *What it costs*: a row's L2 norm is at most `bound_of`; one privacy unit moves the sum by no more.  Rounds compose, with
 amplification where rows are drawn independently and in secret (`Participation`), noise may hang together (banded).
-*Who checks it*: parameters, weights of items and, within reach of the rule, the clip are the server's to say; the pool of
-negatives is drawn again by the device, to the last item.
+*Who checks it*: parameters, weights of items and, within reach of the rule, the clip are the server's to say; the pool
+of negatives is drawn again by the device, to the last item.
 *What is made of it*: the mean gradient over the rows *expected*, a step of the server's optimiser, and the next clip.
 
 The pool is drawn from the whole catalogue.  What a user has in training is left out on the device; nothing else is, the

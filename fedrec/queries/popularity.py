@@ -1,10 +1,11 @@
 """Query ``popularity``: how much each item is used, each user's part of unit L2 norm.
 
-*What leaves*: a user with the items x adds x / sqrt(|x|): whoever used much does not count for more than the bound of 1.
-*What it costs*: changing one interaction of a user with n of them moves the part by sqrt(1/n + (1 - sqrt(1 - 1/n))^2) <= 1,
-so the same bound holds for both privacy units.  With a short-history weighting m, users of fewer than m items add
-x / sqrt(m): then one interaction moves a part by 1 / sqrt(m) at most: by that below m, and by sqrt(2 - 2 sqrt(1 - 1/n)),
-which is less, from n = m + 1 on (`example_bound`).
+*What leaves*: a user with the items x adds x / sqrt(|x|): whoever used much does not count for more than the bound of
+1.
+*What it costs*: changing one interaction of a user with n of them moves the part by sqrt(1/n + (1 - sqrt(1 - 1/n))^2)
+<= 1, so the same bound holds for both privacy units.  With a short-history weighting m, users of fewer than m items add
+x / sqrt(m): then one interaction moves a part by 1 / sqrt(m) at most: by that below m, and by sqrt(2 - 2 sqrt(1 -
+1/n)), which is less, from n = m + 1 on (`example_bound`).
 *Who checks it*: a device makes the whole request from its own settings; nothing of it is the server's to say.
 *What is made of it*: estimates that are not below zero.
 """

@@ -2,8 +2,8 @@
 
 A query has two halves.  This is the shared one: server and devices both read it.  It says when a config asks the query,
 which request that leads to, what a device holds a request to, what an answer costs, and what the server makes of the
-opened sum (`Query.decode`).  The other half, `fedrec.queries.device.encoder.QueryEncoder`, turns a device's users into the
-contribution; it is named here by its address only, so that a server never imports it.
+opened sum (`Query.decode`).  The other half, `fedrec.queries.device.encoder.QueryEncoder`, turns a device's users into
+the contribution; it is named here by its address only, so that a server never imports it.
 
 Nothing outside of a query's two modules knows its name: the plan, the accountant, the wire, the order of a run, the
 numbering of secure sums, the device's checks and the contract tests read `fedrec.queries.registry.QUERIES`.
@@ -55,7 +55,8 @@ class Participation:
 class NoisySum:
     """An opened sum with its noise, charged and kept: the only thing that a server makes anything of.
 
-    ``vector``: float64 [request.sum.length].  ``deviation``: of all noise in an element, in the sum's own unit; 0 = none.
+    ``vector``: float64 [request.sum.length].  ``deviation``: of all noise in an element, in the sum's own unit; 0 =
+    none.
     """
 
     request: Request
@@ -72,6 +73,7 @@ class Query(ABC):
         default_share: of the privacy budget, as a part of 1/z^2, where ``privacy.shares`` does not name it.
         stage: the part of a run that it is asked in.
         sampled: whether a round is asked of a cohort drawn by ``training.sampling``; else of every device.
+        measures_quality: whether `describe` gives figures of quality, for the model card.
         settings_type: its own settings, ``[queries.NAME]`` of a config; None where its settings are sections.
     """
 
@@ -81,6 +83,7 @@ class Query(ABC):
     stage: ClassVar[Stage] = Stage.SUMS
     sampled: ClassVar[bool] = False
     settings_type: ClassVar[type[Settings] | None] = None
+    measures_quality: ClassVar[bool] = False
 
     # When it is asked
 
@@ -89,7 +92,7 @@ class Query(ABC):
         """The numbers of the rounds in which a config asks it; empty where the config leaves it out."""
 
     def place(self, config: Config, round_number: int) -> tuple[int, ...]:
-        """Where a round stands in its stage: rounds of all queries are asked in the order of these; ties by registry."""
+        """Where a round stands in its stage: rounds are asked in the order of these; ties by the registry."""
         return (0, round_number)
 
     # What an answer costs
@@ -99,7 +102,7 @@ class Query(ABC):
         return Participation(len(self.rounds(config)))
 
     def rounds_of_one_device(self, config: Config) -> int:
-        """In how many rounds the settings let a device be sure to take part at least: what its noise must be enough for."""
+        """How many rounds of one device its share of the noise must be enough for, whatever the server says."""
         return max(1, len(self.rounds(config)))
 
     def correlated(self, config: Config) -> bool:
@@ -124,7 +127,9 @@ class Query(ABC):
             ConfigError: the settings do not bound it.
         """
 
-    def derived(self, config: Config, round_number: int, said: Broadcast, features: Features) -> Mapping[str, NDArray[Any]]:
+    def derived(
+        self, config: Config, round_number: int, said: Broadcast, features: Features
+    ) -> Mapping[str, NDArray[Any]]:
         """Arrays of the request that follow from the settings and what the server said: devices make them again."""
         return {}
 
@@ -142,8 +147,8 @@ class Query(ABC):
     def decode(self, state: RunState, noisy: NoisySum) -> Any:
         """Make of a noisy sum what the run goes on with: change ``state``, and return what `RunState.results` keeps.
 
-        It is called again with the same sum where a run that was cut off goes on, unless `checkpoint` keeps what it did.
-        Uses public facts and noisy sums only, so it costs no privacy (Dwork and Roth 2014, Proposition 2.1).
+        It is called again with the same sum where a run that was cut off goes on, unless `checkpoint` keeps what it
+        did. Uses public facts and noisy sums only, so it costs no privacy (Dwork and Roth 2014, Proposition 2.1).
         """
 
     def checkpoint(self, state: RunState) -> Mapping[str, NDArray[Any]] | None:
@@ -176,6 +181,8 @@ def vector_of(request: Request, name: str) -> NDArray[Any]:
     found = request.arrays.get(name)
     if found is None or found.ndim != 1 or not len(found):
         raise ProtocolError(
-            f"a request lacks its array {name!r}", value=request.query, action="Check that both sides run the same version"
+            f"a request lacks its array {name!r}",
+            value=request.query,
+            action="Check that both sides run the same version",
         )
     return found

@@ -29,7 +29,8 @@ Values = Mapping[str, str | int | float | bool]
 class Broadcast:
     """What of a request is the server's to say: the rest follows from the settings.
 
-    ``arrays``: parameters, directions, the items that take part.  ``settings``: flat values, such as a clip that adapts.
+    ``arrays``: parameters, directions, the items that take part.  ``settings``: flat values, such as a clip that
+    adapts.
     """
 
     arrays: Arrays = field(default_factory=dict)
@@ -40,8 +41,8 @@ class Broadcast:
 class Request:
     """One round of one query.
 
-    ``number``: the place of its sum among all sums of the run, from 0 and only going up; secure aggregation binds the sum
-    to it.  ``arrays`` and ``settings``: all that travels, see `Broadcast`.
+    ``number``: the place of its sum among all sums of the run, from 0 and only going up; secure aggregation binds the
+    sum to it.  ``arrays`` and ``settings``: all that travels, see `Broadcast`.
     """
 
     query: str

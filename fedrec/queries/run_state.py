@@ -100,7 +100,7 @@ class RunState:
             settings = self.config.collaborative
             counts = self.collaborative.popularity.astype(np.float64)
             mass = low_rank.mass_of(counts, self.users)
-            content = content_factors(self.features, settings)
+            content = content_factors(self.features, settings.prior)
             expected = Expected.of(mass, counts, content)
             iteration = settings.power_iteration
             begun = first(expected, iteration.rank, iteration.whitening, iteration.item_weighting)
@@ -151,7 +151,7 @@ class RunState:
             parameters.unflatten(self.model, values)
 
     def conclude_training(self, *, whole: bool) -> None:
-        """Take the best parameters by validation, and solve once more where the prior is to know what the tower learned.
+        """Take the best parameters by validation; solve once more where the prior is to know what the tower learned.
 
         ``whole``: whether the budget lasted; else parameters stay as the last round left them.
         """

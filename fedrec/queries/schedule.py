@@ -51,7 +51,14 @@ def number_of(config: Config, query: str, round_number: int) -> int:
 
 
 def make_request(
-    query: Query, config: Config, round_number: int, said: Broadcast, rows: int, features: Features
+    query: Query,
+    config: Config,
+    round_number: int,
+    said: Broadcast,
+    rows: int,
+    features: Features,
+    *,
+    number: int | None = None,
 ) -> Request:
     """The request of one round, the same on both sides.
 
@@ -62,13 +69,16 @@ def make_request(
         said: what is the server's to say.
         rows: the most rows in the sum, which is the server's to say, too.
         features: of the catalogue.
+        number: of the sum in its run; None = by the schedule. Given by whoever asks outside of a run, such as an
+        attack.
 
     Raises:
         ConfigError, ProtocolError: the settings, or what the server said, do not lead to a request.
     """
     arrays = {**said.arrays, **query.derived(config, round_number, said, features)}
     agreed = query.sum(config, said, rows, features)
-    number = number_of(config, query.name, round_number)
+    if number is None:
+        number = number_of(config, query.name, round_number)
     return Request(query.name, round_number, number, agreed, arrays, dict(said.settings))
 
 

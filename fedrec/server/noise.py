@@ -7,24 +7,26 @@ the run's keys, so that it goes on where a run was cut off.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedrec import randomness
 from fedrec.config import Config
-from fedrec.privacy.accountant import Query, QueryCost
+from fedrec.privacy.accountant import QueryCost
 from fedrec.privacy.mechanism import GaussianMechanism
+from fedrec.privacy.run_plan import bands_of
+from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request
 from fedrec.server.banded_noise import BandedNoise
 from fedrec.server.keys import RunKeys
-from fedrec.server.plan import bands_of
 
 
 class ServerNoise:
     """Gaussian noise for every sum, as large as the query's spend says; none for a query without a spend."""
 
-    def __init__(self, config: Config, costs: Mapping[Query, QueryCost], keys: RunKeys) -> None:
+    def __init__(self, config: Config, costs: Mapping[str, QueryCost], keys: RunKeys) -> None:
         self.config, self.costs = config, costs
         self.banded = self._banded(keys)
 
@@ -38,7 +40,7 @@ class ServerNoise:
         cost = self.costs.get(request.query)
         if cost is None or not self.on_devices or not devices:
             return request
-        return request.shared(self.config, cost.noise_multiplier, devices)
+        return request.with_noise_of_devices(self.config, cost.noise_multiplier, devices)
 
     def deviation(self, request: Request, devices: int) -> float:
         """Of all noise in an element of a sum over ``devices`` devices, in the sum's own unit."""
@@ -62,18 +64,18 @@ class ServerNoise:
             return mechanism.on_grid(self.banded.of(request.round, request.sum.length))
         return mechanism.noise(self._key(request.query, request.round), request.sum.length)
 
-    def correlated(self, query: Query) -> bool:
+    def correlated(self, query: str) -> bool:
         """Whether this query's rounds share noise: then no round of it may be opened and shown twice."""
-        return query == "training" and self.banded is not None
+        return self.banded is not None and QUERIES[query].correlated(self.config)
 
     def _banded(self, keys: RunKeys) -> BandedNoise | None:
-        cost = self.costs.get("training")
-        if cost is None or self.config.privacy.noise != "banded":
-            return None
-        bands = bands_of(self.config, cost)
-        return BandedNoise(cost.rounds, bands, lambda number: keys.of("noise", "training", number))
+        """The correlated noise of the one query whose rounds share some; None where there is no such query."""
+        for query, cost in self.costs.items():
+            if QUERIES[query].correlated(self.config):
+                return BandedNoise(cost.rounds, bands_of(self.config, cost), partial(keys.of, "noise", query))
+        return None
 
-    def _key(self, query: Query, number: int) -> bytes:
+    def _key(self, query: str, number: int) -> bytes:
         if self.config.run.reproducible:
             return randomness.key(self.config.run.seed, "noise", query, number)
         return randomness.fresh_key()

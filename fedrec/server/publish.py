@@ -11,7 +11,7 @@ from fedrec.model import parameters
 from fedrec.release.card import CardFacts, model_card
 from fedrec.release.contents import ReleaseContents
 from fedrec.release.model_state import state_of
-from fedrec.server.run import RunResult
+from fedrec.server.results import RunResult
 
 
 def contents_of(

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from fedrec.queries.device.private_metrics import BOUND, LENGTH, metric_contribution
 from numpy.typing import NDArray
 
 from fedrec.errors import ModelError
-from fedrec.queries.device.private_metrics import BOUND, LENGTH, metric_contribution
 from fedrec.ranking.protocols import Blocks, HeldOut, evaluate, loo_99neg, loo_full
 from fedrec.ranking.users import Histories
 

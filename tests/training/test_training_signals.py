@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fedrec.queries.device.contributions import cooccurrence, popularity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedrec.queries import cooccurrence as query
-from fedrec.queries.device.contributions import cooccurrence, popularity
 from fedrec.queries.popularity import example_bound
 from fedrec.training.population import Population, keys_of
 

@@ -46,8 +46,8 @@ def used_pairs(
     """Sum over users of the upper triangle of x x^T / max(|x|, weighting)^normalise over ``items`` [K].
 
     Returns:
-        float64 [K (K + 1) / 2], row by row, each user's part clipped to ``bound``.  One sparse product for any number of
-        users.
+        float64 [K (K + 1) / 2], row by row, each user's part clipped to ``bound``.  One sparse product for any number
+        of users.
     """
     column = np.full(catalogue, -1, dtype=np.int64)
     column[items] = np.arange(len(items))

@@ -1,7 +1,7 @@
 """The device's half of a query: from a device's users to a bounded contribution, and nothing else.
 
-An encoder is the same on a phone (one user), in a silo (many) and in a simulated cohort (thousands): it sums over the rows
-of the population it is given, and bounds each of them.
+An encoder is the same on a phone (one user), in a silo (many) and in a simulated cohort (thousands): it sums over the
+rows of the population it is given, and bounds each of them.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class QueryEncoder(ABC):
     def encode(self, request: Request, population: Population) -> Floats:
         """The contribution, float64 [request.sum.length], each row within ``request.sum.bound``.
 
-        A population that has nothing to say gives zeros, as long as anybody's.  What leaves the device, in length, kind and
-        number, is the same for every population.
+        A population that has nothing to say gives zeros, as long as anybody's.  What leaves the device, in length, kind
+        and number, is the same for every population.
 
         Raises:
             ProtocolError: the request's arrays are not what this query needs, whatever the population holds.

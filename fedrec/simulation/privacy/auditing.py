@@ -18,7 +18,7 @@ from fedrec.config.presets import with_preset
 from fedrec.console import Reporter
 from fedrec.errors import ConfigError
 from fedrec.privacy.ledger import Budget, Ledger
-from fedrec.server.plan import delta_of
+from fedrec.privacy.run_plan import delta_of
 from fedrec.server.run import FederatedRun
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.audited import AuditedDevices

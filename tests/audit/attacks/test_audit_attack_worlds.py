@@ -13,7 +13,7 @@ from fedrec.audit.attacks.ceiling import greatest_auc
 from fedrec.config import Config, from_tree
 from fedrec.console import SilentReporter, open_reporter
 from fedrec.errors import DataError
-from fedrec.server.plan import costs_of
+from fedrec.queries.plan import costs_of
 from fedrec.simulation.attacks import (
     attribute_age,
     attribute_gender,
