@@ -13,10 +13,11 @@ from fedrec.config import Config, from_tree
 from fedrec.console import open_reporter
 from fedrec.privacy.ledger import Ledger
 from fedrec.queries import popularity
+from fedrec.queries.plan import budget_of
 from fedrec.queries.request import Request
 from fedrec.queries.wire import Envelope
-from fedrec.server.plan import budget_of
-from fedrec.server.run import Devices, FederatedRun, RoundEvent, RunResult
+from fedrec.server.results import Devices, RoundEvent, RunResult
+from fedrec.server.run import FederatedRun
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.grid_devices import place_devices
 from fedrec.simulation.shop.generate import write_shop

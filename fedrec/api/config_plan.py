@@ -17,10 +17,10 @@ from fedrec.privacy.conversions import group_epsilon
 from fedrec.privacy.crosscheck import pld_epsilon, rdp_epsilon
 from fedrec.privacy.local import known_count, local_cost, turns_of
 from fedrec.privacy.registry import MECHANISMS
-from fedrec.privacy.run_plan import is_local
-from fedrec.privacy.statement import statement_of
+from fedrec.privacy.run_plan import delta_of, is_local
+from fedrec.queries.plan import costs_of, statement_of
+from fedrec.queries.registry import QUERIES
 from fedrec.server.cohort_floor import check_sampled_cohorts
-from fedrec.server.plan import costs_of, delta_of
 from fedrec.server.sampling import Sampler
 
 # Numbers of interactions whose devices are shown where how many a device has decides its noise.
@@ -91,8 +91,9 @@ def report(
     config, devices = settled(config), users if devices is None else devices
     costs, delta = planned(config, users, devices)
     privacy = statement_of(config, costs, delta)
-    training = next((cost for cost in costs if cost.query == "training"), None)
-    details = {} if training is None else MECHANISMS[config.privacy.noise].details(training, config.privacy.bands)
+    details: dict[str, int] = {}
+    for cost in costs:
+        details |= MECHANISMS[QUERIES[cost.query].mechanism(config)].details(cost, config.privacy.bands)
     return {
         "config": config.run.name,
         "population": users,

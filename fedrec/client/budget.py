@@ -14,7 +14,8 @@ from fedrec.errors import PrivacyError, ProtocolError
 from fedrec.privacy.accountant import QueryCost
 from fedrec.privacy.device_ledger import BUDGET, Agreement, DeviceLedger
 from fedrec.privacy.local import local_cost
-from fedrec.privacy.run_plan import costs_of, delta_of, is_local
+from fedrec.privacy.run_plan import delta_of, is_local
+from fedrec.queries.plan import costs_of
 from fedrec.queries.request import Request
 
 USERS, DEVICES = "users", "devices"

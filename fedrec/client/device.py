@@ -20,7 +20,6 @@ from fedrec.content.feature_table import Features, load_table
 from fedrec.content.fit import fit_to_content
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ProtocolError
-from fedrec.privacy.run_plan import is_local
 from fedrec.queries.request import Request
 from fedrec.queries.wire import Envelope
 from fedrec.randomness import fresh_key, key
@@ -143,7 +142,7 @@ class Device:
         if known.config.secure_aggregation.protocol != "none":
             raise ProtocolError("this device sends masked contributions only", value=request.query)
         known.check_catalogue(asked.catalogue)
-        check_agreed(known.config, request, len(known.index))
+        check_agreed(known.config, request, known.features)
         with EventStore.open(self.store) as store:
             with store.transaction(durable=True):
                 claim(store, run, asked.session, request)
@@ -183,7 +182,7 @@ class Device:
     def _own_noise(self, store: EventStore, request: Request, collected: LoadedPopulation) -> LocalNoise | None:
         """The noise of this round, as it was charged, where the device adds all noise itself; else None."""
         config = self.device_context.config
-        if request.query != "training" or not is_local(config):
+        if not self.device_context.handler.encoder(request.query).adds_own_noise:
             return None
         cost = local_noise(store, config, self.device_context.catalogue)
         return local_noise_of(config, request.round, cost, collected.population)
@@ -197,9 +196,7 @@ class Device:
             return np.zeros(request.sum.length), 1
         handler = self.device_context.handler
         rows = handler.rows(request, population)
-        if own is not None:
-            return handler.turn(request, population, own), rows
-        return handler.answer(request, population), rows
+        return handler.answer(request, population, own), rows
 
 
 def device_of(run_config: Mapping[str, Any], node_config: Mapping[str, Any]) -> Device:

@@ -48,7 +48,7 @@ class SecureDevice:
         """Exchange 1: hold the request to what this device agreed to, then answer with fresh keys."""
         known, asked = self.device.device_context, invitation.envelope
         known.check_catalogue(asked.catalogue)
-        check_agreed(known.config, asked.request, len(known.index))
+        check_agreed(known.config, asked.request, known.features)
         with EventStore.open(self.device.store) as store, store.transaction(durable=True):
             pending = PendingRound(run, invitation, roster_of(store, self.device.roster).digest, b"")
             current = self._round(store, pending, load_replay_guard(store))

@@ -1,37 +1,26 @@
-"""Queries ``directions`` and ``factors``: what items have in common, by private power iteration from public content.
+"""Private power iteration: what items have in common, from public content towards what users do.
 
 Every user tells where its history lies among r public directions of the catalogue, and adds the outer product of the
 history and that position: one step of power iteration on the users' co-occurrence, whose exact form is Gram times
 directions (Hardt and Price 2014, "The Noisy Power Method", section 2).  Before, what all users share is taken out: the
-popular direction would fill most of each user's bound and says nothing that `popularity` has not said.  The first
+popular direction would fill most of each user's bound and says nothing that ``popularity`` has not said.  The first
 directions are those of the content kernel, so the public catalogue says where to look and no budget is spent on
-finding out.  Each ``directions`` round turns them towards what users do; ``factors`` is the last, with the least noise.
+finding out.
 
-A user's part is x' y'^T with x' (over items) and y' (over directions) of length 1, so its L2 norm is 1 whatever the
-user's history; r directions take r numbers an item instead of one for each other item, and the noise has r columns.
-Where ``collaborative.power_iteration.item_weighting`` is above 0, x' counts popular items less, so that less of the 1
-is spent on what many users say anyhow; the server divides the weights out again, after which popular items have more
-of the noise.
+These are pure functions of sums and public content; what is asked of devices is in `fedrec.queries.directions` (the
+steps before the last) and `fedrec.queries.factors` (the last, with the least noise).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.config import Config
-from fedrec.queries.private_sum import PrivateSum
-from fedrec.queries.request import Request
-from fedrec.randomness import key
-
 Floats = NDArray[np.float64]
-BOUND: Final = 1.0
-CENTRE: Final = "centre"
-VECTORS: Final = "vectors"
-WEIGHTS: Final = "weights"
 # Below this part of the mean mass, items are alike in weight: their mass is mostly noise.
 _LEAST_MASS = 0.05
 # Eigenvalues below this part of the largest are noise: dividing by them would blow it up.
@@ -48,6 +37,21 @@ class Directions:
     vectors: Floats
     weights: Floats | None = None
 
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """As named arrays, for a request; `from_arrays` is the inverse, up to rounding."""
+        arrays = {"centre": self.centre.astype(np.float32), "vectors": self.vectors.astype(np.float32)}
+        return arrays if self.weights is None else {**arrays, "weights": self.weights.astype(np.float32)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Directions:
+        """Read `arrays`, in float64."""
+        weights = arrays.get("weights")
+        return cls(
+            arrays["centre"].astype(np.float64),
+            arrays["vectors"].astype(np.float64),
+            None if weights is None else weights.astype(np.float64),
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class PowerIterationResult:
@@ -55,23 +59,6 @@ class PowerIterationResult:
     co-occurrence."""
 
     factors: Floats
-
-
-def ask(config: Config, query: Literal["directions", "factors"], number: int, asked: Directions, rows: int) -> Request:
-    """The request of one round over at most ``rows`` users; ``directions`` rounds are 1, 2, ..., ``factors`` is 0."""
-    settings = config.secure_aggregation
-    length = asked.vectors.size
-    if settings.rotate:
-        seed = key(config.run.seed, "rotation", query)
-        agreed = PrivateSum.rotated(
-            query, length, BOUND, rows, seed=seed, expected=rows, resolution_bits=settings.resolution_bits
-        )
-    else:
-        agreed = PrivateSum.of(query, length, BOUND, rows, resolution_bits=settings.resolution_bits)
-    arrays = {CENTRE: asked.centre.astype(np.float32), VECTORS: asked.vectors.astype(np.float32)}
-    if asked.weights is not None:
-        arrays[WEIGHTS] = asked.weights.astype(np.float32)
-    return Request(query, number, agreed, arrays=arrays)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,17 +83,17 @@ class Expected:
         return cls(mass, centre, kernel - np.outer(centre, centre @ kernel))
 
 
-def first(expected: Expected, rank: int, whitening: float, levelling: float = 0.0) -> Directions:
+def first(expected: Expected, rank: int, whitening: float, item_weighting: float = 0.0) -> Directions:
     """The directions before anybody was asked: the strongest of what is expected.
 
     Args:
         expected: the content kernel.
         rank: r, at most as many as the kernel has.
         whitening: 0 to 1; the say of a direction is its eigenvalue to the power of minus this.
-        levelling: 0 to 1; an item's weight is its share of the mean mass to the power of minus this.
+        item_weighting: 0 to 1; an item's weight is its share of the mean mass to the power of minus this.
     """
     share = np.maximum(expected.mass / expected.mass.mean(), _LEAST_MASS)
-    weights = share**-levelling if levelling else None
+    weights = share**-item_weighting if item_weighting else None
     return _directions(Directions(expected.centre, expected.factors, weights), rank, whitening)
 
 
@@ -115,7 +102,7 @@ def following(asked: Directions, found: PowerIterationResult, rank: int, whiteni
     return _directions(replace(asked, vectors=found.factors), rank, whitening)
 
 
-def read(opened: Floats, asked: Directions, expected: Expected, sigma: float) -> PowerIterationResult:
+def completed(opened: Floats, asked: Directions, expected: Expected, sigma: float) -> PowerIterationResult:
     """Denoise an opened sum [items * r] and complete it to factors; uses public facts and the noisy sum only.
 
     Nystroem's method completes A = G U to G = A (U^T A)^-1 A^T.

@@ -26,7 +26,7 @@ from fedrec.config.fold_in import FoldInSettings
 from fedrec.config.load import from_run_config, from_tree, load
 from fedrec.config.model import ModelSettings
 from fedrec.config.overrides import with_overrides
-from fedrec.config.privacy import AdaptiveClipSettings, LocalSettings, PrivacySettings, QueryName, Unit
+from fedrec.config.privacy import AdaptiveClipSettings, LocalSettings, PrivacySettings, Unit
 from fedrec.config.protocol import with_protocol
 from fedrec.config.root import Config
 from fedrec.config.run import Engine, EvaluationSettings, GradSample, RunSettings, SpeedSettings
@@ -63,7 +63,6 @@ __all__ = [
     "PrivacySettings",
     "Pool",
     "Protocol",
-    "QueryName",
     "RunSettings",
     "Sampling",
     "SecureAggregationSettings",

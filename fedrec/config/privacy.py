@@ -7,22 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from fedrec.config.base import Named, Settings
-from fedrec.registry import registry_of
+from fedrec.errors import ConfigError
+from fedrec.registry import check_name, registry_of
 
 Unit = Literal["user", "example"]
-QueryName = Literal["popularity", "cooccurrence", "directions", "factors", "training", "validation", "metrics"]
-
-
-def _default_shares() -> dict[QueryName, float]:
-    return {
-        "popularity": 0.1,
-        "cooccurrence": 0.5,
-        "directions": 0.1,
-        "factors": 0.5,
-        "training": 0.35,
-        "validation": 0.05,
-        "metrics": 0.05,
-    }
 
 
 class AdaptiveClipSettings(Settings):
@@ -83,8 +71,8 @@ class PrivacySettings(Settings):
         "makes its own contribution private, and nobody else is trusted, see fedrec.privacy.local",
     )
     local: LocalSettings = LocalSettings()
-    shares: dict[QueryName, float] = Field(
-        default_factory=_default_shares,
+    shares: dict[str, float] = Field(
+        default_factory=dict,
         description="what part of the budget, as a part of 1/z^2 of a full-participation Gaussian, goes to each kind "
         "of query, above 0; they are normalised to sum 1",
     )
@@ -112,7 +100,11 @@ class PrivacySettings(Settings):
 
     @model_validator(mode="after")
     def _shares_are_positive(self) -> PrivacySettings:
-        bad = {name: share for name, share in self.shares.items() if not share > 0}
-        if bad or not self.shares:
-            raise ValueError(f"privacy.shares must name at least one query, each with a share above 0, got {bad}")
+        for name, share in self.shares.items():
+            try:
+                check_name("query", name)
+            except ConfigError as error:
+                raise ValueError(f"privacy.shares: {error.what}, got {name!r}; {error.action}") from None
+            if not share > 0:
+                raise ValueError(f"privacy.shares must give each query a share above 0, got {share} for {name}")
         return self

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from typing import Any
+
+from pydantic import Field, ValidationError, model_validator
 
 from fedrec.config.audit import AuditSettings
 from fedrec.config.base import Settings
@@ -13,6 +15,7 @@ from fedrec.config.privacy import PrivacySettings
 from fedrec.config.run import EvaluationSettings, RunSettings, SpeedSettings
 from fedrec.config.secure_aggregation import SecureAggregationSettings
 from fedrec.config.training import TrainingSettings
+from fedrec.errors import ConfigError
 from fedrec.registry import registry_of
 
 
@@ -29,6 +32,29 @@ class Config(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
     audit: AuditSettings = AuditSettings()
     speed: SpeedSettings = SpeedSettings()
+    queries: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="further queries to ask, by name, each with its own settings ([queries.census]); those that are "
+        "asked by a section of their own are not named here",
+    )
+
+    @model_validator(mode="after")
+    def _queries_are_known(self) -> Config:
+        for name, settings in self.queries.items():
+            try:
+                kind = registry_of("query")[name].settings_type
+            except ConfigError as error:
+                raise ValueError(f"queries.{name}: {error.what}; {error.action}") from None
+            if kind is None:
+                raise ValueError(
+                    f"queries.{name}: this query is asked by a section of its own, not by [queries.{name}]"
+                )
+            try:
+                kind.model_validate(settings)
+            except ValidationError as error:
+                wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+                raise ValueError(f"queries.{name}: {wrong}") from None
+        return self
 
     @model_validator(mode="after")
     def _private_parts_are_bounded(self) -> Config:

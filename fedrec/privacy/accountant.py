@@ -31,8 +31,8 @@ from scipy.special import log_ndtr
 
 from fedrec.errors import PrivacyError
 from fedrec.privacy.registry import MECHANISMS
+from fedrec.registry import registry_of
 
-Query = Literal["popularity", "cooccurrence", "directions", "factors", "training", "validation", "metrics"]
 Sampling = Literal["full", "poisson", "fixed", "cyclic"]
 LEAST_NOISE, MOST_NOISE = 1e-2, 1e9
 
@@ -57,7 +57,7 @@ class QueryCost:
         ConfigError: the mechanism is not registered here.
     """
 
-    query: Query
+    query: str
     noise_multiplier: float
     rounds: int = 1
     sampling: Sampling = "full"
@@ -66,8 +66,9 @@ class QueryCost:
     mechanism: str | None = None
 
     def __post_init__(self) -> None:
-        if self.query not in get_args(Query):
-            raise PrivacyError(f"a cost's query must be one of {', '.join(get_args(Query))}", value=self.query)
+        if self.query not in registry_of("query"):
+            names = ", ".join(registry_of("query").names())
+            raise PrivacyError(f"a cost is of one of the queries {names}", value=self.query)
         check_noise_multiplier(self.noise_multiplier)
         if isinstance(self.rounds, bool) or not isinstance(self.rounds, int) or self.rounds < 1:
             raise PrivacyError("a cost's rounds must be a whole number from 1", value=self.rounds)

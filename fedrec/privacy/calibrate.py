@@ -12,7 +12,6 @@ from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import (
     LEAST_NOISE,
     MOST_NOISE,
-    Query,
     QueryCost,
     Sampling,
     check_delta,
@@ -40,11 +39,11 @@ def delta_for(units: int) -> float:
 def plan(
     epsilon: float,
     delta: float,
-    shares: Mapping[Query, float],
-    rounds: Mapping[Query, int],
-    sampling: Mapping[Query, tuple[Sampling, float]],
-    minimum_separation: Mapping[Query, int] | None = None,
-    mechanism: Mapping[Query, str | None] | None = None,
+    shares: Mapping[str, float],
+    rounds: Mapping[str, int],
+    sampling: Mapping[str, tuple[Sampling, float]],
+    minimum_separation: Mapping[str, int] | None = None,
+    mechanism: Mapping[str, str | None] | None = None,
 ) -> list[QueryCost]:
     """The whole run as costs, one for each query that is asked, that together cost at most ``epsilon``.
 
@@ -91,7 +90,7 @@ def plan(
     return _scaled(costs, epsilon, delta)
 
 
-def _parts(shares: Mapping[Query, float], rounds: Mapping[Query, int]) -> dict[Query, float]:
+def _parts(shares: Mapping[str, float], rounds: Mapping[str, int]) -> dict[str, float]:
     """The shares of the queries with rounds, normalised to sum 1."""
     asked = [query for query, count in rounds.items() if count != 0]
     for query in asked:

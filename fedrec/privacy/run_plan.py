@@ -1,6 +1,6 @@
-"""What a run will ask, and what each query may cost: from a config to the costs that ledgers are held to.
+"""What of a run's plan follows from its settings, whatever its queries are: delta, who takes part when, and bands.
 
-Server and devices reckon it each for themselves, from the same settings.
+Server and devices reckon it each for themselves, from the same settings; the plan itself is `fedrec.queries.plan`.
 """
 
 from __future__ import annotations
@@ -9,21 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fedrec.config import Config
-from fedrec.errors import ConfigError
-from fedrec.privacy.accountant import Query, QueryCost, Sampling, rounds_apart
+from fedrec.privacy.accountant import QueryCost, rounds_apart
 from fedrec.privacy.banded_noise import chosen_bands
-from fedrec.privacy.calibrate import delta_for, plan
-from fedrec.privacy.registry import declared
-
-
-def rows_of(config: Config, users: int) -> int:
-    """The most rows that a training sum can hold: users, or their groups of interactions.
-
-    Of devices that add all noise themselves (`fedrec.privacy.local`), each adds one row: its change of the model.
-    """
-    if is_local(config):
-        return users
-    return users * (config.training.examples if config.privacy.unit == "example" else 1)
+from fedrec.privacy.calibrate import delta_for
 
 
 def is_local(config: Config) -> bool:
@@ -34,55 +22,6 @@ def is_local(config: Config) -> bool:
 def delta_of(config: Config, users: int) -> float:
     """The delta of a run: as set, or users^-1.1."""
     return delta_for(users) if config.privacy.delta is None else config.privacy.delta
-
-
-def rounds_of(config: Config) -> dict[Query, int]:
-    """How often each query is asked."""
-    settings = config.collaborative
-    return {
-        "popularity": int(settings.popularity),
-        "cooccurrence": int(settings.cooccurrence.enabled),
-        "directions": settings.power_iteration.steps,
-        "factors": int(settings.power_iteration.enabled),
-        "training": config.training.rounds if config.model.tower else 0,
-        "validation": len(config.training.validated) if config.model.tower else 0,
-        "metrics": int(config.evaluation.private_metrics),
-    }
-
-
-def costs_of(config: Config, users: int, devices: int | None = None) -> list[QueryCost]:
-    """The noise of each query, so that all of them together cost the run's epsilon; empty for a run without noise.
-
-    Empty too where devices add all noise themselves: then no noise goes by the sum, see `fedrec.privacy.local`.
-
-    ``devices``: how many there are, of which training draws; one a user where it is None.
-
-    Raises:
-        PrivacyError: the budget cannot be met.
-        ConfigError: the shares or the sampling do not fit what is asked.
-    """
-    privacy = config.privacy
-    if privacy.epsilon is None or is_local(config):
-        return []
-    if privacy.unit == "example" and (config.model.notes or config.model.photos):
-        raise ConfigError(
-            "unit 'example' protects interactions; notes and photos are of a user and would go unprotected",
-            action="Set model.notes and model.photos to false, or privacy.unit to 'user'",
-        )
-    rounds = {query: count for query, count in rounds_of(config).items() if count}
-    missing = sorted(set(rounds) - set(privacy.shares))
-    if missing:
-        raise ConfigError(
-            "a query has no share of the privacy budget", value=missing, action="Add it to privacy.shares"
-        )
-    devices = users if devices is None else devices
-    sampling: dict[Query, tuple[Sampling, float]] = {
-        "training": (_accounted_sampling(config, users, devices), share_of(config, devices))
-    }
-    minimum_separation: dict[Query, int] = {"training": minimum_separation_of(config, devices)}
-    shares = {query: privacy.shares[query] for query in rounds}
-    mechanism: dict[Query, str | None] = {"training": declared(privacy.noise)}
-    return plan(privacy.epsilon, delta_of(config, users), shares, rounds, sampling, minimum_separation, mechanism)
 
 
 def claimed(plan: Sequence[QueryCost], charged: Sequence[QueryCost]) -> list[QueryCost]:
@@ -125,13 +64,3 @@ def minimum_separation_of(config: Config, devices: int) -> int:
 def bands_of(config: Config, cost: QueryCost) -> int:
     """The bands of banded noise for a training cost, see `banded_noise.chosen_bands`. Raises ConfigError as that."""
     return chosen_bands(config.privacy.bands, cost)
-
-
-def _accounted_sampling(config: Config, users: int, devices: int) -> Sampling:
-    """The sampling that may be claimed.
-
-    Amplification holds for rows that are drawn independently.  Rows of one device come together, so where a device
-    holds several, a Poisson sample of devices is accounted as if its size were fixed: without amplification.
-    """
-    several = config.privacy.unit == "example" or devices < users
-    return "fixed" if config.training.sampling == "poisson" and several else config.training.sampling

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Literal
 
-from fedrec.config import Config
 from fedrec.privacy.accountant import (
     QueryCost,
     check_delta,
@@ -15,24 +14,11 @@ from fedrec.privacy.accountant import (
     equivalent_noise,
     gaussian_noise,
 )
-from fedrec.privacy.registry import INDEPENDENT, MECHANISMS
+from fedrec.privacy.registry import MECHANISMS
 
 NoisePlace = Literal["server", "device", "distributed", "local"]
 _LOCAL = "Gaussian, on a grid: DP-SGD of each device over its own interactions, before anything leaves it"
 _SHARED = "discrete Gaussian, a share from each device, on the grid of the sum"
-
-
-def statement_of(config: Config, costs: Sequence[QueryCost], delta: float) -> dict[str, Any]:
-    """The `privacy_statement` of a run with these settings."""
-    return privacy_statement(
-        costs,
-        unit=config.privacy.unit,
-        delta=delta,
-        protocol=config.secure_aggregation.protocol,
-        noise_place=config.privacy.noise_place,
-        noise=config.privacy.noise,
-        promised=config.privacy.epsilon,
-    )
 
 
 def privacy_statement(
@@ -42,8 +28,9 @@ def privacy_statement(
     delta: float,
     protocol: str = "none",
     noise_place: NoisePlace = "server",
-    noise: str = INDEPENDENT,
     promised: float | None = None,
+    headline: Collection[str] = (),
+    mechanisms: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The ``privacy`` keys of run.json, JSON-able, from all that was really charged (`Ledger.costs`).
 
@@ -51,10 +38,11 @@ def privacy_statement(
     ``epsilon_server``: what the server itself could learn; it knows who took part when, so without amplification, and
     only where noise is in a sum before the server sees it (of distributed noise, what honest survivors add at least,
     and only with secure aggregation); null, with ``epsilon_server_reason``, where it is
-    unbounded.  ``noise_multiplier``, ``sampling``: of training where there was training, else of the query with the
-    least noise (``noise_multiplier_of``); ``queries`` has all.  ``noise``: of training's rounds.  Without costs
-    nothing is claimed: epsilons are null.  ``promised``: with ``noise_place`` ``local``, the epsilon to which every
-    device holds itself, whoever looks; nothing is charged then but in the devices' own ledgers.
+    unbounded.  ``noise_multiplier``, ``sampling``: of a query in ``headline`` (training) where there was one, else of
+    the query with the least noise (``noise_multiplier_of``); ``queries`` has all.  ``mechanisms``: of each query, its
+    mechanism's name; independent Gaussian where absent.  Without costs nothing is claimed: epsilons are null.
+    ``promised``: with ``noise_place`` ``local``, the epsilon to which every device holds itself, whoever looks; nothing
+    is charged then but in the devices' own ledgers.
 
     Raises:
         PrivacyError: delta is not in (0, 1).
@@ -62,7 +50,7 @@ def privacy_statement(
     check_delta(delta)
     if noise_place == "local" and promised is not None:
         return _local(promised, unit, delta, protocol)
-    claim = _claim(costs, delta, noise_place) if costs else _no_claim()
+    claim = _claim(costs, delta, noise_place, headline) if costs else _no_claim()
     # Noise that devices share is in the sum before the server sees it only where the server sees nothing but sums.
     summed = noise_place == "distributed" and protocol != "none"
     bounded = bool(costs) and (summed or noise_place == "device")
@@ -74,7 +62,7 @@ def privacy_statement(
         "epsilon_server_reason": None if bounded else _unbounded(protocol, noisy=bool(costs)),
         "epsilon_without_amplification": claim["epsilon_without_amplification"],
         "accountant": claim["accountant"],
-        "mechanism": claim["mechanism"] and claim["mechanism"] + _own_words(costs, noise),
+        "mechanism": claim["mechanism"] and claim["mechanism"] + _own_words(costs, mechanisms or {}),
         "sampling": claim["sampling"],
         "noise_multiplier": claim["noise_multiplier"],
         "noise_multiplier_of": claim["noise_multiplier_of"],
@@ -111,9 +99,11 @@ def _local(promised: float, unit: str, delta: float, protocol: str) -> dict[str,
     }
 
 
-def _claim(costs: Sequence[QueryCost], delta: float, noise_place: NoisePlace) -> dict[str, Any]:
-    training = [cost for cost in costs if cost.query == "training"]
-    shown = min(training or costs, key=lambda cost: cost.noise_multiplier)
+def _claim(
+    costs: Sequence[QueryCost], delta: float, noise_place: NoisePlace, headline: Collection[str]
+) -> dict[str, Any]:
+    first = [cost for cost in costs if cost.query in headline]
+    shown = min(first or costs, key=lambda cost: cost.noise_multiplier)
     exact = all(cost.exact for cost in costs)
     accountant = "exact Gaussian composition" if exact else f"PLD (dp-accounting {version('dp-accounting')})"
     return {
@@ -135,13 +125,16 @@ def _equivalent(costs: Sequence[QueryCost], delta: float) -> float:
     return gaussian_noise(epsilon_without_amplification(costs, delta), delta)
 
 
-def _own_words(costs: Sequence[QueryCost], noise: str) -> str:
-    """What the mechanism of training is, where it is not the independent Gaussian."""
-    if not any(cost.query == "training" for cost in costs):
-        return ""
-    kind = MECHANISMS[noise]
-    correlated = f", training's noise correlated over rounds ({noise})" if kind.correlated else ""
-    return correlated if kind.gaussian else f"{correlated}, training's noise by {noise}, which declares what it costs"
+def _own_words(costs: Sequence[QueryCost], mechanisms: Mapping[str, str]) -> str:
+    """What the mechanisms of queries are that do not have the independent Gaussian."""
+    words = ""
+    for query in sorted({cost.query for cost in costs} & set(mechanisms)):
+        kind = MECHANISMS[mechanisms[query]]
+        if kind.correlated:
+            words += f", {query}'s noise correlated over rounds ({mechanisms[query]})"
+        if not kind.gaussian:
+            words += f", {query}'s noise by {mechanisms[query]}, which declares what it costs"
+    return words
 
 
 def _no_claim() -> dict[str, Any]:

@@ -44,7 +44,8 @@ class StatedPrivacy:
     ``claims``: where -> a ``privacy`` table (``epsilon_released``, ``delta``, ``unit``, ``ledger``).  ``lines``: of
     events.jsonl.  ``whole``: whether the run says that it went to its end.  ``promise``: epsilon, delta and unit that
     the settings have each device keep where devices add all noise (`fedrec.privacy.local.promise_of`), else None.
-    ``early``: whether training ended by what validation said; the claim is then of the plan (`run_plan.claimed`).
+    ``early``: whether training ended by what a query of ``cut_short``, those that end with training, said; the claim
+    is then of the plan (`run_plan.claimed`).
     """
 
     budget: Budget | None
@@ -54,6 +55,7 @@ class StatedPrivacy:
     whole: bool = True
     promise: Mapping[str, Any] | None = None
     early: bool = False
+    cut_short: frozenset[str] = frozenset()
 
 
 def verify_run(path: Path, said: StatedPrivacy) -> list[ClaimCheck]:
@@ -153,9 +155,10 @@ def _noise(entries: Sequence[LedgerEntry], said: StatedPrivacy) -> Iterator[str]
                 f"{entry.query}, round {entry.round}: noise multiplier {entry.cost.noise_multiplier:.6g} "
                 f"({entry.cost.sampling}), the settings give {plan.noise_multiplier:.6g} ({plan.sampling})"
             )
-    if said.early and "validation" not in planned:
-        yield "training is said to have ended early, and the settings plan no validation"
-    cut_short = {"training", "validation"} if said.early else set()
+    cut_short = said.cut_short if said.early else frozenset()
+    if said.early and len(cut_short & set(planned)) < len(cut_short):
+        missing = ", ".join(sorted(cut_short - set(planned)))
+        yield f"training is said to have ended early, and the settings plan no {missing}"
     for query, plan in planned.items():
         whole = said.whole and query not in cut_short
         if charged[query] > plan.rounds or (whole and charged[query] != plan.rounds):

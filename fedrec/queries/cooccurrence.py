@@ -1,28 +1,107 @@
 """Query ``cooccurrence``: which items are used together, the first private signal of collaboration.
 
-A user with the items x among the K that take part adds the upper triangle (with diagonal) of x x^T / |x|^a, clipped
-to the bound.  With a = 1 the part has the L2 norm sqrt((1 + 1/n) / 2), n = |x|, at most 1 and close to 0.71 for most
-users; changing one interaction of n moves it by sqrt(1/n + 1/(2 n (n - 1))) <= 1 (1 for n = 1).  With a ramp m, users
-of n < m items add x x^T / m: one interaction then moves the part by sqrt(n) / m up to the ramp, by less than 1 /
-sqrt(n) beyond, and so by 1 / sqrt(m) at most.  With a < 1 the norm grows with n; such sums are for runs without
-noise.
+*What leaves*: a user with the items x among the K that take part adds the upper triangle (with diagonal) of x x^T /
+|x|^a, clipped to the bound.
+*What it costs*: with a = 1 the part has the L2 norm sqrt((1 + 1/n) / 2), n = |x|, at most 1 and close to 0.71 for most
+users; changing one interaction of n moves it by sqrt(1/n + 1/(2 n (n - 1))) <= 1 (1 for n = 1).  With a short-history
+weighting m, users of n < m items add x x^T / m: one interaction then moves the part by sqrt(n) / m up to m, by less
+than 1 / sqrt(n) beyond, and so by 1 / sqrt(m) at most.  With a < 1 the norm grows with n; such sums are for runs
+without noise.
+*Who checks it*: which items take part is the server's to say, by popularity; how many, a device knows from its
+settings.
+*What is made of it*: a symmetric matrix, kept where it stands out of the noise, and solved for item factors.
 """
 
 from __future__ import annotations
 
 import math
+from functools import partial
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.config import CollaborativeSettings, Unit
-from fedrec.errors import ConfigError
+from fedrec.collaborative.solve import solve
+from fedrec.config import Config
+from fedrec.content.feature_table import Features
+from fedrec.errors import ConfigError, ProtocolError
 from fedrec.queries.popularity import example_bound
 from fedrec.queries.private_sum import PrivateSum
-from fedrec.queries.request import Request
+from fedrec.queries.query import NoisySum, Query, vector_of
+from fedrec.queries.request import Broadcast, Request
+from fedrec.queries.run_state import RunState
 
 # For user-level privacy: just above the norm of a user with 28 items; users with fewer are clipped a little.
-USER_BOUND = 0.72
+USER_BOUND: Final = 0.72
+ITEMS: Final = "items"
+
+
+class Cooccurrence(Query):
+    """Shared half; the device's is `fedrec.queries.device.cooccurrence`."""
+
+    name = "cooccurrence"
+    encoder = "fedrec.queries.device.cooccurrence:CooccurrenceEncoder"
+    default_share = 0.5
+
+    def rounds(self, config: Config) -> range:
+        """Once, as round 0, where ``collaborative.cooccurrence`` is enabled."""
+        return range(int(config.collaborative.cooccurrence.enabled))
+
+    def place(self, config: Config, round_number: int) -> tuple[int, ...]:
+        """After popularity."""
+        return (1, round_number)
+
+    def broadcast(self, state: RunState, round_number: int) -> Broadcast:
+        """The items that take part, and to which power histories are normalised."""
+        settings = state.config.collaborative.cooccurrence
+        items = taking_part(state.collaborative.popularity.astype(np.float64), settings.items)
+        return Broadcast({ITEMS: items}, {"normalise": float(settings.normalise)})
+
+    def accepted(self, config: Config, request: Request, features: Features) -> Broadcast:
+        """So many items as the settings say, as int64. Raises ProtocolError for another number of them."""
+        items, most = vector_of(request, ITEMS), config.collaborative.cooccurrence.items
+        wanted = min(most, len(features)) if most else len(features)
+        if len(items) != wanted or items.dtype != np.int64:
+            raise ProtocolError("co-occurrence is asked over another number of items than was set", value=len(items))
+        return Broadcast({ITEMS: items}, {"normalise": float(config.collaborative.cooccurrence.normalise)})
+
+    def sum(self, config: Config, said: Broadcast, rows: int, features: Features) -> PrivateSum:
+        """Over the pairs of the items that take part, K (K + 1) / 2 elements.
+
+        Raises:
+            ConfigError: noise is wanted for parts whose norm has no small bound (``normalise`` below 1).
+        """
+        normalise, example = config.collaborative.cooccurrence.normalise, config.privacy.unit == "example"
+        if config.privacy.epsilon is not None and normalise != 1.0:
+            raise ConfigError(
+                "collaborative.cooccurrence.normalise must be 1 in a private run: else one user can move the sum far",
+                value=normalise,
+            )
+        count = len(said.arrays[ITEMS])
+        length = count * (count + 1) // 2
+        bound = (1.0 if example else USER_BOUND) if normalise == 1.0 else max(1.0, length**0.5 / count**normalise)
+        weighting = config.collaborative.short_history_weighting
+        return PrivateSum.of(
+            self.name,
+            length,
+            bound,
+            rows,
+            resolution_bits=config.secure_aggregation.resolution_bits,
+            # However long a row is, its elements are |x|^-a at most.
+            limit=min(bound, 1.0),
+            moves=example_bound(weighting) if example and normalise == 1.0 else 0.0,
+        )
+
+    def decode(self, state: RunState, noisy: NoisySum) -> NDArray[np.float64]:
+        """The denoised matrix [K, K]; the run's collaborative factors are solved from it."""
+        settings = state.config.collaborative
+        denoised = denoise(unfold(noisy.vector), noisy.deviation)
+        counts = state.collaborative.popularity.astype(np.float64)
+        items = noisy.request.arrays[ITEMS]
+        state.solve = partial(solve, counts, denoised, items, noisy=noisy.deviation > 0)
+        state.solve_collaborative()
+        state.collaborative = state.collaborative.discounted(settings.scoring.discount)
+        return denoised
 
 
 def taking_part(popularity: NDArray[np.float64], most: int) -> NDArray[np.int64]:
@@ -32,50 +111,8 @@ def taking_part(popularity: NDArray[np.float64], most: int) -> NDArray[np.int64]
     return np.sort(order[:count]).astype(np.int64)
 
 
-def ask(
-    items: NDArray[np.int64],
-    rows: int,
-    settings: CollaborativeSettings,
-    *,
-    unit: Unit,
-    noisy: bool,
-    resolution_bits: int | None,
-) -> Request:
-    """The request, over the items that take part and at most ``rows`` users.
-
-    Raises:
-        ConfigError: noise is wanted for parts whose norm has no small bound (``normalise`` below 1).
-    """
-    if noisy and settings.cooccurrence.normalise != 1.0:
-        raise ConfigError(
-            "collaborative.cooccurrence.normalise must be 1 in a private run: otherwise one user can move the sum far",
-            value=settings.cooccurrence.normalise,
-        )
-    count = len(items)
-    most = (count * (count + 1) / 2) ** 0.5 / count**settings.cooccurrence.normalise
-    bound = (USER_BOUND if unit == "user" else 1.0) if settings.cooccurrence.normalise == 1.0 else max(1.0, most)
-    length = count * (count + 1) // 2
-    # However long a row is, its elements are |x|^-a at most.
-    limit = min(bound, 1.0)
-    moves = (
-        example_bound(settings.short_history_weighting)
-        if unit == "example" and settings.cooccurrence.normalise == 1.0
-        else 0.0
-    )
-    agreed = PrivateSum.of(
-        "cooccurrence", length, bound, rows, resolution_bits=resolution_bits, limit=limit, moves=moves
-    )
-    return Request(
-        "cooccurrence",
-        0,
-        agreed,
-        arrays={"items": items},
-        settings={"normalise": float(settings.cooccurrence.normalise)},
-    )
-
-
-def read(opened: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Unfold the opened upper triangle into a symmetric matrix [K, K]."""
+def unfold(opened: NDArray[np.float64]) -> NDArray[np.float64]:
+    """An opened upper triangle as a symmetric matrix [K, K]."""
     count = (math.isqrt(8 * len(opened) + 1) - 1) // 2
     matrix = np.zeros((count, count))
     upper = np.triu_indices(count)
@@ -100,3 +137,6 @@ def denoise(matrix: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     signal = (values[kept] + np.sqrt(values[kept] ** 2 - edge**2)) / 2
     basis = vectors[:, kept]
     return np.asarray((basis * signal) @ basis.T)
+
+
+COOCCURRENCE: Final = Cooccurrence()

@@ -1,32 +1,71 @@
-"""Query ``metrics``: how well the model ranks what devices held out, as a private sum of per-user metrics."""
+"""Query ``metrics``: how well the finished model ranks what devices held out, as a private sum of per-user metrics.
+
+*What leaves*: a user adds (HR@10, NDCG@10, 1), each in [0, 1], of the held-out item against all that the user has not
+touched; a user without one adds zeros.
+*What it costs*: a row's L2 norm is at most sqrt(3), and that is what a user or an interaction moves the sum by.
+*Who checks it*: what is scored with is the server's to say; of what shape, the scorer checks.
+*What is made of it*: both means, held inside [0, 1]; None where noise leaves no users to divide by.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fedrec.collaborative.collaborative_factors import ARRAYS, FACTORS
+from fedrec.config import Config
+from fedrec.content.feature_table import Features
+from fedrec.queries.model_update import carried_of
 from fedrec.queries.private_sum import PrivateSum
-from fedrec.queries.request import Request
+from fedrec.queries.query import NoisySum, Query, Stage
+from fedrec.queries.request import Broadcast, Request
+from fedrec.queries.run_state import RunState
 
-# A user adds (HR@10, NDCG@10, 1), each in [0, 1].
-NAMES = ("hr@10", "ndcg@10", "users")
-BOUND = math.sqrt(len(NAMES))
-
-
-def ask(round_number: int, arrays: Mapping[str, NDArray[Any]], rows: int, resolution_bits: int | None) -> Request:
-    """The request. ``arrays`` is what devices score with: parameters, and where there are any
-    the collaborative factors and the tables that extend the items' features."""
-    agreed = PrivateSum.of("metrics", len(NAMES), BOUND, rows, resolution_bits=resolution_bits, limit=1.0)
-    return Request("metrics", round_number, agreed, arrays=dict(arrays))
+NAMES: Final = ("hr@10", "ndcg@10", "users")
+BOUND: Final = math.sqrt(len(NAMES))
 
 
-def read(opened: NDArray[np.float64]) -> dict[str, float | None]:
-    """Mean HR@10 and NDCG@10, held inside [0, 1]; None where noise leaves no users to divide by."""
-    users = float(opened[2])
-    if users < 1:
-        return {"hr@10": None, "ndcg@10": None}
-    return {name: float(np.clip(opened[place] / users, 0, 1)) for place, name in enumerate(NAMES[:2])}
+class Metrics(Query):
+    """Shared half; the device's is `fedrec.queries.device.metrics`."""
+
+    name = "metrics"
+    encoder = "fedrec.queries.device.metrics:MetricsEncoder"
+    default_share = 0.05
+    stage = Stage.FINAL
+    measures_quality = True
+
+    def rounds(self, config: Config) -> range:
+        """Once, as the round after the last of training, where ``evaluation.private_metrics`` is set."""
+        last = config.training.rounds
+        return range(last + 1, last + 1 + int(config.evaluation.private_metrics))
+
+    def broadcast(self, state: RunState, round_number: int) -> Broadcast:
+        """What a device ranks with."""
+        return Broadcast(state.scored_with())
+
+    def accepted(self, config: Config, request: Request, features: Features) -> Broadcast:
+        """Parameters and collaborative factors as they come, and what the model is beside them."""
+        known = ("parameters", *ARRAYS, FACTORS)
+        arrays = {name: array for name, array in request.arrays.items() if name in known}
+        return Broadcast({**arrays, **carried_of(config, request, len(features))})
+
+    def sum(self, config: Config, said: Broadcast, rows: int, features: Features) -> PrivateSum:
+        """Three elements, each at most 1 a user."""
+        bits = config.secure_aggregation.resolution_bits
+        return PrivateSum.of(self.name, len(NAMES), BOUND, rows, resolution_bits=bits, limit=1.0)
+
+    def decode(self, state: RunState, noisy: NoisySum) -> dict[str, float | None]:
+        """Mean HR@10 and NDCG@10."""
+        users = float(noisy.vector[-1])
+        if users < 1:
+            return dict.fromkeys(NAMES[:2])
+        return {name: float(np.clip(noisy.vector[at] / users, 0, 1)) for at, name in enumerate(NAMES[:2])}
+
+    def describe(self, result: dict[str, Any]) -> dict[str, Any]:
+        """The means."""
+        return dict(result)
+
+
+METRICS: Final = Metrics()

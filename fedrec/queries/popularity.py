@@ -1,38 +1,69 @@
 """Query ``popularity``: how much each item is used, each user's part of unit L2 norm.
 
-A user with the items x adds x / sqrt(|x|): whoever used much does not count for more than the bound of 1.
-Changing one interaction of a user with n of them moves the part by sqrt(1/n + (1 - sqrt(1 - 1/n))^2) <= 1, so the
-same bound holds for both privacy units.  With a ramp m, users of fewer than m items add x / sqrt(m): then one
-interaction moves a part by 1 / sqrt(m) at most: by that below the ramp, and by sqrt(2 - 2 sqrt(1 - 1/n)), which is
-less, from n = m + 1 on (`example_bound`).
+*What leaves*: a user with the items x adds x / sqrt(|x|): whoever used much does not count for more than the bound of
+1.
+*What it costs*: changing one interaction of a user with n of them moves the part by sqrt(1/n + (1 - sqrt(1 - 1/n))^2)
+<= 1, so the same bound holds for both privacy units.  With a short-history weighting m, users of fewer than m items add
+x / sqrt(m): then one interaction moves a part by 1 / sqrt(m) at most: by that below m, and by sqrt(2 - 2 sqrt(1 -
+1/n)), which is less, from n = m + 1 on (`example_bound`).
+*Who checks it*: a device makes the whole request from its own settings; nothing of it is the server's to say.
+*What is made of it*: estimates that are not below zero.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.config import Unit
+from fedrec.collaborative.collaborative_factors import CollaborativeFactors
+from fedrec.config import Config
+from fedrec.content.feature_table import Features
 from fedrec.queries.private_sum import PrivateSum
-from fedrec.queries.request import Request
+from fedrec.queries.query import NoisySum, Query
+from fedrec.queries.request import Broadcast
+from fedrec.queries.run_state import RunState
 
-BOUND = 1.0
-
-
-def ask(items: int, rows: int, resolution_bits: int | None, *, unit: Unit = "user", ramp: int = 0) -> Request:
-    """The request, over a catalogue of ``items`` items and at most ``rows`` users."""
-    moves = example_bound(ramp) if unit == "example" else BOUND
-    agreed = PrivateSum.of("popularity", items, BOUND, rows, resolution_bits=resolution_bits, moves=moves)
-    return Request("popularity", 0, agreed)
+BOUND: Final = 1.0
 
 
-def example_bound(ramp: int) -> float:
+class Popularity(Query):
+    """Shared half; the device's is `fedrec.queries.device.popularity`."""
+
+    name = "popularity"
+    encoder = "fedrec.queries.device.popularity:PopularityEncoder"
+    default_share = 0.1
+
+    def rounds(self, config: Config) -> range:
+        """Once, as round 0, where ``collaborative.popularity`` is set."""
+        return range(int(config.collaborative.popularity))
+
+    def sum(self, config: Config, said: Broadcast, rows: int, features: Features) -> PrivateSum:
+        """Over the catalogue, one element an item."""
+        example = config.privacy.unit == "example"
+        return PrivateSum.of(
+            self.name,
+            len(features),
+            BOUND,
+            rows,
+            resolution_bits=config.secure_aggregation.resolution_bits,
+            moves=example_bound(config.collaborative.short_history_weighting) if example else BOUND,
+        )
+
+    def decode(self, state: RunState, noisy: NoisySum) -> NDArray[np.float64]:
+        """Estimates of zero or above, float64 [items]; the run's collaborative factors begin with them."""
+        counts = np.maximum(noisy.vector, 0.0)
+        none = np.zeros((len(counts), 0), np.float32)
+        state.collaborative = CollaborativeFactors(none, none, counts.astype(np.float32))
+        state.popularity_deviation = noisy.deviation
+        return counts
+
+
+def example_bound(short_history_weighting: int) -> float:
     """Most by which one interaction moves a user's part, L2, of popularity and of co-occurrence alike."""
-    return 1.0 / math.sqrt(max(ramp, 1))
+    return 1.0 / math.sqrt(max(short_history_weighting, 1))
 
 
-def read(opened: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the server makes of the noisy sum: estimates that are not below zero. Shape [items]."""
-    return np.maximum(opened, 0.0)
+POPULARITY: Final = Popularity()

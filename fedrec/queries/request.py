@@ -1,7 +1,7 @@
 """A request to a cohort: which private sum is wanted, and what every device gets to answer it.
 
-All devices of a cohort get the same request, so a request reveals nothing about any of them, and asking for an item
-by its id is not possible.
+All devices of a cohort get the same request, so a request reveals nothing about any of them, and asking for an item by
+its id is not possible.
 """
 
 from __future__ import annotations
@@ -9,35 +9,50 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, cast, get_args
+from typing import Any
 
 from numpy.typing import NDArray
 
 from fedrec.config import Config
-from fedrec.errors import ProtocolError
+from fedrec.errors import ConfigError, ProtocolError
 from fedrec.privacy.distributed import NoiseShares
 from fedrec.queries.private_sum import PrivateSum
+from fedrec.registry import check_name
 
-Query = Literal["popularity", "cooccurrence", "directions", "factors", "training", "validation", "metrics"]
-FORMAT = 1
-_FIELDS = {"format", "query", "round", "sum", "settings"}
+FORMAT = 2
+_FIELDS = {"format", "query", "round", "number", "sum", "settings"}
+Arrays = Mapping[str, NDArray[Any]]
+Values = Mapping[str, str | int | float | bool]
+
+
+@dataclass(frozen=True, eq=False)
+class Broadcast:
+    """What of a request is the server's to say: the rest follows from the settings.
+
+    ``arrays``: parameters, directions, the items that take part.  ``settings``: flat values, such as a clip that
+    adapts.
+    """
+
+    arrays: Arrays = field(default_factory=dict)
+    settings: Values = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Request:
-    """One query of one round.
+    """One round of one query.
 
-    ``arrays``: what is broadcast (parameters, the pool of negatives, the items that take part).  ``settings``: flat
-    values a device needs to answer (loss, temperature, ...).
+    ``number``: the place of its sum among all sums of the run, from 0 and only going up; secure aggregation binds the
+    sum to it.  ``arrays`` and ``settings``: all that travels, see `Broadcast`.
     """
 
-    query: Query
+    query: str
     round: int
+    number: int
     sum: PrivateSum
-    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    arrays: Arrays = field(default_factory=dict)
+    settings: Values = field(default_factory=dict)
 
-    def shared(self, config: Config, noise_multiplier: float, devices: int) -> Request:
+    def with_noise_of_devices(self, config: Config, noise_multiplier: float, devices: int) -> Request:
         """The same request to ``devices`` devices that add the noise, a share each; see `PrivateSum.noisy`.
 
         Who may drop out is as secure aggregation assumes; so is who may collude: with a curious server or a malicious
@@ -55,13 +70,22 @@ class Request:
             "format": FORMAT,
             "query": self.query,
             "round": self.round,
+            "number": self.number,
             "sum": asdict(self.sum),
             "settings": dict(self.settings),
         }
         return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
+    def differs(self, other: Request) -> str | None:
+        """The name of the first part in which another request differs to the last bit; None where they are the same."""
+        if self.header() != other.header():
+            return "header"
+        if set(self.arrays) != set(other.arrays):
+            return "arrays"
+        return next((name for name in sorted(self.arrays) if not _same(self.arrays[name], other.arrays[name])), None)
+
     @classmethod
-    def from_parts(cls, header: str, arrays: Mapping[str, NDArray[Any]]) -> Request:
+    def from_parts(cls, header: str, arrays: Arrays) -> Request:
         """Read a request back, strictly.
 
         Raises:
@@ -73,11 +97,17 @@ class Request:
                 raise ValueError("its fields are not the agreed ones")
             if fields["format"] != FORMAT:
                 raise ValueError(f"format {fields['format']!r}, this side speaks {FORMAT}")
-            if fields["query"] not in get_args(Query):
-                raise ValueError(f"unknown query {fields['query']!r}")
+            query = check_name("query", str(fields["query"]))
             agreed = PrivateSum(**fields["sum"])
-            return cls(cast(Query, fields["query"]), int(fields["round"]), agreed, dict(arrays), fields["settings"])
+            return cls(query, int(fields["round"]), int(fields["number"]), agreed, dict(arrays), fields["settings"])
         except (ValueError, TypeError, KeyError) as error:
             raise ProtocolError(
                 f"a request cannot be read: {error}", action="Check that both sides run the same version"
             ) from None
+        except ConfigError as error:
+            raise ProtocolError(f"a request cannot be read: {error.what}", value=error.value) from None
+
+
+def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Equal in type, shape and every bit: what is not a number is the same as itself."""
+    return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()

@@ -13,8 +13,6 @@ from typing import Any, Final
 
 from fedrec.config import SecureAggregationSettings
 from fedrec.errors import ProtocolError
-from fedrec.queries import validation
-from fedrec.queries.request import Request
 from fedrec.queries.wire import FORMAT, Envelope, Part
 from fedrec.secagg.context import Agreed
 from fedrec.secagg.parameters import Assumptions
@@ -66,7 +64,7 @@ class Invitation:
         asked = self.envelope.request
         return Agreed(
             run=run,
-            round=number_of(asked),
+            round=asked.number,
             request=self.envelope.digest(),
             roster=roster,
             length=asked.sum.length,
@@ -76,20 +74,6 @@ class Invitation:
             bits=asked.sum.ring.bits,
             attempt=self.attempt,
         )
-
-
-_MOST_DIRECTIONS = 16
-
-
-def number_of(request: Request) -> int:
-    """The number of a request's sum within its run: no two have the same, and they only go up."""
-    first = {"popularity": 0, "cooccurrence": 1, "directions": 1, "factors": _MOST_DIRECTIONS + 2}
-    if request.query in first:
-        return first[request.query] + request.round
-    # Metrics are asked as the round after the last of training, and validation between two rounds.
-    between = request.query == "validation"
-    after = int(request.settings[validation.AFTER]) if between else request.round
-    return _MOST_DIRECTIONS + 2 + 2 * after + between
 
 
 def thresholds_of(settings: SecureAggregationSettings) -> Thresholds:

@@ -8,8 +8,8 @@ from scipy.special import bdtr
 
 from fedrec.config import Config
 from fedrec.errors import ConfigError
+from fedrec.privacy.run_plan import share_of
 from fedrec.queries.secure_wire import PROTOCOL
-from fedrec.server.plan import share_of
 
 # The chance, over a whole run, that may be left for a Poisson sample that no device would take part in.
 ALLOWED: Final = 1e-6

@@ -21,14 +21,15 @@ from fedrec.content.feature_table import FEATURES_FILE, Features, features_from_
 from fedrec.content.fit import fit_to_content
 from fedrec.errors import ContentError
 from fedrec.privacy.ledger import Ledger
-from fedrec.privacy.statement import statement_of
+from fedrec.privacy.run_plan import delta_of
+from fedrec.queries.plan import budget_of, described, quality_of_sums, statement_of
 from fedrec.queries.secure_wire import PROTOCOL
 from fedrec.release.bundle import write_release
 from fedrec.release.keys import create_key, load_key
 from fedrec.server.event_log import EventLog
-from fedrec.server.plan import budget_of, delta_of
 from fedrec.server.publish import contents_of
-from fedrec.server.run import Devices, FederatedRun, RoundEvent, RunResult, bytes_up_each
+from fedrec.server.results import Devices, RoundEvent, RunResult, bytes_up_each
+from fedrec.server.run import FederatedRun
 from fedrec.server.state import ServerState
 
 _log = logging.getLogger(__name__)
@@ -163,7 +164,7 @@ def _record(config: Config, features: Features, devices: Devices, outcome: RunRe
         "privacy": {**privacy, "ledger": dict(outcome.ledger)},
         "costs": [asdict(cost) for cost in outcome.costs],
         "secure_aggregation": {"protocol": config.secure_aggregation.protocol},
-        "metrics_query": None if outcome.metrics is None else dict(outcome.metrics),
+        "queries": described(outcome.results),
         "validation": outcome.validation,
         "stopped": outcome.stopped,
         "cost": {"accounting_seconds": round(outcome.accounting_seconds, 4)},
@@ -173,7 +174,7 @@ def _record(config: Config, features: Features, devices: Devices, outcome: RunRe
 def _release(
     config: Config, server_catalogue: ServerCatalogue, outcome: RunResult, record: Mapping[str, Any], out: Path
 ) -> None:
-    quality = {} if outcome.metrics is None else {"private metrics query": outcome.metrics}
+    quality = quality_of_sums(outcome.results)
     contents = contents_of(
         config, server_catalogue.encoders, outcome, record["privacy"], quality=quality, data=record["data"]
     )

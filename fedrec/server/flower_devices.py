@@ -17,7 +17,7 @@ from fedrec.queries.private_sum import PrivateSum
 from fedrec.queries.request import Request
 from fedrec.queries.wire import ACTION, REFUSED, Envelope, read_share
 from fedrec.server.dispatcher import Dispatcher, read, write
-from fedrec.server.run import AggregateResult
+from fedrec.server.results import AggregateResult
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class FlowerDevices:
         """How many devices there are."""
         return len(self.nodes)
 
-    def ask(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
+    def aggregate(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
         """Put a request to the devices at these places and open the sum over those who answer well.
 
         A device that is silent, fails, refuses or sends anything but a share of the agreed form and

@@ -1,6 +1,6 @@
 """What makes a sum private: noise that the server adds when it is opened, or that it asks the devices to add.
 
-Training has the mechanism that ``privacy.noise`` names, every other query independent Gaussian noise.  Independent
+Each query has the mechanism that it names for these settings (`Query.mechanism`).  Independent
 noise is drawn from a key of its own at every call.  Noise that is correlated over rounds is drawn from the run's keys,
 so that it goes on where a run was cut off.
 """
@@ -8,15 +8,17 @@ so that it goes on where a run was cut off.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedrec import randomness
 from fedrec.config import Config
-from fedrec.privacy.accountant import Query, QueryCost
-from fedrec.privacy.mechanism import GaussianMechanism, Mechanism, RoundNoise
+from fedrec.privacy.accountant import QueryCost
+from fedrec.privacy.mechanism import Mechanism, RoundNoise
 from fedrec.privacy.registry import MECHANISMS
+from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request
 from fedrec.server.keys import RunKeys
 
@@ -28,9 +30,8 @@ class ServerNoise:
         ConfigError: ``privacy.noise`` is not registered here, or its bands do not fit the plan.
     """
 
-    def __init__(self, config: Config, costs: Mapping[Query, QueryCost], keys: RunKeys) -> None:
+    def __init__(self, config: Config, costs: Mapping[str, QueryCost], keys: RunKeys) -> None:
         self.config, self.costs = config, costs
-        self._of_training = MECHANISMS[config.privacy.noise]
         self._over_rounds = self._correlated_noise(keys)
 
     @property
@@ -43,7 +44,7 @@ class ServerNoise:
         cost = self.costs.get(request.query)
         if cost is None or not self.on_devices or not devices:
             return request
-        return request.shared(self.config, cost.noise_multiplier, devices)
+        return request.with_noise_of_devices(self.config, cost.noise_multiplier, devices)
 
     def deviation(self, request: Request, devices: int) -> float:
         """Of all noise in an element of a sum over ``devices`` devices, in the sum's own unit."""
@@ -63,34 +64,40 @@ class ServerNoise:
         if cost is None or self.on_devices:
             return np.zeros(request.sum.length)
         mechanism = self._mechanism(request, cost)
-        if self._over_rounds is not None and self.correlated(request.query):
-            return mechanism.on_grid(self._over_rounds.of(request.round, request.sum.length))
+        if request.query in self._over_rounds:
+            return mechanism.on_grid(self._over_rounds[request.query].of(request.round, request.sum.length))
         return mechanism.noise(self._key(request.query, request.round), request.sum.length)
 
-    def correlated(self, query: Query) -> bool:
+    def correlated(self, query: str) -> bool:
         """Whether this query's rounds share noise: then no round of it may be opened and shown twice."""
-        return query == "training" and self._over_rounds is not None
+        return query in self._over_rounds
 
-    def details(self, query: Query) -> dict[str, int]:
+    def details(self, query: str) -> dict[str, int]:
         """What the ledger's row says of this query's noise beside its cost."""
         cost = self.costs.get(query)
-        if cost is None or query != "training" or self.on_devices:
+        if cost is None or self.on_devices:
             return {}
-        return self._of_training.details(cost, self.config.privacy.bands)
+        return self._kind(query).details(cost, self.config.privacy.bands)
+
+    def _kind(self, query: str) -> type[Mechanism]:
+        return MECHANISMS[QUERIES[query].mechanism(self.config)]
 
     def _mechanism(self, request: Request, cost: QueryCost) -> Mechanism:
-        kind = self._of_training if request.query == "training" else GaussianMechanism
+        kind = self._kind(request.query)
         sensitivity = kind.moved_by(request.sum.sensitivity, request.sum.length)
         return kind(cost.noise_multiplier, sensitivity, request.sum.resolution)
 
-    def _correlated_noise(self, keys: RunKeys) -> RoundNoise | None:
-        cost = self.costs.get("training")
-        if cost is None or not self._of_training.correlated:
-            return None
+    def _correlated_noise(self, keys: RunKeys) -> dict[str, RoundNoise]:
+        """The noise of queries whose rounds share some."""
         bands = self.config.privacy.bands
-        return self._of_training.over_rounds(cost, bands, lambda number: keys.of("noise", "training", number))
+        made = {
+            query: self._kind(query).over_rounds(cost, bands, partial(keys.of, "noise", query))
+            for query, cost in self.costs.items()
+            if self._kind(query).correlated
+        }
+        return {query: noise for query, noise in made.items() if noise is not None}
 
-    def _key(self, query: Query, number: int) -> bytes:
+    def _key(self, query: str, number: int) -> bytes:
         if self.config.run.reproducible:
             return randomness.key(self.config.run.seed, "noise", query, number)
         return randomness.fresh_key()

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request
 from fedrec.server.sampling import Sampler
 
@@ -42,7 +43,7 @@ class Participation:
         ``gap``: the fewest rounds between this participation of a device and the one before; None where it is
         everybody's first, or where everybody is asked.
         """
-        sampled = request.query == "training" and self.sampler.share < 1
+        sampled = QUERIES[request.query].sampled and self.sampler.share < 1
         return {
             "population": self.sampler.devices,
             "asked": len(cohort),
@@ -55,7 +56,7 @@ class Participation:
 
     def took(self, request: Request, cohort: Sequence[int]) -> NDArray[np.int32]:
         """Participations after this request; a round that is asked a second time is one."""
-        if request.query == "training" and self.sampler.share < 1:
+        if QUERIES[request.query].sampled and self.sampler.share < 1:
             self.participations = self.participations.copy()
             self.participations[np.asarray(cohort, dtype=np.int64)] = request.round
         return self.participations

@@ -19,12 +19,14 @@ from fedrec.errors import BudgetExceededError, PrivacyError, ProtocolError
 from fedrec.privacy.accountant import QueryCost
 from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.local import promise_said
+from fedrec.privacy.run_plan import first_rounds
+from fedrec.queries.plan import costs_of
+from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request
 from fedrec.server.aggregation_failed import AGGREGATION_FAILED, AggregationFailedError
 from fedrec.server.keys import RunKeys
 from fedrec.server.noise import ServerNoise
 from fedrec.server.participation import Participation
-from fedrec.server.plan import costs_of, first_rounds, rows_of
 from fedrec.server.results import AggregateResult, Devices
 from fedrec.server.sampling import Sampler
 from fedrec.server.state import ServerState, UnchargedSum
@@ -119,7 +121,7 @@ class PrivateAggregator:
                 most = middle
         self.ledger.authorise(first_rounds(plan, least))
 
-    def of(self, request: Request, cohort: Sequence[int]) -> NoisyAggregate:
+    def aggregate(self, request: Request, cohort: Sequence[int]) -> NoisyAggregate:
         """Ask, add noise, keep, write the ledger; only then may anything be made of the sum.
 
         The noisy sum is kept before it is charged, so that a server killed in between neither loses what was paid for
@@ -148,7 +150,7 @@ class PrivateAggregator:
 
     def _asked(self, request: Request, cohort: Sequence[int], started: float) -> AggregateResult:
         try:
-            return self.devices.ask(request, cohort)
+            return self.devices.aggregate(request, cohort)
         except AggregationFailedError as error:
             nothing = AggregateResult(np.zeros(0), 0, 0, error.aborted, AGGREGATION_FAILED)
             self.aggregation_failed(
@@ -163,7 +165,8 @@ class PrivateAggregator:
         """
         if self.config.privacy.noise_place == "distributed":
             return
-        rows = rows_of(self.config, self.devices.users) if request.query == "training" else request.sum.rows
+        query = QUERIES[request.query]
+        rows = query.rows(self.config, self.devices.users) if query.sampled else request.sum.rows
         if self.devices.users == self.devices.size:
             rows = rows * asked // self.devices.size
         request.sum.check_sum(opened.vector, rows)

@@ -12,7 +12,7 @@ from fedrec.release.card import CardFacts, model_card
 from fedrec.release.contents import ReleaseContents
 from fedrec.release.model_state import state_of
 from fedrec.release.requires import requirements_of
-from fedrec.server.run import RunResult
+from fedrec.server.results import RunResult
 
 
 def contents_of(

@@ -55,7 +55,7 @@ class Devices(Protocol):
     def size(self) -> int:
         """How many devices there are."""
 
-    def ask(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
+    def aggregate(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
         """Put a request to the devices at these places and open the sum over those who answer.
 
         Raises:
@@ -90,17 +90,18 @@ Observer = Callable[[RoundEvent], None]
 class RunResult:
     """What a run leaves.
 
-    ``features``: the catalogue's, as the model reads them and a release holds them.  ``stopped``: why it ended before
+    ``features``: the catalogue's, as the model reads them and a release holds them.  ``results``: what each query's
+    `decode` gave last.  ``stopped``: why it ended before
     its last round, or None.  ``ledger``: head and number of rows of the ledger as the release leaves it, and the users
     it was planned for.  ``accounting_seconds``: spent on planning, composing and writing the ledger.  ``validation``:
-    what `fedrec.server.early_stopping.Stopping.facts` says.
+    what `EarlyStopping.facts` says.
     """
 
     model: Recommender | None
     collaborative: CollaborativeFactors
     costs: tuple[QueryCost, ...]
-    metrics: Mapping[str, float | None] | None
     features: Features
+    results: Mapping[str, Any] = field(default_factory=dict)
     stopped: str | None = None
     ledger: Mapping[str, Any] = field(default_factory=dict)
     accounting_seconds: float = 0.0

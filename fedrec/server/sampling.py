@@ -17,7 +17,7 @@ import numpy as np
 from fedrec import randomness
 from fedrec.config import Config
 from fedrec.errors import ConfigError
-from fedrec.server.plan import minimum_separation_of, share_of
+from fedrec.privacy.run_plan import minimum_separation_of, share_of
 
 _NEVER = 64  # bits
 

@@ -33,7 +33,7 @@ from fedrec.secagg.server import ServerRound
 from fedrec.server.aggregation_failed import AggregationFailedError
 from fedrec.server.dispatcher import Dispatcher, read, write
 from fedrec.server.flower_devices import FlowerDevices, group_of, no_answer
-from fedrec.server.run import AggregateResult
+from fedrec.server.results import AggregateResult
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class SecureDevices(FlowerDevices):
             )
         self._parameters(len(self.nodes))
 
-    def ask(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
+    def aggregate(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
         """Put a request to the devices at these places, and open the sum over those who see it through.
 
         A round that is failed is asked again, as another attempt under a fresh session.  A sampled cohort that no

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,6 @@ from safetensors.numpy import load, save
 
 from fedrec import randomness
 from fedrec.errors import StoreError
-from fedrec.queries.optimisers import Optimiser
 
 _SCHEMA = 4
 
@@ -104,7 +104,7 @@ class ServerState:
         self._connection.execute("DELETE FROM state WHERE name = 'secret'")
 
     def save_answer(self, query: str, noisy: NDArray[np.float64]) -> None:
-        """Keep the noisy answer to a query that is asked once."""
+        """Keep the noisy answer to a round, ``query/round``."""
         self._put(f"answer/{query}", save({"noisy": noisy}))
 
     def load_answer(self, query: str) -> NDArray[np.float64] | None:
@@ -136,52 +136,38 @@ class ServerState:
         participations = None if kept is None else load(kept)["participations"]
         return participations if participations is not None and len(participations) else None
 
-    def save_training(self, number: int, values: NDArray[np.float64], optimiser: Optimiser, clip: float) -> None:
-        """Keep parameters, optimiser and the next round's clip after round ``number``, in one transaction."""
-        arrays = {"values": values, "at": np.array([number, optimiser.steps], np.int64), "clip": np.array([clip])}
-        self._put("training", save(arrays | {f"moment/{name}": value for name, value in optimiser.moments.items()}))
+    def save_checkpoint(self, query: str, number: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep what a query knows after round ``number``, in one transaction."""
+        self._put(
+            f"checkpoint/{query}", save({**{f"kept/{k}": v for k, v in arrays.items()}, "round": np.array([number])})
+        )
 
-    def load_training(
-        self, values: NDArray[np.float64], optimiser: Optimiser, clip: float
-    ) -> tuple[int, NDArray[np.float64], Optimiser, float]:
-        """The last finished round with what `save_training` kept; (0, as given) at the start of a run."""
-        kept = self._get("training")
+    def load_checkpoint(self, query: str) -> dict[str, NDArray[Any]] | None:
+        """What `save_checkpoint` kept last; None at the start of a run."""
+        kept = self._get(f"checkpoint/{query}")
         if kept is None:
-            return 0, values, optimiser, clip
-        arrays = load(kept)
-        if arrays["values"].shape != values.shape:
-            raise StoreError("the server's state holds parameters of another model", value=arrays["values"].shape)
-        number, optimiser.steps = (int(n) for n in arrays["at"])
-        optimiser.moments = {
-            name.removeprefix("moment/"): value for name, value in arrays.items() if name.startswith("moment/")
-        }
-        return number, arrays["values"], optimiser, float(arrays["clip"][0])
+            return None
+        return {name.removeprefix("kept/"): array for name, array in load(kept).items() if name.startswith("kept/")}
 
-    def save_validation(self, measures: list[float], best: NDArray[np.float64]) -> None:
-        """Keep what was measured so far, and the best parameters, in one transaction."""
-        self._put("validation", save({"measures": np.array(measures, np.float64), "best": best}))
+    def last_checkpoint(self, query: str) -> int:
+        """The round of the last checkpoint; -1 at the start of a run."""
+        kept = self._get(f"checkpoint/{query}")
+        return -1 if kept is None else int(load(kept)["round"][0])
 
-    def load_validation(self) -> tuple[list[float], NDArray[np.float64]]:
-        """What `save_validation` kept last; nothing at the start of a run."""
-        kept = self._get("validation")
-        if kept is None:
-            return [], np.zeros(0)
-        arrays = load(kept)
-        return [float(measure) for measure in arrays["measures"]], arrays["best"]
+    def pinned(self, name: str, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        """An array as the run began with it; kept when it is first asked for.
 
-    def load_frozen(self, frozen: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The parts of the model that are not trained as the run began with them; kept when first asked for.
-
-        They come out of a decomposition, whose last digits and signs may differ from one machine to the next.
+        Raises:
+            StoreError: another shape was kept.
         """
-        if not len(frozen):
-            return frozen
-        kept = self._get("frozen")
+        if not len(array):
+            return array
+        kept = self._get(name)
         if kept is None:
-            self._put("frozen", save({"frozen": frozen}))
-            return frozen
-        found = load(kept)["frozen"]
-        if found.shape != frozen.shape:
+            self._put(name, save({name: array}))
+            return array
+        found = load(kept)[name]
+        if found.shape != array.shape:
             raise StoreError("the server's state holds parameters of another model", value=found.shape)
         return np.asarray(found)
 

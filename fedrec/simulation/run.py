@@ -23,15 +23,17 @@ from fedrec.errors import ConfigError
 from fedrec.model import parameters
 from fedrec.model.recommender import Recommender
 from fedrec.privacy.ledger import Ledger
-from fedrec.privacy.statement import statement_of
+from fedrec.privacy.run_plan import delta_of
+from fedrec.queries.plan import budget_of, described, quality_of_sums, statement_of
+from fedrec.queries.registry import QUERIES
 from fedrec.release.bundle import write_release
 from fedrec.release.keys import SigningKey, create_key, load_key
 from fedrec.server.aggregation_failed import AGGREGATION_FAILED
 from fedrec.server.event_log import EventLog
 from fedrec.server.federate import aborts_of
-from fedrec.server.plan import budget_of, delta_of
 from fedrec.server.publish import contents_of
-from fedrec.server.run import FederatedRun, Observer, RoundEvent, RunResult
+from fedrec.server.results import Observer, RoundEvent, RunResult
+from fedrec.server.run import FederatedRun
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.audited import AuditedDevices
 from fedrec.simulation.engines.cohort import CohortDevices
@@ -207,8 +209,7 @@ def _publishable(
     """
     if config.privacy.epsilon is None:
         return run["quality"], run["data"]
-    asked = {} if outcome.metrics is None else {"private metrics query": dict(outcome.metrics)}
-    return asked, {name: run["data"][name] for name in ("name", "users", "items")}
+    return quality_of_sums(outcome.results), {name: run["data"][name] for name in ("name", "users", "items")}
 
 
 def _facts(
@@ -216,7 +217,7 @@ def _facts(
 ) -> dict[str, Any]:
     shared = 0 if outcome.model is None else parameters.count(outcome.model)
     opened = [record for record in recorder.records if record.get("reason") != AGGREGATION_FAILED]
-    asked = [record for record in opened if record["query"] == "training"] or opened
+    asked = [record for record in opened if QUERIES[record["query"]].sampled] or opened
     return {
         "schema": 1,
         "config": config.model_dump(mode="json"),
@@ -239,7 +240,7 @@ def _facts(
             "bytes_down_per_device_total": sum(record.get("bytes_down_per_device", 0) for record in recorder.records),
             "aborted": aborts_of(config, recorder.records),
         },
-        "metrics_query": outcome.metrics,
+        "queries": described(outcome.results),
         "validation": outcome.validation,
         "stopped": outcome.stopped,
         "cost": None,

@@ -7,9 +7,10 @@ from typing import Any, Protocol
 
 from fedrec.config import Config
 from fedrec.console import Reporter, jsonable
+from fedrec.queries.registry import QUERIES
 from fedrec.server.aggregation_failed import AGGREGATION_FAILED
 from fedrec.server.event_log import EventLog
-from fedrec.server.run import Devices, RoundEvent, bytes_up_each
+from fedrec.server.results import Devices, RoundEvent, bytes_up_each
 from fedrec.simulation.measure import quality_of
 from fedrec.simulation.study import Study
 from fedrec.training.learner import Update
@@ -45,7 +46,7 @@ class RunRecorder:
         request, opened = step.request, step.opened
         if self.lines.has(request.query, request.round):
             return
-        training = request.query == "training"
+        training = QUERIES[request.query].sampled
         update = self.devices.last_update if training and self.devices is not None else None
         self.rows += update.rows if update else 0
         self.asking_seconds += step.seconds if training else 0.0
@@ -72,7 +73,12 @@ class RunRecorder:
 
     def _quality(self, step: RoundEvent) -> dict[str, Any] | None:
         every, number = self.config.evaluation.every, step.request.round
-        if not every or step.request.query != "training" or number % every or step.opened.reason == AGGREGATION_FAILED:
+        if (
+            not every
+            or not QUERIES[step.request.query].sampled
+            or number % every
+            or step.opened.reason == AGGREGATION_FAILED
+        ):
             return None
         return dict(
             quality_of(self.config, self.study, step.model, step.collaborative, features=step.features).as_dict()

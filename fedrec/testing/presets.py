@@ -13,7 +13,8 @@ from fedrec.config.presets import PRESETS, with_preset
 from fedrec.errors import ConfigError
 from fedrec.model.recommender import Recommender
 from fedrec.privacy.accountant import epsilon
-from fedrec.privacy.run_plan import costs_of, delta_of
+from fedrec.privacy.run_plan import delta_of
+from fedrec.queries.plan import costs_of
 
 _USERS, _EPSILON = 1000, 8.0
 

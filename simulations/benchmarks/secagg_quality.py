@@ -22,7 +22,8 @@ from fedrec.privacy.ledger import Ledger
 from fedrec.queries.request import Request
 from fedrec.randomness import key
 from fedrec.secagg.rotation import rotate
-from fedrec.server.run import AggregateResult, FederatedRun, RunResult
+from fedrec.server.results import AggregateResult, RunResult
+from fedrec.server.run import FederatedRun
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.measure import quality_of
@@ -35,7 +36,7 @@ _ITEMS = 200
 class FloatDevices(CohortDevices):
     """Sums as they are: not rounded at all."""
 
-    def ask(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
+    def aggregate(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
         """The float sum, in the coordinates of the grid."""
         total = self.handler.answer(request, self.population.take(np.asarray(cohort, dtype=np.int64)))
         if request.sum.rotation:
@@ -52,7 +53,7 @@ class RoundedDevices(CohortDevices):
         self.bits: dict[str, int] = {}
         self.bytes: dict[str, float] = {}
 
-    def ask(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
+    def aggregate(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
         """The opened sum; its relative error is taken down."""
         agreed, total, exact = request.sum, None, np.zeros(request.sum.length)
         for place in cohort:

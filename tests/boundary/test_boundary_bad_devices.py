@@ -69,7 +69,7 @@ def test_the_sum_is_exactly_that_of_the_good_devices(devices_of_all_kinds: Path,
         open_reporter(silent=True) as reporter,
         engine.grid_devices(CONFIG, federation_study, devices_of_all_kinds, reporter) as devices,
     ):
-        opened = devices.ask(request, range(cases.USERS))
+        opened = devices.aggregate(request, range(cases.USERS))
         np.testing.assert_array_equal(opened.vector, request.sum.open(total))
         assert opened.devices == len(GOOD)
         assert devices.tally == {"sum": len(GOOD), "failed": 4, "malformed": 1}

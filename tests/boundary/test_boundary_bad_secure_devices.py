@@ -52,7 +52,7 @@ def test_devices_bad_in_every_way_in_one_exchange(exchange: Exchange, federation
     ways = ANYWHERE | SIGNED[exchange]
     with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage):
         stage.put(exchange, dict(enumerate(ways)))
-        opened = devices.ask(first, range(cases.USERS))
+        opened = devices.aggregate(first, range(cases.USERS))
         # Whoever has sent its vector is in the sum, whatever it does then.
         bad = set() if exchange is Exchange.UNMASK else set(range(len(ways)))
         np.testing.assert_array_equal(opened.vector, stage.sum(first, EVERYBODY - bad))
@@ -62,7 +62,7 @@ def test_devices_bad_in_every_way_in_one_exchange(exchange: Exchange, federation
         # In the next round some say again what they said in this one, the others are well again: all of these are in.
         replaying = {20, 21}
         stage.put(exchange, dict.fromkeys(replaying, hostile.replay))
-        again = devices.ask(second, range(cases.USERS))
+        again = devices.aggregate(second, range(cases.USERS))
         left_out = set() if exchange is Exchange.UNMASK else replaying
         np.testing.assert_array_equal(again.vector, stage.sum(second, EVERYBODY - left_out))
         assert again.devices == len(EVERYBODY - left_out)
@@ -74,7 +74,7 @@ def test_false_shares_of_a_few_do_not_change_the_sum(act: Act, federation_study:
     first, _ = requests(CONFIG, federation_study)
     with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage):
         stage.put(Exchange.UNMASK, dict.fromkeys((0, 7, 23), act))
-        opened = devices.ask(first, range(cases.USERS))
+        opened = devices.aggregate(first, range(cases.USERS))
         np.testing.assert_array_equal(opened.vector, stage.sum(first, EVERYBODY))
         assert devices.tally == {"sum": cases.USERS}
 
@@ -106,12 +106,12 @@ def test_an_abort_has_a_name_and_costs_nobody_the_next_round(
     with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage):
         stage.put(exchange, dict.fromkeys(range(count), act))
         with pytest.raises(ProtocolError, match=reason.value):
-            devices.ask(first, range(cases.USERS))
+            devices.aggregate(first, range(cases.USERS))
         assert devices.aborted == {reason.value: 1}
         if count == 1:
             with EventStore.open(tmp_path / "stores" / "00000.sqlite") as store:
                 assert f"1 device(s): {identity_of(store).public.hex()[:16]}" in caplog.text
         stage.acts = {}
-        again = devices.ask(second, range(cases.USERS))
+        again = devices.aggregate(second, range(cases.USERS))
         assert (again.devices, devices.tally) == (cases.USERS, {"sum": cases.USERS})
         np.testing.assert_array_equal(again.vector, stage.sum(second, EVERYBODY))

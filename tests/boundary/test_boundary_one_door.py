@@ -263,7 +263,7 @@ def one_round(study: Study, out: Path, call: Callable[[Message, Context], Messag
 
         with engine.grid_devices(CONFIG, study, out, reporter, spy=spy) as devices:
             asked: FlowerDevices = devices
-            asked.ask(cases.popularity_question(CONFIG, study), [IDLE, BUSY, 2, PLANTED])
+            asked.aggregate(cases.popularity_question(CONFIG, study), [IDLE, BUSY, 2, PLANTED])
     return seen
 
 

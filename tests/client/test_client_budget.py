@@ -20,8 +20,9 @@ from fedrec.data.store import EventStore
 from fedrec.errors import BudgetExceededError, ProtocolError
 from fedrec.privacy.accountant import QueryCost, epsilon
 from fedrec.privacy.device_ledger import BUDGET, REPEATS, DeviceLedger, DeviceLedgerEntry
+from fedrec.privacy.run_plan import delta_of
+from fedrec.queries.plan import costs_of
 from fedrec.queries.wire import Envelope
-from fedrec.server.plan import costs_of, delta_of
 from fedrec.simulation.engines.grid_devices import grid_devices
 from fedrec.simulation.study import Study
 

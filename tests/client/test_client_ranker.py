@@ -20,6 +20,7 @@ from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import Config, from_tree
 from fedrec.content.catalogue import Catalogue
 from fedrec.content.features import build_features
+from fedrec.content.registry import encoder_to_bytes
 from fedrec.data.schema import Event, ItemRecord, Note, Photo
 from fedrec.data.store import EventStore
 from fedrec.errors import DataError, ModelError, ReleaseError, StoreError

@@ -67,7 +67,7 @@ def test_all_that_a_secure_sum_remembers_is_synced(
     config = cases.settings(secure_aggregation={"protocol": "secagg+"})
     with hostile.hostile_devices(config, federation_study, tmp_path) as (devices, _):
         written.clear()
-        devices.ask(hostile.requests(config, federation_study)[0], range(cases.USERS))
+        devices.aggregate(hostile.requests(config, federation_study)[0], range(cases.USERS))
     assert {"secagg replay guard", "secagg pending", "secagg asked", "secagg newest roster"} <= set(written)
     assert set().union(*written.values()) == {FULL}
 

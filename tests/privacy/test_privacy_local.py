@@ -18,8 +18,8 @@ from fedrec.privacy.accountant import QueryCost, epsilon
 from fedrec.privacy.device_ledger import BUDGET, Agreement, DeviceLedger
 from fedrec.privacy.local import known_count, local_cost, probability_of, promise_of, promise_said
 from fedrec.privacy.page import facts_of, page_of
-from fedrec.privacy.run_plan import costs_of, rows_of
 from fedrec.privacy.statement import privacy_statement
+from fedrec.queries.plan import costs_of, rows_of
 
 DELTA = 1e-4
 AGREEMENT = Agreement("settings", (), DELTA)

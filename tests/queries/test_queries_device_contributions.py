@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fedrec.queries.device.contributions import cooccurrence, popularity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedrec.data.users import Histories, UserBatch, keys_of
 from fedrec.queries import cooccurrence as query
-from fedrec.queries.device.contributions import cooccurrence, popularity
 from fedrec.queries.popularity import example_bound
 
 ITEMS = 12

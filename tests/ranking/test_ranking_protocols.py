@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from fedrec.queries.device.private_metrics import BOUND, LENGTH, metric_contribution
 from numpy.typing import NDArray
 
 from fedrec.data.users import Histories
 from fedrec.errors import ModelError
-from fedrec.queries.device.private_metrics import BOUND, LENGTH, metric_contribution
 from fedrec.ranking.protocols import Blocks, HeldOut, evaluate, loo_99neg, loo_full
 
 # 3 users, 6 items. User 0 finds item 2, user 1 item 5, user 2 is not measured.

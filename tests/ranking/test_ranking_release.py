@@ -11,7 +11,7 @@ from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import CollaborativeSettings, Config, ContentSettings, FoldInSettings, ScoringSettings, TextSettings
 from fedrec.content.catalogue import Catalogue
 from fedrec.content.features import Features, build_features
-from fedrec.content.registry import AnyEncoder
+from fedrec.content.registry import AnyEncoder, encoder_to_bytes
 from fedrec.data.schema import ItemRecord
 from fedrec.data.users import Histories, OwnContent, UserBatch
 from fedrec.model.recommender import Recommender
@@ -63,7 +63,7 @@ def test_a_release_ranks_as_what_was_released(
         items=features,
         model=state_of(model),
         collaborative=table,
-        encoders=content_state.saved_encoders(encoders),
+        encoders={modality: encoder_to_bytes(one) for modality, one in encoders.items()},
         config=config.model_dump(mode="json"),
     )
     key = SigningKey.fresh()

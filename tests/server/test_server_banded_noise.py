@@ -23,7 +23,7 @@ from fedrec.queries.private_sum import PrivateSum
 from fedrec.queries.request import Request
 from fedrec.server.keys import RunKeys
 from fedrec.server.noise import ServerNoise
-from fedrec.server.run import RoundEvent
+from fedrec.server.results import RoundEvent
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.study import Study

@@ -52,16 +52,16 @@ def sum_of(nodes: Iterable[int]) -> np.ndarray:
 @pytest.mark.parametrize("window", [1, 2, 4, 128])
 def test_the_sum_over_a_cohort_is_exact_whatever_the_window(window: int) -> None:
     with devices(window=window) as asked:
-        opened = asked.ask(QUESTION, [1, 4, 5, 8])
+        opened = asked.aggregate(QUESTION, [1, 4, 5, 8])
         np.testing.assert_array_equal(opened.vector, sum_of([1, 4, 5, 8]))
         assert (opened.devices, opened.bytes_up) == (4, 4 * AGREED.bytes_up)
-        np.testing.assert_array_equal(asked.ask(QUESTION, range(COUNT)).vector, sum_of(range(COUNT)))
+        np.testing.assert_array_equal(asked.aggregate(QUESTION, range(COUNT)).vector, sum_of(range(COUNT)))
         assert asked.tally == {"sum": COUNT}
 
 
 def test_an_empty_cohort_is_an_empty_sum() -> None:
     with devices() as asked:
-        opened = asked.ask(QUESTION, [])
+        opened = asked.aggregate(QUESTION, [])
     assert (opened.devices, opened.bytes_up) == (0, 0)
     np.testing.assert_array_equal(opened.vector, np.zeros(LENGTH))
 
@@ -147,7 +147,7 @@ def test_a_bad_answer_is_left_out_and_counted(bad: Callable[[Message], Message],
         return bad(message) if context.node_id in (2, 5) else answer(message, context)
 
     with devices(call, window=4) as asked:
-        opened = asked.ask(QUESTION, range(COUNT))
+        opened = asked.aggregate(QUESTION, range(COUNT))
     np.testing.assert_array_equal(opened.vector, sum_of({*range(COUNT)} - {2, 5}))
     assert opened.devices == COUNT - 2
     assert asked.tally == {"sum": COUNT - 2, counted: 2}
@@ -185,7 +185,7 @@ def test_a_silent_device_is_waited_for_and_then_left_out_and_no_reply_counts_twi
     clock = Clock()
     monkeypatch.setattr("fedrec.server.dispatcher.time", clock)
     with devices(grid=Unreliable, window=4, patience=40.0) as asked:
-        opened = asked.ask(QUESTION, range(COUNT))
+        opened = asked.aggregate(QUESTION, range(COUNT))
     # The two silent ones may be asked one after the other; nobody is waited for longer than the patience and a pause.
     assert 40.0 <= clock.now - 100.0 <= 2 * (40.0 + clock.longest)
     np.testing.assert_array_equal(opened.vector, sum_of({*range(COUNT)} - {2, 5}))
@@ -205,15 +205,15 @@ class Watched(InProcessGrid):
 
 def test_no_more_questions_are_under_way_than_the_window_is_wide() -> None:
     with devices(grid=Watched, window=4) as asked:
-        asked.ask(QUESTION, range(COUNT))
+        asked.aggregate(QUESTION, range(COUNT))
     assert Watched.most == 4
 
 
 def test_when_everybody_was_asked_and_nobody_answers_the_run_does_not_go_on() -> None:
     with devices(lambda message, context: a_refusal(message)) as asked:
         with pytest.raises(ProtocolError):
-            asked.ask(QUESTION, range(COUNT))
-        opened = asked.ask(QUESTION, [3])  # a sampled cohort can be unlucky
+            asked.aggregate(QUESTION, range(COUNT))
+        opened = asked.aggregate(QUESTION, [3])  # a sampled cohort can be unlucky
     assert opened.devices == 0
     np.testing.assert_array_equal(opened.vector, np.zeros(LENGTH))
 

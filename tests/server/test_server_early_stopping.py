@@ -10,6 +10,8 @@ from pathlib import Path
 import federation_cases as cases
 import numpy as np
 import pytest
+from fedrec.queries.device.private_metrics import validation_contribution
+from fedrec.server.early_stopping import EarlyStopping
 from hypothesis import given
 from hypothesis import settings as few
 from hypothesis import strategies as st
@@ -23,13 +25,12 @@ from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.privacy.accountant import epsilon, gaussian_noise
 from fedrec.privacy.ledger import Ledger
+from fedrec.privacy.run_plan import delta_of
 from fedrec.queries import validation
-from fedrec.queries.device.private_metrics import validation_contribution
+from fedrec.queries.plan import costs_of
 from fedrec.queries.request import Request
 from fedrec.queries.secure_wire import number_of
-from fedrec.server.early_stopping import EarlyStopping
-from fedrec.server.plan import costs_of, delta_of
-from fedrec.server.run import RoundEvent, RunResult
+from fedrec.server.results import RoundEvent, RunResult
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.study import Study

@@ -25,7 +25,7 @@ from fedrec.release.bundle import read_release
 from fedrec.server import app as server_app
 from fedrec.server.app import wait_for
 from fedrec.server.federate import ServerCatalogue, federate, load_server_catalogue
-from fedrec.server.run import AggregateResult
+from fedrec.server.results import AggregateResult
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.grid import InProcessGrid
 from fedrec.simulation.engines.grid_devices import GridDevices, grid_devices
@@ -94,18 +94,18 @@ def test_nothing_that_the_server_leaves_names_a_user(whole: Path, federation_stu
 
 
 def before_asking(monkeypatch: pytest.MonkeyPatch) -> None:
-    ask = GridDevices.ask
+    ask = GridDevices.aggregate
 
     def cut(self: GridDevices, request: Request, cohort: Sequence[int]) -> AggregateResult:
         if request.round == 2:
             raise Cut
         return ask(self, request, cohort)
 
-    monkeypatch.setattr(GridDevices, "ask", cut)
+    monkeypatch.setattr(GridDevices, "aggregate", cut)
 
 
 def after_the_devices_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    ask = GridDevices.ask
+    ask = GridDevices.aggregate
 
     def cut(self: GridDevices, request: Request, cohort: Sequence[int]) -> AggregateResult:
         opened = ask(self, request, cohort)
@@ -113,7 +113,7 @@ def after_the_devices_answered(monkeypatch: pytest.MonkeyPatch) -> None:
             raise Cut
         return opened
 
-    monkeypatch.setattr(GridDevices, "ask", cut)
+    monkeypatch.setattr(GridDevices, "aggregate", cut)
 
 
 def after_the_round_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,8 +205,8 @@ def test_a_round_that_was_charged_and_lost_is_never_paid_with_more_than_the_budg
 def test_devices_that_answered_refuse_to_answer_the_same_session_again(federation_study: Study, tmp_path: Path) -> None:
     request = cases.popularity_question(CONFIG, federation_study)
     with devices(federation_study, tmp_path) as opened:
-        first = opened.ask(request, range(opened.size))
-        again = opened.ask(request, range(3))
+        first = opened.aggregate(request, range(opened.size))
+        again = opened.aggregate(request, range(3))
         assert (first.devices, again.devices) == (cases.USERS, 0)
         assert opened.tally == {"refused": 3}
 

@@ -58,7 +58,7 @@ class StoreDevices:
     def size(self) -> int:
         return len(self.devices)
 
-    def ask(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
+    def aggregate(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
         total = None
         for place in cohort:
             share = self.devices[place].answer(Envelope(request, self.session, self.digest), "run")

@@ -15,8 +15,9 @@ from fedrec import randomness
 from fedrec.config import Config, from_tree
 from fedrec.errors import ConfigError, PrivacyError
 from fedrec.privacy.accountant import QueryCost
+from fedrec.privacy.run_plan import bands_of, minimum_separation_of, share_of
+from fedrec.queries.plan import costs_of
 from fedrec.server.keys import RunKeys
-from fedrec.server.plan import bands_of, costs_of, minimum_separation_of, share_of
 from fedrec.server.sampling import Sampler
 from fedrec.server.state import ServerState
 

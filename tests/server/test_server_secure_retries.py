@@ -63,7 +63,7 @@ def test_an_attempt_that_fails_in_any_exchange_is_followed_by_one_that_opens(
     first, _ = requests(CONFIG, federation_study)
     with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage):
         stage.put(exchange, {node: once(hostile.crash, stage) for node in range(count)})
-        opened = devices.ask(first, range(cases.USERS))
+        opened = devices.aggregate(first, range(cases.USERS))
         # Whoever has helped to open a sum of this round is in no other one of it.
         who = set(range(count)) if exchange is Exchange.UNMASK else EVERYBODY
         np.testing.assert_array_equal(opened.vector, stage.sum(first, who))
@@ -97,8 +97,8 @@ def test_a_server_that_is_killed_in_an_exchange_asks_again_in_the_same_run(
     first, _ = requests(CONFIG, federation_study)
     with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage):
         with cut_in(devices, exchange, 5):
-            devices.ask(first, range(cases.USERS))
-        opened = devices.ask(first, range(cases.USERS))
+            devices.aggregate(first, range(cases.USERS))
+        opened = devices.aggregate(first, range(cases.USERS))
         np.testing.assert_array_equal(opened.vector, stage.sum(first, EVERYBODY))
         # Devices that have sent a vector to an attempt take part in a later one only.
         assert opened.aborted == ({Reason.SMALL_COHORT.value: 1} if exchange is Exchange.MASK else {})
@@ -111,12 +111,12 @@ def test_a_server_that_is_killed_while_a_sum_is_opened_cannot_open_it_again_in_t
     first, second = requests(CONFIG, federation_study)
     with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, _):
         with cut_in(devices, Exchange.UNMASK, cases.USERS - 1):
-            devices.ask(first, range(cases.USERS))
+            devices.aggregate(first, range(cases.USERS))
         with pytest.raises(AggregationFailedError) as caught:
-            devices.ask(first, range(cases.USERS))
+            devices.aggregate(first, range(cases.USERS))
         assert caught.value.aborted == {Reason.SMALL_COHORT.value: 2}
         assert devices.tally == {"refused": cases.USERS}
-        assert devices.ask(second, range(cases.USERS)).devices == cases.USERS
+        assert devices.aggregate(second, range(cases.USERS)).devices == cases.USERS
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from fedrec.console import open_reporter
 from fedrec.privacy.accountant import epsilon
-from fedrec.server.plan import delta_of
+from fedrec.privacy.run_plan import delta_of
 from fedrec.server.results import RoundEvent
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.engines.grid_devices import grid_devices

@@ -26,7 +26,7 @@ from fedrec.release.bundle import read_release, write_release
 from fedrec.release.content_state import encoders
 from fedrec.release.keys import SigningKey
 from fedrec.server.publish import contents_of
-from fedrec.server.run import RunResult
+from fedrec.server.results import RunResult
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.engines.grid_devices import grid_devices
 from fedrec.simulation.measure import quality_of, scorer_of

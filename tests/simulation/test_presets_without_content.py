@@ -17,7 +17,7 @@ from fedrec.console import SilentReporter
 from fedrec.content.fit import fit_to_content
 from fedrec.errors import ConfigError, ContentError
 from fedrec.privacy.ledger import Ledger
-from fedrec.server.plan import budget_of
+from fedrec.queries.plan import budget_of
 from fedrec.server.run import FederatedRun, RunResult
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.cohort import CohortDevices

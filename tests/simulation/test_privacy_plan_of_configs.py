@@ -20,11 +20,12 @@ from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError
 from fedrec.privacy.device_ledger import DeviceLedger
 from fedrec.privacy.ledger import Ledger
+from fedrec.privacy.run_plan import delta_of
+from fedrec.queries.plan import budget_of
 from fedrec.queries.request import Request
 from fedrec.server.keys import RunKeys
-from fedrec.server.plan import budget_of, delta_of
 from fedrec.server.private_aggregator import PrivateAggregator
-from fedrec.server.run import AggregateResult
+from fedrec.server.results import AggregateResult
 from fedrec.server.sampling import Sampler
 from fedrec.server.state import ServerState
 from fedrec.simulation.privacy.auditing import with_delta

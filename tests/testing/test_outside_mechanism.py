@@ -18,12 +18,12 @@ from fedrec.privacy.accountant import QueryCost, epsilon
 from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.mechanism import GaussianMechanism
 from fedrec.privacy.registry import MECHANISMS
-from fedrec.privacy.statement import statement_of
+from fedrec.privacy.run_plan import delta_of
+from fedrec.queries.plan import costs_of, statement_of
 from fedrec.queries.private_sum import PrivateSum
 from fedrec.queries.request import Request
 from fedrec.server.keys import RunKeys
 from fedrec.server.noise import ServerNoise
-from fedrec.server.plan import costs_of, delta_of
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.engines.grid_devices import grid_devices

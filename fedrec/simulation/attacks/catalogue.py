@@ -22,9 +22,11 @@ from fedrec.content.feature_table import Features
 from fedrec.errors import ConfigError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
-from fedrec.queries import model_update, negatives
-from fedrec.queries.request import Request
-from fedrec.server.plan import costs_of, rows_of
+from fedrec.queries import negatives
+from fedrec.queries.model_update import MODEL_UPDATE
+from fedrec.queries.plan import costs_of, rows_of
+from fedrec.queries.request import Broadcast, Request
+from fedrec.queries.schedule import make_request
 from fedrec.simulation.attacks.exposure import ProgressListener, bounded
 from fedrec.simulation.attacks.result import AttackResult, Defence
 from fedrec.simulation.study import Study
@@ -173,7 +175,10 @@ def _answers(
     tables = item_tables.none(config, catalogue)
     model = build_model(config, item_tables.extended(config, features, tables))
     values, rows = parameters.flatten(model), rows_of(config, len(study.population))
-    requests = [model_update.ask(config, number, values, catalogue, rows, carried=tables) for number in rounds]
+    said = Broadcast({"parameters": values, **tables})
+    requests = [
+        make_request(MODEL_UPDATE, config, number, said, rows, study.features, number=number) for number in rounds
+    ]
     handler = QueryHandler(config, features)
     sent = np.zeros((len(requests), len(users), len(items), config.model.dimension))
     for place in range(len(users)):

@@ -16,11 +16,12 @@ from fedrec.audit.attacks.exposure import exposed
 from fedrec.config import Config
 from fedrec.console import Reporter
 from fedrec.privacy.ledger import Ledger
+from fedrec.queries.plan import budget_of
 from fedrec.queries.request import Request
 from fedrec.ranking.score import Scorer
-from fedrec.server.plan import budget_of
 from fedrec.server.private_aggregator import PrivateAggregator
-from fedrec.server.run import AggregateResult, Devices, FederatedRun, RunResult
+from fedrec.server.results import AggregateResult, Devices, RunResult
+from fedrec.server.run import FederatedRun
 from fedrec.server.state import ServerState
 from fedrec.simulation.attacks.poisoned import LIST, Attacker, PoisonedDevices, Reach
 from fedrec.simulation.attacks.result import AttackResult, Defence

@@ -12,11 +12,11 @@ from fedrec.audit.attacks.figures import mean_interval, two_way_interval
 from fedrec.audit.attacks.support import id_update, support, support_scores
 from fedrec.config import Config
 from fedrec.console import Reporter
+from fedrec.queries.plan import costs_of
 from fedrec.queries.private_sum import PrivateSum
 from fedrec.queries.request import Request
 from fedrec.server.keys import RunKeys
 from fedrec.server.noise import ServerNoise
-from fedrec.server.plan import costs_of
 from fedrec.server.state import ServerState
 from fedrec.simulation.attacks.result import AttackResult, Defence
 from fedrec.simulation.attacks.victims import choose_victims, paired_by_popularity
@@ -102,7 +102,7 @@ def _noise(config: Config, shape: tuple[int, ...], users: int) -> NDArray[np.flo
     costs = {cost.query: cost for cost in costs_of(config, users)}
     return (
         ServerNoise(config, costs, RunKeys(config, ServerState(None, "attack")))
-        .of(Request("training", 1, agreed))
+        .of(Request("training", 1, 1, agreed))
         .reshape(shape)
     )
 

@@ -17,10 +17,12 @@ from fedrec.config import Config
 from fedrec.console import Reporter
 from fedrec.data.users import UserBatch
 from fedrec.privacy.ledger import Budget, Ledger
+from fedrec.privacy.run_plan import delta_of
+from fedrec.queries.plan import costs_of
 from fedrec.ranking.score import Scorer, behaviour_scores, standardised
 from fedrec.ranking.tower import TowerScorer
-from fedrec.server.plan import costs_of, delta_of
-from fedrec.server.run import FederatedRun, RunResult
+from fedrec.server.results import RunResult
+from fedrec.server.run import FederatedRun
 from fedrec.server.state import ServerState
 from fedrec.simulation.attacks.result import AttackResult, Defence
 from fedrec.simulation.attacks.world import defended

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,9 +15,14 @@ from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.model import parameters
 from fedrec.model.build import build_model
+from fedrec.queries.cooccurrence import COOCCURRENCE
+from fedrec.queries.model_update import MODEL_UPDATE
+from fedrec.queries.popularity import POPULARITY
+from fedrec.queries.query import Query
+from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request
 from fedrec.secagg.rotation import rotate
-from fedrec.server.run import AggregateResult
+from fedrec.server.results import AggregateResult
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.training.learner import Update
 
@@ -65,10 +70,10 @@ class PoisonedDevices:
         """Of the honest devices."""
         return self.honest.last_update
 
-    def ask(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
+    def aggregate(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
         """The sum over the cohort, of which the attacker sees the request and says its part."""
         places = [place for place in cohort if place < self.honest.size]
-        opened = self.honest.ask(request, places)
+        opened = self.honest.aggregate(request, places)
         malicious = len(cohort) - len(places)
         if not malicious:
             return opened
@@ -98,13 +103,19 @@ class PoisonedDevices:
 
     def _direction(self, request: Request) -> NDArray[np.float64]:
         attacker, length = self.attacker, request.sum.length
-        if request.query == "popularity":
-            return promoted_counts(attacker.target, length)
-        if request.query == "cooccurrence":
-            items = np.asarray(request.arrays["items"], dtype=np.int64)
-            return promoted_pairs(attacker.target, items, attacker.weights[items])
-        if request.query != "training":
-            return np.zeros(length)
+        directions: dict[Query, Callable[[], NDArray[np.float64]]] = {
+            POPULARITY: lambda: promoted_counts(attacker.target, length),
+            COOCCURRENCE: lambda: self._pairs(request),
+            MODEL_UPDATE: lambda: self._update(request),
+        }
+        return directions.get(QUERIES[request.query], lambda: np.zeros(length))()
+
+    def _pairs(self, request: Request) -> NDArray[np.float64]:
+        items = np.asarray(request.arrays["items"], dtype=np.int64)
+        return promoted_pairs(self.attacker.target, items, self.attacker.weights[items])
+
+    def _update(self, request: Request) -> NDArray[np.float64]:
+        attacker = self.attacker
         tables = item_tables.agreed(self.config, request.arrays, len(self.features.ids))
         read = item_tables.extended(self.config, self.features, tables)
         model = build_model(self.config, read)

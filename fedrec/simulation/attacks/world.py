@@ -15,11 +15,12 @@ from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.recommender import Recommender
 from fedrec.model.warm_start import fit_heads
-from fedrec.queries import model_update
-from fedrec.queries.request import Request
+from fedrec.queries.model_update import MODEL_UPDATE, log_inclusion
+from fedrec.queries.plan import costs_of, rows_of
+from fedrec.queries.request import Broadcast, Request
+from fedrec.queries.schedule import make_request
 from fedrec.server.keys import RunKeys
 from fedrec.server.noise import ServerNoise
-from fedrec.server.plan import costs_of, rows_of
 from fedrec.server.state import ServerState
 from fedrec.simulation.attacks.result import Defence
 from fedrec.simulation.study import Study
@@ -110,7 +111,8 @@ class AttackedTraining:
     def request(self, number: int) -> Request:
         """What the server asks in that round."""
         rows = rows_of(self.config, len(self.population))
-        return model_update.ask(self.config, number, self.values, len(self.study.features), rows)
+        said = Broadcast({"parameters": self.values})
+        return make_request(MODEL_UPDATE, self.config, number, said, rows, self.study.features, number=number)
 
     def update(self, user: int, number: int) -> NDArray[np.float64]:
         """One device's contribution [P], which without secure aggregation the server sees as it is."""
@@ -124,8 +126,5 @@ class AttackedTraining:
 
     def _sum(self, asked: UserBatch, request: Request) -> NDArray[np.float64]:
         source = self.request(1) if self.one_pool else request
-        pool, inclusion = (
-            source.arrays["pool"],
-            model_update.log_inclusion(self.config, source, len(self.study.features)),
-        )
+        pool, inclusion = source.arrays["pool"], log_inclusion(self.config, source, len(self.study.features))
         return self.learner.update(asked, self.values, pool, request.round, inclusion=inclusion).gradient

@@ -25,8 +25,12 @@ from fedrec.content.feature_table import Features
 from fedrec.data.users import Histories, OwnContent, UserBatch
 from fedrec.errors import ConfigError
 from fedrec.model.clock import UNKNOWN
+from fedrec.queries.device.model_update import ModelUpdateEncoder
+from fedrec.queries.model_update import MODEL_UPDATE
+from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request
 from fedrec.simulation.engines.cohort import CohortDevices
+from fedrec.training.local_noise import LocalNoise
 
 # How far beyond the clip a canary's raw gradient is: a clip that does not clip shows at once.
 RAW_NORM = 10.0
@@ -52,12 +56,12 @@ class CanaryHandler(QueryHandler):
         self.sights: dict[tuple[str, int], AuditorView] = {}
         self._order = np.argsort(canaries.keys)
 
-    def answer(self, request: Request, population: UserBatch) -> NDArray[np.float64]:
+    def answer(self, request: Request, population: UserBatch, noise: LocalNoise | None = None) -> NDArray[np.float64]:
         """As `QueryHandler.answer`, over real rows and canaries."""
         place = self._places(population)
         mine = place[place >= 0]
         rest = super().answer(request, population.take(np.flatnonzero(place < 0)))
-        if request.query == "training":
+        if QUERIES[request.query] is MODEL_UPDATE:
             own, known = self._of_training(request, mine)
             rest = rest + known
         else:
@@ -85,7 +89,9 @@ class CanaryHandler(QueryHandler):
 
     def clipped(self, rows: sparse.csr_matrix) -> NDArray[np.float64]:
         """The canaries' raw gradients, each far beyond the clip, through the clip of real rows; their sum."""
-        learner = self.learner()
+        encoder = self.encoder(MODEL_UPDATE.name)
+        assert isinstance(encoder, ModelUpdateEncoder)
+        learner = encoder.learner()
         total = np.zeros(rows.shape[1])
         for start in range(0, rows.shape[0], self.config.speed.batch_rows):
             raw = RAW_NORM * rows[start : start + self.config.speed.batch_rows].toarray()

@@ -20,7 +20,7 @@ from fedrec.content.fit import fit_to_content
 from fedrec.content.left_out import say_fitted
 from fedrec.errors import ConfigError
 from fedrec.privacy.ledger import Budget, Ledger
-from fedrec.server.plan import delta_of
+from fedrec.privacy.run_plan import delta_of
 from fedrec.server.run import FederatedRun
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.audited import AuditedDevices

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,20 @@ from fedrec.audit.one_run import GuessCount
 from fedrec.audit.outer import OuterParts
 from fedrec.audit.scores import log_likelihood_ratios
 from fedrec.audit.verdict import bounds, count_guesses, estimate, plan_guesses
-from fedrec.collaborative.power_iteration import CENTRE, VECTORS, WEIGHTS
+from fedrec.collaborative.power_iteration import Directions
 from fedrec.config import Config
 from fedrec.errors import StoreError
 from fedrec.privacy.accountant import QueryCost
-from fedrec.queries.request import Query, Request
-from fedrec.server.plan import costs_of
-from fedrec.server.run import RoundEvent
+from fedrec.queries.cooccurrence import COOCCURRENCE, ITEMS
+from fedrec.queries.directions import DIRECTIONS
+from fedrec.queries.factors import FACTORS
+from fedrec.queries.model_update import MODEL_UPDATE
+from fedrec.queries.plan import costs_of
+from fedrec.queries.popularity import POPULARITY
+from fedrec.queries.query import Query
+from fedrec.queries.registry import QUERIES
+from fedrec.queries.request import Request
+from fedrec.server.results import RoundEvent
 from fedrec.simulation.engines.audited import AuditedDevices
 
 NOTE = (
@@ -70,7 +77,7 @@ class Auditor:
     def __init__(self, config: Config, devices: AuditedDevices, path: Path | None = None) -> None:
         self.config, self.devices, self.path = config, devices, path
         self.canaries: Canaries = devices.canaries
-        self.costs: Mapping[Query, QueryCost] = {cost.query: cost for cost in costs_of(config, devices.users)}
+        self.costs: Mapping[str, QueryCost] = {cost.query: cost for cost in costs_of(config, devices.users)}
         self.scores, self.sums = np.zeros(len(self.canaries)), 0
         if path is not None and path.exists():
             self._read_back(path)
@@ -102,21 +109,26 @@ class Auditor:
 
     def _expected(self, request: Request) -> sparse.csr_matrix | OuterParts | None:
         """What canaries add to a sum; None for one that they are not seen in (metrics: one direction for all)."""
-        agreed, catalogue = request.sum, len(self.devices.handler.features.ids)
-        ramp = self.config.collaborative.short_history_weighting
-        if request.query == "popularity":
-            return expected.in_popularity(self.canaries, catalogue, agreed.bound, ramp)
-        if request.query == "cooccurrence":
-            items = request.arrays["items"].astype(np.int64)
-            return expected.in_cooccurrence(self.canaries, items, catalogue, agreed.bound, ramp)
-        if request.query in ("directions", "factors"):
-            centre, vectors = (request.arrays[name].astype(np.float64) for name in (CENTRE, VECTORS))
-            weights = request.arrays.get(WEIGHTS)
-            told = None if weights is None else weights.astype(np.float64)
-            return expected.in_factors(self.canaries, centre, vectors, agreed.bound, told)
-        if request.query == "training":
-            return expected.in_training(self.canaries, agreed.length, agreed.bound, request.round)
-        return None
+        canaries, agreed, catalogue = self.canaries, request.sum, len(self.devices.handler.features)
+        weighting = self.config.collaborative.short_history_weighting
+
+        def projected() -> OuterParts:
+            asked = Directions.from_arrays(request.arrays)
+            return expected.in_factors(canaries, asked.centre, asked.vectors, agreed.bound, asked.weights)
+
+        def pairs() -> sparse.csr_matrix:
+            items = request.arrays[ITEMS].astype(np.int64)
+            return expected.in_cooccurrence(canaries, items, catalogue, agreed.bound, weighting)
+
+        known: dict[Query, Callable[[], sparse.csr_matrix | OuterParts]] = {
+            POPULARITY: lambda: expected.in_popularity(canaries, catalogue, agreed.bound, weighting),
+            COOCCURRENCE: pairs,
+            DIRECTIONS: projected,
+            FACTORS: projected,
+            MODEL_UPDATE: lambda: expected.in_training(canaries, agreed.length, agreed.bound, request.round),
+        }
+        found = known.get(QUERIES[request.query])
+        return None if found is None else found()
 
     def _read_back(self, path: Path) -> None:
         try:

@@ -14,7 +14,7 @@ from fedrec.config import Config, from_tree
 from fedrec.console import SilentReporter, open_reporter
 from fedrec.data.users import Histories, UserBatch, keys_of
 from fedrec.errors import DataError
-from fedrec.server.plan import costs_of
+from fedrec.queries.plan import costs_of
 from fedrec.simulation.attacks import attributes
 from fedrec.simulation.attacks.attributes import AttributeAttack
 from fedrec.simulation.attacks.id_support import IdSupportAttack

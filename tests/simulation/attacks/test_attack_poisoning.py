@@ -84,11 +84,11 @@ def test_malicious_devices_within_the_bound_add_at_most_their_bounds(study: Stud
     request = popularity.ask(len(study.features.ids), len(study.population) + 3, 20)
     devices = poisoned(study, config, "bound", devices=3)
     honest = CohortDevices(config, study.features, study.population).ask(request, range(len(study.population)))
-    added = devices.ask(request, range(devices.size)).vector - honest.vector
+    added = devices.aggregate(request, range(devices.size)).vector - honest.vector
     assert np.linalg.norm(added) == pytest.approx(3.0, rel=1e-5)
     assert added.argmax() == 5
     # A cohort without them is an honest one.
-    np.testing.assert_array_equal(devices.ask(request, range(len(study.population))).vector, honest.vector)
+    np.testing.assert_array_equal(devices.aggregate(request, range(len(study.population))).vector, honest.vector)
 
 
 def test_raifle_reads_plain_updates_and_not_sums_with_noise(study: Study) -> None:

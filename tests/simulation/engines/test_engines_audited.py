@@ -56,7 +56,7 @@ def test_a_sum_is_the_real_one_and_the_canaries(config: Config, query: str, fede
     devices = AuditedDevices(config, study.features, study.population, mine)
     assert devices.size == devices.users == cases.USERS + COUNT
     request = requests(config, study, devices.users)[query]
-    opened = devices.ask(request, range(devices.size)).vector
+    opened = devices.aggregate(request, range(devices.size)).vector
     sight = devices.handler.sights[(query, request.round)]
     assert sight.asked.all()
     agreed = request.sum
@@ -87,7 +87,7 @@ def test_turning_one_coin_moves_no_sum_by_more_than_its_bound(federation_study: 
             for coins in (drawn.included, turned):
                 mine = canaries(federation_study, included=coins)
                 devices = AuditedDevices(config, federation_study.features, federation_study.population, mine)
-                sums.append(devices.ask(request, range(devices.size)).vector)
+                sums.append(devices.aggregate(request, range(devices.size)).vector)
             moved = float(np.linalg.norm(sums[0] - sums[1]))
             assert moved <= request.sum.sensitivity * (1 + 1e-5), (name, config.privacy.unit)
 
@@ -96,7 +96,7 @@ def test_canaries_that_are_not_asked_add_nothing(federation_study: Study) -> Non
     devices = AuditedDevices(USER, federation_study.features, federation_study.population, canaries(federation_study))
     request = requests(USER, federation_study, devices.users)["training"]
     asked = [0, 3, cases.USERS + 1, cases.USERS + 5]
-    opened = devices.ask(request, asked).vector
+    opened = devices.aggregate(request, asked).vector
     sight = devices.handler.sights[("training", 1)]
     assert np.flatnonzero(sight.asked).tolist() == [1, 5]
     parts = expected.in_training(devices.canaries, request.sum.length, request.sum.bound, 1)

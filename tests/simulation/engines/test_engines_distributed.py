@@ -18,14 +18,14 @@ from fedrec.config import Config, from_tree, with_protocol
 from fedrec.console import open_reporter
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.privacy.statement import privacy_statement
+from fedrec.queries.plan import costs_of
 from fedrec.queries.request import Request
 from fedrec.queries.secure_wire import Exchange
 from fedrec.secagg.errors import RefusedError
 from fedrec.secagg.thresholds import Thresholds
 from fedrec.server.keys import RunKeys
 from fedrec.server.noise import ServerNoise
-from fedrec.server.plan import costs_of
-from fedrec.server.run import AggregateResult, RoundEvent
+from fedrec.server.results import AggregateResult, RoundEvent
 from fedrec.server.secure_devices import SecureDevices
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines import grid_devices as engine

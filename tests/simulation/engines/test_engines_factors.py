@@ -16,7 +16,7 @@ from fedrec.collaborative import power_iteration as factors
 from fedrec.config import Config
 from fedrec.console import open_reporter
 from fedrec.errors import ProtocolError
-from fedrec.server.run import AggregateResult, RoundEvent, RunResult
+from fedrec.server.results import AggregateResult, RoundEvent, RunResult
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.engines.grid_devices import grid_devices
 from fedrec.simulation.study import Study

@@ -24,7 +24,7 @@ from fedrec.ranking.tower import TowerScorer
 from fedrec.release.bundle import read_release, write_release
 from fedrec.release.keys import SigningKey
 from fedrec.server.publish import contents_of
-from fedrec.server.run import RoundEvent
+from fedrec.server.results import RoundEvent
 from fedrec.simulation.attacks.poisoned import Attacker, PoisonedDevices
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.engines.grid_devices import grid_devices

@@ -28,7 +28,7 @@ from fedrec.privacy.device_ledger import Agreement, DeviceLedger
 from fedrec.queries import model_update
 from fedrec.queries.request import Request
 from fedrec.queries.wire import Envelope
-from fedrec.server.run import RoundEvent
+from fedrec.server.results import RoundEvent
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.engines.grid_devices import grid_devices
 from fedrec.simulation.run import simulate
@@ -170,7 +170,7 @@ def test_the_sum_points_where_the_data_do_as_far_as_the_promise_lets_it(federati
         config = settings(run={"seed": seed}, privacy={"epsilon": epsilon, "local": own}, training={"rounds": 1})
         devices = CohortDevices(config, federation_study.features, federation_study.population)
         asked = request(federation_study, 1, settings(training={"rounds": 1}, privacy={"local": own}))
-        return devices.ask(asked, range(cases.USERS)).vector
+        return devices.aggregate(asked, range(cases.USERS)).vector
 
     def cosines(epsilon: float) -> float:
         found = []

@@ -14,10 +14,11 @@ from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import Config
 from fedrec.console import open_reporter
 from fedrec.model import parameters
+from fedrec.privacy.run_plan import share_of
+from fedrec.queries.plan import rows_of
 from fedrec.release.bundle import read_release
 from fedrec.release.model_state import recommender
-from fedrec.server.plan import rows_of, share_of
-from fedrec.server.run import RoundEvent, RunResult
+from fedrec.server.results import RoundEvent, RunResult
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.engines.flower import processes_of, run_flower
 from fedrec.simulation.engines.grid_devices import grid_devices

@@ -11,7 +11,7 @@ import torch
 
 from fedrec.config import Config, from_tree
 from fedrec.console import open_reporter
-from fedrec.server.run import RoundEvent, RunResult
+from fedrec.server.results import RoundEvent, RunResult
 from fedrec.server.secure_devices import SecureDevices
 from fedrec.simulation.engines.grid_devices import grid_devices
 from fedrec.simulation.measure import quality_of, scorer_of

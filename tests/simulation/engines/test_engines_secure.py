@@ -19,7 +19,7 @@ from fedrec.errors import ConfigError, ProtocolError
 from fedrec.model import parameters
 from fedrec.queries.popularity import ask as ask_popularity
 from fedrec.queries.secure_wire import Exchange
-from fedrec.server.run import RoundEvent
+from fedrec.server.results import RoundEvent
 from fedrec.server.secure_devices import SecureDevices
 from fedrec.simulation.engines import grid_devices as engine
 from fedrec.simulation.engines.cohort import CohortDevices
@@ -72,7 +72,7 @@ def test_auto_means_masks_wherever_messages_are_sent(federation_study: Study, tm
 def test_devices_may_drop_out_at_every_exchange(exchange: Exchange, federation_study: Study, tmp_path: Path) -> None:
     gone = {2, 11}
     with devices(federation_study, tmp_path, silent_at(exchange, gone)) as opened:
-        found = opened.ask(request(federation_study), range(cases.USERS))
+        found = opened.aggregate(request(federation_study), range(cases.USERS))
     # A device that has sent its vector is in the sum, whether it stays or not.
     left_out = set() if exchange is Exchange.UNMASK else gone
     np.testing.assert_allclose(found.vector, sum_without(federation_study, left_out), rtol=0, atol=ROUNDING)
@@ -113,7 +113,7 @@ def test_a_round_that_is_given_up_is_asked_again_and_then_opens(federation_study
         return app(message, context)
 
     with devices(federation_study, tmp_path, call) as opened:
-        found = opened.ask(request(federation_study), range(cases.USERS))
+        found = opened.aggregate(request(federation_study), range(cases.USERS))
         assert opened.aborted == {"survivors-below-the-floor": 1}
         assert opened.tally == {"sum": cases.USERS}
     np.testing.assert_allclose(found.vector, sum_without(federation_study, set()), rtol=0, atol=ROUNDING)
@@ -123,28 +123,28 @@ def test_a_round_that_never_opens_ends_the_run_with_its_reasons(federation_study
     many = set(range(12))
     with devices(federation_study, tmp_path, silent_at(Exchange.ADVERTISE, many), attempts=2) as opened:
         with pytest.raises(ProtocolError, match="cohort-below-the-floor"):
-            opened.ask(request(federation_study), range(cases.USERS))
+            opened.aggregate(request(federation_study), range(cases.USERS))
         assert opened.aborted == {"cohort-below-the-floor": 2}
 
 
 def test_a_sum_is_opened_once_and_the_next_one_is_another(federation_study: Study, tmp_path: Path) -> None:
     with devices(federation_study, tmp_path, attempts=1) as opened:
-        opened.ask(request(federation_study), range(cases.USERS))
+        opened.aggregate(request(federation_study), range(cases.USERS))
         with pytest.raises(ProtocolError):
-            opened.ask(request(federation_study), range(cases.USERS))
+            opened.aggregate(request(federation_study), range(cases.USERS))
         assert opened.tally == {"refused": cases.USERS}
 
 
 def test_after_a_sum_a_store_holds_no_secret_of_it(federation_study: Study, tmp_path: Path) -> None:
     with devices(federation_study, tmp_path) as opened:
-        opened.ask(request(federation_study), range(cases.USERS))
+        opened.aggregate(request(federation_study), range(cases.USERS))
     with EventStore.open(tmp_path / "stores" / "00003.sqlite") as store:
         assert store.get_setting("secagg pending") == store.get_setting("secagg asked") == "null"
 
 
 def test_a_sampled_cohort_below_the_floor_is_not_asked(federation_study: Study, tmp_path: Path) -> None:
     with devices(federation_study, tmp_path) as opened:
-        found = opened.ask(request(federation_study), range(7))
+        found = opened.aggregate(request(federation_study), range(7))
     assert (found.devices, found.bytes_up) == (0, 0)
     assert not found.vector.any()
 

@@ -12,7 +12,7 @@ import pytest
 from fedrec.console import open_reporter
 from fedrec.model import parameters
 from fedrec.queries import negatives
-from fedrec.server.run import RoundEvent, RunResult
+from fedrec.server.results import RoundEvent, RunResult
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.engines.grid_devices import grid_devices
 from fedrec.simulation.study import Study

@@ -1,7 +1,4 @@
-"""The device's half of the one-shot queries: what its users add to popularity and co-occurrence.
-
-Each user's part is bounded here; the sums, their bounds and what the server makes of them are in ``aggregation``.
-"""
+"""A step of private power iteration on the device: what the queries ``directions`` and ``factors`` add."""
 
 from __future__ import annotations
 
@@ -9,49 +6,42 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from fedrec.collaborative.power_iteration import Directions
 from fedrec.data.users import UserBatch
+from fedrec.errors import ProtocolError
+from fedrec.queries.device.encoder import Floats
+from fedrec.queries.request import Request
+
+_MOST_WEIGHT = 100
 
 
-def popularity(population: UserBatch, catalogue: int, bound: float, ramp: int = 0) -> NDArray[np.float64]:
-    """Sum over users of x / sqrt(max(|x|, ramp)), of norm 1 at most, clipped to ``bound``. Shape [catalogue]."""
-    owners, counts = population.histories.owners, population.histories.lengths
-    weights = min(1.0, bound) / np.sqrt(np.maximum(counts, max(ramp, 1)))[owners]
-    # Of an empty population numpy would make whole numbers, whatever the type of the weights.
-    return np.bincount(population.histories.items, weights=weights, minlength=catalogue).astype(np.float64)
+def directions_of(request: Request, catalogue: int) -> Directions:
+    """What a request projects on, in float64.
 
-
-def cooccurrence(
-    population: UserBatch, items: NDArray[np.int64], catalogue: int, *, normalise: float, bound: float, ramp: int = 0
-) -> NDArray[np.float64]:
-    """Sum over users of the upper triangle of x x^T / max(|x|, ramp)^normalise over ``items`` [K].
-
-    Returns:
-        [K (K + 1) / 2], row by row, each user's part clipped to ``bound``.  One sparse product for any number of users.
+    Raises:
+        ProtocolError: it is not over this catalogue, not finite, or weights items by 0 or less, or by more than 100.
     """
-    column = np.full(catalogue, -1, dtype=np.int64)
-    column[items] = np.arange(len(items))
-    places = column[population.histories.items]
-    taking = places >= 0
-    owners = population.histories.owners[taking]
-    counts = np.bincount(owners, minlength=len(population)).astype(np.float64)
-    size = np.maximum(counts, 1.0)
-    divisor = np.maximum(size, ramp) ** normalise
-    norms = np.sqrt(size * (size + 1) / 2) / divisor
-    scale = np.minimum(1.0, bound / norms) / divisor
-    used = sparse.csr_matrix(
-        (np.sqrt(scale[owners]), (owners, places[taking])), shape=(len(population), len(items)), dtype=np.float64
-    )
-    gram = (used.T @ used).toarray()
-    return np.asarray(gram[np.triu_indices(len(items))])
+    centre, vectors = request.arrays["centre"], request.arrays["vectors"]
+    if centre.shape != (catalogue,) or vectors.ndim != 2 or len(vectors) != catalogue:
+        raise ProtocolError("directions are not over this catalogue", value=(centre.shape, vectors.shape))
+    asked = Directions.from_arrays(request.arrays)
+    if not (np.isfinite(asked.centre).all() and np.isfinite(asked.vectors).all()):
+        raise ProtocolError("directions hold numbers that are not finite", value=request.query)
+    weights = asked.weights
+    if weights is not None and not (
+        weights.shape == (catalogue,) and ((weights > 0) & (weights <= _MOST_WEIGHT)).all()
+    ):
+        raise ProtocolError("weights of items are above 0 and at most 100, one an item", value=request.query)
+    return asked
 
 
-def factors(
+def projected(
     population: UserBatch,
     centre: NDArray[np.float64],
     vectors: NDArray[np.float64],
     bound: float,
     weights: NDArray[np.float64] | None = None,
-) -> NDArray[np.float64]:
+) -> Floats:
     """Sum over users of x' y'^T, each of L2 norm ``bound`` or zero; float64 [catalogue * r], row by row.
 
     A user's history x / sqrt(|x|), less its part along ``centre`` [catalogue], times ``weights`` [catalogue] item by

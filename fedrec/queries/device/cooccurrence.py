@@ -1,0 +1,66 @@
+"""The device's half of query ``cooccurrence``."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fedrec.data.users import UserBatch
+from fedrec.errors import ProtocolError
+from fedrec.queries.cooccurrence import ITEMS
+from fedrec.queries.device.encoder import Floats, QueryEncoder
+from fedrec.queries.query import vector_of
+from fedrec.queries.request import Request
+
+
+class CooccurrenceEncoder(QueryEncoder):
+    """Counts what was used together."""
+
+    def encode(self, request: Request, population: UserBatch) -> Floats:
+        """See `used_pairs`. Raises ProtocolError for items that are no places of the catalogue, ascending."""
+        items = vector_of(request, ITEMS).astype(np.int64)
+        catalogue = len(self.features)
+        if not (items.min() >= 0 and items.max() < catalogue and (np.diff(items) > 0).all()):
+            raise ProtocolError("co-occurrence is asked over items that are not places of the catalogue, ascending")
+        settings = self.config.collaborative
+        return used_pairs(
+            population,
+            items,
+            catalogue,
+            normalise=settings.cooccurrence.normalise,
+            bound=request.sum.bound,
+            short_history_weighting=settings.short_history_weighting,
+        )
+
+
+def used_pairs(
+    population: UserBatch,
+    items: NDArray[np.int64],
+    catalogue: int,
+    *,
+    normalise: float,
+    bound: float,
+    short_history_weighting: int = 0,
+) -> Floats:
+    """Sum over users of the upper triangle of x x^T / max(|x|, weighting)^normalise over ``items`` [K].
+
+    Returns:
+        float64 [K (K + 1) / 2], row by row, each user's part clipped to ``bound``.  One sparse product for any number
+        of users.
+    """
+    column = np.full(catalogue, -1, dtype=np.int64)
+    column[items] = np.arange(len(items))
+    places = column[population.histories.items]
+    taking = places >= 0
+    owners = population.histories.owners[taking]
+    counts = np.bincount(owners, minlength=len(population)).astype(np.float64)
+    size = np.maximum(counts, 1.0)
+    divisor = np.maximum(size, short_history_weighting) ** normalise
+    norms = np.sqrt(size * (size + 1) / 2) / divisor
+    scale = np.minimum(1.0, bound / norms) / divisor
+    used = sparse.csr_matrix(
+        (np.sqrt(scale[owners]), (owners, places[taking])), shape=(len(population), len(items)), dtype=np.float64
+    )
+    gram = (used.T @ used).toarray()
+    return np.asarray(gram[np.triu_indices(len(items))])

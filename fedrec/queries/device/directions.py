@@ -1,0 +1,21 @@
+"""The device's half of query ``directions``."""
+
+from __future__ import annotations
+
+from fedrec.data.users import UserBatch
+from fedrec.queries.device.encoder import Floats, QueryEncoder
+from fedrec.queries.device.power_iteration import directions_of, projected
+from fedrec.queries.request import Request
+
+
+class DirectionsEncoder(QueryEncoder):
+    """Tells where histories lie among the directions that are asked."""
+
+    def encode(self, request: Request, population: UserBatch) -> Floats:
+        """Sum over users of x' y'^T: a history less its popular part, and its position, each of length 1.
+
+        Raises:
+            ProtocolError: the directions are not over this catalogue, or not finite.
+        """
+        asked = directions_of(request, len(self.features))
+        return projected(population, asked.centre, asked.vectors, request.sum.bound, asked.weights)
