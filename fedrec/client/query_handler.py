@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
-from fedrec.data.users import UserBatch
 from fedrec.errors import ProtocolError
+from fedrec.model.users import UserBatch
 from fedrec.queries.device.encoder import EncoderContext, QueryEncoder
 from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request

@@ -22,8 +22,8 @@ from fedrec.client.personalise import adapter_of
 from fedrec.config import Config, from_tree
 from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
-from fedrec.data.users import Histories, OwnContent, UserBatch
 from fedrec.errors import ConfigError, ReleaseError, StoreError
+from fedrec.model.users import Histories, OwnContent, UserBatch
 from fedrec.ranking.bandit import CANDIDATES, explored, item_vectors
 from fedrec.ranking.context import context_of
 from fedrec.ranking.explain import explain

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.data.users import UserBatch
 from fedrec.model.clock import UNKNOWN, clock, mean_clock
+from fedrec.model.users import UserBatch
 
 
 def context_of(

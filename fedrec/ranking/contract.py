@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.data.users import Histories
 from fedrec.errors import FedrecError, ModelError
+from fedrec.model.users import Histories
 
 Score = Callable[[Histories], NDArray[np.float32]]
 TOLERANCE = 1e-3

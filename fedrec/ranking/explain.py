@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.data.users import UserBatch
 from fedrec.errors import ModelError
+from fedrec.model.users import UserBatch
 from fedrec.ranking.score import Scorer
 
 BEHAVIOUR, POPULARITY = "behaviour", "popularity"

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.data.users import Histories
 from fedrec.errors import ModelError
+from fedrec.model.users import Histories
 from fedrec.ranking import lists, metrics
 from fedrec.ranking.metrics import Standing
 from fedrec.ranking.topk import top_k

@@ -19,9 +19,9 @@ from scipy.sparse import csr_matrix
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import CollaborativeSettings, ModelSettings
-from fedrec.data.users import Histories, OwnContent, UserBatch
 from fedrec.errors import ModelError
 from fedrec.model.recommender import Recommender
+from fedrec.model.users import Histories, OwnContent, UserBatch
 from fedrec.ranking.fold_in import FoldIn
 from fedrec.ranking.tower import TowerScorer
 from fedrec.release.contents import FeatureTable

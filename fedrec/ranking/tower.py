@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fedrec.data.users import OwnContent, UserBatch
 from fedrec.errors import ModelError
 from fedrec.model.adapter import Adapter
 from fedrec.model.recommender import Recommender
 from fedrec.model.rows import ItemBatch
+from fedrec.model.users import OwnContent, UserBatch
 from fedrec.ranking.item_vectors import ItemVectors, as_tensor
 from fedrec.release.contents import FeatureTable
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fedrec.config import Config
 from fedrec.data.splits import NEGATIVES, Split
-from fedrec.data.users import Histories, UserBatch, pointers_of
+from fedrec.model.users import Histories, UserBatch, pointers_of
 from fedrec.queries.cold_items import cold_items
 from fedrec.randomness import key, prf_uint64
 from fedrec.ranking import metrics

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
-from fedrec.data.users import UserBatch
 from fedrec.model.recommender import Recommender
+from fedrec.model.users import UserBatch
 from fedrec.queries import model_update
 from fedrec.randomness import key
 from fedrec.ranking.lists import content_vectors

@@ -19,9 +19,9 @@ from fedrec.content.own_content import encode_own
 from fedrec.content.registry import AnyEncoder
 from fedrec.data.schema import Dataset
 from fedrec.data.splits import Split, split
-from fedrec.data.users import Histories, OwnContent, UserBatch, keys_of
 from fedrec.errors import DataError
 from fedrec.model.clock import UNKNOWN
+from fedrec.model.users import Histories, OwnContent, UserBatch, keys_of
 from fedrec.ranking.context import context_of
 from fedrec.ranking.protocols import HeldOut
 from fedrec.simulation.cold import without_cold

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fedrec.data.users import UserBatch
 from fedrec.model.clock import mean_clock
 from fedrec.model.rows import ItemBatch, Rows
+from fedrec.model.users import UserBatch
 from fedrec.randomness import prf_uint64
 from fedrec.training.augment import Augment
 from fedrec.training.tables import Tables, own_batch

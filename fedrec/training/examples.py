@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.data.users import Histories, UserBatch, pointers_of
+from fedrec.model.users import Histories, UserBatch, pointers_of
 from fedrec.randomness import prf_uint64, uniform
 
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
-from fedrec.data.users import UserBatch
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.objective import Objective
+from fedrec.model.users import UserBatch
 from fedrec.model.warm_start import AnyHead
 from fedrec.randomness import key
 from fedrec.training.augment import Augmenting

@@ -27,12 +27,12 @@ from torch import Tensor
 
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
-from fedrec.data.users import UserBatch
 from fedrec.errors import ModelError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.objective import Objective
 from fedrec.model.rows import Rows
+from fedrec.model.users import UserBatch
 from fedrec.randomness import derived_key, gaussian, key
 from fedrec.training.augment import Augmenting
 from fedrec.training.build_rows import RowShape, build_rows

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fedrec.config import Config
-from fedrec.data.users import UserBatch
+from fedrec.model.users import UserBatch
 from fedrec.randomness import fresh_key, key
 
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedrec.config import Loss
-from fedrec.data.users import UserBatch
 from fedrec.errors import ModelError
 from fedrec.model.adapter import Adapter
 from fedrec.model.losses import loss_per_row
 from fedrec.model.recommender import Recommender
 from fedrec.model.rows import ItemBatch, Rows
+from fedrec.model.users import UserBatch
 from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.tables import Tables
 

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from fedrec.content.feature_table import Features
-from fedrec.data.users import OwnContent
 from fedrec.model.rows import ItemBatch
+from fedrec.model.users import OwnContent
 
 
 class Tables:

@@ -21,8 +21,8 @@ from fedrec.audit.outer import OuterParts
 from fedrec.audit.scores import log_likelihood_ratios
 from fedrec.audit.verdict import bounds, count_guesses, estimate, plan_guesses, pooled
 from fedrec.config import Unit
-from fedrec.data.users import Histories, UserBatch
 from fedrec.errors import PrivacyError
+from fedrec.model.users import Histories, UserBatch
 from fedrec.privacy.accountant import QueryCost, gaussian_noise
 from fedrec.queries.device import contributions as signals
 from fedrec.queries.popularity import example_bound

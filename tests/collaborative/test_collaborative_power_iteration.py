@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from fedrec.collaborative import low_rank
 from fedrec.collaborative import power_iteration as factors
 from fedrec.config import Config, from_tree
-from fedrec.data.users import Histories, UserBatch, keys_of
 from fedrec.errors import ConfigError
+from fedrec.model.users import Histories, UserBatch, keys_of
 from fedrec.queries.device import contributions as signals
 from fedrec.queries.request import Request
 

@@ -20,12 +20,12 @@ from fedrec.content.feature_table import Features
 from fedrec.content.registry import encoder_to_bytes
 from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
-from fedrec.data.users import Histories, UserBatch, keys_of
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.clock import UNKNOWN, clock, mean_clock
 from fedrec.model.objective import Objective
 from fedrec.model.rows import Rows
+from fedrec.model.users import Histories, UserBatch, keys_of
 from fedrec.queries.optimisers import Optimiser
 from fedrec.randomness import key
 from fedrec.ranking.context import context_of

@@ -8,7 +8,7 @@ from fedrec.queries.device.contributions import cooccurrence, popularity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedrec.data.users import Histories, UserBatch, keys_of
+from fedrec.model.users import Histories, UserBatch, keys_of
 from fedrec.queries import cooccurrence as query
 from fedrec.queries.popularity import example_bound
 

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from ranking_cases import ITEMS, scorer, table
 
-from fedrec.data.users import Histories
 from fedrec.errors import ModelError
+from fedrec.model.users import Histories
 from fedrec.ranking import contract
 
 HISTORIES = Histories.of([[0, 3, 5], [], [1, 2, 3, 4, 5, 6, 7, 8], [9, 9]])

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from ranking_cases import ITEMS, catalogue, scorer, table
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
-from fedrec.data.users import Histories, OwnContent, UserBatch
 from fedrec.errors import ModelError
+from fedrec.model.users import Histories, OwnContent, UserBatch
 from fedrec.ranking.explain import explain
 from fedrec.ranking.topk import top_k, without_seen
 

@@ -14,8 +14,8 @@ from ranking_cases import ITEMS, catalogue, model_settings, table
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.collaborative.fold_in_factors import from_factors, from_matrix
 from fedrec.config import CollaborativeSettings, FoldInSettings, ScoringSettings
-from fedrec.data.users import Histories
 from fedrec.errors import ModelError
+from fedrec.model.users import Histories
 from fedrec.ranking import contract
 from fedrec.ranking.fold_in import FoldIn
 from fedrec.ranking.score import Scorer, behaviour_scores, standardised, touched

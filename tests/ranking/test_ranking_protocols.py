@@ -9,8 +9,8 @@ import pytest
 from fedrec.queries.device.private_metrics import BOUND, LENGTH, metric_contribution
 from numpy.typing import NDArray
 
-from fedrec.data.users import Histories
 from fedrec.errors import ModelError
+from fedrec.model.users import Histories
 from fedrec.ranking.protocols import Blocks, HeldOut, evaluate, loo_99neg, loo_full
 
 # 3 users, 6 items. User 0 finds item 2, user 1 item 5, user 2 is not measured.

@@ -13,8 +13,8 @@ from fedrec.content.catalogue import Catalogue
 from fedrec.content.features import Features, build_features
 from fedrec.content.registry import AnyEncoder, encoder_to_bytes
 from fedrec.data.schema import ItemRecord
-from fedrec.data.users import Histories, OwnContent, UserBatch
 from fedrec.model.recommender import Recommender
+from fedrec.model.users import Histories, OwnContent, UserBatch
 from fedrec.ranking.explain import explain
 from fedrec.ranking.score import Scorer
 from fedrec.ranking.topk import id_order, top_k, without_seen

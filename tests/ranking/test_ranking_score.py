@@ -13,10 +13,10 @@ from ranking_cases import ITEMS, WIDTHS, catalogue, model, model_settings, score
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import CollaborativeSettings, ScoringSettings
-from fedrec.data.users import Histories, OwnContent, UserBatch
 from fedrec.errors import ModelError
 from fedrec.model.adapter import Adapter
 from fedrec.model.rows import ItemBatch, Rows
+from fedrec.model.users import Histories, OwnContent, UserBatch
 from fedrec.ranking.score import Scorer, behaviour_scores, log_popularity, standardised
 
 HISTORIES = Histories.of([[0, 3, 5], [], [1, 2, 3, 4, 5, 6, 7, 8], [9, 9]])

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from fedrec.data.users import Histories
 from fedrec.errors import ModelError
+from fedrec.model.users import Histories
 from fedrec.ranking.rerank import mmr
 from fedrec.ranking.topk import id_order, top_k, without_seen
 

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from fedrec.client.query_handler import QueryHandler
 from fedrec.client.request_policy import check_agreed
 from fedrec.config import Config, TrainingSettings, from_tree
-from fedrec.data.users import Histories
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
+from fedrec.model.users import Histories
 from fedrec.privacy.accountant import epsilon, gaussian_noise
 from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.run_plan import delta_of

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from fedrec.config import Config, from_tree
 from fedrec.console import SilentReporter
 from fedrec.data.splits import split
-from fedrec.data.users import Histories, UserBatch
+from fedrec.model.users import Histories, UserBatch
 from fedrec.queries.cold_items import cold_items
 from fedrec.queries.device import contributions as signals
 from fedrec.queries.model_update import pool_of

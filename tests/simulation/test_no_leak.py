@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fedrec.content.feature_table import Features
-from fedrec.data.users import Histories, UserBatch, keys_of
+from fedrec.model.users import Histories, UserBatch, keys_of
 from fedrec.queries.negatives import uniform
 from fedrec.randomness import key
 from fedrec.ranking.protocols import HeldOut, evaluate

@@ -10,13 +10,13 @@ from training_worlds import small_features, small_population
 
 from fedrec.config import Config, from_tree
 from fedrec.content.feature_table import Features
-from fedrec.data.users import UserBatch
 from fedrec.errors import ModelError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.losses import loss_per_row
 from fedrec.model.recommender import Recommender
 from fedrec.model.rows import Rows
+from fedrec.model.users import UserBatch
 from fedrec.randomness import key
 from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.clipping import ClippedGradients, choose_mode

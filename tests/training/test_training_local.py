@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from training_worlds import ITEMS, small_features, small_population
 
 from fedrec.config import Config, from_tree
-from fedrec.data.users import Histories, UserBatch, keys_of
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.losses import loss_per_row
+from fedrec.model.users import Histories, UserBatch, keys_of
 from fedrec.randomness import key
 from fedrec.training.examples import sample_examples
 from fedrec.training.local import LocalLearner, noised, step_bounds

@@ -9,8 +9,8 @@ import numpy as np
 
 from fedrec.config import from_tree
 from fedrec.content.feature_table import Features
-from fedrec.data.users import Histories, UserBatch, keys_of
 from fedrec.model import parameters
+from fedrec.model.users import Histories, UserBatch, keys_of
 from fedrec.training.learner import Learner
 
 ITEMS, USERS = 40, 40

@@ -9,10 +9,10 @@ import pytest
 from training_worlds import small_features, small_population
 
 from fedrec.config import from_tree
-from fedrec.data.users import UserBatch
 from fedrec.errors import ModelError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
+from fedrec.model.users import UserBatch
 from fedrec.randomness import key
 from fedrec.ranking.score import Scorer
 from fedrec.training.build_rows import RowShape

@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from fedrec.content.feature_table import Features
-from fedrec.data.users import Histories
 from fedrec.errors import ModelError
 from fedrec.model.layers import unit
 from fedrec.model.parameters import shared_parameters
 from fedrec.model.recommender import Recommender
+from fedrec.model.users import Histories
 from fedrec.ranking.topk import top_k, without_seen
 from fedrec.training.tables import Tables
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fedrec.data.users import UserBatch
 from fedrec.errors import ProtocolError
+from fedrec.model.users import UserBatch
 from fedrec.queries.cooccurrence import ITEMS
 from fedrec.queries.device.encoder import Floats, QueryEncoder
 from fedrec.queries.query import vector_of

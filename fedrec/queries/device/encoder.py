@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
-from fedrec.data.users import UserBatch
 from fedrec.errors import PrivacyError
+from fedrec.model.users import UserBatch
 from fedrec.queries.request import Request
 from fedrec.training.local_noise import LocalNoise
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedrec.data.users import UserBatch
+from fedrec.model.users import UserBatch
 from fedrec.queries.device.encoder import Floats, QueryEncoder
 from fedrec.queries.device.power_iteration import directions_of, projected
 from fedrec.queries.request import Request

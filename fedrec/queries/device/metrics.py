@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.data.users import Histories, UserBatch
+from fedrec.model.users import Histories, UserBatch
 from fedrec.queries.device.encoder import EncoderContext, Floats, QueryEncoder
 from fedrec.queries.device.scoring import KeptScorer
 from fedrec.queries.request import Request

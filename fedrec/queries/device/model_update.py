@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fedrec.collaborative import item_tables
 from fedrec.content.feature_table import Features
-from fedrec.data.users import UserBatch
 from fedrec.errors import PrivacyError, ProtocolError
+from fedrec.model.users import UserBatch
 from fedrec.privacy.run_plan import is_local
 from fedrec.queries import adaptive_clip
 from fedrec.queries.device.encoder import EncoderContext, Floats, QueryEncoder

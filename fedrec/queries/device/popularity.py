@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedrec.data.users import UserBatch
+from fedrec.model.users import UserBatch
 from fedrec.queries.device.encoder import Floats, QueryEncoder
 from fedrec.queries.request import Request
 

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fedrec.collaborative.power_iteration import Directions
-from fedrec.data.users import UserBatch
 from fedrec.errors import ProtocolError
+from fedrec.model.users import UserBatch
 from fedrec.queries.device.encoder import Floats
 from fedrec.queries.request import Request
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.data.users import Histories, UserBatch
 from fedrec.errors import ProtocolError
+from fedrec.model.users import Histories, UserBatch
 from fedrec.queries.device.encoder import EncoderContext, Floats, QueryEncoder
 from fedrec.queries.device.scoring import KeptScorer
 from fedrec.queries.query import vector_of

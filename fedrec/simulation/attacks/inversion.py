@@ -14,8 +14,8 @@ from fedrec.audit.attacks.figures import wilson
 from fedrec.audit.attacks.inversion import InvertedContent, invert_content, same_content
 from fedrec.config import Config
 from fedrec.console import Reporter
-from fedrec.data.users import OwnContent
 from fedrec.errors import ContentError
+from fedrec.model.users import OwnContent
 from fedrec.simulation.attacks.interactions import supposed_user
 from fedrec.simulation.attacks.result import AttackResult, Defence
 from fedrec.simulation.attacks.victims import choose_victims

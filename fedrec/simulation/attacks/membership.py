@@ -15,7 +15,7 @@ from fedrec.audit.attacks.figures import auc_interval
 from fedrec.audit.attacks.membership_model import lira, rmia
 from fedrec.config import Config
 from fedrec.console import Reporter
-from fedrec.data.users import UserBatch
+from fedrec.model.users import UserBatch
 from fedrec.privacy.ledger import Budget, Ledger
 from fedrec.privacy.run_plan import delta_of
 from fedrec.queries.plan import costs_of

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from fedrec.collaborative import item_tables
 from fedrec.config import CollaborativeSettings, Config
-from fedrec.data.users import UserBatch
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.recommender import Recommender
+from fedrec.model.users import UserBatch
 from fedrec.model.warm_start import fit_heads
 from fedrec.queries.model_update import MODEL_UPDATE, log_inclusion
 from fedrec.queries.plan import costs_of, rows_of

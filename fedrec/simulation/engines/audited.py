@@ -22,9 +22,9 @@ from fedrec.audit.canaries import Canaries
 from fedrec.client.query_handler import QueryHandler
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
-from fedrec.data.users import Histories, OwnContent, UserBatch
 from fedrec.errors import ConfigError
 from fedrec.model.clock import UNKNOWN
+from fedrec.model.users import Histories, OwnContent, UserBatch
 from fedrec.queries.device.model_update import ModelUpdateEncoder
 from fedrec.queries.model_update import MODEL_UPDATE
 from fedrec.queries.registry import QUERIES

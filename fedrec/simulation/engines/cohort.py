@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fedrec.client.query_handler import QueryHandler
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
-from fedrec.data.users import UserBatch
+from fedrec.model.users import UserBatch
 from fedrec.privacy.local import local_cost
 from fedrec.queries.request import Request
 from fedrec.randomness import fresh_key, key

@@ -12,8 +12,8 @@ import torch
 from fedrec.audit.attacks.ceiling import greatest_auc
 from fedrec.config import Config, from_tree
 from fedrec.console import SilentReporter, open_reporter
-from fedrec.data.users import Histories, UserBatch, keys_of
 from fedrec.errors import DataError
+from fedrec.model.users import Histories, UserBatch, keys_of
 from fedrec.queries.plan import costs_of
 from fedrec.simulation.attacks import attributes
 from fedrec.simulation.attacks.attributes import AttributeAttack

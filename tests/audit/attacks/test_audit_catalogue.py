@@ -8,9 +8,9 @@ import pytest
 from fedrec.audit.attacks.catalogue import columns, fingerprinted, matched
 from fedrec.config import Config, from_tree
 from fedrec.content.feature_table import Features
-from fedrec.data.users import Histories, UserBatch, keys_of
 from fedrec.errors import ModelError
 from fedrec.model import parameters
+from fedrec.model.users import Histories, UserBatch, keys_of
 from fedrec.training.learner import Learner
 
 ITEMS, WIDTH = 30, 12

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from fedrec.audit.attacks.exposure import exposed, mined, profiles, promoted_pairs, promotion, scaled
 from fedrec.config import ModelSettings
 from fedrec.content.feature_table import Features
-from fedrec.data.users import Histories
 from fedrec.errors import ModelError
 from fedrec.model import parameters
 from fedrec.model.recommender import Recommender
+from fedrec.model.users import Histories
 from fedrec.training.tables import Tables
 
 ITEMS, WIDTH, TARGET = 40, 12, 7
