@@ -11,7 +11,7 @@ from fedrec.content.own_content import StoredContentEncoder
 from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
 from fedrec.model.clock import UNKNOWN
-from fedrec.model.users import Histories, UserBatch, keys_of
+from fedrec.users import Histories, UserBatch, keys_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.errors import ProtocolError
-from fedrec.model.users import UserBatch
 from fedrec.queries.device.encoder import EncoderContext, QueryEncoder
 from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request
 from fedrec.training.local_noise import LocalNoise
+from fedrec.users import UserBatch
 
 
 class QueryHandler:

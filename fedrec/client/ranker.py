@@ -23,7 +23,6 @@ from fedrec.config import Config, from_tree
 from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ReleaseError, StoreError
-from fedrec.model.users import Histories, OwnContent, UserBatch
 from fedrec.ranking.bandit import CANDIDATES, explored, item_vectors
 from fedrec.ranking.context import context_of
 from fedrec.ranking.explain import explain
@@ -35,6 +34,7 @@ from fedrec.release.bundle import Release, read_release
 from fedrec.release.content_state import encoders
 from fedrec.release.keys import read_public_key
 from fedrec.release.model_state import recommender
+from fedrec.users import Histories, OwnContent, UserBatch
 
 _log = logging.getLogger(__name__)
 _USERS_NAMED: Final = 5

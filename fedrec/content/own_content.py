@@ -14,7 +14,7 @@ from fedrec.content.bundle import pack, unpack
 from fedrec.content.encoder import Encoder
 from fedrec.data.store import EventStore
 from fedrec.errors import ContentError
-from fedrec.model.users import OwnContent, pointers_of
+from fedrec.users import OwnContent, pointers_of
 
 
 def encode_own(encoder: Encoder[Any], owned: Sequence[Sequence[Any]]) -> OwnContent:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.data.schema import TEST, UNSPLIT, VALID, Dataset, Interactions, LeaveOneOut
-from fedrec.model.users import Histories, pointers_of
+from fedrec.users import Histories, pointers_of
 
 NEGATIVES = 99
 MIN_EVENTS = 3

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.model.clock import UNKNOWN, clock, mean_clock
-from fedrec.model.users import UserBatch
+from fedrec.users import UserBatch
 
 
 def context_of(

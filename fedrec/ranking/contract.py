@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.errors import FedrecError, ModelError
-from fedrec.model.users import Histories
+from fedrec.users import Histories
 
 Score = Callable[[Histories], NDArray[np.float32]]
 TOLERANCE = 1e-3

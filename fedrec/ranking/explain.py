@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.errors import ModelError
-from fedrec.model.users import UserBatch
 from fedrec.ranking.score import Scorer
+from fedrec.users import UserBatch
 
 BEHAVIOUR, POPULARITY = "behaviour", "popularity"
 _WORDS = {

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.errors import ModelError
-from fedrec.model.users import Histories
 from fedrec.ranking import lists, metrics
 from fedrec.ranking.metrics import Standing
 from fedrec.ranking.topk import top_k
+from fedrec.users import Histories
 
 Blocks = Iterable[tuple[NDArray[np.integer], NDArray[np.float32]]]
 

@@ -21,10 +21,10 @@ from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import CollaborativeSettings, ModelSettings
 from fedrec.errors import ModelError
 from fedrec.model.recommender import Recommender
-from fedrec.model.users import Histories, OwnContent, UserBatch
 from fedrec.ranking.fold_in import FoldIn
 from fedrec.ranking.tower import TowerScorer
 from fedrec.release.contents import FeatureTable
+from fedrec.users import Histories, OwnContent, UserBatch
 
 Floats32 = NDArray[np.float32]
 Lists = Histories | Sequence[NDArray[np.integer]]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.errors import ModelError
-from fedrec.model.users import Histories
+from fedrec.users import Histories
 
 
 def id_order(ids: Sequence[str]) -> NDArray[np.int64]:

@@ -11,9 +11,9 @@ from fedrec.errors import ModelError
 from fedrec.model.adapter import Adapter
 from fedrec.model.recommender import Recommender
 from fedrec.model.rows import ItemBatch
-from fedrec.model.users import OwnContent, UserBatch
 from fedrec.ranking.item_vectors import ItemVectors, as_tensor
 from fedrec.release.contents import FeatureTable
+from fedrec.users import OwnContent, UserBatch
 
 
 class TowerScorer(ItemVectors):

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from fedrec.config import Config
 from fedrec.data.splits import NEGATIVES, Split
-from fedrec.model.users import Histories, UserBatch, pointers_of
 from fedrec.queries.cold_items import cold_items
 from fedrec.randomness import key, prf_uint64
 from fedrec.ranking import metrics
 from fedrec.ranking.metrics import Standing
 from fedrec.ranking.score import Scorer
+from fedrec.users import Histories, UserBatch, pointers_of
 
 K: Final = 10
 _BLOCK: Final = 256

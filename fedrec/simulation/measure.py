@@ -13,7 +13,6 @@ from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.model.recommender import Recommender
-from fedrec.model.users import UserBatch
 from fedrec.queries import model_update
 from fedrec.randomness import key
 from fedrec.ranking.lists import content_vectors
@@ -26,6 +25,7 @@ from fedrec.simulation.study import Study
 from fedrec.training.build_rows import RowShape
 from fedrec.training.personalise import personalise
 from fedrec.training.tables import Tables
+from fedrec.users import UserBatch
 
 Scores = NDArray[np.float32]
 _BLOCK = 256

@@ -21,10 +21,10 @@ from fedrec.data.schema import Dataset
 from fedrec.data.splits import Split, split
 from fedrec.errors import DataError
 from fedrec.model.clock import UNKNOWN
-from fedrec.model.users import Histories, OwnContent, UserBatch, keys_of
 from fedrec.ranking.context import context_of
 from fedrec.ranking.protocols import HeldOut
 from fedrec.simulation.cold import without_cold
+from fedrec.users import Histories, OwnContent, UserBatch, keys_of
 
 if TYPE_CHECKING:
     from fedrec.data.sources import Source

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from fedrec.model.clock import mean_clock
 from fedrec.model.rows import ItemBatch, Rows
-from fedrec.model.users import UserBatch
 from fedrec.randomness import prf_uint64
 from fedrec.training.augment import Augment
 from fedrec.training.tables import Tables, own_batch
+from fedrec.users import UserBatch
 
 Number = TypeVar("Number", np.int32, np.int64)
 

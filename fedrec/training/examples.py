@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.model.users import Histories, UserBatch, pointers_of
 from fedrec.randomness import prf_uint64, uniform
+from fedrec.users import Histories, UserBatch, pointers_of
 
 
 def by_example(users: UserBatch, groups: int, key: bytes) -> UserBatch:

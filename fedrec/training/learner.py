@@ -12,7 +12,6 @@ from fedrec.content.feature_table import Features
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.objective import Objective
-from fedrec.model.users import UserBatch
 from fedrec.model.warm_start import AnyHead
 from fedrec.randomness import key
 from fedrec.training.augment import Augmenting
@@ -20,6 +19,7 @@ from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.clipping import ClippedGradients, choose_mode
 from fedrec.training.examples import by_example
 from fedrec.training.tables import Tables
+from fedrec.users import UserBatch
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,6 @@ from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.objective import Objective
 from fedrec.model.rows import Rows
-from fedrec.model.users import UserBatch
 from fedrec.randomness import derived_key, gaussian, key
 from fedrec.training.augment import Augmenting
 from fedrec.training.build_rows import RowShape, build_rows
@@ -40,6 +39,7 @@ from fedrec.training.examples import by_example, sample_examples
 from fedrec.training.learner import Update
 from fedrec.training.local_noise import LocalNoise
 from fedrec.training.tables import Tables
+from fedrec.users import UserBatch
 
 # Steps of the grid in one deviation of the noise: 13 deviations and the sum are then whole numbers that float32 holds.
 _FINENESS: Final = 2.0**18

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fedrec.config import Config
-from fedrec.model.users import UserBatch
 from fedrec.randomness import fresh_key, key
+from fedrec.users import UserBatch
 
 
 @dataclass(frozen=True)

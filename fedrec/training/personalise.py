@@ -19,9 +19,9 @@ from fedrec.model.adapter import Adapter
 from fedrec.model.losses import loss_per_row
 from fedrec.model.recommender import Recommender
 from fedrec.model.rows import ItemBatch, Rows
-from fedrec.model.users import UserBatch
 from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.tables import Tables
+from fedrec.users import UserBatch
 
 # Pull towards zero, so that a user with two events stays near what the shared model says.
 DECAY = 0.1

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fedrec.content.feature_table import Features
 from fedrec.model.rows import ItemBatch
-from fedrec.model.users import OwnContent
+from fedrec.users import OwnContent
 
 
 class Tables:

@@ -22,11 +22,11 @@ from fedrec.audit.scores import log_likelihood_ratios
 from fedrec.audit.verdict import bounds, count_guesses, estimate, plan_guesses, pooled
 from fedrec.config import Unit
 from fedrec.errors import PrivacyError
-from fedrec.model.users import Histories, UserBatch
 from fedrec.privacy.accountant import QueryCost, gaussian_noise
 from fedrec.queries.device import contributions as signals
 from fedrec.queries.popularity import example_bound
 from fedrec.randomness import key
+from fedrec.users import Histories, UserBatch
 
 
 @settings(max_examples=25, deadline=None)

@@ -11,9 +11,9 @@ from fedrec.collaborative import low_rank
 from fedrec.collaborative import power_iteration as factors
 from fedrec.config import Config, from_tree
 from fedrec.errors import ConfigError
-from fedrec.model.users import Histories, UserBatch, keys_of
 from fedrec.queries.device import contributions as signals
 from fedrec.queries.request import Request
+from fedrec.users import Histories, UserBatch, keys_of
 
 ITEMS, RANK = 14, 5
 CONFIG = from_tree(

@@ -25,7 +25,6 @@ from fedrec.model.build import build_model
 from fedrec.model.clock import UNKNOWN, clock, mean_clock
 from fedrec.model.objective import Objective
 from fedrec.model.rows import Rows
-from fedrec.model.users import Histories, UserBatch, keys_of
 from fedrec.queries.optimisers import Optimiser
 from fedrec.randomness import key
 from fedrec.ranking.context import context_of
@@ -42,6 +41,7 @@ from fedrec.training.clipping import ClippedGradients
 from fedrec.training.examples import by_example
 from fedrec.training.learner import Learner
 from fedrec.training.tables import Tables
+from fedrec.users import Histories, UserBatch, keys_of
 
 HOUR = 3600
 MORNING, EVENING = 9 * HOUR, 21 * HOUR

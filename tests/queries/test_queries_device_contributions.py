@@ -8,9 +8,9 @@ from fedrec.queries.device.contributions import cooccurrence, popularity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedrec.model.users import Histories, UserBatch, keys_of
 from fedrec.queries import cooccurrence as query
 from fedrec.queries.popularity import example_bound
+from fedrec.users import Histories, UserBatch, keys_of
 
 ITEMS = 12
 baskets = st.lists(st.lists(st.integers(0, ITEMS - 1), unique=True, max_size=ITEMS), min_size=1, max_size=5)

@@ -10,9 +10,9 @@ from ranking_cases import ITEMS, catalogue, scorer, table
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.errors import ModelError
-from fedrec.model.users import Histories, OwnContent, UserBatch
 from fedrec.ranking.explain import explain
 from fedrec.ranking.topk import top_k, without_seen
+from fedrec.users import Histories, OwnContent, UserBatch
 
 PLACES = st.lists(st.integers(0, ITEMS - 1), max_size=6)
 FULL = scorer(collaborative=table())

@@ -10,8 +10,8 @@ from fedrec.queries.device.private_metrics import BOUND, LENGTH, metric_contribu
 from numpy.typing import NDArray
 
 from fedrec.errors import ModelError
-from fedrec.model.users import Histories
 from fedrec.ranking.protocols import Blocks, HeldOut, evaluate, loo_99neg, loo_full
+from fedrec.users import Histories
 
 # 3 users, 6 items. User 0 finds item 2, user 1 item 5, user 2 is not measured.
 SCORES = np.array([[9, 8, 5, 7, 5, 1], [0, 0, 0, 0, 0, 0], [1, 2, 3, 4, 5, 6]], dtype=np.float32)

@@ -14,7 +14,6 @@ from fedrec.content.features import Features, build_features
 from fedrec.content.registry import AnyEncoder, encoder_to_bytes
 from fedrec.data.schema import ItemRecord
 from fedrec.model.recommender import Recommender
-from fedrec.model.users import Histories, OwnContent, UserBatch
 from fedrec.ranking.explain import explain
 from fedrec.ranking.score import Scorer
 from fedrec.ranking.topk import id_order, top_k, without_seen
@@ -23,6 +22,7 @@ from fedrec.release.bundle import read_release, write_release
 from fedrec.release.contents import ReleaseContents
 from fedrec.release.keys import SigningKey
 from fedrec.release.model_state import recommender, state_of
+from fedrec.users import Histories, OwnContent, UserBatch
 
 CONTENT = ContentSettings(modalities=("text", "attributes"), text=TextSettings(dimension=8, vocabulary=128))
 CONFIG = Config.model_validate(

@@ -8,9 +8,9 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from fedrec.errors import ModelError
-from fedrec.model.users import Histories
 from fedrec.ranking.rerank import mmr
 from fedrec.ranking.topk import id_order, top_k, without_seen
+from fedrec.users import Histories
 
 SCORES = arrays(np.float32, (3, 8), elements=st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0]))
 

@@ -22,7 +22,6 @@ from fedrec.config import Config, TrainingSettings, from_tree
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
-from fedrec.model.users import Histories
 from fedrec.privacy.accountant import epsilon, gaussian_noise
 from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.run_plan import delta_of
@@ -34,6 +33,7 @@ from fedrec.server.results import RoundEvent, RunResult
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.study import Study
+from fedrec.users import Histories
 
 SHARES = {"popularity": 0.1, "cooccurrence": 0.3, "training": 0.4, "validation": 0.15, "metrics": 0.05}
 

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from fedrec.config import Config, from_tree
 from fedrec.console import SilentReporter
 from fedrec.data.splits import split
-from fedrec.model.users import Histories, UserBatch
 from fedrec.queries.cold_items import cold_items
 from fedrec.queries.device import contributions as signals
 from fedrec.queries.model_update import pool_of
@@ -27,6 +26,7 @@ from fedrec.simulation.report.words import cold_item_words as cold_items_in_word
 from fedrec.simulation.run import simulate
 from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import Study, prepare
+from fedrec.users import Histories, UserBatch
 
 SHARE = 0.2
 SETTINGS: dict[str, Any] = {

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from fedrec.content.feature_table import Features
-from fedrec.model.users import Histories, UserBatch, keys_of
 from fedrec.queries.negatives import uniform
 from fedrec.randomness import key
 from fedrec.ranking.protocols import HeldOut, evaluate
 from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.tables import Tables
+from fedrec.users import Histories, UserBatch, keys_of
 
 USERS, ITEMS, ROUNDS, POOL = 400, 300, 30, 60
 

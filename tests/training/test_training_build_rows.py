@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from training_worlds import ITEMS, small_features, small_population
 
-from fedrec.model.users import Histories, UserBatch, keys_of
 from fedrec.randomness import key
 from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.examples import by_example
 from fedrec.training.tables import Tables
+from fedrec.users import Histories, UserBatch, keys_of
 
 TABLES = Tables(small_features())
 POOL = np.arange(ITEMS, dtype=np.int32)

@@ -16,12 +16,12 @@ from fedrec.model.build import build_model
 from fedrec.model.losses import loss_per_row
 from fedrec.model.recommender import Recommender
 from fedrec.model.rows import Rows
-from fedrec.model.users import UserBatch
 from fedrec.randomness import key
 from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.clipping import ClippedGradients, choose_mode
 from fedrec.training.learner import Learner
 from fedrec.training.tables import Tables
+from fedrec.users import UserBatch
 
 POOL = np.arange(0, 40, 3, dtype=np.int32)
 

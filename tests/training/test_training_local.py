@@ -16,11 +16,11 @@ from fedrec.config import Config, from_tree
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.losses import loss_per_row
-from fedrec.model.users import Histories, UserBatch, keys_of
 from fedrec.randomness import key
 from fedrec.training.examples import sample_examples
 from fedrec.training.local import LocalLearner, noised, step_bounds
 from fedrec.training.local_noise import LocalNoise
+from fedrec.users import Histories, UserBatch, keys_of
 
 FEATURES = small_features()
 POOL = np.arange(ITEMS, dtype=np.int32)

@@ -10,8 +10,8 @@ import numpy as np
 from fedrec.config import from_tree
 from fedrec.content.feature_table import Features
 from fedrec.model import parameters
-from fedrec.model.users import Histories, UserBatch, keys_of
 from fedrec.training.learner import Learner
+from fedrec.users import Histories, UserBatch, keys_of
 
 ITEMS, USERS = 40, 40
 POOL = np.arange(24, dtype=np.int32)

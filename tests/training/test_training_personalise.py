@@ -12,12 +12,12 @@ from fedrec.config import from_tree
 from fedrec.errors import ModelError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
-from fedrec.model.users import UserBatch
 from fedrec.randomness import key
 from fedrec.ranking.score import Scorer
 from fedrec.training.build_rows import RowShape
 from fedrec.training.personalise import personalise
 from fedrec.training.tables import Tables
+from fedrec.users import UserBatch
 
 CONFIG = from_tree({"model": {"dimension": 6, "adapter": True}, "collaborative": {"scoring": {"weight": 0.0}}})
 FEATURES = small_features()

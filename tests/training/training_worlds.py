@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fedrec.content.features import Features
-from fedrec.model.users import Histories, OwnContent, UserBatch, keys_of
+from fedrec.users import Histories, OwnContent, UserBatch, keys_of
 
 ITEMS = 40
 

@@ -21,9 +21,9 @@ from fedrec.errors import ModelError
 from fedrec.model.layers import unit
 from fedrec.model.parameters import shared_parameters
 from fedrec.model.recommender import Recommender
-from fedrec.model.users import Histories
 from fedrec.ranking.topk import top_k, without_seen
 from fedrec.training.tables import Tables
+from fedrec.users import Histories
 
 Floats = NDArray[np.float64]
 # A made-up user has so many events; of so many drawn for each that is kept, the hardest are kept.

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fedrec.errors import ProtocolError
-from fedrec.model.users import UserBatch
 from fedrec.queries.cooccurrence import ITEMS
 from fedrec.queries.device.encoder import Floats, QueryEncoder
 from fedrec.queries.query import vector_of
 from fedrec.queries.request import Request
+from fedrec.users import UserBatch
 
 
 class CooccurrenceEncoder(QueryEncoder):

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.errors import PrivacyError
-from fedrec.model.users import UserBatch
 from fedrec.queries.request import Request
 from fedrec.training.local_noise import LocalNoise
+from fedrec.users import UserBatch
 
 if TYPE_CHECKING:
     from fedrec.training.learner import Update

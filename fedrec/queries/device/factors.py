@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fedrec.model.users import UserBatch
 from fedrec.queries.device.encoder import Floats, QueryEncoder
 from fedrec.queries.device.power_iteration import directions_of, projected
 from fedrec.queries.request import Request
+from fedrec.users import UserBatch
 
 
 class FactorsEncoder(QueryEncoder):

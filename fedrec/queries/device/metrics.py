@@ -7,13 +7,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.model.users import Histories, UserBatch
 from fedrec.queries.device.encoder import EncoderContext, Floats, QueryEncoder
 from fedrec.queries.device.scoring import KeptScorer
 from fedrec.queries.request import Request
 from fedrec.ranking import metrics
 from fedrec.ranking.context import with_context
 from fedrec.ranking.protocols import full_standing
+from fedrec.users import Histories, UserBatch
 
 LENGTH: Final = 3
 

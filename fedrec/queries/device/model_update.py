@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from fedrec.collaborative import item_tables
 from fedrec.content.feature_table import Features
 from fedrec.errors import PrivacyError, ProtocolError
-from fedrec.model.users import UserBatch
 from fedrec.privacy.run_plan import is_local
 from fedrec.queries import adaptive_clip
 from fedrec.queries.device.encoder import EncoderContext, Floats, QueryEncoder
@@ -19,6 +18,7 @@ from fedrec.queries.model_update import bound_of, log_inclusion
 from fedrec.queries.query import vector_of
 from fedrec.queries.request import Request
 from fedrec.training.local_noise import LocalNoise
+from fedrec.users import UserBatch
 
 if TYPE_CHECKING:
     from fedrec.model.recommender import Recommender

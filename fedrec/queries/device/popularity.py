@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fedrec.model.users import UserBatch
 from fedrec.queries.device.encoder import Floats, QueryEncoder
 from fedrec.queries.request import Request
+from fedrec.users import UserBatch
 
 
 class PopularityEncoder(QueryEncoder):

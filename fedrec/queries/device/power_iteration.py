@@ -8,9 +8,9 @@ from scipy import sparse
 
 from fedrec.collaborative.power_iteration import Directions
 from fedrec.errors import ProtocolError
-from fedrec.model.users import UserBatch
 from fedrec.queries.device.encoder import Floats
 from fedrec.queries.request import Request
+from fedrec.users import UserBatch
 
 _MOST_WEIGHT = 100
 

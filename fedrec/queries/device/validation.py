@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.errors import ProtocolError
-from fedrec.model.users import Histories, UserBatch
 from fedrec.queries.device.encoder import EncoderContext, Floats, QueryEncoder
 from fedrec.queries.device.scoring import KeptScorer
 from fedrec.queries.query import vector_of
@@ -14,6 +13,7 @@ from fedrec.queries.request import Request
 from fedrec.queries.validation import pool
 from fedrec.ranking import metrics
 from fedrec.ranking.context import with_context
+from fedrec.users import Histories, UserBatch
 
 
 class ValidationEncoder(QueryEncoder):

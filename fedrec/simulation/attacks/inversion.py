@@ -15,12 +15,12 @@ from fedrec.audit.attacks.inversion import InvertedContent, invert_content, same
 from fedrec.config import Config
 from fedrec.console import Reporter
 from fedrec.errors import ContentError
-from fedrec.model.users import OwnContent
 from fedrec.simulation.attacks.interactions import supposed_user
 from fedrec.simulation.attacks.result import AttackResult, Defence
 from fedrec.simulation.attacks.victims import choose_victims
 from fedrec.simulation.attacks.world import AttackedTraining, defended, training_only
 from fedrec.simulation.study import Study
+from fedrec.users import OwnContent
 
 PrivateModality = Literal["text", "image"]
 

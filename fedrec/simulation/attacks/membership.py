@@ -15,7 +15,6 @@ from fedrec.audit.attacks.figures import auc_interval
 from fedrec.audit.attacks.membership_model import lira, rmia
 from fedrec.config import Config
 from fedrec.console import Reporter
-from fedrec.model.users import UserBatch
 from fedrec.privacy.ledger import Budget, Ledger
 from fedrec.privacy.run_plan import delta_of
 from fedrec.queries.plan import costs_of
@@ -29,6 +28,7 @@ from fedrec.simulation.attacks.world import defended
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.measure import scorer_of
 from fedrec.simulation.study import Study
+from fedrec.users import UserBatch
 
 KINDS = ("log-probability", "behaviour", "behaviour, raw", "tower", "popularity")
 _TEMPERATURE = 4.0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fedrec import randomness
 from fedrec.audit.attacks.figures import auc
 from fedrec.config import Config
-from fedrec.model.users import UserBatch
+from fedrec.users import UserBatch
 
 # A pair of items counts as equally popular within this difference of log(1 + users).
 _ALIKE = 0.2

@@ -13,7 +13,6 @@ from fedrec.config import CollaborativeSettings, Config
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.recommender import Recommender
-from fedrec.model.users import UserBatch
 from fedrec.model.warm_start import fit_heads
 from fedrec.queries.model_update import MODEL_UPDATE, log_inclusion
 from fedrec.queries.plan import costs_of, rows_of
@@ -25,6 +24,7 @@ from fedrec.server.state import ServerState
 from fedrec.simulation.attacks.result import Defence
 from fedrec.simulation.study import Study
 from fedrec.training.learner import Learner
+from fedrec.users import UserBatch
 
 EPSILON: dict[Defence, float | None] = {"plain": None, "secagg": None, "user-dp-8": 8.0, "user-dp-1": 1.0}
 

@@ -24,13 +24,13 @@ from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.errors import ConfigError
 from fedrec.model.clock import UNKNOWN
-from fedrec.model.users import Histories, OwnContent, UserBatch
 from fedrec.queries.device.model_update import ModelUpdateEncoder
 from fedrec.queries.model_update import MODEL_UPDATE
 from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.training.local_noise import LocalNoise
+from fedrec.users import Histories, OwnContent, UserBatch
 
 # How far beyond the clip a canary's raw gradient is: a clip that does not clip shows at once.
 RAW_NORM = 10.0

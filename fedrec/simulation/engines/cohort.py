@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from fedrec.client.query_handler import QueryHandler
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
-from fedrec.model.users import UserBatch
 from fedrec.privacy.local import local_cost
 from fedrec.queries.request import Request
 from fedrec.randomness import fresh_key, key
 from fedrec.server.results import AggregateResult
 from fedrec.training.learner import Update
 from fedrec.training.local_noise import local_noise_of
+from fedrec.users import UserBatch
 
 
 class CohortDevices:

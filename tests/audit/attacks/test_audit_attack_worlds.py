@@ -13,7 +13,6 @@ from fedrec.audit.attacks.ceiling import greatest_auc
 from fedrec.config import Config, from_tree
 from fedrec.console import SilentReporter, open_reporter
 from fedrec.errors import DataError
-from fedrec.model.users import Histories, UserBatch, keys_of
 from fedrec.queries.plan import costs_of
 from fedrec.simulation.attacks import attributes
 from fedrec.simulation.attacks.attributes import AttributeAttack
@@ -28,6 +27,7 @@ from fedrec.simulation.attacks.victims import paired_by_popularity, row_of
 from fedrec.simulation.attacks.world import AttackedTraining, defended, training_only
 from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import Study, prepare
+from fedrec.users import Histories, UserBatch, keys_of
 
 USERS, ITEMS = 60, 150
 CROWD, EVENTS = 300, 20

@@ -10,8 +10,8 @@ from fedrec.config import Config, from_tree
 from fedrec.content.feature_table import Features
 from fedrec.errors import ModelError
 from fedrec.model import parameters
-from fedrec.model.users import Histories, UserBatch, keys_of
 from fedrec.training.learner import Learner
+from fedrec.users import Histories, UserBatch, keys_of
 
 ITEMS, WIDTH = 30, 12
 ASKED = np.array([3, 11, 17, 20])

@@ -14,8 +14,8 @@ from fedrec.content.feature_table import Features
 from fedrec.errors import ModelError
 from fedrec.model import parameters
 from fedrec.model.recommender import Recommender
-from fedrec.model.users import Histories
 from fedrec.training.tables import Tables
+from fedrec.users import Histories
 
 ITEMS, WIDTH, TARGET = 40, 12, 7
 

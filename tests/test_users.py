@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedrec.errors import ModelError
-from fedrec.model.users import Histories, OwnContent, UserBatch, keys_of, pointers_of
+from fedrec.users import Histories, OwnContent, UserBatch, keys_of, pointers_of
 
 LISTS = st.lists(st.lists(st.integers(0, 9), max_size=6), min_size=1, max_size=5)
 
