@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from fedrec.config import Config
 from fedrec.console import Reporter
@@ -14,8 +15,11 @@ from fedrec.content.features import build_features
 from fedrec.content.left_out import say_content, say_skipped
 from fedrec.content.registry import AnyEncoder
 from fedrec.data.schema import Dataset
-from fedrec.data.sources import Source, read_data
+from fedrec.data.sources import read_data
 from fedrec.errors import ContentError
+
+if TYPE_CHECKING:
+    from fedrec.data.sources import Source
 
 
 def read_and_say(data: Source, reporter: Reporter) -> Dataset:
