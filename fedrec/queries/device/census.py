@@ -24,7 +24,7 @@ class CensusEncoder(QueryEncoder):
 
 
 def used_values(population: UserBatch, labels: Labels, bound: float) -> Floats:
-    """Sum over users of the indicator of their attribute values, each of L2 norm ``bound`` at most; float64 [values]."""
+    """Sum over users of the indicator of their values, each of L2 norm ``bound`` at most; float64 [values]."""
     histories = population.histories
     ones = np.ones(len(histories.items))
     used = sparse.csr_matrix((ones, (histories.owners, histories.items)), shape=(len(population), len(labels)))
