@@ -60,8 +60,11 @@ class Run:
 
     @property
     def quality(self) -> Mapping[str, Any]:
-        """What was measured on held-out items, by protocol: ``run.quality["loo-99neg"]["hr@10"]``, from 0 to 1."""
-        found: Mapping[str, Any] = self._record["quality"]
+        """What was measured on held-out items, by protocol: ``run.quality["loo-99neg"]["hr@10"]``, from 0 to 1.
+
+        Empty for a deployment, whose server has no data to measure with.
+        """
+        found: Mapping[str, Any] = self._record.get("quality") or {}
         return found
 
     @property
@@ -81,7 +84,7 @@ class Run:
         """The rows of the privacy ledger, whose chain is checked: ``query``, ``round``, ``cost``, ``detail``, ...
 
         Raises:
-            PrivacyError: the ledger is missing or was changed.
+            DataError: there is none. PrivacyError: it was changed.
         """
         path = self._directory / LEDGER
         if not path.is_file():
@@ -185,7 +188,7 @@ class Run:
         return target
 
     def __repr__(self) -> str:
-        name, measured = self._record["config"]["run"]["name"], (self.quality or {}).get("loo-99neg") or {}
+        name, measured = self._record["config"]["run"]["name"], self.quality.get("loo-99neg") or {}
         epsilon = self.privacy.get("epsilon_released")
         promise = "no noise, nothing promised" if epsilon is None else f"epsilon {epsilon:.3g} a {self.privacy['unit']}"
         quality = f"HR@10 {figure(measured.get('hr@10'))}, NDCG@10 {figure(measured.get('ndcg@10'))}"

@@ -61,6 +61,18 @@ def test_data_inspect_counts(app: typer.Typer, shop: Path) -> None:
     assert f"{facts['interactions']:,}" in shown.stdout
 
 
+def test_data_inspect_says_what_columns_of_a_file_were_taken_for(app: typer.Typer, tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("userId;movieId;comment\n1;2;x\n3;2;y\n", encoding="utf-8")
+    facts = told(app, "data", "inspect", path)
+    assert (facts["name"], facts["users"], facts["items"]) == ("mine", 2, 1)
+    assert facts["columns"] == [
+        "mine.csv: userId is taken as user",
+        "mine.csv: movieId is taken as item",
+        "mine.csv: comment is ignored",
+    ]
+
+
 def test_data_that_cannot_be_read_leaves_with_3(app: typer.Typer, tmp_path: Path) -> None:
     (tmp_path / "interactions.csv").write_bytes(b"\xff\xfe what")
     for words in (["inspect", str(tmp_path)], ["stores", str(tmp_path), "--out", str(tmp_path / "stores")]):
