@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import weakref
@@ -18,6 +17,7 @@ from fedrec.api.load_run import LEDGER, read_lines, read_record
 from fedrec.console import figure
 from fedrec.data.schema import Dataset, Event
 from fedrec.errors import ConfigError, DataError
+from fedrec.extras import need
 from fedrec.privacy.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -155,18 +155,11 @@ class Run:
         """The charts of the report as plotly figures, by name; those without a single figure are left out.
 
         Raises:
-            ConfigError: plotly is not installed.
+            MissingExtraError: plotly is not installed.
         """
         from fedrec.simulation.report.charts import all_charts
 
-        try:
-            graphs = importlib.import_module("plotly.graph_objects")
-        except ImportError as error:
-            raise ConfigError(
-                f"plots need plotly, which is not installed: {error}",
-                action="Install the extra report: pip install 'fedrec[report]', or in a checkout "
-                "pip install -e '.[report]'",
-            ) from None
+        graphs = need("plotly.graph_objects", "report", what="Run.plots")
         drawn = all_charts(self._record, self.events, self._record.get("baselines") or {})
         return {chart["id"]: _figure(graphs, chart) for chart in drawn if not chart["empty"]}
 
