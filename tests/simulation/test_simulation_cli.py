@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import fedrec.cli.data
 import fedrec.cli.main
 import fedrec.cli.simulation
 import fedrec.simulation.demo
@@ -23,7 +24,8 @@ RUNNER = CliRunner()
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
-    monkeypatch.setattr(fedrec.cli.main, "find_groups", lambda: ([fedrec.cli.simulation.register], []))
+    groups = [fedrec.cli.simulation.register, fedrec.cli.data.register]
+    monkeypatch.setattr(fedrec.cli.main, "find_groups", lambda: (groups, []))
     monkeypatch.setattr(fedrec.cli.main, "set_up_logging", lambda *, verbose: None)
     return fedrec.cli.main.build()
 
