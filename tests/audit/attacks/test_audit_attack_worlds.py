@@ -36,6 +36,8 @@ from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import Study, prepare
 from fedrec.training.population import Population, keys_of
 
+pytestmark = pytest.mark.slow
+
 USERS, ITEMS = 60, 150
 CROWD, EVENTS = 300, 20
 ALL = (attribute_age, attribute_gender, id_support, interactions, inversion_picture, inversion_text, membership)
