@@ -19,6 +19,8 @@ from data_cases import SMALL, TASTES, fedrec_run, item, refused, told, user, wri
 import fedrec.cli.main
 from fedrec.privacy.ledger import Ledger
 
+pytestmark = pytest.mark.slow
+
 PEOPLE = 20
 KEYS: dict[str, set[str]] = {
     "config": {"run", "content", "model", "collaborative", "training", "privacy", "secure_aggregation", "evaluation"},

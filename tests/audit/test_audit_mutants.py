@@ -38,6 +38,8 @@ from fedrec.simulation.study import Study, prepare
 from fedrec.training import learner
 from fedrec.training.groups import ParameterGroups
 
+pytestmark = pytest.mark.slow
+
 Patch = Callable[[pytest.MonkeyPatch], None]
 USERS, ITEMS, CANARIES, DELTA = 24, 400, 1000, 1e-5
 SEEDS = (0, 1, 2)

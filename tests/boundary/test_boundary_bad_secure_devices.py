@@ -19,6 +19,8 @@ from fedrec.queries.secure_wire import Exchange
 from fedrec.secagg.errors import Reason
 from fedrec.simulation.study import Study
 
+pytestmark = pytest.mark.slow
+
 EVERYBODY = set(range(cases.USERS))
 SECURE = {"protocol": "secagg+", "minimum_cohort": 12, "minimum_survivors": 10, "attempts": 1}
 CONFIG = cases.settings(secure_aggregation=SECURE)

@@ -225,6 +225,7 @@ def test_a_run_that_gets_worse_stops_and_releases_its_best(federation_study: Stu
     assert epsilon(outcome.costs, delta_of(config, cases.USERS)) == pytest.approx(cases.EPSILON, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_cut_off_ends_as_if_it_had_not_been(federation_study: Study, tmp_path: Path) -> None:
     config = a_config(rounds=6, training=HARM)
     whole, steps = run(federation_study, config, tmp_path / "whole")

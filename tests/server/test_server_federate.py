@@ -31,6 +31,8 @@ from fedrec.simulation.engines.grid import InProcessGrid
 from fedrec.simulation.engines.grid_devices import GridDevices, grid_devices
 from fedrec.simulation.study import Study
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = cases.settings()
 

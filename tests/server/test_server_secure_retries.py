@@ -22,6 +22,8 @@ from fedrec.server.federate import ServerCatalogue, federate, load_server_catalo
 from fedrec.server.secure_devices import SecureDevices
 from fedrec.simulation.study import Study
 
+pytestmark = pytest.mark.slow
+
 EVERYBODY = set(range(cases.USERS))
 SECURE = {"protocol": "secagg+", "minimum_cohort": 12, "minimum_survivors": 10, "attempts": 2}
 CONFIG = cases.settings(secure_aggregation=SECURE)

@@ -21,6 +21,8 @@ from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import Study, prepare
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = from_tree(
     {
         "content": {"text": {"dimension": 24, "vocabulary": 512}, "image": {"dimension": 8}},

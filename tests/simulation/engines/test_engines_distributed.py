@@ -32,6 +32,8 @@ from fedrec.simulation.engines import grid_devices as engine
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.study import Study
 
+pytestmark = pytest.mark.slow
+
 CONFIG = cases.settings(
     secure_aggregation={"protocol": "secagg+", "minimum_survivors": 15, "rotate": True, "resolution_bits": None},
     privacy={"noise_place": "distributed", "epsilon": 20.0},

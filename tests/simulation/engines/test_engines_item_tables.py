@@ -31,6 +31,8 @@ from fedrec.simulation.engines.grid_devices import grid_devices
 from fedrec.simulation.measure import scorer_of
 from fedrec.simulation.study import Study
 
+pytestmark = pytest.mark.slow
+
 ROUNDING = (cases.USERS + 1) * 2.0**-20
 COLUMNS = {"feature_columns": 6}
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -35,6 +35,8 @@ from fedrec.simulation.run import simulate
 from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import Study
 
+pytestmark = pytest.mark.slow
+
 EPSILON, DELTA, STEPS = 6.0, 1e-3, 2
 LOCAL: Mapping[str, Mapping[str, Any]] = {
     "model": {"notes": False, "photos": False},

@@ -25,6 +25,8 @@ from fedrec.simulation.engines import grid_devices as engine
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.study import Study
 
+pytestmark = pytest.mark.slow
+
 FLOORS = {"minimum_cohort": 20, "minimum_survivors": 15}
 SECURE = {"protocol": "secagg+", **FLOORS}
 CONFIG = cases.settings(secure_aggregation=SECURE)
