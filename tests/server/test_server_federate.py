@@ -72,7 +72,8 @@ def released(out: Path) -> dict[str, np.ndarray]:
 def test_a_run_leaves_a_release_a_record_and_a_ledger(whole: Path, federation_study: Study) -> None:
     record = json.loads((whole / "server.json").read_text())
     assert record["config"] == CONFIG.model_dump(mode="json")
-    assert record["data"] == {"name": "small", "users": 24, "items": 150, "devices": 24}
+    facts = {"name": "small", "users": 24, "items": 150, "devices": 24, "left_out_of_settings": []}
+    assert record["data"] == facts
     assert record["privacy"]["epsilon_released"] == pytest.approx(cases.EPSILON, rel=1e-3)
     assert record["privacy"]["epsilon_server"] is None
     assert record["stopped"] is None
