@@ -80,11 +80,11 @@ class SecureDevices(FlowerDevices):
     def aggregate(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
         """Put a request to the devices at these places, and open the sum over those who see it through.
 
-        A round that is failed is asked again, as another attempt under a fresh session.  A sampled cohort that no
+        A round that failed is asked again, as another attempt under a fresh session.  A sampled cohort that no
         device would take part in is not asked: its sum is over nobody.
 
         Raises:
-            AggregationFailedError: every attempt was failed; says why.
+            AggregationFailedError: every attempt failed; says why.
         """
         self.tally, self.aborted = Counter(), Counter()
         if len(cohort) < self.thresholds.cohort:
@@ -97,7 +97,7 @@ class SecureDevices(FlowerDevices):
                 self.aborted[error.reason.value] += 1
                 _log.warning("%s, round %d, attempt %d: %s", request.query, request.round, attempt, error)
         raise AggregationFailedError(
-            f"no sum for {request.query}, round {request.round}: every attempt was failed",
+            f"no sum for {request.query}, round {request.round}: every attempt failed",
             self.aborted,
             value={"aborted": dict(self.aborted), "devices": dict(self.tally)},
             action="Look into a device's log; start again with the same output directory, and the run goes on",
