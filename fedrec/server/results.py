@@ -24,7 +24,7 @@ class AggregateResult:
     ``devices``: survivors.  ``bytes_up``: what they sent for it, in all.
 
     ``aborted``: attempts before it that gave no sum, by reason.  ``reason``: why the sum is over nobody, if it had to
-    be, or `fedrec.server.aggregation_failed.GIVEN_UP`.
+    be, or `fedrec.server.aggregation_failed.AGGREGATION_FAILED`.
     """
 
     vector: NDArray[np.float64]
