@@ -67,8 +67,9 @@ class Devices(Protocol):
 class RoundEvent:
     """What an observer is shown after each opened sum, and of one that failed.
 
-    ``model`` and ``collaborative`` are what is known so far, ``features`` what the model reads.  ``noisy``: the sum with
-    its noise, float64 [request.sum.length], which the run goes on with and its ledger covers; empty where it failed.
+    ``model`` and ``collaborative`` are what is known so far, ``features`` what the model reads.  ``noisy``: the sum
+    with its noise, float64 [request.sum.length], which the run goes on with and its ledger covers; empty where it
+    failed.
     """
 
     request: Request
