@@ -114,7 +114,7 @@ def hostile_devices(config: Config, study: Study, out: Path) -> Iterator[tuple[S
         patched.setattr(engine, "InProcessGrid", LossyGrid)
         with engine.grid_devices(config, study, out, reporter) as devices:
             assert isinstance(devices, SecureDevices)
-            devices.post = replace(devices.post, patience=PATIENCE)
+            devices.dispatcher = replace(devices.dispatcher, patience=PATIENCE)
             yield devices, stage
 
 

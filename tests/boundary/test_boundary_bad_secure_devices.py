@@ -1,4 +1,4 @@
-"""Bad devices under secure aggregation: a sum is exactly that of the devices in it, or the round is failed by name;
+"""Bad devices under secure aggregation: a sum is exactly that of the devices in it, or the round fails by name;
 and whatever happens in a round, everybody can take part in the next."""
 
 from __future__ import annotations

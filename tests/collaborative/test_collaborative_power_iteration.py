@@ -32,14 +32,14 @@ def population_of(lists: list[list[int]]) -> UserBatch:
     return UserBatch(Histories.of(lists), keys=keys_of([str(u) for u in range(len(lists))]))
 
 
-def directions(seed: int = 0, rank: int = RANK, weighted: bool = False) -> factors.Directions:
+def directions(seed: int = 0, rank: int = RANK, weighted: bool = False) -> factors.ProjectionDirections:
     drawn = np.random.default_rng(seed)
     centre = factors.centre_of(drawn.uniform(0.1, 1, ITEMS))
     vectors = np.linalg.qr(drawn.normal(size=(ITEMS, rank)))[0]
-    return factors.Directions(centre, vectors, drawn.uniform(0.2, 3, ITEMS) if weighted else None)
+    return factors.ProjectionDirections(centre, vectors, drawn.uniform(0.2, 3, ITEMS) if weighted else None)
 
 
-def part_of(basket: list[int], asked: factors.Directions) -> np.ndarray:
+def part_of(basket: list[int], asked: factors.ProjectionDirections) -> np.ndarray:
     """The definition, word by word."""
     if not basket:
         return np.zeros((ITEMS, asked.vectors.shape[1]))
@@ -91,7 +91,7 @@ def test_levelled_items_weigh_less_the_more_popular_they_are_and_the_server_take
 
 def test_an_item_that_was_hardly_weighed_is_known_by_what_was_expected_alone() -> None:
     weights = np.r_[1e-4, np.ones(ITEMS - 1)]
-    asked = factors.Directions(np.zeros(ITEMS), directions().vectors, weights)
+    asked = factors.ProjectionDirections(np.zeros(ITEMS), directions().vectors, weights)
     truth = np.random.default_rng(6).normal(size=(ITEMS, RANK))
     kept = factors.denoised(truth * weights[:, None], asked, nothing_expected(), 0.05)
     assert np.linalg.norm(kept[0]) < 1e-2 * np.linalg.norm(truth[0])
@@ -125,7 +125,7 @@ def test_noise_alone_is_shrunk_and_a_signal_is_kept() -> None:
 def test_rare_items_keep_what_content_says_and_common_ones_what_was_heard() -> None:
     drawn, items, sigma = np.random.default_rng(3), 300, 1.0
     vectors = np.linalg.qr(drawn.normal(size=(items, RANK)))[0]
-    asked = factors.Directions(np.zeros(items), vectors)
+    asked = factors.ProjectionDirections(np.zeros(items), vectors)
     rare = np.arange(items) < items // 2
     mass = np.where(rare, 1e-3, 2.0)
     expected = factors.Expected(mass, np.zeros(items), drawn.normal(size=(items, 3)))
@@ -146,10 +146,10 @@ def test_the_next_directions_span_what_was_found_strongest_first() -> None:
     drawn = np.random.default_rng(7)
     basis = np.linalg.qr(drawn.normal(size=(ITEMS, 3)))[0]
     found = factors.PowerIterationResult(basis * [3.0, 2.0, 1.0])
-    asked = factors.following(factors.Directions(np.zeros(ITEMS), basis), found, 2, 0.0)
+    asked = factors.following(factors.ProjectionDirections(np.zeros(ITEMS), basis), found, 2, 0.0)
     assert asked.vectors.shape == (ITEMS, 2)
     np.testing.assert_allclose(np.abs(np.diag(asked.vectors.T @ basis[:, :2])), 1.0, atol=1e-9)
-    stressed = factors.following(factors.Directions(np.zeros(ITEMS), basis), found, 2, 0.5)
+    stressed = factors.following(factors.ProjectionDirections(np.zeros(ITEMS), basis), found, 2, 0.5)
     assert np.linalg.norm(stressed.vectors, axis=0) == pytest.approx([1.0, 1.5])
 
 

@@ -95,7 +95,7 @@ def test_a_run_that_was_cut_off_asks_no_direction_twice(federation_study: Study,
 def test_a_device_refuses_directions_that_its_settings_do_not_lead_to(federation_study: Study) -> None:
     config, items = config_of(), len(federation_study.features.ids)
     vectors = np.linalg.qr(np.random.default_rng(0).normal(size=(items, 6)))[0]
-    asked = factors.Directions(np.full(items, items**-0.5), vectors)
+    asked = factors.ProjectionDirections(np.full(items, items**-0.5), vectors)
     alike = config.collaborative.power_iteration.model_copy(update={"item_weighting": 0.0})
     changed = config.collaborative.model_copy(update={"power_iteration": alike})
     config = config.model_copy(update={"collaborative": changed})
@@ -123,7 +123,7 @@ def test_a_device_refuses_weights_that_could_stretch_its_part(federation_study: 
     vectors = np.linalg.qr(np.random.default_rng(0).normal(size=(items, 6)))[0]
     handler = QueryHandler(config, federation_study.features)
     for broken in (np.r_[value, np.ones(items - 1)], np.ones(items - 1), np.ones((items, 1))):
-        asked = factors.Directions(np.full(items, items**-0.5), vectors, broken)
+        asked = factors.ProjectionDirections(np.full(items, items**-0.5), vectors, broken)
         request = factors.ask(config, "directions", 1, asked, cases.USERS)
         with pytest.raises(ProtocolError, match="weights of items"):
             handler.answer(request, federation_study.population)
