@@ -8,8 +8,7 @@ import query_cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedrec.collaborative import low_rank
-from fedrec.collaborative import power_iteration
+from fedrec.collaborative import low_rank, power_iteration
 from fedrec.config import Config, from_tree
 from fedrec.errors import ConfigError
 from fedrec.queries.device.power_iteration import projected
@@ -87,7 +86,10 @@ def test_levelled_items_weigh_less_the_more_popular_they_are_and_the_server_take
     assert plain.weights is None and level.weights is not None
     np.testing.assert_allclose(level.weights, (mass / mass.mean()) ** -0.5)
     np.testing.assert_array_equal(plain.vectors, level.vectors)
-    assert power_iteration.following(level, power_iteration.PowerIterationResult(level.vectors), RANK, 0.2).weights is level.weights
+    assert (
+        power_iteration.following(level, power_iteration.PowerIterationResult(level.vectors), RANK, 0.2).weights
+        is level.weights
+    )
     truth = drawn.normal(size=level.vectors.shape)
     opened = truth * level.weights[:, None]
     np.testing.assert_allclose(power_iteration.denoised(opened, level, expected, 0.0), truth, atol=1e-9)
