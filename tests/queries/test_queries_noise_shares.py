@@ -88,7 +88,7 @@ def test_the_ring_holds_the_rows_and_thirteen_deviations(
     worst = devices * (math.floor(agreed.element_bound / agreed.resolution) + 1)
     noise = ROOM * agreed.deviation(devices) / agreed.resolution
     assert worst + noise < agreed.ring.modulus / 2
-    header = Request("training", 1, agreed).header()
+    header = Request("training", 1, 2, agreed).header()
     assert Request.from_parts(header, {}).sum == agreed
 
 
