@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.collaborative.power_iteration import ProjectionDirections
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.queries import adaptive_clip, negatives, validation
