@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -16,68 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from PIL import Image
+from sources_cases import EVENTS, FILMS, FRAMES, check_events, check_films, lines, u_data
 
-from fedrec.data.schema import TEST, Dataset
+from fedrec.data.schema import TEST
 from fedrec.data.sources import read_data
 from fedrec.errors import ConfigError, DataError
-
-# The same five events in every shape; user 7 comes first, and its second event is the older one.
-EVENTS: Mapping[str, list[Any]] = {
-    "userId": [7, 7, 3, 3, 9],
-    "movieId": [10, 11, 10, 12, 11],
-    "rating": [4.5, 3.0, 5.0, 1.0, 2.0],
-    "timestamp": [1_600_000_500, 1_600_000_000, 1_600_000_100, 1_600_000_200, 1_600_000_300],
-}
-FILMS: Mapping[str, list[Any]] = {
-    "movieId": [10, 11, 12],
-    "title": ["Heat (1995)", "Alien (1979)", "Up (2009)"],
-    "description": ["A thief and a cop", "", "A house flies"],
-    "genres": ["Crime|Drama", "Horror", "Comedy"],
-    "country": ["US", "UK", "US"],
-    "minutes": [170, 117, 96],
-    "imdbId": [1, 2, 3],
-}
-FRAMES: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
-    "pandas": pd.DataFrame,
-    "polars": pl.DataFrame,
-    "pyarrow": pa.table,
-    "mapping": dict,
-}
-
-
-def check_events(found: Dataset, *, rated: bool = True) -> None:
-    """The five events, whatever they were read from."""
-    assert found.users == ("7", "3", "9")
-    assert [found.users[user] for user in found.interactions.user] == ["7", "7", "3", "3", "9"]
-    assert [found.items[item].id for item in found.interactions.item] == ["11", "10", "10", "12", "11"]
-    assert found.interactions.timestamp.tolist() == [
-        *(1_600_000_000, 1_600_000_500, 1_600_000_100, 1_600_000_200, 1_600_000_300),
-    ]
-    if rated:
-        assert found.interactions.rating.tolist() == [3.0, 4.5, 5.0, 1.0, 2.0]
-    assert found.skipped == ()
-
-
-def check_films(found: Dataset) -> None:
-    """The three films, with all that the table of them says."""
-    assert [(item.id, item.title) for item in found.items] == [
-        ("10", "Heat (1995)"),
-        ("11", "Alien (1979)"),
-        ("12", "Up (2009)"),
-    ]
-    assert [item.text for item in found.items] == ["A thief and a cop", "", "A house flies"]
-    assert found.items[0].attributes == {"genres": ("Crime", "Drama"), "country": ("US",)}
-    assert [dict(item.numbers) for item in found.items] == [{"minutes": 170}, {"minutes": 117}, {"minutes": 96}]
-
-
-def lines(*rows: object, to: Path, encoding: str = "utf-8") -> Path:
-    to.write_bytes("".join(f"{row}\n" for row in rows).encode(encoding))
-    return to
-
-
-def u_data(to: Path) -> Path:
-    rows = zip(*EVENTS.values(), strict=True)
-    return lines(*("\t".join(map(str, (u, i, int(r), t))) for u, i, r, t in rows), to=to)
 
 
 @pytest.mark.parametrize("kind", FRAMES)
@@ -344,108 +286,3 @@ def test_columns_of_items_by_what_is_in_them(tmp_path: Path) -> None:
     assert said["code"] == (None, "200 values for 200 items sort nothing")
     assert said["nothing"] == (None, "it is empty") and said["pageURL"] == (None, "it names things")
     assert str(found.columns_taken[2]) == "items.parquet: id is taken as item"
-
-
-def hostile_rows() -> Mapping[str, list[Any]]:
-    good = 40
-    return {
-        "user": ["u", "", "u", "u", "u", "u", *["u"] * good],
-        "item": ["a", "a", "nowhere", "a", "a", "a", *["b", "c"] * (good // 2)],
-        "rating": ["5", "5", "5", "much", "5", "inf", *["1"] * good],
-        "timestamp": ["1", "1", "1", "1", "yesterday", "1", *[str(100 + place) for place in range(good)]],
-    }
-
-
-def test_hostile_rows_are_left_out_and_named(tmp_path: Path) -> None:
-    reasons = [
-        (2, "missing cell"),
-        (3, "unknown item"),
-        (4, "rating is not a finite number"),
-        (5, "timestamp is not a finite number"),
-        (6, "rating is not a finite number"),
-    ]
-    items = {"item": list("abc"), "title": list("ABC")}
-    found = read_data(pd.DataFrame(hostile_rows()), items=items)
-    assert sorted((one.line, one.reason) for one in found.skipped) == reasons
-    pd.DataFrame(hostile_rows()).to_csv(tmp_path / "e.csv", index=False)
-    found = read_data(tmp_path / "e.csv", items=items)
-    assert sorted((one.file, one.line, one.reason) for one in found.skipped) == [
-        ("e.csv", line + 1, reason) for line, reason in reasons
-    ]
-    with pytest.raises(DataError, match="interactions DataFrame:2: 46 of 46 rows are unusable, most often: unknown it"):
-        read_data(pd.DataFrame(hostile_rows()), items={"item": ["z"], "title": ["Z"]})
-
-
-HOSTILE_FILES: Mapping[str, tuple[bytes, str]] = {
-    "empty.csv": (b"", "empty.csv:1: the file is empty"),
-    "header.csv": (b"user,item\n", "header.csv:1: a header and no rows"),
-    "none.csv": (b"a,b\n1,2\n", "none.csv: no column for user, item: found a, b"),
-    "quote.csv": (b'user,item\nu,"a\n', "quote.csv:2: broken quoting"),
-    "latin.csv": (b"user,item\nu,caf\xe9\n", "latin.csv:2: not UTF-8 text"),
-    "nul.parquet": (b"PAR1\0\0\0\0", "nul.parquet: no readable Parquet file"),
-    "text.parquet": (b"user,item\n", "text.parquet: no readable Parquet file"),
-    "events.xlsx": (b"PK", "events.xlsx: it is not known how to read a file of this kind"),
-    "u.data": (b"1 2 3 4\n1 2 3 4\n", "u.data:1: 2 of 2 rows are unusable, most often: missing cell"),
-    "ratings.dat": (b"1::2::3::4::5\n\n", "ratings.dat:1: 1 of 1 rows are unusable, most often: more cells"),
-    "ratings.csv": (b"userId,rating\n1,2\n", "ratings.csv: no column for item"),
-    "x.inter": (b"user_id:token\titem:what\n", "x.inter:1: unknown column type"),
-}
-
-
-@pytest.mark.parametrize("name", HOSTILE_FILES)
-def test_hostile_files(tmp_path: Path, name: str) -> None:
-    content, message = HOSTILE_FILES[name]
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError) as caught:
-        read_data(tmp_path / name)
-    assert message in str(caught.value)
-
-
-def test_hostile_films(tmp_path: Path) -> None:
-    u_data(tmp_path / "u.data")
-    lines("10|Heat", to=tmp_path / "u.item")
-    with pytest.raises(DataError, match=r"u\.item:1: 1 of 1 rows are unusable, most often: missing cell"):
-        read_data(tmp_path)
-    pd.DataFrame(EVENTS).to_csv(tmp_path / "ratings.csv", index=False)
-    lines("id,name", "10,Heat", to=tmp_path / "movies.csv")
-    with pytest.raises(DataError, match=r"movies\.csv:1: wrong header: no column movieId"):
-        read_data(tmp_path / "ratings.csv")
-
-
-def test_hostile_sources(tmp_path: Path) -> None:
-    for source in (3, None, [("u", "a")], pd.Series([1]), pl.LazyFrame(EVENTS), {}, {"user": "abc", "item": "abc"}):
-        with pytest.raises(DataError):
-            read_data(source)  # type: ignore[arg-type]
-    assert "collect()" in caught_by(pl.LazyFrame(EVENTS))
-    assert "different lengths" in caught_by({"user": ["a"], "item": ["x", "y"]})
-    assert "same name" in caught_by(pd.DataFrame([["a", "x", "y"]], columns=["user", "item", "item"]))
-    assert "no such file" in caught_by(tmp_path / "gone.csv")
-    assert "no data set in this directory" in caught_by(tmp_path)
-    assert "a header and no rows" in caught_by(pd.DataFrame(EVENTS).iloc[:0])
-    with pytest.raises(ConfigError, match="no such part"):
-        read_data(EVENTS, columns={"usr": "userId"})
-    with pytest.raises(DataError, match="no column for user"):
-        read_data(EVENTS, columns={"user": "nobody"})
-    with pytest.raises(ConfigError, match="no items are given"):
-        read_data(EVENTS, item_columns={"item": "movieId"})
-
-
-def caught_by(source: Any) -> str:
-    with pytest.raises(DataError) as caught:
-        read_data(source)
-    return str(caught.value)
-
-
-def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "e.parquet").write_bytes(b"PAR1")
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(ConfigError, match="pyarrow") as caught:
-        read_data(tmp_path / "e.parquet")
-    assert "[data]" in caught.value.action
-
-
-def test_hostile_text_comes_through_as_text() -> None:
-    odd = ["a\0b", "x\ud800", "<script>", "  ", "=1+1", "\u202eabc"]
-    found = read_data({"user": odd, "item": ["i"] * 6}, items={"item": ["i"], "title": ["<b>\x1f|"]})
-    assert found.users == tuple(odd)
-    assert found.items[0].title == "<b>\x1f|"
