@@ -46,8 +46,7 @@ class PrivateSum:
         limit: most that one row adds to an element (after rotation), in absolute value; 0 = as the bound.
         rotation: seed of the rotation, 64 hexadecimal digits, or nothing where parts are not rotated.
         moves: most by which one privacy unit moves a row's part, L2; 0 = the bound, as where the row is the unit.
-        noise, devices, dropout, colluding: how noise is shared between devices, see `NoiseShares`; all 0 = devices add
-            none.
+        noise, devices, dropout, colluding: how devices share the noise, see `NoiseShares`; all 0 = they add none.
 
     Raises:
         SumError: a field is out of range.

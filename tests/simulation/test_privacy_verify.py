@@ -12,6 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lying_ledgers import (
+    a_round_left_out,
+    another_budget,
+    change_record,
+    claims_a_smaller_probability,
+    everybody_asked,
+    half_noise,
+    never_drawn_anew,
+    one_round_twice,
+    rewrite,
+    sampling_not_as_accounted,
+    silent_about_the_cohort,
+    without_noise,
+)
 from typer.testing import CliRunner
 
 from fedrec.api.load_run import load_run
@@ -22,7 +36,6 @@ from fedrec.console import SilentReporter
 from fedrec.errors import BudgetExceededError, DataError
 from fedrec.privacy.accountant import QueryCost
 from fedrec.privacy.calibrate import delta_for
-from fedrec.privacy.chain import Chain
 from fedrec.privacy.ledger import Budget, Ledger
 from fedrec.release.bundle import read_release
 from fedrec.simulation.run import simulate
@@ -147,75 +160,6 @@ def test_a_dropped_trigger_is_found(run: Path) -> None:
     with sqlite3.connect(run / "ledger.sqlite") as db:
         db.execute("DROP TRIGGER no_update")
     assert failed(run) == {"ledger"}
-
-
-def rewrite(run: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
-    """A server that lies writes another ledger, with a chain that is intact, and claims made of it."""
-    path = run / "ledger.sqlite"
-    with Ledger.open(path) as ledger:
-        rows = ledger._chain.bodies()
-    path.unlink()
-    change(rows)
-    with Chain(path, lambda: rows[0]) as chain, chain.transaction():
-        for row in rows[1:]:
-            chain.append(row)
-        head = chain.head
-    change_record(run, lambda record: record["privacy"]["ledger"].update(head=head, rows=len(rows) - 1))
-
-
-def change_record(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    record = json.loads((run / "run.json").read_text())
-    change(record)
-    (run / "run.json").write_text(json.dumps(record))
-
-
-def training(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [row for row in rows[1:] if row["query"] == "training"]
-
-
-def half_noise(rows: list[dict[str, Any]]) -> None:
-    for row in training(rows):
-        row["cost"]["noise_multiplier"] /= 2
-
-
-def everybody_asked(rows: list[dict[str, Any]]) -> None:
-    for row in training(rows):
-        row["detail"]["asked"] = row["detail"]["population"]
-
-
-def sampling_not_as_accounted(rows: list[dict[str, Any]]) -> None:
-    for row in training(rows):
-        row["detail"]["sampling"] = "fixed"
-
-
-def never_drawn_anew(rows: list[dict[str, Any]]) -> None:
-    for row in training(rows):
-        row["detail"]["cohort"] = "0" * 64
-
-
-def claims_a_smaller_probability(rows: list[dict[str, Any]]) -> None:
-    for row in training(rows):
-        row["detail"]["probability"] = row["cost"]["probability"] = 0.05
-
-
-def one_round_twice(rows: list[dict[str, Any]]) -> None:
-    rows.append(dict(training(rows)[-1]))
-
-
-def a_round_left_out(rows: list[dict[str, Any]]) -> None:
-    rows.remove(training(rows)[2])
-
-
-def another_budget(rows: list[dict[str, Any]]) -> None:
-    rows[0]["budget"]["epsilon"] = 99.0
-
-
-def without_noise(rows: list[dict[str, Any]]) -> None:
-    rows[1]["cost"] = {"noise_multiplier": None}
-
-
-def silent_about_the_cohort(rows: list[dict[str, Any]]) -> None:
-    del rows[1]["detail"]["population"]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from fedrec.simulation.study import Study
 
 FOLDS: Final = 5
 FEWEST: Final = 10  # users on either side of an attribute
-Labels = Callable[[Study], NDArray[np.bool_]]
+AttributeLabels = Callable[[Study], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class AttributeAttack:
     """
 
     name: str
-    labels: Labels
+    labels: AttributeLabels
     paper: str = "Melis et al. 2019, Unintended Feature Leakage; Lam et al. 2021, Gradient Disaggregation"
     rounds: int = 200
     own_rounds: int = 8
