@@ -8,32 +8,23 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
-
-import torch
+from typing import Any, Final, Protocol
 
 from fedrec.config import Config
 from fedrec.content.feature_table import FEATURES_FILE, Features, features_from_bytes
 from fedrec.content.fit import fit_to_content
 from fedrec.errors import ContentError
-from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.run_plan import delta_of
-from fedrec.queries.plan import budget_of, described, quality_of_sums, statement_of
-from fedrec.queries.secure_wire import PROTOCOL
-from fedrec.release.bundle import write_release
-from fedrec.release.keys import create_key, load_key
-from fedrec.server.event_log import EventLog
+from fedrec.queries.plan import quality_of_sums
 from fedrec.server.publish import contents_of
-from fedrec.server.results import Devices, RoundEvent, RunResult, bytes_up_each
-from fedrec.server.run import FederatedRun
-from fedrec.server.state import ServerState
+from fedrec.server.results import Devices, RoundEvent
+from fedrec.server.run_directory import RunDirectory, line_of, record_of
 
 _log = logging.getLogger(__name__)
-EVENTS, RECORD, RELEASE = "events.jsonl", "server.json", "model"
+RECORD: Final = "server.json"
 
 
 class CountedDevices(Devices, Protocol):
@@ -97,86 +88,30 @@ def federate(
     config, left_out = fit_to_content(config, server_catalogue.features)
     for sentence in left_out:
         _log.warning("settings fitted to the content: %s", sentence)
-    if config.speed.threads:
-        torch.set_num_threads(config.speed.threads)
-    out.mkdir(parents=True, exist_ok=True)
-    delta = delta_of(config, devices.users)
-    budget = budget_of(config, devices.users)
+    features, users = server_catalogue.features, devices.users
+    run = {"config": config.model_dump(mode="json"), "catalogue": features.digest(), "users": users}
+    identity = json.dumps({**run, "devices": devices.size}, sort_keys=True)
+    with RunDirectory.opened(out, config, users=users, identity=identity) as opened:
 
-    run = {
-        "config": config.model_dump(mode="json"),
-        "catalogue": server_catalogue.features.digest(),
-        "users": devices.users,
-    }
-    with (
-        Ledger.open(out / "ledger.sqlite", budget) as ledger,
-        ServerState(out / "server.sqlite", json.dumps({**run, "devices": devices.size}, sort_keys=True)) as state,
-    ):
-        lines = EventLog(out / EVENTS, goes_on=state.resumed)
+        def observe(event: RoundEvent) -> None:
+            if not opened.log.has(event.request.query, event.request.round):
+                left = {reason: count for reason, count in devices.tally.items() if count and reason != "sum"}
+                opened.log.add({**line_of(event), "left_out": left})
+                note(json.dumps(opened.log.records[-1]))
 
-        def observe(step: RoundEvent) -> None:
-            if not lines.has(step.request.query, step.request.round):
-                lines.add(_line(step, devices.tally))
-                note(json.dumps(lines.records[-1]))
-
-        outcome = FederatedRun(config, server_catalogue.features, devices, ledger, state, observe).run()
-    record = _record(config, server_catalogue.features, devices, outcome, delta)
-    _release(config, server_catalogue, outcome, record, out)
-    record["data"]["left_out_of_settings"] = left_out
-    record["rounds"] = lines.records
-    record["secure_aggregation"]["aborted"] = aborts_of(config, lines.records)
-    (out / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        outcome = opened.run(features, devices, observe)
+        record = {
+            **record_of(config, outcome, opened.log.records, delta_of(config, users)),
+            "data": {"name": config.run.name, "users": users, "items": len(features), "devices": devices.size},
+            "costs": [asdict(cost) for cost in outcome.costs],
+            "cost": {"accounting_seconds": round(outcome.accounting_seconds, 4)},
+        }
+        quality = quality_of_sums(outcome.results)
+        contents = contents_of(
+            config, server_catalogue.encoders, outcome, record["privacy"], quality=quality, data=record["data"]
+        )
+        opened.write_release(contents)
+        record["data"]["left_out_of_settings"] = left_out
+        record["rounds"] = opened.log.records
+        opened.write_record(RECORD, record)
     return record
-
-
-def aborts_of(config: Config, lines: Iterable[Mapping[str, Any]]) -> dict[str, int] | None:
-    """Attempts that gave no sum, by reason, over all lines of ``events.jsonl``; None where no sums are masked."""
-    if config.secure_aggregation.protocol != PROTOCOL:
-        return None
-    total: Counter[str] = Counter()
-    for line in lines:
-        total.update(line.get("aborted") or {})
-    return dict(total)
-
-
-def _line(step: RoundEvent, tally: Mapping[str, int]) -> dict[str, Any]:
-    return {
-        "round": step.request.round,
-        "query": step.request.query,
-        "seconds": round(step.seconds, 4),
-        "asked": step.cohort,
-        "devices": step.opened.devices,
-        "left_out": {reason: count for reason, count in tally.items() if count and reason != "sum"},
-        "aborted": dict(step.opened.aborted),
-        "reason": step.opened.reason,
-        "bytes_up_per_device": bytes_up_each(step.request, step.opened),
-        "epsilon_spent": step.epsilon_spent,
-    }
-
-
-def _record(config: Config, features: Features, devices: Devices, outcome: RunResult, delta: float) -> dict[str, Any]:
-    privacy = statement_of(config, outcome.costs, delta)
-    return {
-        "schema": 1,
-        "config": config.model_dump(mode="json"),
-        "data": {"name": config.run.name, "users": devices.users, "items": len(features), "devices": devices.size},
-        "privacy": {**privacy, "ledger": dict(outcome.ledger)},
-        "costs": [asdict(cost) for cost in outcome.costs],
-        "secure_aggregation": {"protocol": config.secure_aggregation.protocol},
-        "queries": described(outcome.results),
-        "validation": outcome.validation,
-        "stopped": outcome.stopped,
-        "cost": {"accounting_seconds": round(outcome.accounting_seconds, 4)},
-    }
-
-
-def _release(
-    config: Config, server_catalogue: ServerCatalogue, outcome: RunResult, record: Mapping[str, Any], out: Path
-) -> None:
-    quality = quality_of_sums(outcome.results)
-    contents = contents_of(
-        config, server_catalogue.encoders, outcome, record["privacy"], quality=quality, data=record["data"]
-    )
-    path = out / "release.key"
-    key = load_key(path) if path.exists() else create_key(path)
-    write_release(out / RELEASE, contents, key=key, replace=True)

@@ -10,7 +10,8 @@ from fedrec.console import Reporter, jsonable
 from fedrec.queries.registry import QUERIES
 from fedrec.server.aggregation_failed import AGGREGATION_FAILED
 from fedrec.server.event_log import EventLog
-from fedrec.server.results import Devices, RoundEvent, bytes_up_each
+from fedrec.server.results import Devices, RoundEvent
+from fedrec.server.run_directory import line_of
 from fedrec.simulation.measure import quality_of
 from fedrec.simulation.study import Study
 from fedrec.training.learner import Update
@@ -43,7 +44,7 @@ class RunRecorder:
 
     def note(self, step: RoundEvent) -> None:
         """Take down one step, once."""
-        request, opened = step.request, step.opened
+        request = step.request
         if self.lines.has(request.query, request.round):
             return
         training = QUERIES[request.query].sampled
@@ -51,16 +52,8 @@ class RunRecorder:
         self.rows += update.rows if update else 0
         self.asking_seconds += step.seconds if training else 0.0
         record = {
-            "round": request.round,
-            "query": request.query,
-            "seconds": round(step.seconds, 4),
-            "devices": opened.devices,
-            "asked": step.cohort,
-            "bytes_up_per_device": bytes_up_each(request, opened),
+            **line_of(step),
             "bytes_down_per_device": sum(array.nbytes for array in request.arrays.values()),
-            "aborted": dict(opened.aborted),
-            "reason": opened.reason,
-            "epsilon_spent": step.epsilon_spent,
             "loss": update.loss / update.rows if update and update.rows else None,
             "clipped": update.clipped / update.rows if update and update.rows else None,
             "clip": request.settings.get("clip"),

@@ -1,0 +1,130 @@
+"""One run on disk: its ledger, its state, its lines, its release and its record, for a server and a simulation alike.
+
+ledger.sqlite   what was charged, written before a sum is used
+server.sqlite   what a run that is cut off goes on from
+events.jsonl    a line for each opened sum, and for each that failed
+release.key     signs the release; made where there is none
+model/          the release
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from fedrec.config import Config
+from fedrec.console import jsonable
+from fedrec.content.feature_table import Features
+from fedrec.privacy.ledger import Ledger
+from fedrec.queries.plan import budget_of, described, statement_of
+from fedrec.queries.secure_wire import PROTOCOL
+from fedrec.release.bundle import write_release
+from fedrec.release.contents import ReleaseContents
+from fedrec.release.keys import create_key, load_key
+from fedrec.server.event_log import EventLog
+from fedrec.server.results import Devices, RoundEvent, RunResult, bytes_up_each
+from fedrec.server.run import FederatedRun
+from fedrec.server.state import ServerState
+
+LEDGER: Final = "ledger.sqlite"
+STATE: Final = "server.sqlite"
+EVENTS: Final = "events.jsonl"
+KEY: Final = "release.key"
+RELEASE: Final = "model"
+
+
+@dataclass(frozen=True, eq=False)
+class RunDirectory:
+    """An open run. ``path``: where it is; ``log``: its lines, also those of before it was cut off."""
+
+    path: Path
+    config: Config
+    ledger: Ledger
+    state: ServerState
+    log: EventLog
+
+    @classmethod
+    @contextmanager
+    def opened(cls, path: Path, config: Config, *, users: int, identity: str) -> Iterator[RunDirectory]:
+        """Open a directory for a run, or to go on with the one that is in it.
+
+        Args:
+            path: made where there is none.
+            config: the settings; how many threads torch gets is taken from them.
+            users: how many there are, from which the budget's delta follows.
+            identity: names the run: settings and data. A directory of another one is refused.
+
+        Raises:
+            PrivacyError: the ledger is broken, or of another budget.
+            StoreError: the state is damaged, or of another run.
+        """
+        if config.speed.threads:
+            torch.set_num_threads(config.speed.threads)
+        path.mkdir(parents=True, exist_ok=True)
+        with (
+            Ledger.open(path / LEDGER, budget_of(config, users)) as ledger,
+            ServerState(path / STATE, identity) as state,
+        ):
+            yield cls(path, config, ledger, state, EventLog(path / EVENTS, goes_on=state.resumed))
+
+    def run(self, features: Features, devices: Devices, observe: Callable[[RoundEvent], None]) -> RunResult:
+        """Ask everything that the settings ask. ``observe`` is shown each opened sum. Raises as `FederatedRun`."""
+        return FederatedRun(self.config, features, devices, self.ledger, self.state, observe).run()
+
+    def write_release(self, contents: ReleaseContents) -> None:
+        """Write and sign the release. Raises ReleaseError."""
+        key = load_key(self.path / KEY) if (self.path / KEY).exists() else create_key(self.path / KEY)
+        write_release(self.path / RELEASE, contents, key=key, replace=True)
+
+    def write_record(self, name: str, record: Mapping[str, Any]) -> None:
+        """Write the run's record, as JSON."""
+        (self.path / name).write_text(json.dumps(jsonable(record), indent=2) + "\n", encoding="utf-8")
+
+
+def line_of(event: RoundEvent) -> dict[str, Any]:
+    """What a line of ``events.jsonl`` says of a sum, whoever writes it."""
+    return {
+        "round": event.request.round,
+        "query": event.request.query,
+        "seconds": round(event.seconds, 4),
+        "asked": event.cohort,
+        "devices": event.opened.devices,
+        "aborted": dict(event.opened.aborted),
+        "reason": event.opened.reason,
+        "bytes_up_per_device": bytes_up_each(event.request, event.opened),
+        "epsilon_spent": event.epsilon_spent,
+    }
+
+
+def record_of(config: Config, outcome: RunResult, lines: Iterable[Mapping[str, Any]], delta: float) -> dict[str, Any]:
+    """What every record says of a run: settings, what is promised, what queries found, and how sums were opened."""
+    privacy = statement_of(config, outcome.costs, delta)
+    return {
+        "schema": 1,
+        "config": config.model_dump(mode="json"),
+        "privacy": {**privacy, "ledger": dict(outcome.ledger)},
+        "secure_aggregation": {
+            "protocol": config.secure_aggregation.protocol,
+            "aborted": _aborts_of(config, lines),
+        },
+        "queries": described(outcome.results),
+        "validation": outcome.validation,
+        "stopped": outcome.stopped,
+    }
+
+
+def _aborts_of(config: Config, lines: Iterable[Mapping[str, Any]]) -> dict[str, int] | None:
+    """Attempts that gave no sum, by reason; None where no sums are masked."""
+    if config.secure_aggregation.protocol != PROTOCOL:
+        return None
+    total: Counter[str] = Counter()
+    for line in lines:
+        total.update(line.get("aborted") or {})
+    return dict(total)
