@@ -26,6 +26,11 @@ Privacy:
 - `statement`, `Statement`, `verify`: what a run promises, and whether its ledger bears it out
 - `audit_privacy`: lower bounds of what really leaks
 
+Parts of your own, in every engine (see `fedrec.extend`; `fedrec.testing` has the contracts that they are held to):
+
+- `register_encoder`, `register_item_encoder`, `register_fusion`, `register_user_tower`, `register_preset`,
+  `register_mechanism`
+
 Errors are `FedrecError` and its subclasses. Importing this package imports nothing else: each name is loaded when it is
 first used (PEP 562).
 """
@@ -59,6 +64,14 @@ if TYPE_CHECKING:
         StoreError,
         SumError,
     )
+    from fedrec.extend import (
+        register_encoder,
+        register_fusion,
+        register_item_encoder,
+        register_mechanism,
+        register_preset,
+        register_user_tower,
+    )
 
 # Name -> the module that has it. No name is also that of a module of this package: importing that would hide it.
 # A name that is added here is added above, where type checkers and editors look, and to __all__.
@@ -89,6 +102,12 @@ _LAZY: Final = {
     "plan_target": "fedrec.api.privacy",
     "presets": "fedrec.api.configs",
     "read_data": "fedrec.data.sources",
+    "register_encoder": "fedrec.extend",
+    "register_fusion": "fedrec.extend",
+    "register_item_encoder": "fedrec.extend",
+    "register_mechanism": "fedrec.extend",
+    "register_preset": "fedrec.extend",
+    "register_user_tower": "fedrec.extend",
     "simulate": "fedrec.api.simulate",
     "statement": "fedrec.api.privacy",
     "verify": "fedrec.api.privacy",
@@ -121,6 +140,12 @@ __all__ = [
     "plan_target",
     "presets",
     "read_data",
+    "register_encoder",
+    "register_fusion",
+    "register_item_encoder",
+    "register_mechanism",
+    "register_preset",
+    "register_user_tower",
     "simulate",
     "statement",
     "verify",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fedrec.errors import ModelError
 from fedrec.randomness import user_hash
 
-Values = TypeVar("Values", bound=np.generic)
+_Values = TypeVar("_Values", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +218,7 @@ def pointers_of(lengths: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int6
     return pointers
 
 
-def _entries(values: NDArray[Values] | None, places: NDArray[np.integer]) -> NDArray[Values] | None:
+def _entries(values: NDArray[_Values] | None, places: NDArray[np.integer]) -> NDArray[_Values] | None:
     return None if values is None else values[places]
 
 

@@ -14,6 +14,11 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from fedrec.simulation.study import Study
 
+# One thread a process, set before anything imports NumPy or PyTorch: the arrays of tests are small, and threads that
+# wait for one another took up to half of a test's time.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
 # A busy machine is no defect of what is tested.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")

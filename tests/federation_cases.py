@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import query_cases
 import torch
 
 from fedrec.client.device import Device, device_of
 from fedrec.config import Config, from_tree
 from fedrec.console import open_reporter
 from fedrec.privacy.ledger import Ledger
-from fedrec.queries import popularity
 from fedrec.queries.plan import budget_of
 from fedrec.queries.request import Request
 from fedrec.queries.wire import Envelope
@@ -85,7 +85,7 @@ def device(config: Config, catalogue: Path, store: Path) -> Device:
 
 
 def popularity_question(config: Config, study: Study, users: int = USERS) -> Request:
-    return popularity.ask(len(study.features), users, config.secure_aggregation.resolution_bits)
+    return query_cases.popularity(config, len(study.features), users)
 
 
 def envelope(request: Request, study: Study, session: str = "first") -> Envelope:

@@ -12,6 +12,7 @@ from typing import Any
 import federation_cases as cases
 import numpy as np
 import pytest
+import query_cases
 from flwr.app import Array, ArrayRecord, Context, Error, Message
 from numpy.typing import NDArray
 
@@ -21,7 +22,6 @@ from fedrec.client.trust import identity_of
 from fedrec.config import Config
 from fedrec.console import open_reporter
 from fedrec.data.store import EventStore
-from fedrec.queries import cooccurrence
 from fedrec.queries.request import Request
 from fedrec.queries.secure_wire import Exchange
 from fedrec.secagg.identity import DeviceIdentity
@@ -114,7 +114,7 @@ def hostile_devices(config: Config, study: Study, out: Path) -> Iterator[tuple[S
         patched.setattr(engine, "InProcessGrid", LossyGrid)
         with engine.grid_devices(config, study, out, reporter) as devices:
             assert isinstance(devices, SecureDevices)
-            devices.post = replace(devices.post, patience=PATIENCE)
+            devices.dispatcher = replace(devices.dispatcher, patience=PATIENCE)
             yield devices, stage
 
 
@@ -152,14 +152,7 @@ def _bytes(reply: Message) -> bytes:
 
 def requests(config: Config, study: Study) -> tuple[Request, Request]:
     """The first two of a run."""
-    second = cooccurrence.ask(
-        np.arange(cases.ITEMS),
-        cases.USERS,
-        config.collaborative,
-        unit=config.privacy.unit,
-        noisy=config.privacy.epsilon is not None,
-        resolution_bits=config.secure_aggregation.resolution_bits,
-    )
+    second = query_cases.cooccurrence(config, np.arange(cases.ITEMS), cases.ITEMS, cases.USERS)
     return cases.popularity_question(config, study), second
 
 

@@ -16,6 +16,8 @@ from data_cases import FIRST_DAY, SMALL, TASTES, append, fedrec_run, item, refus
 import fedrec.cli.main
 from fedrec.data.store import EventStore
 
+pytestmark = pytest.mark.slow
+
 PEOPLE = 6
 EVENTS = 3 * PEOPLE * (PEOPLE - 1)
 ANN = user("alpine", 0)

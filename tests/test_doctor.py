@@ -48,13 +48,13 @@ def test_versions_are_held_against_the_range(
 
 
 def test_an_extra_is_not_there_while_what_it_brings_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    needs = [Requirement("flwr[simulation]==1.41.0; extra == 'simulation'")]
+    needs = [Requirement("flwr[simulation]==1.42.0; extra == 'simulation'")]
     monkeypatch.setattr(fedrec.doctor, "requirements", lambda: ("", needs))
     monkeypatch.setattr(importlib.metadata, "requires", lambda name: ["numpy", "ray==2.55.1; extra == 'simulation'"])
-    monkeypatch.setattr(importlib.metadata, "version", with_versions({"flwr": "1.41.0"}))
+    monkeypatch.setattr(importlib.metadata, "version", with_versions({"flwr": "1.42.0"}))
     (check,) = fedrec.doctor._extras()
     assert (check.status, check.found) == ("ok", "not here (optional): ray")
-    monkeypatch.setattr(importlib.metadata, "version", with_versions({"flwr": "1.41.0", "ray": "2.55.1"}))
+    monkeypatch.setattr(importlib.metadata, "version", with_versions({"flwr": "1.42.0", "ray": "2.55.1"}))
     assert fedrec.doctor._extras()[0].found == "installed"
 
 

@@ -19,6 +19,8 @@ from data_cases import SMALL, TASTES, fedrec_run, item, refused, told, user, wri
 import fedrec.cli.main
 from fedrec.privacy.ledger import Ledger
 
+pytestmark = pytest.mark.slow
+
 PEOPLE = 20
 KEYS: dict[str, set[str]] = {
     "config": {"run", "content", "model", "collaborative", "training", "privacy", "secure_aggregation", "evaluation"},
@@ -85,7 +87,7 @@ def test_what_is_measured_is_the_same_right_answer(world: World) -> None:
         assert world.run["quality"][protocol]["hr@10"] == world.run["quality"][protocol]["ndcg@10"] == 1.0
     assert world.run["quality"]["loo-99neg"]["users"] == 3 * PEOPLE
     # Devices measure their validation item, and nobody has one here: asked, answered, and nothing invented.
-    assert world.run["metrics_query"] == {"hr@10": None, "ndcg@10": None}
+    assert world.run["queries"] == {"metrics": {"hr@10": None, "ndcg@10": None}}
 
 
 def test_a_run_leaves_what_the_design_names(world: World) -> None:

@@ -19,8 +19,10 @@ def types_of(module: str, source: str) -> Iterator[tuple[str, str]]:
             yield node.name, f"the class of {module}"
         elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             name = node.targets[0].id
-            if name[0].isupper() and not name.isupper():
-                yield name, ast.unparse(node.value)
+            meaning = ast.unparse(node.value)
+            # A command's option, with its help, is no type.
+            if name[0].isupper() and not name.isupper() and not meaning.startswith("Annotated["):
+                yield name, meaning
 
 
 def ambiguous(sources: Mapping[str, str]) -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ from fedrec.errors import DataError, FedrecError
 from fedrec.privacy.device_ledger import DeviceLedger
 from fedrec.privacy.local import promise_of
 from fedrec.privacy.verify import ClaimCheck, StatedPrivacy, verify_run
-from fedrec.queries.plan import budget_of, costs_of, names_of_training
+from fedrec.queries.plan import budget_of, costs_of, cut_short_by
 from fedrec.release.bundle import read_release
 
 LEDGER: Final = "ledger.sqlite"
@@ -43,7 +43,7 @@ def load_run(run: Path) -> list[ClaimCheck]:
         problems.append(str(error))
     plan = costs_of(config, users, int(record["data"].get("devices", users)))
     whole, early = record.get("stopped") is None, bool((record.get("validation") or {}).get("stopped_early"))
-    said = StatedPrivacy(budget, plan, claims, read_lines(run), whole, promise_of(config), early, names_of_training())
+    said = StatedPrivacy(budget, plan, claims, read_lines(run), whole, promise_of(config), early, cut_short_by(config))
     devices = tuple(_devices(run / "stores", said))
     return [*verify_run(run / LEDGER, said), ClaimCheck("release", tuple(problems)), ClaimCheck("devices", devices)]
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fedrec.api import config_plan, target_plan
 from fedrec.api.configs import ConfigSource, Overrides, config_of
@@ -16,10 +16,16 @@ from fedrec.privacy.planner import Noise, Place, Setting, make_plan
 from fedrec.release.bundle import read_release
 
 if TYPE_CHECKING:
-    from fedrec.api.release import OpenedRelease
-    from fedrec.api.run import Run
     from fedrec.privacy.accountant import Sampling
     from fedrec.privacy.verify import ClaimCheck
+
+
+class HasDirectory(Protocol):
+    """A `fedrec.Run` or `fedrec.OpenedRelease`. Runs are of the simulation, which operators and devices do without."""
+
+    @property
+    def directory(self) -> Path:
+        """Where it lies."""
 
 
 @dataclass(frozen=True)
@@ -141,12 +147,12 @@ def plan_target(
     return target_plan.report(make_plan(setting), signal_to_noise, group)
 
 
-def statement(run: Run | OpenedRelease | str | os.PathLike[str]) -> Statement:
+def statement(run: HasDirectory | str | os.PathLike[str]) -> Statement:
     """State what a run promises, to whom, how, what must be trusted, and what is not covered.
 
     Args:
-        run: a `Run`, the directory of one, or a release (opened, or its directory). Of a run, everything is recomputed
-            from its ledger; of a release alone, it is what its publisher signed, and cannot be checked.
+        run: a `fedrec.Run`, the directory of one, or a release (opened, or its directory). Of a run, everything is
+            recomputed from its ledger; of a release alone, it is what its publisher signed, and cannot be checked.
 
     Raises:
         DataError: no run ended there. ReleaseError: the release is damaged.
@@ -167,11 +173,11 @@ def statement(run: Run | OpenedRelease | str | os.PathLike[str]) -> Statement:
     return Statement(facts, page_of(facts))
 
 
-def verify(run: Run | str | os.PathLike[str]) -> list[ClaimCheck]:
+def verify(run: HasDirectory | str | os.PathLike[str]) -> list[ClaimCheck]:
     """Recompute a run's privacy from its ledger alone, and hold everything that was said against it.
 
     Args:
-        run: a `Run`, or the directory of one.
+        run: a `fedrec.Run`, or the directory of one.
 
     Returns:
         The checks by name, each with ``passed`` and its ``problems``. Nothing is raised where one fails.
@@ -182,5 +188,5 @@ def verify(run: Run | str | os.PathLike[str]) -> list[ClaimCheck]:
     return load_run(_directory(run))
 
 
-def _directory(run: Run | OpenedRelease | str | os.PathLike[str]) -> Path:
+def _directory(run: HasDirectory | str | os.PathLike[str]) -> Path:
     return Path(run).expanduser() if isinstance(run, str | os.PathLike) else run.directory

@@ -41,7 +41,7 @@ class OpenedRelease:
     """A release that ranks. Nothing that it is given is kept, written to disk or sent anywhere."""
 
     def __init__(self, release: Release, directory: Path) -> None:
-        self.directory = directory
+        self._directory = directory
         self._release = release
 
     def recommend(
@@ -77,6 +77,11 @@ class OpenedRelease:
                 action=f"Its ids are like {self._ranker.ids[0]!r}; OpenedRelease.items has them all",
             )
         return self._ranker.recommend_for(events, top, notes=notes, photos=[_bytes(photo) for photo in photos], at=at)
+
+    @property
+    def directory(self) -> Path:
+        """Where it was read from; nothing is read there any more."""
+        return self._directory
 
     @cached_property
     def items(self) -> Mapping[str, str]:

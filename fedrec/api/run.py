@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import weakref
@@ -18,6 +17,7 @@ from fedrec.api.load_run import LEDGER, read_lines, read_record
 from fedrec.console import figure
 from fedrec.data.schema import Dataset, Event
 from fedrec.errors import ConfigError, DataError
+from fedrec.extras import need
 from fedrec.privacy.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -60,8 +60,11 @@ class Run:
 
     @property
     def quality(self) -> Mapping[str, Any]:
-        """What was measured on held-out items, by protocol: ``run.quality["loo-99neg"]["hr@10"]``, from 0 to 1."""
-        found: Mapping[str, Any] = self._record["quality"]
+        """What was measured on held-out items, by protocol: ``run.quality["loo-99neg"]["hr@10"]``, from 0 to 1.
+
+        Empty for a deployment, whose server has no data to measure with.
+        """
+        found: Mapping[str, Any] = self._record.get("quality") or {}
         return found
 
     @property
@@ -81,7 +84,7 @@ class Run:
         """The rows of the privacy ledger, whose chain is checked: ``query``, ``round``, ``cost``, ``detail``, ...
 
         Raises:
-            PrivacyError: the ledger is missing or was changed.
+            DataError: there is none. PrivacyError: it was changed.
         """
         path = self._directory / LEDGER
         if not path.is_file():
@@ -152,18 +155,11 @@ class Run:
         """The charts of the report as plotly figures, by name; those without a single figure are left out.
 
         Raises:
-            ConfigError: plotly is not installed.
+            MissingExtraError: plotly is not installed.
         """
         from fedrec.simulation.report.charts import all_charts
 
-        try:
-            graphs = importlib.import_module("plotly.graph_objects")
-        except ImportError as error:
-            raise ConfigError(
-                f"plots need plotly, which is not installed: {error}",
-                action="Install the extra report: pip install 'fedrec[report]', or in a checkout "
-                "pip install -e '.[report]'",
-            ) from None
+        graphs = need("plotly.graph_objects", "report", what="Run.plots")
         drawn = all_charts(self._record, self.events, self._record.get("baselines") or {})
         return {chart["id"]: _figure(graphs, chart) for chart in drawn if not chart["empty"]}
 
@@ -185,7 +181,7 @@ class Run:
         return target
 
     def __repr__(self) -> str:
-        name, measured = self._record["config"]["run"]["name"], (self.quality or {}).get("loo-99neg") or {}
+        name, measured = self._record["config"]["run"]["name"], self.quality.get("loo-99neg") or {}
         epsilon = self.privacy.get("epsilon_released")
         promise = "no noise, nothing promised" if epsilon is None else f"epsilon {epsilon:.3g} a {self.privacy['unit']}"
         quality = f"HR@10 {figure(measured.get('hr@10'))}, NDCG@10 {figure(measured.get('ndcg@10'))}"

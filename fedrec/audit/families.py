@@ -17,7 +17,8 @@ import numpy as np
 from fedrec.audit.fdp import CurveTradeOff, GaussianTradeOff, TradeOff, refuted
 from fedrec.audit.one_run import GuessCount, level_of
 from fedrec.errors import PrivacyError
-from fedrec.privacy.accountant import LEAST_NOISE, QueryCost, delta, epsilon, equivalent_noise, gaussian_noise
+from fedrec.privacy.accountant import QueryCost, delta, epsilon, equivalent_noise, gaussian_noise
+from fedrec.privacy.noise_range import LEAST_NOISE
 
 # Strengths are powers of 2^(1/steps): fine where a curve has a formula, coarse where losses must be composed.
 _FINE, _COARSE = 128, 16

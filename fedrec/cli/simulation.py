@@ -16,7 +16,7 @@ from fedrec.cli.rows import flat_rows, tree_of
 from fedrec.console import open_reporter, print_json, say, show_table
 from fedrec.errors import BudgetExceededError
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of words and tables.")]
 Users = Annotated[int, typer.Option(min=20, max=999_999, help="How many users the shop has.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same shop and the same run.")]
 

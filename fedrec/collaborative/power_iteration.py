@@ -28,7 +28,7 @@ _LEAST_EIGENVALUE = 0.02
 
 
 @dataclass(frozen=True, eq=False)
-class Directions:
+class ProjectionDirections:
     """What devices project on. ``centre``: [items], length 1, the popular direction that is taken out first.
     ``vectors``: [items, r], orthogonal columns, each as long as its say in a user's position.  ``weights``: [items],
     above 0, of the items in x'; None where all weigh 1."""
@@ -43,7 +43,7 @@ class Directions:
         return arrays if self.weights is None else {**arrays, "weights": self.weights.astype(np.float32)}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Directions:
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> ProjectionDirections:
         """Read `arrays`, in float64."""
         weights = arrays.get("weights")
         return cls(
@@ -83,7 +83,7 @@ class Expected:
         return cls(mass, centre, kernel - np.outer(centre, centre @ kernel))
 
 
-def first(expected: Expected, rank: int, whitening: float, item_weighting: float = 0.0) -> Directions:
+def first(expected: Expected, rank: int, whitening: float, item_weighting: float = 0.0) -> ProjectionDirections:
     """The directions before anybody was asked: the strongest of what is expected.
 
     Args:
@@ -94,15 +94,17 @@ def first(expected: Expected, rank: int, whitening: float, item_weighting: float
     """
     share = np.maximum(expected.mass / expected.mass.mean(), _LEAST_MASS)
     weights = share**-item_weighting if item_weighting else None
-    return _directions(Directions(expected.centre, expected.factors, weights), rank, whitening)
+    return _directions(ProjectionDirections(expected.centre, expected.factors, weights), rank, whitening)
 
 
-def following(asked: Directions, found: PowerIterationResult, rank: int, whitening: float) -> Directions:
+def following(
+    asked: ProjectionDirections, found: PowerIterationResult, rank: int, whitening: float
+) -> ProjectionDirections:
     """The directions of the next round: the strongest of what the last one found."""
     return _directions(replace(asked, vectors=found.factors), rank, whitening)
 
 
-def completed(opened: Floats, asked: Directions, expected: Expected, sigma: float) -> PowerIterationResult:
+def completed(opened: Floats, asked: ProjectionDirections, expected: Expected, sigma: float) -> PowerIterationResult:
     """Denoise an opened sum [items * r] and complete it to factors; uses public facts and the noisy sum only.
 
     Nystroem's method completes A = G U to G = A (U^T A)^-1 A^T.
@@ -114,7 +116,7 @@ def completed(opened: Floats, asked: Directions, expected: Expected, sigma: floa
     return PowerIterationResult(found @ (vectors[:, kept] / np.sqrt(values[kept])))
 
 
-def denoised(noisy: Floats, asked: Directions, expected: Expected, sigma: float) -> Floats:
+def denoised(noisy: Floats, asked: ProjectionDirections, expected: Expected, sigma: float) -> Floats:
     """A noisy sum [items, r] brought nearer to what it would be without noise of ``sigma``.
 
     Each column is compared with what content leads to expect of it, scaled to fit.  In the principal axes of what is
@@ -149,7 +151,7 @@ def centre_of(popularity: Floats) -> Floats:
     return popularity / norm if norm > 0 else np.zeros_like(popularity)
 
 
-def _directions(spanning: Directions, rank: int, whitening: float) -> Directions:
+def _directions(spanning: ProjectionDirections, rank: int, whitening: float) -> ProjectionDirections:
     left, singular, _ = np.linalg.svd(spanning.vectors, full_matrices=False)
     kept = singular[:rank] > 1e-9 * singular[0] if len(singular) else np.zeros(0, bool)
     values = singular[: len(kept)][kept] ** 2

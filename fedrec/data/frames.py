@@ -5,16 +5,15 @@ None of these libraries is imported unless a frame of it, or a Parquet file, is 
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 from fedrec.data.column_table import ColumnTable
 from fedrec.data.event_times import seconds_of
-from fedrec.errors import ConfigError, DataError
+from fedrec.errors import DataError
+from fedrec.extras import need
 
 # Between the values of a cell that holds several; it occurs in no text.
 BETWEEN_VALUES: Final = "\x1f"
@@ -62,27 +61,16 @@ def parquet_table(path: Path) -> ColumnTable:
     """A Parquet file as a table of text, as `frame_table` makes it.
 
     Raises:
-        ConfigError: pyarrow is not installed.
+        MissingExtraError: pyarrow is not installed.
         DataError: it is not a Parquet file, or cannot be read.
     """
-    parquet = need_data_extra("pyarrow.parquet", f"reading {path.name}")
+    parquet = need("pyarrow.parquet", "data", what=f"reading {path.name}")
     try:
         table = parquet.read_table(path)
     except (OSError, ValueError, NotImplementedError) as error:
         raise DataError(f"no readable Parquet file: {error}", path=path, action="Write it anew") from None
     found = frame_table(table, path.name)
     return ColumnTable(path, found.header, found.columns)
-
-
-def need_data_extra(module: str, what: str) -> ModuleType:
-    """Import a module of the extra ``data``. Raises ConfigError where it is not installed; ``what`` needs it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ConfigError(
-            f"{what} needs {module.partition('.')[0]}, which is not installed: {error}",
-            action="Install the extra data: pip install 'fedrec[data]', or in a checkout pip install -e '.[data]'",
-        ) from None
 
 
 def cells_of(values: Iterable[Any]) -> list[str]:

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    Frame: TypeAlias = pd.DataFrame | pl.DataFrame | pa.Table | Mapping[str, Any]
-    Source: TypeAlias = str | os.PathLike[str] | Dataset | Frame
-    ItemSource: TypeAlias = str | os.PathLike[str] | Frame
+# As text, so that none of these libraries is imported for it.
+Frame: TypeAlias = "pd.DataFrame | pl.DataFrame | pa.Table | Mapping[str, Any]"
+Source: TypeAlias = "str | os.PathLike[str] | Dataset | Frame"
+ItemSource: TypeAlias = "str | os.PathLike[str] | Frame"
 
 _PARQUET: Final = (".parquet", ".pq")
 _TEXT: Final = (".csv", ".tsv", ".txt", ".dat", ".data")

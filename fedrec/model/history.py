@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from fedrec.model.layers import constant, linear, masked_mean, masked_softmax
 from fedrec.model.recurrent import GatedCell
-from fedrec.model.registry import USER_TOWERS
 
 INNER = 16
 _DECAY = -0.2
@@ -138,11 +137,6 @@ def age(mask: Tensor) -> Tensor:
     """How many real items come later than each place: int [rows, n]; 0 for the newest."""
     counted = mask.long()
     return counted.flip(-1).cumsum(-1).flip(-1) - counted
-
-
-def build_history(kind: str, dimension: int, generator: torch.Generator) -> History:
-    """The history part of that name for item vectors of length ``dimension``. Raises ConfigError if there is none."""
-    return USER_TOWERS[kind].build(dimension, generator)
 
 
 def _weighted(vectors: Tensor, weights: Tensor) -> Tensor:

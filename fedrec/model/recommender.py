@@ -13,10 +13,9 @@ from fedrec.errors import ModelError
 from fedrec.model.clock import WIDTH
 from fedrec.model.encoders import build_encoders
 from fedrec.model.fusion import build_fusion, fused_width
-from fedrec.model.history import build_history
 from fedrec.model.layers import constant, linear, unit
 from fedrec.model.rows import ItemBatch, Rows
-from fedrec.model.user_tower import Source, UserTower
+from fedrec.model.user_tower import Source, UserTower, build_history
 
 
 @dataclass(frozen=True, eq=False)

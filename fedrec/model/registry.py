@@ -84,8 +84,3 @@ def item_encoder(settings: ModelSettings, modality: str) -> type[ItemEncoder]:
 def item_encoder_name(settings: ModelSettings, modality: str) -> str:
     """The name of that encoder."""
     return str(getattr(settings, f"{modality}_encoder")) if modality in ITEM_ENCODERS else "head"
-
-
-def has_frozen_parts(settings: ModelSettings) -> bool:
-    """Whether a model of these settings may have parts that every broadcast carries and no device trains."""
-    return settings.head_rank > 0 or any(item_encoder(settings, modality).has_frozen for modality in ITEM_ENCODERS)

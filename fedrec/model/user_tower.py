@@ -11,8 +11,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from fedrec.model.history import MeanHistory
+from fedrec.model.history import History, MeanHistory
 from fedrec.model.layers import constant, masked_mean, masked_softmax, unit
+from fedrec.model.registry import USER_TOWERS
 
 _FULL = math.log(65)
 # History's logit rises from 1 to 2 over a full history, notes' and photos' start at 0: a source of the user's own
@@ -53,3 +54,8 @@ class UserTower(nn.Module):
         amount = torch.log1p(mask.sum(-1, keepdim=True).to(vectors.dtype)) / _FULL
         logits = self.mixture(torch.cat([torch.ones_like(amount), amount], -1))
         return unit(torch.einsum("rsd,rs->rd", means, masked_softmax(logits, there)))
+
+
+def build_history(kind: str, dimension: int, generator: torch.Generator) -> History:
+    """The history part of that name for item vectors of length ``dimension``. Raises ConfigError if there is none."""
+    return USER_TOWERS[kind].build(dimension, generator)

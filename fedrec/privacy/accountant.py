@@ -30,11 +30,11 @@ from typing import Any, Literal, get_args
 from scipy.special import log_ndtr
 
 from fedrec.errors import PrivacyError
+from fedrec.privacy.noise_range import check_noise_multiplier
 from fedrec.privacy.registry import MECHANISMS
 from fedrec.registry import registry_of
 
 Sampling = Literal["full", "poisson", "fixed", "cyclic"]
-LEAST_NOISE, MOST_NOISE = 1e-2, 1e9
 
 
 @dataclass(frozen=True)
@@ -182,13 +182,6 @@ def gaussian_noise(epsilon: float, delta: float) -> float:
     import dp_accounting
 
     return float(dp_accounting.get_sigma_gaussian(epsilon, delta))
-
-
-def check_noise_multiplier(value: float) -> None:
-    """Raises PrivacyError unless the value is 0.01 to 1e9: below, the claim would be empty; above, it is a slip."""
-    if not LEAST_NOISE <= value <= MOST_NOISE:
-        wanted = f"a noise multiplier must be {LEAST_NOISE:g} to {MOST_NOISE:g}"
-        raise PrivacyError(wanted, value=value, action="Choose another epsilon, or a run without noise")
 
 
 def check_sampling(sampling: str, probability: float) -> None:

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from fedrec import randomness
 from fedrec.errors import ConfigError, PrivacyError
-from fedrec.privacy.accountant import QueryCost
 from fedrec.privacy.banded import best_bands, coefficients, correlated, encoder
-from fedrec.privacy.mechanism import GaussianMechanism
+from fedrec.privacy.mechanism import CostOverRounds, GaussianMechanism
 
 
 class BandedNoise:
@@ -53,34 +52,34 @@ class BandedNoise:
 class BandedMechanism(GaussianMechanism):
     """Gaussian noise that is correlated over rounds, so that it cancels in what a run adds up; see `banded`.
 
-    For a row whose turns lie at least as many rounds apart as there are bands, its rounds cost together what as many
-    rounds of independent noise of the same multiplier do.
+    For a row whose participations lie at least as many rounds apart as there are bands, its rounds cost together what
+    as many rounds of independent noise of the same multiplier do.
     """
 
     correlated = True
     divisible = False
 
     @classmethod
-    def over_rounds(cls, cost: QueryCost, bands: int, key_of: Callable[[int], bytes]) -> BandedNoise:
+    def over_rounds(cls, cost: CostOverRounds, bands: int, key_of: Callable[[int], bytes]) -> BandedNoise:
         """See `Mechanism.over_rounds`. Raises ConfigError as `chosen_bands`."""
         return BandedNoise(cost.rounds, chosen_bands(bands, cost), key_of)
 
     @classmethod
-    def details(cls, cost: QueryCost, bands: int) -> dict[str, int]:
+    def details(cls, cost: CostOverRounds, bands: int) -> dict[str, int]:
         """See `Mechanism.details`. Raises ConfigError as `chosen_bands`."""
         return {"bands": chosen_bands(bands, cost)}
 
 
-def chosen_bands(bands: int, cost: QueryCost) -> int:
-    """The bands of banded noise for a training cost: as set, or, of 0, the best number that its turns allow.
+def chosen_bands(bands: int, cost: CostOverRounds) -> int:
+    """The bands of banded noise for a training cost: as set, or, of 0, the best number that its participations allow.
 
     Raises:
-        ConfigError: more are set than the cost has rounds, or than lie between two turns of a device.
+        ConfigError: more are set than the cost has rounds, or than lie between two participations of a device.
     """
     most = min(cost.rounds, cost.minimum_separation)
     if bands > most:
         raise ConfigError(
-            f"privacy.bands is at most {most} where a device's turns are {cost.minimum_separation} rounds apart",
+            f"privacy.bands is at most {most} where a device takes part every {cost.minimum_separation} rounds",
             value=bands,
             action="Set privacy.bands lower, or to 0 for the best number",
         )

@@ -9,17 +9,9 @@ from dataclasses import replace
 from scipy.optimize import brentq
 
 from fedrec.errors import PrivacyError
-from fedrec.privacy.accountant import (
-    LEAST_NOISE,
-    MOST_NOISE,
-    QueryCost,
-    Sampling,
-    check_delta,
-    check_noise_multiplier,
-    gaussian_delta,
-    gaussian_noise,
-)
+from fedrec.privacy.accountant import QueryCost, Sampling, check_delta, gaussian_delta, gaussian_noise
 from fedrec.privacy.accountant import epsilon as composed_epsilon
+from fedrec.privacy.noise_range import LEAST_NOISE, MOST_NOISE, check_noise_multiplier
 
 # A plan's epsilon ends this near below the target: the search aims at the middle of it.
 _ROOM = 1e-3

@@ -38,8 +38,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from fedrec.errors import PrivacyError
-from fedrec.privacy.accountant import check_noise_multiplier
 from fedrec.privacy.discrete import MOST
+from fedrec.privacy.noise_range import check_noise_multiplier
 
 # Steps: of the rounding that makes continuous noise discrete, and of the least share.
 ROUNDING: Final = 2.0

@@ -21,22 +21,32 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, assert_never
+from typing import Any, ClassVar, Literal, Protocol, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedrec import randomness
 from fedrec.errors import PrivacyError
-
-if TYPE_CHECKING:
-    from fedrec.privacy.accountant import QueryCost
+from fedrec.privacy.noise_range import check_noise_multiplier
 
 Norm = Literal["l1", "l2"]
 _MOST_STEPS = 2.0**40  # of the standard deviation: 13 of them, and the sum itself, then stay below 2^45
 STEP_NUMERATORS = 256  # a grid's step is a whole number below this, times a power of two
 # One row's rounding may move a sum further than `grid_sensitivity` says with this chance (natural logarithm): 2^-80.
 _LOG_CHANCE = 80 * math.log(2)
+
+
+class CostOverRounds(Protocol):
+    """What of a `fedrec.privacy.accountant.QueryCost` decides how rounds may share noise."""
+
+    @property
+    def rounds(self) -> int:
+        """How many releases."""
+
+    @property
+    def minimum_separation(self) -> int:
+        """Rounds from one participation of a row to its next."""
 
 
 class RoundNoise(Protocol):
@@ -63,7 +73,7 @@ class Mechanism(ABC):
     The accountant believes `dp_event`: a mechanism that declares too much is believed, and its runs claim too much.
 
     ``norm``: in which the sensitivity is meant; what bounds rows is L2, from which a bound in L1 follows (`moved_by`).
-    ``correlated``: rounds share noise (`over_rounds`), which needs devices that take turns.  ``divisible``: devices can
+    ``correlated``: rounds share noise (`over_rounds`), which needs cyclic cohorts.  ``divisible``: devices can
     add it together, or each by itself, instead of the server.  ``gaussian``: `dp_event` is the Gaussian one, so that
     costs compose exactly.
 
@@ -86,9 +96,6 @@ class Mechanism(ABC):
     resolution: float
 
     def __post_init__(self) -> None:
-        # Here, because accounting takes a second to import, and devices need the grid of a sum only.
-        from fedrec.privacy.accountant import check_noise_multiplier
-
         check_noise_multiplier(self.noise_multiplier)
         _check_positive("sensitivity", self.sensitivity)
         check_resolution(self.resolution)
@@ -121,18 +128,18 @@ class Mechanism(ABC):
         """
 
     @classmethod
-    def over_rounds(cls, cost: QueryCost, bands: int, key_of: Callable[[int], bytes]) -> RoundNoise | None:
+    def over_rounds(cls, cost: CostOverRounds, bands: int, key_of: Callable[[int], bytes]) -> RoundNoise | None:
         """The noise of a whole run, where rounds are ``correlated``; None where each is drawn by itself by `noise`.
 
         Args:
-            cost: of training: its rounds, and how far apart a row's turns lie.
+            cost: of training: its rounds, and how far apart a row's participations lie.
             bands: ``privacy.bands``; 0 leaves it to the mechanism.
             key_of: the key of a round's own part, from 1; the same at every call, after a restart too.
         """
         return None
 
     @classmethod
-    def details(cls, cost: QueryCost, bands: int) -> dict[str, int]:
+    def details(cls, cost: CostOverRounds, bands: int) -> dict[str, int]:
         """What a ledger's row says of the noise beside its cost, such as the number of ``bands``."""
         return {}
 

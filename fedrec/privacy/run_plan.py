@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from fedrec.config import Config
 from fedrec.privacy.accountant import QueryCost, rounds_apart
-from fedrec.privacy.banded_noise import chosen_bands
 from fedrec.privacy.calibrate import delta_for
 
 
@@ -59,8 +58,3 @@ def minimum_separation_of(config: Config, devices: int) -> int:
     if config.training.sampling != "cyclic" or config.training.cohort == 0:
         return 1
     return rounds_apart(devices, config.training.cohort)
-
-
-def bands_of(config: Config, cost: QueryCost) -> int:
-    """The bands of banded noise for a training cost, see `banded_noise.chosen_bands`. Raises ConfigError as that."""
-    return chosen_bands(config.privacy.bands, cost)

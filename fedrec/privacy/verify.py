@@ -44,8 +44,8 @@ class StatedPrivacy:
     ``claims``: where -> a ``privacy`` table (``epsilon_released``, ``delta``, ``unit``, ``ledger``).  ``lines``: of
     events.jsonl.  ``whole``: whether the run says that it went to its end.  ``promise``: epsilon, delta and unit that
     the settings have each device keep where devices add all noise (`fedrec.privacy.local.promise_of`), else None.
-    ``early``: whether training ended by what a query of ``cut_short``, those that end with training, said; the claim
-    is then of the plan (`run_plan.claimed`).
+    ``early``: whether training ended by what a query said; the claim is then of the plan (`run_plan.claimed`).
+    ``cut_short``: the queries that end with training, where the settings let it end early.
     """
 
     budget: Budget | None
@@ -156,9 +156,8 @@ def _noise(entries: Sequence[LedgerEntry], said: StatedPrivacy) -> Iterator[str]
                 f"({entry.cost.sampling}), the settings give {plan.noise_multiplier:.6g} ({plan.sampling})"
             )
     cut_short = said.cut_short if said.early else frozenset()
-    if said.early and len(cut_short & set(planned)) < len(cut_short):
-        missing = ", ".join(sorted(cut_short - set(planned)))
-        yield f"training is said to have ended early, and the settings plan no {missing}"
+    if said.early and not cut_short:
+        yield "training is said to have ended early, and the settings plan nothing that could end it"
     for query, plan in planned.items():
         whole = said.whole and query not in cut_short
         if charged[query] > plan.rounds or (whole and charged[query] != plan.rounds):

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fedrec.collaborative.power_iteration import Directions as ProjectedOn
-from fedrec.collaborative.power_iteration import PowerIterationResult, following
+from fedrec.collaborative.power_iteration import PowerIterationResult, ProjectionDirections, following
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.queries.power_iteration import accepted_directions, projected_sum
@@ -57,7 +56,7 @@ class Directions(Query):
         """What the step found; the directions of the next one are its strongest."""
         iteration, settings = state.power_iteration, state.config.collaborative.power_iteration
         found = iteration.found(noisy.vector, noisy.deviation)
-        asked: ProjectedOn = following(iteration.directions, found, settings.rank, settings.whitening)
+        asked: ProjectionDirections = following(iteration.directions, found, settings.rank, settings.whitening)
         iteration.directions = asked
         return found
 

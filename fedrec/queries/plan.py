@@ -82,9 +82,11 @@ def budget_of(config: Config, users: int) -> Budget | None:
     return Budget(config.privacy.epsilon, delta_of(config, users), config.privacy.unit)
 
 
-def names_of_training() -> frozenset[str]:
-    """The queries that are asked while the model is trained: those that end early with it."""
-    return frozenset(query.name for query in QUERIES if query.stage is Stage.TRAINING)
+def cut_short_by(config: Config) -> frozenset[str]:
+    """The queries that a config asks while it trains, which end early with it; none where nothing can end it early."""
+    if not config.training.validated:
+        return frozenset()
+    return frozenset(query.name for query in asked_by(config) if query.stage is Stage.TRAINING)
 
 
 def statement_of(config: Config, costs: Sequence[QueryCost], delta: float) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from fedrec.registry import check_name
 
 FORMAT = 2
 _FIELDS = {"format", "query", "round", "number", "sum", "settings"}
-Arrays = Mapping[str, NDArray[Any]]
-Values = Mapping[str, str | int | float | bool]
+NamedArrays = Mapping[str, NDArray[Any]]
+Scalars = Mapping[str, str | int | float | bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +33,8 @@ class Broadcast:
     adapts.
     """
 
-    arrays: Arrays = field(default_factory=dict)
-    settings: Values = field(default_factory=dict)
+    arrays: NamedArrays = field(default_factory=dict)
+    settings: Scalars = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Request:
     round: int
     number: int
     sum: PrivateSum
-    arrays: Arrays = field(default_factory=dict)
-    settings: Values = field(default_factory=dict)
+    arrays: NamedArrays = field(default_factory=dict)
+    settings: Scalars = field(default_factory=dict)
 
     def with_noise_of_devices(self, config: Config, noise_multiplier: float, devices: int) -> Request:
         """The same request to ``devices`` devices that add the noise, a share each; see `PrivateSum.noisy`.
@@ -85,7 +85,7 @@ class Request:
         return next((name for name in sorted(self.arrays) if not _same(self.arrays[name], other.arrays[name])), None)
 
     @classmethod
-    def from_parts(cls, header: str, arrays: Arrays) -> Request:
+    def from_parts(cls, header: str, arrays: NamedArrays) -> Request:
         """Read a request back, strictly.
 
         Raises:

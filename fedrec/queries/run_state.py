@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fedrec.collaborative import item_tables, low_rank
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.collaborative.content_kernel import check_prior, content_factors
-from fedrec.collaborative.power_iteration import Directions, Expected, PowerIterationResult, completed, first
+from fedrec.collaborative.power_iteration import Expected, PowerIterationResult, ProjectionDirections, completed, first
 from fedrec.config import CollaborativeSettings, Config
 from fedrec.content.feature_table import Features
 from fedrec.queries.early_stopping import EarlyStopping
@@ -31,7 +31,7 @@ class PowerIteration:
 
     expected: Expected
     content: Floats
-    directions: Directions
+    directions: ProjectionDirections
 
     def found(self, vector: Floats, sigma: float) -> PowerIterationResult:
         """What a step found, from its noisy sum [items * r] with noise of deviation ``sigma``."""

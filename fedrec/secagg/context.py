@@ -27,7 +27,7 @@ class Agreed:
     Args:
         run: the run's name, 1 to 255 bytes of UTF-8, never used for another run.
         round: number of the sum within the run, 0 to 2^32 - 1; each is answered once.
-        attempt: 0 to 255, counted up when a round was failed and is asked again.
+        attempt: 0 to 255, counted up when a round failed and is asked again.
         request: SHA-256 of all that the devices were asked: model, settings, catalogue.
         roster: `Roster.digest`.
         length: elements of the vector, 1 to 2^28.

@@ -35,7 +35,7 @@ MOST_WORKERS = min(2, os.cpu_count() or 1)
 _UNSIGNED = bytes(SIGNATURE_BYTES)
 
 
-class Stage(IntEnum):
+class DeviceStage(IntEnum):
     """What the device did last."""
 
     FRESH = 0
@@ -87,7 +87,7 @@ class DeviceRound:
         self._identity, self._roster, self._agreed, self._floors = identity, roster, agreed, thresholds
         self._replay_guard, self._now, self._randomness, self._workers = replay_guard, now, randomness, workers
         self._place = roster.place(identity.public)
-        self._stage = Stage.FRESH
+        self._stage = DeviceStage.FRESH
         self._secrets: DeviceSecrets | None = None
         self._made: tuple[tuple[PrivateKey, bytes], tuple[PrivateKey, bytes]] | None = None
         self._advert: Advertise | None = None
@@ -101,7 +101,7 @@ class DeviceRound:
         return f"DeviceRound({self._identity.public.hex()[:16]}, round {self._agreed.round}, {self._stage.name})"
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> DeviceStage:
         """What was done last."""
         return self._stage
 
@@ -111,10 +111,10 @@ class DeviceRound:
         Raises:
             RefusedError: the round was answered before, or the device has answered enough for a day.
         """
-        self._turn(Stage.FRESH)
+        self._turn(DeviceStage.FRESH)
         self._replay_guard.check(self._agreed, self._floors, self._now)
         self._secrets = DeviceSecrets(*(self._randomness(keys.SEED_BYTES) for _ in range(4)))
-        self._stage = Stage.ADVERTISED
+        self._stage = DeviceStage.ADVERTISED
         return self._own_advert().to_bytes()
 
     def share(self, cohort: bytes) -> bytes:
@@ -123,7 +123,7 @@ class DeviceRound:
         Raises:
             RefusedError: see `neighbourhood.read_cohort`.
         """
-        self._turn(Stage.ADVERTISED)
+        self._turn(DeviceStage.ADVERTISED)
         self._enter(cohort)
         near, secrets, public = self._neighbours(), self._known(), self._identity.public
         points = range(1, near.degree + 1)
@@ -137,7 +137,7 @@ class DeviceRound:
             keys.self_commitment(public, near.context, secrets.own),
             keys.gate_commitment(public, near.context, secrets.gate),
         )
-        self._stage = Stage.SHARED
+        self._stage = DeviceStage.SHARED
         return Shares(self._place, _UNSIGNED, near.context, *commitments, boxes).signed(self._identity).to_bytes()
 
     def mask(self, inbox: bytes, elements: NDArray[np.uint64]) -> bytes:
@@ -151,7 +151,7 @@ class DeviceRound:
                 a round answered before.
             SumError: the elements are not of the agreed form.
         """
-        self._turn(Stage.SHARED)
+        self._turn(DeviceStage.SHARED)
         near, secrets, agreed = self._neighbours(), self._known(), self._agreed
         view, held = self._read_inbox(inbox)
         if elements.shape != (agreed.length,) or elements.dtype != np.uint64:
@@ -167,7 +167,7 @@ class DeviceRound:
         receipts = tuple(self._receipt(slot, view.context, mine=True) for slot in slots)
         message = Masked(self._place, _UNSIGNED, view.context, receipts, packed)
         self._replay_guard.masked(agreed, self._now)
-        self._view, self._held, self._stage = view, held, Stage.MASKED
+        self._view, self._held, self._stage = view, held, DeviceStage.MASKED
         return message.signed(self._identity).to_bytes()
 
     def unmask(self, survivors: bytes) -> bytes:
@@ -180,7 +180,7 @@ class DeviceRound:
         Raises:
             RefusedError: another context, a list without this device or below a threshold, or the second time.
         """
-        self._turn(Stage.MASKED)
+        self._turn(DeviceStage.MASKED)
         near, secrets, view = self._neighbours(), self._known(), self._seen()
         shown = Survivors.from_bytes(survivors, near.size)
         if shown.view != view.context:
@@ -203,7 +203,7 @@ class DeviceRound:
         sealed = keys.close_gate(secrets.gate, self._identity.public, view.context, opened)
         message = Unmask(self._place, _UNSIGNED, view.context, near.degree, frozenset(slots), gates, sealed)
         self._replay_guard.unmasked(self._agreed)
-        self._stage, self._secrets, self._made, self._held, self._box_keys = Stage.UNMASKED, None, None, {}, []
+        self._stage, self._secrets, self._made, self._held, self._box_keys = DeviceStage.UNMASKED, None, None, {}, []
         return message.signed(self._identity).to_bytes()
 
     def to_state(self) -> bytes:
@@ -218,7 +218,7 @@ class DeviceRound:
         Raises:
             RefusedError: the state is malformed, or of another sum.
         """
-        self._turn(Stage.FRESH)
+        self._turn(DeviceStage.FRESH)
         stage, agreed, secrets, cohort, sharers, held = unpack_state(state)
         if agreed != self._agreed.digest:
             raise RefusedError(Reason.OTHER_CONTEXT, "the stored round is of another sum")
@@ -226,12 +226,12 @@ class DeviceRound:
         if cohort and secrets is not None:
             self._enter(cohort)
             near = self._neighbours()
-            if stage >= Stage.MASKED:
+            if stage >= DeviceStage.MASKED:
                 self._view = _View(view_context(near.context, sharers, near.size), sharers)
-        self._held, self._stage = held, Stage(stage)
+        self._held, self._stage = held, DeviceStage(stage)
         return self
 
-    def _turn(self, stage: Stage) -> None:
+    def _turn(self, stage: DeviceStage) -> None:
         if self._stage is not stage:
             raise RefusedError(Reason.OUT_OF_TURN, f"not now: this device has {self._stage.name.lower()}")
 

@@ -53,4 +53,4 @@ class RoundAbortedError(ProtocolError):
         if self.devices:
             named = ", ".join(device.hex()[:16] for device in self.devices[:4])
             action += f"; it concerns {len(self.devices)} device(s): {named}"
-        super().__init__(f"the round was failed: {what} [{reason.value}]", value=value, action=action)
+        super().__init__(f"the round failed: {what} [{reason.value}]", value=value, action=action)

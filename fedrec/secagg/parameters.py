@@ -28,7 +28,7 @@ class Assumptions:
         dropout: share of the cohort that is gone by the last exchange.
         colluding: share of the cohort that helps a server which departs from the protocol as it likes.
         security: bits; 2^-security bounds the chance (over the ring's order) that privacy fails.
-        correctness: bits; 2^-correctness bounds the chance that a round is failed though no more dropped out.
+        correctness: bits; 2^-correctness bounds the chance that a round fails though no more dropped out.
 
     Raises:
         ConfigError: a share is not in [0, 1), both together reach 1, or bits are not positive.

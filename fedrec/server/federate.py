@@ -84,9 +84,8 @@ def federate(
         config: the settings, which the devices must have accepted; what the catalogue has nothing of is left out.
         catalogue: the server's.
         devices: whom to ask.
-        out: where ``ledger.sqlite``, ``server.sqlite``, ``events.jsonl`` (a line for each opened sum and
-            for each that was failed),
-            ``release.key`` (made where there is none), ``model/`` and ``server.json`` go.
+        out: where ``ledger.sqlite``, ``server.sqlite``, ``events.jsonl`` (a line for each opened sum
+            and for each that failed), ``release.key`` (made where there is none), ``model/`` and ``server.json`` go.
         note: is told each line of ``events.jsonl``.
 
     Returns:

@@ -53,7 +53,7 @@ class FlowerDevices:
         if not nodes or 0 < users < len(nodes):
             raise ConfigError("a run needs nodes, and a user for each at least", value=(len(nodes), users))
         self.grid = grid
-        self.post = Dispatcher(grid, patience, window)
+        self.dispatcher = Dispatcher(grid, patience, window)
         self.nodes = sorted(nodes)
         self.catalogue = catalogue
         self.session = secrets.token_hex(16)
@@ -82,7 +82,7 @@ class FlowerDevices:
         self.tally = Counter()
         total: NDArray[np.uint64] | None = None
         rows = self._rows_each(request, len(cohort))
-        for reply in self.post.replies(self._requests(request, cohort)):
+        for reply in self.dispatcher.replies(self._requests(request, cohort)):
             outcome, total = _taken(reply, request.sum, total, rows)
             self.tally[outcome] += 1
         survivors = self.tally["sum"]
@@ -110,7 +110,7 @@ class FlowerDevices:
         asked = Envelope(request, self.session, self.catalogue)
         content = write(asked.fields(), asked.parts())
         for place in cohort:
-            yield self.post.message(content, self.nodes[place], ACTION, group_of(request))
+            yield self.dispatcher.message(content, self.nodes[place], ACTION, group_of(request))
 
 
 def group_of(request: Request) -> str:

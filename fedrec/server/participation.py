@@ -23,7 +23,7 @@ from fedrec.server.sampling import Sampler
 NEVER: Final = -1
 
 
-class Participation:
+class ParticipationLog:
     """Keeps when each device was last asked for training, and says what happened in a round.
 
     Args:

@@ -26,7 +26,7 @@ from fedrec.queries.request import Request
 from fedrec.server.aggregation_failed import AGGREGATION_FAILED, AggregationFailedError
 from fedrec.server.keys import RunKeys
 from fedrec.server.noise import ServerNoise
-from fedrec.server.participation import Participation
+from fedrec.server.participation import ParticipationLog
 from fedrec.server.results import AggregateResult, Devices
 from fedrec.server.sampling import Sampler
 from fedrec.server.state import ServerState, UnchargedSum
@@ -74,7 +74,7 @@ class PrivateAggregator:
         self.accounting_seconds = 0.0
         with self.accounting():
             self.costs = {cost.query: cost for cost in costs_of(config, devices.users, devices.size)}
-        self.participation = Participation(sampler, keys.of("cohort digests"), state.load_participations())
+        self.participation = ParticipationLog(sampler, keys.of("cohort digests"), state.load_participations())
         self.noise = ServerNoise(config, self.costs, keys)
         if state.begun and not ledger.begun:
             raise PrivacyError(

@@ -24,7 +24,7 @@ class AggregateResult:
     ``devices``: survivors.  ``bytes_up``: what they sent for it, in all.
 
     ``aborted``: attempts before it that gave no sum, by reason.  ``reason``: why the sum is over nobody, if it had to
-    be, or `fedrec.server.aggregation_failed.GIVEN_UP`.
+    be, or `fedrec.server.aggregation_failed.AGGREGATION_FAILED`.
     """
 
     vector: NDArray[np.float64]
@@ -37,7 +37,7 @@ class AggregateResult:
 def bytes_up_each(request: Request, opened: AggregateResult) -> int:
     """What one device sent for a sum, in bytes; of a sum over nobody, what its contribution alone would take.
 
-    Of one that was failed: 0, since nobody counts what was sent in vain.
+    Of one that failed: 0, since nobody counts what was sent in vain.
     """
     if opened.reason == AGGREGATION_FAILED:
         return 0
@@ -65,11 +65,11 @@ class Devices(Protocol):
 
 @dataclass(frozen=True)
 class RoundEvent:
-    """What an observer is shown after each opened sum, and of one that was failed.
+    """What an observer is shown after each opened sum, and of one that failed.
 
     ``model`` and ``collaborative`` are what is known so far, ``features`` what the model reads.  ``noisy``: the sum
     with its noise, float64 [request.sum.length], which the run goes on with and its ledger covers; empty where it
-    was given up.
+    failed.
     """
 
     request: Request

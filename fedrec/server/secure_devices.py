@@ -80,11 +80,11 @@ class SecureDevices(FlowerDevices):
     def aggregate(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
         """Put a request to the devices at these places, and open the sum over those who see it through.
 
-        A round that is failed is asked again, as another attempt under a fresh session.  A sampled cohort that no
+        A round that failed is asked again, as another attempt under a fresh session.  A sampled cohort that no
         device would take part in is not asked: its sum is over nobody.
 
         Raises:
-            AggregationFailedError: every attempt was failed; says why.
+            AggregationFailedError: every attempt failed; says why.
         """
         self.tally, self.aborted = Counter(), Counter()
         if len(cohort) < self.thresholds.cohort:
@@ -97,20 +97,20 @@ class SecureDevices(FlowerDevices):
                 self.aborted[error.reason.value] += 1
                 _log.warning("%s, round %d, attempt %d: %s", request.query, request.round, attempt, error)
         raise AggregationFailedError(
-            f"no sum for {request.query}, round {request.round}: every attempt was failed",
+            f"no sum for {request.query}, round {request.round}: every attempt failed",
             self.aborted,
             value={"aborted": dict(self.aborted), "devices": dict(self.tally)},
             action="Look into a device's log; start again with the same output directory, and the run goes on",
         )
 
-    def _attempt(self, request: Request, cohort: Sequence[int], attempt: int) -> AggregateResult:
-        """The protocol, step by step."""
-        invitation = Invitation(Envelope(request, secrets.token_hex(16), self.catalogue), attempt)
+    def _attempt(self, request: Request, cohort: Sequence[int], number: int) -> AggregateResult:
+        """Go through the protocol, step by step; ``number``: of the attempt, from 0."""
+        invitation = Invitation(Envelope(request, secrets.token_hex(16), self.catalogue), number)
         agreed = invitation.agreed(str(self.grid.run.run_id), self.roster.digest)
         workers = os.cpu_count() or 1
         thresholds = self.thresholds.for_noise(request.sum.survivors, request.sum.devices)
         current = ServerRound(agreed, self.roster, thresholds, workers=workers, parameters=self._safe_parameters)
-        running = Attempt(self.post, current, group_of(request))
+        running = Attempt(self.dispatcher, current, group_of(request))
         try:
             running.invite(invitation, [self.nodes[place] for place in cohort])
             running.pass_on(Exchange.SHARE, current.close_advertise())
@@ -140,8 +140,8 @@ class SecureDevices(FlowerDevices):
 class Attempt:
     """One attempt at a round: which node is which device, who fell out where, and how much was sent."""
 
-    def __init__(self, post: Dispatcher, current: ServerRound, group: str) -> None:
-        self._post, self._current, self._group = post, current, group
+    def __init__(self, dispatcher: Dispatcher, current: ServerRound, group: str) -> None:
+        self._dispatcher, self._current, self._group = dispatcher, current, group
         self._nodes: dict[bytes, int] = {}
         self._outcomes: dict[int, str] = {}
         self._sent: Counter[int] = Counter()
@@ -150,7 +150,7 @@ class Attempt:
         """Exchange 1: the request, to all nodes; answered with keys."""
         content = write(invitation.fields(), invitation.parts())
         name = Exchange.ADVERTISE
-        self._ask(nodes, (self._post.message(content, node, name, self._group) for node in nodes), first=True)
+        self._ask(nodes, (self._dispatcher.message(content, node, name, self._group) for node in nodes), first=True)
 
     def pass_on(self, exchange: Exchange, messages: Mapping[bytes, bytes]) -> None:
         """A later exchange: to each device its message."""
@@ -158,7 +158,7 @@ class Attempt:
         def outgoing() -> Iterator[Message]:
             for device, data in messages.items():
                 content = write(message_fields(), message_parts(data))
-                yield self._post.message(content, self._nodes[device], exchange, self._group)
+                yield self._dispatcher.message(content, self._nodes[device], exchange, self._group)
 
         self._ask([self._nodes[device] for device in messages], outgoing(), first=False)
 
@@ -175,7 +175,7 @@ class Attempt:
 
     def _ask(self, nodes: Sequence[int], messages: Iterator[Message], *, first: bool) -> None:
         self._outcomes |= dict.fromkeys(nodes, "silent")
-        for reply in self._post.replies(messages):
+        for reply in self._dispatcher.replies(messages):
             node = reply.metadata.src_node_id
             self._outcomes[node] = self._taken(reply, node, first=first)
 

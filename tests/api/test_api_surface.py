@@ -77,7 +77,7 @@ def test_no_name_is_hidden_by_a_module() -> None:
 def test_every_argument_is_described() -> None:
     for name in fedrec.__all__:
         found = getattr(fedrec, name)
-        if inspect.isfunction(found):
+        if inspect.isfunction(found) and not name.startswith("register_"):
             text = inspect.getdoc(found) or ""
             for argument in inspect.signature(found).parameters:
                 assert f"{argument}: " in text or f"``{argument}``" in text, (name, argument)

@@ -23,7 +23,9 @@ from fedrec.audit.verdict import bounds, count_guesses, estimate, plan_guesses, 
 from fedrec.config import Unit
 from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import QueryCost, gaussian_noise
-from fedrec.queries.device import contributions as signals
+from fedrec.queries.device.cooccurrence import used_pairs
+from fedrec.queries.device.popularity import used_items
+from fedrec.queries.device.power_iteration import projected
 from fedrec.queries.popularity import example_bound
 from fedrec.randomness import key
 from fedrec.users import Histories, UserBatch
@@ -85,10 +87,8 @@ def test_expectations_are_what_devices_add(catalogue: int, bound: float) -> None
     together = expected.in_cooccurrence(canaries, items, catalogue, bound).toarray()
     for place in range(len(canaries)):
         alone = everybody.take(np.array([place]))
-        assert counted[place] == pytest.approx(signals.popularity(alone, catalogue, bound))
-        assert together[place] == pytest.approx(
-            signals.cooccurrence(alone, items, catalogue, normalise=1.0, bound=bound)
-        )
+        assert counted[place] == pytest.approx(used_items(alone, catalogue, bound))
+        assert together[place] == pytest.approx(used_pairs(alone, items, catalogue, normalise=1.0, bound=bound))
     assert np.linalg.norm(together, axis=1).max() == pytest.approx(bound)
 
 
@@ -108,7 +108,7 @@ def test_where_short_histories_count_less_a_canary_is_still_at_the_bound(
         return answer(there.take(np.array([place]))) - answer(away.take(np.array([place])))
 
     def paired(population: UserBatch, over: NDArray[np.int64]) -> NDArray[np.float64]:
-        return signals.cooccurrence(population, over, catalogue, normalise=1.0, bound=bound, ramp=ramp)
+        return used_pairs(population, over, catalogue, normalise=1.0, bound=bound, short_history_weighting=ramp)
 
     counted = expected.in_popularity(canaries, catalogue, 1.0, ramp).toarray()
     whole = expected.in_cooccurrence(canaries, everything, catalogue, bound, ramp).toarray()
@@ -123,7 +123,7 @@ def test_where_short_histories_count_less_a_canary_is_still_at_the_bound(
 
 
 def _counted(population: UserBatch, ramp: int) -> NDArray[np.float64]:
-    return signals.popularity(population, 90, 1.0, ramp)
+    return used_items(population, 90, 1.0, ramp)
 
 
 def asked_directions(catalogue: int, rank: int = 5) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -151,7 +151,7 @@ def test_in_directions_and_factors_every_canary_is_at_the_bound(
     assert parts.shape == whole.shape
     for place in range(len(canaries)):
         alone = everybody.take(np.array([place]))
-        own = signals.factors(alone, stretched * centre, vectors, 1.0, weights)
+        own = projected(alone, stretched * centre, vectors, 1.0, weights)
         assert whole[place] == pytest.approx(own, abs=1e-9)
     assert np.linalg.norm(whole, axis=1) == pytest.approx(1.0)
 

@@ -25,7 +25,8 @@ from fedrec.console import SilentReporter
 from fedrec.privacy.accountant import QueryCost, epsilon, gaussian_noise
 from fedrec.privacy.mechanism import GaussianMechanism
 from fedrec.queries import cooccurrence, popularity
-from fedrec.queries.device import contributions as signals
+from fedrec.queries.device import directions, factors
+from fedrec.queries.device.power_iteration import projected
 from fedrec.queries.private_sum import PrivateSum
 from fedrec.queries.request import Request
 from fedrec.randomness import key
@@ -37,6 +38,8 @@ from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import Study, prepare
 from fedrec.training import learner
 from fedrec.training.groups import ParameterGroups
+
+pytestmark = pytest.mark.slow
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 USERS, ITEMS, CANARIES, DELTA = 24, 400, 1000, 1e-5
@@ -191,9 +194,9 @@ def third_of_noise_in(*queries: str) -> Patch:
 
 def positions_beyond_their_bound(patch: pytest.MonkeyPatch) -> None:
     """A user's position among the directions is three times as long as it may be."""
-    right = signals.factors
-
-    patch.setattr(signals, "factors", lambda *asked: 3 * right(*asked))
+    right = projected
+    for module in (directions, factors):
+        patch.setattr(module, "projected", lambda *asked: 3 * right(*asked))
 
 
 def noise_for_the_mean_item(patch: pytest.MonkeyPatch) -> None:

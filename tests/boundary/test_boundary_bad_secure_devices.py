@@ -1,4 +1,4 @@
-"""Bad devices under secure aggregation: a sum is exactly that of the devices in it, or the round is failed by name;
+"""Bad devices under secure aggregation: a sum is exactly that of the devices in it, or the round fails by name;
 and whatever happens in a round, everybody can take part in the next."""
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from fedrec.errors import ProtocolError
 from fedrec.queries.secure_wire import Exchange
 from fedrec.secagg.errors import Reason
 from fedrec.simulation.study import Study
+
+pytestmark = pytest.mark.slow
 
 EVERYBODY = set(range(cases.USERS))
 SECURE = {"protocol": "secagg+", "minimum_cohort": 12, "minimum_survivors": 10, "attempts": 1}

@@ -109,6 +109,7 @@ def test_a_population_that_is_no_count_is_refused(
     assert rows(store) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["none", "secagg+"])
 def test_every_device_of_a_run_knows_all_its_sums(protocol: str, federation_study: Study, tmp_path: Path) -> None:
     config = cases.settings(secure_aggregation={"protocol": protocol, "minimum_cohort": 20})

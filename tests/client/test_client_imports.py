@@ -17,13 +17,16 @@ import sys
 from fedrec.client.app import app
 from fedrec.client.device import device_of
 from fedrec.client.secure_device import SecureDevice
-from fedrec.queries import popularity
+from fedrec.queries.popularity import POPULARITY
+from fedrec.queries.request import Broadcast
+from fedrec.queries.schedule import make_request
 from fedrec.queries.secure_wire import Invitation
 from fedrec.queries.wire import Envelope
 config, catalogue, store, roster = sys.argv[1:]
 device = device_of({"config": config, "catalogue": catalogue}, {"store": store, "roster": roster})
-request = popularity.ask(len(device.device_context.index), 24, 20)
-asked = Envelope(request, "s" * 32, device.device_context.catalogue)
+known = device.device_context
+request = make_request(POPULARITY, known.config, 0, Broadcast(), 24, known.features)
+asked = Envelope(request, "s" * 32, known.catalogue)
 print(len(SecureDevice(device).advertise("run", Invitation(asked, 0))))
 print(*sorted(HEAVY & set(sys.modules)))
 """

@@ -9,49 +9,48 @@ from pathlib import Path
 import federation_cases as cases
 import numpy as np
 import pytest
+import query_cases
 
-from fedrec.client import request_policy as agreement
+from fedrec.client import request_policy
 from fedrec.client.request_policy import check_agreed, claim
 from fedrec.collaborative import item_tables
 from fedrec.config import Config
 from fedrec.data.store import EventStore
 from fedrec.errors import ProtocolError
-from fedrec.queries import cooccurrence, model_update, negatives, popularity
-from fedrec.queries import metrics as metrics_query
+from fedrec.queries import negatives
 from fedrec.queries.request import Request
 
-ITEMS, ROWS, BITS = 40, 30, 20
+ITEMS, ROWS = 40, 30
+CATALOGUE = query_cases.catalogue(ITEMS)
 CONFIG = cases.settings(collaborative={"cooccurrence": {"items": 12}})
 PARAMETERS = np.linspace(-1, 1, 17, dtype=np.float32)
 
 
 def ask_popularity(config: Config = CONFIG) -> Request:
-    return popularity.ask(ITEMS, ROWS, BITS)
+    return query_cases.popularity(config, ITEMS, ROWS)
 
 
 def ask_cooccurrence(config: Config = CONFIG) -> Request:
-    return cooccurrence.ask(
-        np.arange(12) * 3, ROWS, config.collaborative, unit="user", noisy=True, resolution_bits=BITS
-    )
+    return query_cases.cooccurrence(config, np.arange(12) * 3, ITEMS, ROWS)
 
 
 def ask_training(config: Config = CONFIG, number: int = 2) -> Request:
-    return model_update.ask(config, number, PARAMETERS, ITEMS, ROWS)
+    return query_cases.training(config, number, PARAMETERS, ITEMS, ROWS)
 
 
 def ask_metrics(config: Config = CONFIG) -> Request:
-    return metrics_query.ask(4, {"parameters": PARAMETERS}, ROWS, BITS)
+    return query_cases.metrics(config, {"parameters": PARAMETERS}, ITEMS, ROWS)
 
 
 def ask_by_popularity(config: Config = CONFIG) -> Request:
     weights = negatives.weights_of(np.arange(float(ITEMS)), 0.75)
-    return model_update.ask(config, 2, PARAMETERS, ITEMS, ROWS, weights=weights)
+    return query_cases.training(config, 2, PARAMETERS, ITEMS, ROWS, weights=weights)
 
 
 def test_a_pool_by_popularity_is_drawn_again_and_nothing_else_is_taken_for_it() -> None:
     config = cases.settings(training={"pool": "popularity", "correction": True})
     request = ask_by_popularity(config)
-    check_agreed(config, request, ITEMS)
+    check_agreed(config, request, CATALOGUE)
     weights = request.arrays[negatives.WEIGHTS]
     for arrays in (
         {**request.arrays, "pool": np.roll(np.arange(ITEMS, dtype=np.int32), 3)[: len(request.arrays["pool"])]},
@@ -60,9 +59,9 @@ def test_a_pool_by_popularity_is_drawn_again_and_nothing_else_is_taken_for_it() 
         {name: array for name, array in request.arrays.items() if name != negatives.WEIGHTS},
     ):
         with pytest.raises(ProtocolError):
-            check_agreed(config, replace(request, arrays=arrays), ITEMS)
+            check_agreed(config, replace(request, arrays=arrays), CATALOGUE)
     with pytest.raises(ProtocolError):
-        check_agreed(CONFIG, request, ITEMS)
+        check_agreed(CONFIG, request, CATALOGUE)
 
 
 ASKS = [ask_popularity, ask_cooccurrence, ask_training, ask_metrics]
@@ -70,7 +69,7 @@ ASKS = [ask_popularity, ask_cooccurrence, ask_training, ask_metrics]
 
 @pytest.mark.parametrize("ask", ASKS)
 def test_what_the_server_asks_under_the_same_settings_is_agreed(ask: Callable[[], Request]) -> None:
-    check_agreed(CONFIG, ask(), ITEMS)
+    check_agreed(CONFIG, ask(), CATALOGUE)
 
 
 def wider(request: Request) -> Request:
@@ -97,37 +96,41 @@ def at_another_time(request: Request) -> Request:
     return replace(request, round=request.round + 2)
 
 
-@pytest.mark.parametrize("change", [wider, longer, finer, renamed, told, at_another_time])
+def out_of_order(request: Request) -> Request:
+    return replace(request, number=request.number + 1)
+
+
+@pytest.mark.parametrize("change", [wider, longer, finer, renamed, told, at_another_time, out_of_order])
 @pytest.mark.parametrize("ask", ASKS)
 def test_a_question_with_one_knob_turned_is_refused(
     ask: Callable[[], Request], change: Callable[[Request], Request]
 ) -> None:
     with pytest.raises(ProtocolError):
-        check_agreed(CONFIG, change(ask()), ITEMS)
+        check_agreed(CONFIG, change(ask()), CATALOGUE)
 
 
 @pytest.mark.parametrize(
-    ("ask", "section"),
+    ("ask", "section", "says"),
     [
-        (ask_popularity, {"collaborative": {"popularity": False}}),
-        (ask_cooccurrence, {"collaborative": {"cooccurrence": {"enabled": False}}}),
-        (ask_training, {"model": {"tower": False}}),
-        (ask_training, {"training": {"rounds": 1}}),
-        (ask_metrics, {"evaluation": {"private_metrics": False}}),
+        (ask_popularity, {"collaborative": {"popularity": False}}, "leave this query out"),
+        (ask_cooccurrence, {"collaborative": {"cooccurrence": {"enabled": False}}}, "leave this query out"),
+        (ask_training, {"model": {"tower": False}}, "leave this query out"),
+        (ask_training, {"training": {"rounds": 1}}, "not asked in this round"),
+        (ask_metrics, {"evaluation": {"private_metrics": False}}, "leave this query out"),
     ],
 )
 def test_what_the_settings_leave_out_is_not_answered(
-    ask: Callable[[], Request], section: dict[str, dict[str, object]]
+    ask: Callable[[], Request], section: dict[str, dict[str, object]], says: str
 ) -> None:
-    with pytest.raises(ProtocolError):
-        check_agreed(cases.settings(**section), ask(), ITEMS)
+    with pytest.raises(ProtocolError, match=says):
+        check_agreed(cases.settings(**section), ask(), CATALOGUE)
 
 
 def ask_with_tables(query: str, config: Config) -> Request:
     tables = item_tables.none(config, ITEMS)
     if query == "training":
-        return model_update.ask(config, 2, PARAMETERS, ITEMS, ROWS, carried=tables)
-    return metrics_query.ask(4, {"parameters": PARAMETERS, **tables}, ROWS, BITS)
+        return query_cases.training(config, 2, PARAMETERS, ITEMS, ROWS, carried=tables)
+    return query_cases.metrics(config, {"parameters": PARAMETERS, **tables}, ITEMS, ROWS)
 
 
 @pytest.mark.parametrize("query", ["training", "metrics"])
@@ -136,49 +139,49 @@ def test_tables_of_items_are_agreed_as_the_settings_have_them(query: str) -> Non
         collaborative={"feature_columns": 4, "cooccurrence": {"items": 12}}, model={"graph": "both"}
     )
     asked = ask_with_tables(query, config)
-    check_agreed(config, asked, ITEMS)
+    check_agreed(config, asked, CATALOGUE)
     with pytest.raises(ProtocolError):
-        check_agreed(CONFIG, asked, ITEMS)
+        check_agreed(CONFIG, asked, CATALOGUE)
     for name in (item_tables.FACTORS, item_tables.NEIGHBOURS):
         without = {key: array for key, array in asked.arrays.items() if key != name}
         with pytest.raises(ProtocolError):
-            check_agreed(config, replace(asked, arrays=without), ITEMS)
+            check_agreed(config, replace(asked, arrays=without), CATALOGUE)
         with pytest.raises(ProtocolError):
-            check_agreed(config, replace(asked, arrays={**without, name: asked.arrays[name][:, 1:]}), ITEMS)
+            check_agreed(config, replace(asked, arrays={**without, name: asked.arrays[name][:, 1:]}), CATALOGUE)
 
 
 @pytest.mark.parametrize("ask", ASKS)
 def test_a_question_with_an_array_too_many_is_refused(ask: Callable[[], Request]) -> None:
     asked = ask()
     with pytest.raises(ProtocolError):
-        check_agreed(CONFIG, replace(asked, arrays={**asked.arrays, "more": PARAMETERS}), ITEMS)
+        check_agreed(CONFIG, replace(asked, arrays={**asked.arrays, "more": PARAMETERS}), CATALOGUE)
 
 
 @pytest.mark.parametrize("ask", [ask_training, ask_metrics])
 def test_frozen_parts_are_told_only_where_the_settings_have_them(ask: Callable[[], Request]) -> None:
     asked = ask()
     told = replace(asked, arrays={**asked.arrays, "frozen": PARAMETERS})
-    check_agreed(cases.settings(collaborative={"cooccurrence": {"items": 12}}, model={"head_rank": 2}), told, ITEMS)
+    check_agreed(cases.settings(collaborative={"cooccurrence": {"items": 12}}, model={"head_rank": 2}), told, CATALOGUE)
     check_agreed(
         cases.settings(collaborative={"cooccurrence": {"items": 12}}, model={"text_encoder": "minilm-lora"}),
         told,
-        ITEMS,
+        CATALOGUE,
     )
     with pytest.raises(ProtocolError):
-        check_agreed(CONFIG, told, ITEMS)
+        check_agreed(CONFIG, told, CATALOGUE)
 
 
 def test_a_pool_that_the_server_chose_is_refused() -> None:
     asked = ask_training()
     chosen = np.sort((asked.arrays["pool"] + 1) % ITEMS)
     with pytest.raises(ProtocolError):
-        check_agreed(CONFIG, replace(asked, arrays={**asked.arrays, "pool": chosen}), ITEMS)
+        check_agreed(CONFIG, replace(asked, arrays={**asked.arrays, "pool": chosen}), CATALOGUE)
 
 
 def test_co_occurrence_over_few_items_is_refused() -> None:
-    few = cooccurrence.ask(np.array([3, 7]), ROWS, CONFIG.collaborative, unit="user", noisy=True, resolution_bits=BITS)
+    few = query_cases.cooccurrence(CONFIG, np.array([3, 7]), ITEMS, ROWS)
     with pytest.raises(ProtocolError):
-        check_agreed(CONFIG, few, ITEMS)
+        check_agreed(CONFIG, few, CATALOGUE)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +190,7 @@ def test_co_occurrence_over_few_items_is_refused() -> None:
 def test_a_question_without_an_array_is_refused(ask: Callable[[], Request], name: str) -> None:
     asked = ask()
     with pytest.raises(ProtocolError):
-        check_agreed(CONFIG, replace(asked, arrays={k: v for k, v in asked.arrays.items() if k != name}), ITEMS)
+        check_agreed(CONFIG, replace(asked, arrays={k: v for k, v in asked.arrays.items() if k != name}), CATALOGUE)
 
 
 @pytest.fixture
@@ -224,14 +227,14 @@ def test_another_run_or_session_is_another_matter(path: Path) -> None:
 
 
 def test_a_run_is_begun_again_so_often_and_no_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agreement, "_SESSIONS", 3)
+    monkeypatch.setattr(request_policy, "_SESSIONS", 3)
     answers = [claimed(path, "r", f"s{number}", ask_popularity()) for number in range(5)]
     assert answers == [True, True, True, False, False]
     assert claimed(path, "other", "s4", ask_popularity())
 
 
 def test_what_is_remembered_does_not_grow_for_ever(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agreement, "_RUNS_KEPT", 3)
+    monkeypatch.setattr(request_policy, "_RUNS_KEPT", 3)
     for number in range(5):
         assert claimed(path, f"r{number}", "s", ask_popularity())
     assert [claimed(path, f"r{number}", "s", ask_popularity()) for number in (4, 3, 2)] == [False] * 3
@@ -240,7 +243,7 @@ def test_what_is_remembered_does_not_grow_for_ever(path: Path, monkeypatch: pyte
 
 
 def test_a_claim_that_is_refused_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agreement, "_SESSIONS", 0)
+    monkeypatch.setattr(request_policy, "_SESSIONS", 0)
     assert not claimed(path, "r", "s", ask_popularity())
     monkeypatch.undo()
     assert claimed(path, "r", "s", ask_popularity())

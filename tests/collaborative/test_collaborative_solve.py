@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import query_cases
 
 from fedrec.collaborative.content_kernel import content_factors, content_kernel
 from fedrec.collaborative.solve import solve
-from fedrec.config import CollaborativeSettings, CooccurrenceSettings, PriorSettings, SolverSettings
+from fedrec.config import CollaborativeSettings, PriorSettings, SolverSettings, from_tree
 from fedrec.content.feature_table import Features
 from fedrec.errors import ConfigError
 from fedrec.queries import cooccurrence
@@ -149,15 +150,11 @@ def test_without_noise_nothing_is_taken_away() -> None:
 
 
 def test_a_private_sum_without_a_small_bound_is_refused() -> None:
+    config = from_tree({"collaborative": {"cooccurrence": {"normalise": 0.5}}})
+    query_cases.cooccurrence(config, np.arange(5), 5, 10)
+    private = config.model_copy(update={"privacy": config.privacy.model_copy(update={"epsilon": 8.0})})
     with pytest.raises(ConfigError, match="normalise"):
-        cooccurrence.ask(
-            np.arange(5),
-            10,
-            CollaborativeSettings(cooccurrence=CooccurrenceSettings(normalise=0.5)),
-            unit="user",
-            noisy=True,
-            resolution_bits=12,
-        )
+        query_cases.cooccurrence(private, np.arange(5), 5, 10)
 
 
 def test_the_most_popular_take_part_and_ties_go_to_the_earlier() -> None:

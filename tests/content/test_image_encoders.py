@@ -119,6 +119,7 @@ def test_a_single_picture_is_enough_to_fit_on() -> None:
     assert got.present.all() and np.isfinite(got.values).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "width"), [("mobilenet-v3-small", 576), ("resnet18", 512)])
 def test_torchvision_networks_take_a_weights_file(network: str, width: int, tmp_path: Path) -> None:
     path = weights_of(network, tmp_path / "weights.pth")
@@ -186,6 +187,7 @@ def test_weights_at_hand_are_found_by_settings_alone_and_by_a_saved_encoder(
         encoder_from_bytes(saved)
 
 
+@pytest.mark.slow
 def test_a_network_is_frozen_and_gives_pooled_features(tmp_path: Path) -> None:
     for network, width in (("resnet18", 512), ("mobilenet-v3-small", 576)):
         module = load(network, 128, weights_of(network, tmp_path / network))

@@ -212,6 +212,7 @@ def test_tokens_of_characters_never_seen_are_not_present(tokens: TokenText) -> N
     assert tokens.encode(["東京"]).present.tolist() == [False]
 
 
+@pytest.mark.slow
 def test_fitting_gives_the_same_encoder_in_another_process() -> None:
     code = (
         "import sys; sys.path.insert(0, 'tests/content');"

@@ -9,6 +9,7 @@ from fedrec.content import torchvision_shim
 from fedrec.errors import ContentError
 
 
+@pytest.mark.slow
 def test_a_fresh_process_can_import_torchvision_after_prepare() -> None:
     code = (
         "from fedrec.content.torchvision_shim import prepare; first = prepare(); assert prepare() == first;"

@@ -172,6 +172,7 @@ def test_without_it_nothing_is_other_than_before() -> None:
     np.testing.assert_allclose(reading(rows).detach(), plain(rows).detach(), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_engines_agree_and_a_device_ranks_by_the_hour(federation_study: Study, tmp_path: Path) -> None:
     old = federation_study
     config = cases.settings(**CONTEXT)

@@ -13,11 +13,11 @@ from torch import nn
 from fedrec.model.adapter import Adapter
 from fedrec.model.encoder_head import Head
 from fedrec.model.fusion import build_fusion, fused_width
-from fedrec.model.history import age, build_history
+from fedrec.model.history import age
 from fedrec.model.layers import masked_mean, masked_softmax, orthonormal, unit
 from fedrec.model.recurrent import GatedCell, MemoryCell
 from fedrec.model.subspace import Subspace, subspaces
-from fedrec.model.user_tower import UserTower
+from fedrec.model.user_tower import UserTower, build_history
 
 NEAR_THE_MEAN = ["mean", "weighted", "concat-mlp", "gated", "attention", "cross-attention", "mixture"]
 FOLDING = [*NEAR_THE_MEAN, "max"]

@@ -118,6 +118,7 @@ for module in pkgutil.walk_packages(fedrec.__path__, "fedrec."):
 """
 
 
+@pytest.mark.slow
 def test_without_extras_everything_imports_and_a_run_leaves_all_but_its_page(tmp_path: Path) -> None:
     write_shop(tmp_path / "shop", users=24, items=150, seed=1)
     (tmp_path / "run.toml").write_text(

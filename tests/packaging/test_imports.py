@@ -18,7 +18,7 @@ from fedrec.simulation.study import prepare
 HEAVY = frozenset(
     {"torch", "torchvision", "opacus", "flwr", "scipy", "dp_accounting", "plotly", "jinja2", "ray", "numpy", "pydantic"}
 )
-TRIES = 5
+TRIES = 3
 
 
 def tops(modules: set[str]) -> set[str]:
@@ -110,6 +110,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
+@pytest.mark.slow
 def test_what_production_calls_does_not_load_the_simulation(place: Path) -> None:
     code = f"import os, sys\nos.chdir({str(place)!r})\n"
     for arguments in PRODUCTION:
@@ -117,6 +118,7 @@ def test_what_production_calls_does_not_load_the_simulation(place: Path) -> None
     assert "fedrec.server.plan" in loaded_by(code)
 
 
+@pytest.mark.slow
 def test_the_catalogue_of_the_command_is_the_one_of_a_study(place: Path) -> None:
     arguments = [
         "data",

@@ -10,27 +10,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedrec.errors import PrivacyError
-from fedrec.privacy.accountant import Query, QueryCost, Sampling, epsilon, gaussian_noise
+from fedrec.privacy.accountant import QueryCost, Sampling, epsilon, gaussian_noise
 from fedrec.privacy.calibrate import delta_for, plan
 
 USERS = 6040
 DELTA = delta_for(USERS)
 RATE = 100 / USERS
-SHARES: dict[Query, float] = {"popularity": 0.1, "cooccurrence": 0.5, "training": 0.4}
-ROUNDS: dict[Query, int] = {"popularity": 1, "cooccurrence": 1, "training": 20}
+SHARES: dict[str, float] = {"popularity": 0.1, "cooccurrence": 0.5, "training": 0.4}
+ROUNDS: dict[str, int] = {"popularity": 1, "cooccurrence": 1, "training": 20}
 
 
 def noise_of(
     epsilon: float,
     delta: float,
-    shares: dict[Query, float],
-    rounds: dict[Query, int],
-    sampling: dict[Query, tuple[Sampling, float]],
-) -> dict[Query, float]:
+    shares: dict[str, float],
+    rounds: dict[str, int],
+    sampling: dict[str, tuple[Sampling, float]],
+) -> dict[str, float]:
     return {cost.query: cost.noise_multiplier for cost in plan(epsilon, delta, shares, rounds, sampling)}
 
 
-def _only(rounds: int) -> dict[Query, int]:
+def _only(rounds: int) -> dict[str, int]:
     return {"training": rounds}
 
 
@@ -51,7 +51,7 @@ def test_poisson_sampled_noise_is_what_is_known(target: float, known: float) -> 
 @pytest.mark.parametrize("kind", ["full", "fixed"])
 @pytest.mark.parametrize(("target", "known"), [(1.0, 6.55), (3.0, 2.50), (8.0, 1.11)])
 def test_unamplified_noise_is_what_is_known(target: float, known: float, kind: Sampling) -> None:
-    sampling: dict[Query, tuple[Sampling, float]] = {"training": (kind, 1.0 if kind == "full" else RATE)}
+    sampling: dict[str, tuple[Sampling, float]] = {"training": (kind, 1.0 if kind == "full" else RATE)}
     noise = noise_of(target, DELTA, {"training": 1.0}, _only(math.ceil(200 * RATE)), sampling)
     assert noise["training"] == pytest.approx(known, rel=0.01)
 
@@ -63,7 +63,7 @@ def test_unamplified_noise_is_what_is_known(target: float, known: float, kind: S
     rounds=st.fixed_dictionaries({name: st.integers(1, 500) for name in ("popularity", "training", "metrics")}),
 )
 def test_full_plans_meet_any_budget_and_keep_their_shares(
-    target: float, units: int, shares: dict[Query, float], rounds: dict[Query, int]
+    target: float, units: int, shares: dict[str, float], rounds: dict[str, int]
 ) -> None:
     delta = delta_for(units)
     noise = noise_of(target, delta, shares, rounds, {})
@@ -86,7 +86,7 @@ def test_full_plans_meet_any_budget_and_keep_their_shares(
 def test_sampled_plans_meet_the_budget_within_a_thousandth(
     target: float, kinds: tuple[Sampling, Sampling], rate: float, rounds: int
 ) -> None:
-    sampling: dict[Query, tuple[Sampling, float]] = {
+    sampling: dict[str, tuple[Sampling, float]] = {
         "metrics": (kinds[0], 1.0 if kinds[0] == "full" else rate),
         "training": (kinds[1], rate),
     }
@@ -115,7 +115,7 @@ def test_amplification_allows_less_noise_and_fixed_size_none() -> None:
 
 
 def test_shares_are_normalised_over_what_is_asked() -> None:
-    none: dict[Query, int] = {"popularity": 1, "cooccurrence": 0, "training": 0}
+    none: dict[str, int] = {"popularity": 1, "cooccurrence": 0, "training": 0}
     assert plan(1.0, DELTA, SHARES, none, {}) == plan(1.0, DELTA, {"popularity": 7.0}, none, {})
     assert plan(1.0, DELTA, SHARES, {"popularity": 0}, {}) == []
 

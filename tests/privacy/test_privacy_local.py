@@ -61,7 +61,7 @@ def test_only_the_power_of_two_is_known(count: int) -> None:
     assert known <= max(1, count) < 2 * known
 
 
-def test_all_turns_together_cost_the_promise_and_no_more() -> None:
+def test_all_rounds_together_cost_the_promise_and_no_more() -> None:
     chosen = config(local={"steps": 3})
     cost = local_cost(chosen, 40, 100)
     assert cost == local_cost(chosen, 7, 100)  # a step takes all interactions, however many there are
@@ -89,14 +89,14 @@ def test_sampled_steps_cost_what_other_accountants_say(interactions: int, probab
     assert rdp.get_epsilon(DELTA) >= 4.0 * 0.99
 
 
-def test_taking_turns_costs_less_noise() -> None:
+def test_cyclic_cohorts_cost_less_noise() -> None:
     each = local_cost(config(), 40, 100)
     participations = from_tree({**tree(), "training": {"rounds": 10, "cohort": 50, "sampling": "cyclic"}})
     assert each is not None
     assert local_cost(participations, 40, 100) == each  # 10 rounds of which each device is in 5
 
 
-def test_the_ledger_composes_turns_over_runs_and_restarts() -> None:
+def test_the_ledger_composes_rounds_over_runs_and_restarts() -> None:
     server_catalogue = ServerCatalogue()
     cost = QueryCost("training", 3.0, 2, "poisson", 0.25)
     turn(server_catalogue, cost, 1)
@@ -136,7 +136,7 @@ def test_another_amount_of_noise_under_the_same_settings_is_composed_too() -> No
     turn(server_catalogue, QueryCost("training", 50.0), 2)
 
 
-def test_the_devices_own_budget_counts_local_turns() -> None:
+def test_the_devices_own_budget_counts_local_rounds() -> None:
     server_catalogue = ServerCatalogue()
     server_catalogue.set_setting(BUDGET, "2")
     cost = QueryCost("training", 3.0)
@@ -148,7 +148,7 @@ def test_the_devices_own_budget_counts_local_turns() -> None:
     assert 1.0 < spent <= 2.0
 
 
-def test_a_turn_that_is_taken_out_or_changed_is_found() -> None:
+def test_a_round_that_is_taken_out_or_changed_is_found() -> None:
     server_catalogue = ServerCatalogue()
     turn(server_catalogue, QueryCost("training", 30.0), 1)
     turn(server_catalogue, QueryCost("training", 30.0), 2)
@@ -198,14 +198,14 @@ def test_the_statement_is_one_epsilon_towards_everybody(protocol: str) -> None:
     facts = facts_of({**stated, "ledger": {"rows": 5, "head": "0"}}, population=100, name="small", verified=[])
     page = page_of(facts)
     assert page.count("**epsilon = 4**") == 2
-    assert "Each device's ledger has its turns" in page
+    assert "Each device's ledger has its rounds" in page
     none = privacy_statement([], unit="example", delta=DELTA, protocol=protocol, noise_place="local", promised=None)
     assert none["epsilon_released"] is None
 
 
 @given(st.floats(0.5, 20), st.integers(1, 40), st.integers(1, 6))
 @settings(max_examples=30, deadline=None)
-def test_every_planned_turn_fits_and_one_more_does_not(target: float, rounds: int, steps: int) -> None:
+def test_every_planned_round_fits_and_one_more_does_not(target: float, rounds: int, steps: int) -> None:
     chosen = from_tree({**tree(epsilon=target, local={"steps": steps}), "training": {"rounds": rounds}})
     cost, server_catalogue = local_cost(chosen, 5, 10), ServerCatalogue()
     assert cost is not None

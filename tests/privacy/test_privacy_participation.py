@@ -101,7 +101,7 @@ def test_a_device_knows_when_it_is_drawn_too_often() -> None:
     assert not draws_implausible(100, 100, 1.0)
 
 
-def test_cyclic_means_turns_as_far_apart_as_accounted() -> None:
+def test_cyclic_means_participations_as_far_apart_as_accounted() -> None:
     cost = QueryCost("training", 1.0, 1, "cyclic", 0.25, 4)
 
     def participations(gaps: Sequence[int | None], cohorts: str) -> list[LedgerEntry]:
@@ -114,7 +114,7 @@ def test_cyclic_means_turns_as_far_apart_as_accounted() -> None:
     assert check_participation(participations([None] * 4 + [4, 4], "abcdab")) == []
     assert "asked again after 3 rounds" in check_participation(participations([None] * 4 + [4, 3], "abcdaz"))[0]
     assert "does not say how long ago" in check_participation(participations([None] * 6, "abcdab"))[0]
-    assert "a cohort had 3 turns" in check_participation(participations([None] * 4 + [4, 4], "abadaz"))[0]
+    assert "a cohort had 3 participations" in check_participation(participations([None] * 4 + [4, 4], "abadaz"))[0]
 
 
 def test_what_claims_nothing_for_the_draw_may_be_drawn_anyhow() -> None:

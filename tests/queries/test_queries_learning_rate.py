@@ -1,52 +1,60 @@
-"""Learning rates over the rounds."""
+"""The order of a run: every round that a config asks has a place of its own, the same on both sides."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from typing import Any
 
-import numpy as np
+import federation_cases as cases
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from fedrec.config import TrainingSettings, from_tree
-from fedrec.errors import ConfigError
-from fedrec.queries.learning_rate import share_of_rate
-from fedrec.queries.optimisers import Optimiser
+from fedrec.config import Config, from_tree
+from fedrec.errors import ProtocolError
+from fedrec.queries.schedule import asked_by, number_of, schedule
 
+PUBLIC = {"privacy": {"epsilon": None, "shares": {}}}
+ITERATED: dict[str, Any] = {
+    "cooccurrence": {"enabled": False},
+    "power_iteration": {"enabled": True, "steps": 2, "rank": 3},
+    "prior": {"weight": 1.0, "modalities": {"text": 1.0}},
+}
+STOPPED = {"rounds": 5, "stopping": {"every": 2, "patience": 1}}
+TRAINED = [("training", number) for number in (1, 2, 3)]
 
-def shares(schedule: str, rounds: int, warmup: int = 0) -> list[float]:
-    settings = TrainingSettings.model_validate({"schedule": schedule, "rounds": rounds, "warmup": warmup})
-    return [share_of_rate(number, settings) for number in range(1, rounds + 1)]
-
-
-def test_known_rates() -> None:
-    assert shares("constant", 4, 2) == [0.5, 1, 1, 1]
-    assert shares("linear", 6, 2) == [0.5, 1, 1, 0.75, 0.5, 0.25]
-    assert shares("cosine", 5, 1) == pytest.approx([1, 1, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5])
-    assert TrainingSettings().schedule == "constant"
-    assert set(shares("constant", 20)) == {1.0}
-
-
-@given(st.sampled_from(["constant", "cosine", "linear"]), st.integers(1, 60), st.integers(0, 60))
-def test_rates_rise_then_fall_and_stay_above_zero(schedule: str, rounds: int, warmup: int) -> None:
-    warmup = min(warmup, rounds)
-    found = shares(schedule, rounds, warmup)
-    assert all(0 < share <= 1 for share in found)
-    assert all(a <= b for a, b in pairwise(found[:warmup]))
-    assert all(a >= b for a, b in pairwise(found[warmup:]))
-
-
-def test_a_step_takes_its_share_and_moments_do_not() -> None:
-    gradient = np.array([1.0, -2.0])
-    for kind in ("sgd", "momentum", "adam"):
-        whole, half = (Optimiser(kind, 0.1) for _ in range(2))  # type: ignore[arg-type]
-        moved = whole.step(np.zeros(2), gradient), half.step(np.zeros(2), gradient, 0.5)
-        np.testing.assert_allclose(moved[1], 0.5 * moved[0])
-        assert whole.moments.keys() == half.moments.keys()
-        assert all(np.array_equal(whole.moments[name], half.moments[name]) for name in whole.moments)
+ORDERS = [
+    ({}, [("popularity", 0), ("cooccurrence", 0), *TRAINED, ("metrics", 4)]),
+    (
+        {"collaborative": ITERATED, **PUBLIC},
+        [("popularity", 0), ("directions", 1), ("directions", 2), ("factors", 0), *TRAINED, ("metrics", 4)],
+    ),
+    (
+        {"training": STOPPED, **PUBLIC},
+        [
+            *(("popularity", 0), ("cooccurrence", 0)),
+            *(("training", 1), ("training", 2), ("validation", 1), ("training", 3), ("training", 4)),
+            *(("validation", 2), ("training", 5), ("validation", 3), ("metrics", 6)),
+        ],
+    ),
+    ({"model": {"tower": False}}, [("popularity", 0), ("cooccurrence", 0), ("metrics", 4)]),
+    ({"evaluation": {"private_metrics": False}}, [("popularity", 0), ("cooccurrence", 0), *TRAINED]),
+]
 
 
-def test_a_warmup_longer_than_the_run_is_refused() -> None:
-    with pytest.raises(ConfigError, match="warmup"):
-        from_tree({"training": {"rounds": 3, "warmup": 4}})
+@pytest.mark.parametrize(("changes", "order"), ORDERS)
+def test_sums_of_a_run_have_numbers_that_only_go_up(changes: dict[str, Any], order: list[tuple[str, int]]) -> None:
+    config = cases.settings(**changes)
+    assert [(one.query.name, one.round) for one in schedule(config)] == order
+    assert [number_of(config, query, number) for query, number in order] == list(range(len(order)))
+    assert {query.name for query in asked_by(config)} == {query for query, _ in order}
+
+
+def test_what_is_not_asked_has_no_number() -> None:
+    for query, number in (("training", 0), ("training", 4), ("popularity", 1), ("validation", 1), ("factors", 0)):
+        with pytest.raises(ProtocolError, match="not asked in this round"):
+            number_of(cases.settings(), query, number)
+
+
+def test_speed_changes_no_number_and_other_settings_may() -> None:
+    config = cases.settings()
+    fast: Config = from_tree({**cases.SETTINGS, "speed": {"threads": 2}})
+    assert schedule(fast) is schedule(config)
+    assert len(schedule(cases.settings(training={"rounds": 4}))) == len(schedule(config)) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import query_cases
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,21 +90,21 @@ def test_a_question_carries_the_pool_that_follows_from_its_weights() -> None:
     config = from_tree({"training": {"pool": "popularity", "negatives": 7, "correction": True}})
     weights = negatives.weights_of(np.arange(40.0), 1.0)
     parameters = np.zeros(3, np.float32)
-    request = model_update.ask(config, 4, parameters, 40, 10, weights=weights)
+    request = query_cases.training(config, 4, parameters, 40, 10, weights=weights)
     assert np.array_equal(request.arrays["pool"], negatives.weighted(config.run.seed, 4, weights, 7))
     log = model_update.log_inclusion(config, request, 40)
     assert log is not None
     np.testing.assert_allclose(np.exp(log), negatives.inclusion(weights, 7)[request.arrays["pool"]], rtol=1e-6)
     with pytest.raises(ProtocolError, match="needs the weights"):
-        model_update.ask(config, 4, parameters, 40, 10)
+        query_cases.training(config, 4, parameters, 40, 10)
     for bad in (weights[:-1], weights * 0, weights + negatives.MOST_WEIGHT, weights.astype(np.int64)):
         with pytest.raises(ProtocolError, match="whole number"):
-            model_update.ask(config, 4, parameters, 40, 10, weights=bad)
+            query_cases.training(config, 4, parameters, 40, 10, weights=bad)
 
 
 def test_a_uniform_pool_is_corrected_by_the_share_of_the_catalogue() -> None:
     config = from_tree({"training": {"negatives": 10, "correction": True}})
-    request = model_update.ask(config, 1, np.zeros(3, np.float32), 40, 10)
+    request = query_cases.training(config, 1, np.zeros(3, np.float32), 40, 10)
     log = model_update.log_inclusion(config, request, 40)
     np.testing.assert_allclose(log, np.log(10 / 40), rtol=1e-6)
     assert model_update.log_inclusion(from_tree({}), request, 40) is None

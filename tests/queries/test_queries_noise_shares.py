@@ -55,8 +55,8 @@ def test_one_draw_for_a_cohort_is_the_shares_of_all() -> None:
     steps = agreed.ring.steps(agreed.elements(np.zeros(LENGTH), key=key(0, "all"), devices=DEVICES))
     assert steps.dtype == np.int64
     scale = agreed.deviation(DEVICES) / agreed.resolution
-    assert stats.kstest(steps, "norm", args=(0, scale)).pvalue > 1e-4
-    assert stats.kstest(steps, "norm", args=(0, scale * 3 / 2)).pvalue < 1e-9
+    assert stats.kstest(steps / scale, "norm").pvalue > 1e-4
+    assert stats.kstest(steps / (scale * 3 / 2), "norm").pvalue < 1e-9
 
 
 def test_shared_noise_costs_next_to_nothing_more_and_fewer_bits() -> None:
@@ -88,7 +88,7 @@ def test_the_ring_holds_the_rows_and_thirteen_deviations(
     worst = devices * (math.floor(agreed.element_bound / agreed.resolution) + 1)
     noise = ROOM * agreed.deviation(devices) / agreed.resolution
     assert worst + noise < agreed.ring.modulus / 2
-    header = Request("training", 1, agreed).header()
+    header = Request("training", 1, 2, agreed).header()
     assert Request.from_parts(header, {}).sum == agreed
 
 

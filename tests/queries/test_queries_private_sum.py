@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import query_cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedrec.config import Config
 from fedrec.errors import FedrecError, ProtocolError, SumError
-from fedrec.queries import model_update
 from fedrec.queries.private_sum import PrivateSum
 from fedrec.queries.request import Request
 from fedrec.randomness import key
@@ -102,7 +102,7 @@ def test_the_opened_sum_of_updates_is_within_a_thousandth_at_the_default_bits(
 ) -> None:
     """Relative error of the sum; alignments are what training on the shop and on film ratings shows, and far above."""
     parts = training_like(rows, length, alignment, rows)
-    request = model_update.ask(Config(), 1, np.zeros(length, np.float32), 50, rows)
+    request = query_cases.training(Config(), 1, np.zeros(length, np.float32), 50, rows)
     agreed, total = request.sum, None
     for number, part in enumerate(parts):
         total = agreed.add(total, agreed.encode(part, key=key(number, "rounding")))
@@ -189,16 +189,16 @@ def test_absurd_agreements_are_refused(fields: dict[str, float]) -> None:
 
 
 def test_a_question_survives_the_wire() -> None:
-    request = Request("training", 7, a_sum(), {"pool": np.arange(3)}, {"normalise": 1.0})
+    request = Request("training", 7, 9, a_sum(), {"pool": np.arange(3)}, {"normalise": 1.0})
     again = Request.from_parts(request.header(), request.arrays)
     assert again.header() == request.header()
-    assert (again.sum, again.round, again.query) == (request.sum, 7, "training")
+    assert (again.sum, again.round, again.number, again.query) == (request.sum, 7, 9, "training")
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_a_damaged_question_is_an_error_that_can_be_read(data: st.DataObject) -> None:
-    header = Request("metrics", 1, a_sum()).header()
+    header = Request("metrics", 1, 5, a_sum()).header()
     place = data.draw(st.integers(0, len(header) - 1))
     damaged = header[:place] + data.draw(st.characters(codec="utf-8")) + header[place + 1 :]
     try:

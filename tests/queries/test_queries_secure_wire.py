@@ -15,14 +15,13 @@ from fedrec.queries.secure_wire import (
     Invitation,
     message_fields,
     message_parts,
-    number_of,
     read_message,
     thresholds_of,
 )
 from fedrec.queries.wire import Envelope, Part
 
 SUM = PrivateSum.of("training", 5, 1.0, 100, resolution_bits=16)
-QUESTION = Request("training", 3, SUM, {"parameters": np.arange(4, dtype=np.float32)}, {"loss": "bpr"})
+QUESTION = Request("training", 3, 5, SUM, {"parameters": np.arange(4, dtype=np.float32)}, {"loss": "bpr"})
 ENVELOPE = Envelope(QUESTION, "session", "catalogue")
 INVITATION = Invitation(ENVELOPE, 2)
 ROSTER = bytes(32)
@@ -54,6 +53,7 @@ def changed() -> list[Invitation]:
         Invitation(replace(ENVELOPE, request=wider), 2),
         Invitation(replace(ENVELOPE, request=replace(QUESTION, settings={"loss": "bce"})), 2),
         Invitation(replace(ENVELOPE, request=replace(QUESTION, round=4)), 2),
+        Invitation(replace(ENVELOPE, request=replace(QUESTION, number=6)), 2),
         Invitation(replace(ENVELOPE, request=replace(QUESTION, sum=replace(SUM, rows=101))), 2),
         Invitation(replace(ENVELOPE, session="other"), 2),
         Invitation(replace(ENVELOPE, catalogue="other"), 2),
@@ -78,10 +78,8 @@ def test_the_ring_is_that_of_the_sum() -> None:
     assert (agreed.ring, agreed.length) == (SUM.ring, SUM.length)
 
 
-def test_sums_of_a_run_have_numbers_that_only_go_up() -> None:
-    order = [("popularity", 0), ("cooccurrence", 0), *(("training", n) for n in (1, 2, 3)), ("metrics", 4)]
-    numbers = [number_of(replace(QUESTION, query=query, round=number)) for query, number in order]  # type: ignore[arg-type]
-    assert numbers == sorted(set(numbers))
+def test_a_sum_is_known_by_its_number_in_the_run() -> None:
+    assert INVITATION.agreed("run", ROSTER).round == QUESTION.number == 5
 
 
 def test_a_message_reads_back_and_nothing_else_does() -> None:

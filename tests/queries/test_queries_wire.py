@@ -19,7 +19,7 @@ AGREED = PrivateSum.of("popularity", 5, 1.0, 10, resolution_bits=20)
 
 
 def asked() -> Envelope:
-    request = Request("popularity", 0, AGREED, {"items": np.arange(3)}, {"normalise": 1.0})
+    request = Request("popularity", 0, 0, AGREED, {"items": np.arange(3)}, {"normalise": 1.0})
     return Envelope(request, "session", "catalogue")
 
 

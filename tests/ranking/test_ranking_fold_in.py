@@ -15,9 +15,9 @@ from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.collaborative.fold_in_factors import from_factors, from_matrix
 from fedrec.config import CollaborativeSettings, FoldInSettings, ScoringSettings
 from fedrec.errors import ModelError
-from fedrec.ranking import contract
 from fedrec.ranking.fold_in import FoldIn
 from fedrec.ranking.score import Scorer, behaviour_scores, standardised, touched
+from fedrec.testing import scoring as contract
 from fedrec.users import Histories
 
 RNG = np.random.default_rng(0)

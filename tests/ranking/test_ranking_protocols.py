@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from fedrec.queries.device.private_metrics import BOUND, LENGTH, metric_contribution
 from numpy.typing import NDArray
 
 from fedrec.errors import ModelError
+from fedrec.queries.device.metrics import LENGTH, metric_rows
+from fedrec.queries.metrics import BOUND
 from fedrec.ranking.protocols import Blocks, HeldOut, evaluate, loo_99neg, loo_full
 from fedrec.users import Histories
 
@@ -142,7 +143,7 @@ def test_contributions_sum_to_the_quality() -> None:
     held, scores = population(rng, users=60, items=50)
     target = held.target.copy()
     target[::7] = -1
-    rows = metric_contribution(scores, held.training, target, held.other)
+    rows = metric_rows(scores, held.training, target, held.other)
     assert rows.shape == (60, LENGTH) and rows.dtype == np.float64
     assert not rows[::7].any()
     assert np.all(np.linalg.norm(rows, axis=1) <= BOUND + 1e-12)
@@ -155,13 +156,13 @@ def test_contributions_sum_to_the_quality() -> None:
 def test_a_contribution_depends_on_the_own_scores_only() -> None:
     rng = np.random.default_rng(4)
     held, scores = population(rng, users=10, items=20)
-    rows = metric_contribution(scores, held.training, held.target, held.other)
-    alone = metric_contribution(scores[3:4], held.training.take(np.array([3])), held.target[3:4], held.other[3:4])
+    rows = metric_rows(scores, held.training, held.target, held.other)
+    alone = metric_rows(scores[3:4], held.training.take(np.array([3])), held.target[3:4], held.other[3:4])
     np.testing.assert_array_equal(rows[3:4], alone)
 
 
 def test_the_bound_is_reached_by_a_perfect_user() -> None:
-    row = metric_contribution(np.array([[1.0, 0.0]], np.float32), Histories.of([[]]), np.array([0], np.int32))
+    row = metric_rows(np.array([[1.0, 0.0]], np.float32), Histories.of([[]]), np.array([0], np.int32))
     assert np.linalg.norm(row) == pytest.approx(BOUND)
 
 

@@ -1,4 +1,4 @@
-"""The protocol from end to end: exact sums, dropouts at every exchange, bad messages, and rounds that are failed."""
+"""The protocol from end to end: exact sums, dropouts at every exchange, bad messages, and rounds that fail."""
 
 from __future__ import annotations
 

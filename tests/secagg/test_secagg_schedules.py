@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -142,12 +143,13 @@ def _answer(world: World, at: int, phase: Phase, message: bytes) -> bytes:
     return device.unmask(message)
 
 
-TestRound = Round.TestCase
+TestRound = pytest.mark.slow(Round.TestCase)
 TestRound.settings = settings(
     max_examples=MACHINES, stateful_step_count=20, deadline=None, suppress_health_check=QUIET, derandomize=True
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=SCHEDULES, deadline=None, suppress_health_check=QUIET, derandomize=True)
 @given(count=SIZES, length=st.integers(3, 8), data=st.data())
 def test_random_dropouts_give_the_exact_sum_or_a_named_abort(count: int, length: int, data: st.DataObject) -> None:

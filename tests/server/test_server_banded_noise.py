@@ -47,7 +47,7 @@ def _noise(factor: float = 1.0) -> tuple[np.ndarray, float]:
     with ServerState(None, "r") as state:
         cost = QueryCost("training", Z * factor, ROUNDS, "cyclic", 1 / 3, 3)
         noise = ServerNoise(_config(), {"training": cost}, RunKeys(_config(), state))
-        rounds = [noise.of(Request("training", number, agreed)) for number in range(1, ROUNDS + 1)]
+        rounds = [noise.of(Request("training", number, number, agreed)) for number in range(1, ROUNDS + 1)]
     return np.stack(rounds) / agreed.resolution, Z * agreed.sensitivity / agreed.resolution
 
 

@@ -67,6 +67,7 @@ def test_a_run_is_refused_before_anything_is_asked(federation_study: Study, tmp_
         cases.run(config, federation_study, devices, tmp_path / "server")
 
 
+@pytest.mark.slow
 def test_a_sample_that_is_too_small_is_noise_that_is_charged_and_says_so(
     federation_study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
+import query_cases
 from scipy import stats
 
 from fedrec.config import from_tree
-from fedrec.queries import model_update
 from fedrec.randomness import key
 from fedrec.server.sampling import Sampler
 
@@ -44,8 +44,8 @@ def test_other_cohorts_have_their_size() -> None:
 def test_a_sampled_sum_is_as_accurate_as_a_whole_one_of_its_size() -> None:
     """The grid follows the rows that are expected, the ring those that are possible."""
     values = np.zeros(5000, np.float32)
-    few = model_update.ask(from_tree({"training": {"sampling": "poisson", "cohort": 100}}), 1, values, 50, 212).sum
-    whole = model_update.ask(from_tree({}), 1, values, 50, 100).sum
+    few = query_cases.training(from_tree({"training": {"sampling": "poisson", "cohort": 100}}), 1, values, 50, 212).sum
+    whole = query_cases.training(from_tree({}), 1, values, 50, 100).sum
     assert few.resolution <= 1.7 * whole.resolution
     assert few.resolution * math.sqrt(5000 / 600) <= 1e-3 / 8 * (1 + 2.0**-6)
     assert whole.ring.bits <= few.ring.bits <= whole.ring.bits + 2

@@ -19,7 +19,7 @@ from fedrec.simulation.engines.grid import InProcessGrid
 
 COUNT, LENGTH = 9, 6
 AGREED = PrivateSum.of("popularity", LENGTH, 1.0, COUNT, resolution_bits=16)
-QUESTION = Request("popularity", 0, AGREED, {"parameters": np.arange(3, dtype=np.float32)})
+QUESTION = Request("popularity", 0, 0, AGREED, {"parameters": np.arange(3, dtype=np.float32)})
 
 Call = Callable[[Message, Context], Message]
 

@@ -6,12 +6,12 @@ import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import federation_cases as cases
 import numpy as np
 import pytest
-from fedrec.queries.device.private_metrics import validation_contribution
-from fedrec.server.early_stopping import EarlyStopping
+import query_cases
 from hypothesis import given
 from hypothesis import settings as few
 from hypothesis import strategies as st
@@ -25,10 +25,13 @@ from fedrec.model.build import build_model
 from fedrec.privacy.accountant import epsilon, gaussian_noise
 from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.run_plan import delta_of
-from fedrec.queries import validation
+from fedrec.queries.device.validation import validation_rows
 from fedrec.queries.plan import costs_of
+from fedrec.queries.query import NoisySum
 from fedrec.queries.request import Request
-from fedrec.queries.secure_wire import number_of
+from fedrec.queries.run_state import RunState
+from fedrec.queries.schedule import schedule
+from fedrec.queries.validation import VALIDATION
 from fedrec.server.results import RoundEvent, RunResult
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.cohort import CohortDevices
@@ -73,7 +76,7 @@ def test_what_a_user_adds_is_the_hit_and_the_share_below(scores: list[list[float
     histories = Histories.of([[place for place in (2, 5) if place != targets[user]] for user in range(users)])
     target, pool = np.array(targets[:users], np.int32), np.arange(1, 13, dtype=np.int32)
     values = np.array(scores, np.float32)
-    rows = validation_contribution(values, histories, target, pool, k=3)
+    rows = validation_rows(values, histories, target, pool, k=3)
     assert ((rows >= 0) & (rows <= 1)).all()
     for user in range(users):
         if target[user] < 0:
@@ -90,13 +93,16 @@ def test_what_a_user_adds_is_the_hit_and_the_share_below(scores: list[list[float
 def test_a_contribution_is_the_mean_over_those_who_hold_something_back(federation_study: Study) -> None:
     config, study = a_config(), federation_study
     values = parameters.flatten(build_model(config, study.features))
-    request = validation.ask(config, 3, values, cases.USERS)
+    request = query_cases.validated(config, 3, values, len(study.features), cases.USERS)
     handler, people = QueryHandler(config, study.features), study.population
     whole = handler.answer(request, people)
     alone = [handler.answer(request, people.take(np.array([user]))) for user in range(len(people))]
     np.testing.assert_allclose(whole, np.sum(alone, axis=0), atol=1e-9)
     assert max(np.linalg.norm(row) for row in alone) <= request.sum.bound == 1
-    assert 0.1 < validation.read(whole, len(people)) <= 1
+    state = RunState(config, study.features, len(people), len(people))
+    state.open_training()
+    assert 0.1 < VALIDATION.decode(state, NoisySum(request, whole, 0.0)) <= 1
+    assert state.stopping.measures == [pytest.approx(float(whole.sum()) / (2**0.5 * len(people)))]
     nobody = replace(people, held_out=np.full(len(people), -1, np.int32))
     assert not handler.answer(request, nobody).any()
 
@@ -104,22 +110,24 @@ def test_a_contribution_is_the_mean_over_those_who_hold_something_back(federatio
 def test_a_device_agrees_to_the_questions_of_its_settings_only() -> None:
     config = a_config(every=3, rounds=8)
     values = np.zeros(5, np.float32)
-    asked = [validation.ask(config, number, values, 24) for number in (1, 2, 3)]
+    catalogue = query_cases.catalogue(40)
+    asked = [query_cases.validated(config, number, values, 40, 24) for number in (1, 2, 3)]
     assert [request.settings["after"] for request in asked] == [3, 6, 8]
     for request in asked:
-        check_agreed(config, request, 40)
+        check_agreed(config, request, catalogue)
     bad: list[Request] = [
         replace(asked[0], round=4),
         replace(asked[0], round=0),
         replace(asked[0], settings={"after": 4}),
+        replace(asked[0], number=asked[1].number),
         replace(asked[0], sum=replace(asked[0].sum, bound=2.0)),
         replace(asked[0], arrays={**asked[0].arrays, "pool": np.zeros(3, np.int32)}),
     ]
     for request in bad:
         with pytest.raises(ProtocolError):
-            check_agreed(config, request, 40)
+            check_agreed(config, request, catalogue)
     with pytest.raises(ProtocolError):
-        check_agreed(cases.settings(), asked[0], 40)
+        check_agreed(cases.settings(), asked[0], catalogue)
 
 
 def test_shares_of_noise_are_held_to_as_many_questions_as_can_be_asked() -> None:
@@ -128,26 +136,28 @@ def test_shares_of_noise_are_held_to_as_many_questions_as_can_be_asked() -> None
     shared = {"noise_place": "distributed", "delta": 1e-4}
     config = config.model_copy(update={"privacy": config.privacy.model_copy(update=shared)})
     planned = {cost.query: cost.noise_multiplier for cost in costs_of(config, 24)}["validation"]
-    request = validation.ask(config, 2, np.zeros(5, np.float32), 24)
-    check_agreed(config, request.shared(config, planned, 24), 40)
+    catalogue = query_cases.catalogue(40)
+    request = query_cases.validated(config, 2, np.zeros(5, np.float32), 40, 24)
+    check_agreed(config, request.with_noise_of_devices(config, planned, 24), catalogue)
     whole_budget = gaussian_noise(cases.EPSILON, 1e-4)  # enough for one request, and not for four
     for noise in (whole_budget, whole_budget * 1.9):
         with pytest.raises(ProtocolError, match="noise"):
-            check_agreed(config, request.shared(config, noise, 24), 40)
+            check_agreed(config, request.with_noise_of_devices(config, noise, 24), catalogue)
 
 
 def test_sums_keep_numbers_that_only_go_up() -> None:
     config = a_config(every=2, rounds=5)
-    training = replace(validation.ask(config, 1, np.zeros(2, np.float32), 9), query="training", settings={})
+    values = np.zeros(2, np.float32)
     order: list[Request] = []
     for number in range(1, 6):
-        order.append(replace(training, round=number))
+        order.append(query_cases.training(config, number, values, 40, 9))
         if number in config.training.validated:
             place = config.training.validated.index(number)
-            order.append(validation.ask(config, place + 1, np.zeros(2, np.float32), 9))
-    order.append(replace(training, query="metrics", round=6))
-    numbers = [number_of(request) for request in order]
+            order.append(query_cases.validated(config, place + 1, values, 40, 9))
+    order.append(query_cases.metrics(config, {}, 40, 9))
+    numbers = [request.number for request in order]
     assert numbers == sorted(set(numbers))
+    assert numbers[-1] == len(schedule(config)) - 1
 
 
 @given(
@@ -157,22 +167,30 @@ def test_sums_keep_numbers_that_only_go_up() -> None:
 )
 @few(max_examples=50)
 def test_the_best_is_kept_and_patience_ends(measures: list[float], patience: int, least: float) -> None:
-    settings = TrainingSettings.model_validate(
-        {"rounds": 8, "stopping": {"every": 1, "patience": patience, "least": least}}
+    config = from_tree(
+        {
+            "training": {"rounds": 8, "stopping": {"every": 1, "patience": patience, "least": least}},
+            "collaborative": {"popularity": False, "cooccurrence": {"enabled": False}},
+        }
     )
-    with ServerState(None, "a test") as state:
+    with ServerState(None, "a test") as kept, mock.patch("fedrec.queries.run_state.first_model", return_value=None):
         waited, best = 0, -1
         for number, measure in enumerate(measures, start=1):
-            stopping = EarlyStopping(settings, state)  # as after a restart
+            state = RunState(config, query_cases.catalogue(3), 1, 1)  # as after a restart
+            checkpoint = kept.load_checkpoint("validation")
+            done = 0 if checkpoint is None else VALIDATION.restore(state, checkpoint)
+            stopping = state.stopping
             assert not stopping.over
-            assert stopping.due(number) == number
-            assert stopping.due(number - 1) is None
-            stopping.heard(measure, np.array([float(number)]))
+            assert not VALIDATION.over(state, number)
+            assert done == number - 1 == max(kept.last_checkpoint("validation"), 0)
+            stopping.record(measure, np.array([float(number)]))
+            kept.save_checkpoint("validation", number, VALIDATION.checkpoint(state))
             better = best < 0 or measure > measures[best] + least
             best, waited = (number - 1, 0) if better else (best, waited + 1)
             assert (stopping.best, stopping.over) == (best, waited >= patience)
             assert stopping.values.tolist() == [best + 1]
             assert stopping.early == (stopping.over and number < 8)
+            assert VALIDATION.over(state, number + 1) is stopping.over
             if stopping.over:
                 break
 
@@ -225,6 +243,7 @@ def test_a_run_that_gets_worse_stops_and_releases_its_best(federation_study: Stu
     assert epsilon(outcome.costs, delta_of(config, cases.USERS)) == pytest.approx(cases.EPSILON, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_cut_off_ends_as_if_it_had_not_been(federation_study: Study, tmp_path: Path) -> None:
     config = a_config(rounds=6, training=HARM)
     whole, steps = run(federation_study, config, tmp_path / "whole")

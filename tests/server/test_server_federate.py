@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,6 +30,8 @@ from fedrec.server.state import ServerState
 from fedrec.simulation.engines.grid import InProcessGrid
 from fedrec.simulation.engines.grid_devices import GridDevices, grid_devices
 from fedrec.simulation.study import Study
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = cases.settings()
@@ -70,7 +72,8 @@ def released(out: Path) -> dict[str, np.ndarray]:
 def test_a_run_leaves_a_release_a_record_and_a_ledger(whole: Path, federation_study: Study) -> None:
     record = json.loads((whole / "server.json").read_text())
     assert record["config"] == CONFIG.model_dump(mode="json")
-    assert record["data"] == {"name": "small", "users": 24, "items": 150, "devices": 24}
+    facts = {"name": "small", "users": 24, "items": 150, "devices": 24, "left_out_of_settings": []}
+    assert record["data"] == facts
     assert record["privacy"]["epsilon_released"] == pytest.approx(cases.EPSILON, rel=1e-3)
     assert record["privacy"]["epsilon_server"] is None
     assert record["stopped"] is None
@@ -117,23 +120,24 @@ def after_the_devices_answered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def after_the_round_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    save = ServerState.save_training
+    save = ServerState.save_checkpoint
 
-    def cut(self: ServerState, number: int, *rest: object) -> None:
-        save(self, number, *rest)  # type: ignore[arg-type]
-        if number == 2:
+    def cut(self: ServerState, query: str, number: int, arrays: Mapping[str, np.ndarray]) -> None:
+        save(self, query, number, arrays)
+        if (query, number) == ("training", 2):
             raise Cut
 
-    monkeypatch.setattr(ServerState, "save_training", cut)
+    monkeypatch.setattr(ServerState, "save_checkpoint", cut)
 
 
 def after_the_charge(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was paid for is kept: the run goes on with the same noisy sum and pays no second time."""
 
-    def cut(self: ServerState, number: int, *rest: object) -> None:
-        raise Cut
+    def cut(self: ServerState, query: str, *rest: object) -> None:
+        if query == "training":
+            raise Cut
 
-    monkeypatch.setattr(ServerState, "save_training", cut)
+    monkeypatch.setattr(ServerState, "save_checkpoint", cut)
 
 
 def between_keeping_and_charging(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,11 +192,12 @@ def test_a_run_that_is_cut_off_goes_on_and_releases_the_same(
 def test_a_round_that_was_charged_and_lost_is_never_paid_with_more_than_the_budget(
     federation_study: Study, server_catalogue: ServerCatalogue, tmp_path: Path
 ) -> None:
-    def lose(self: ServerState, number: int, *rest: object) -> None:
-        raise Cut
+    def lose(self: ServerState, query: str, *rest: object) -> None:
+        if query == "training":
+            raise Cut
 
     with pytest.MonkeyPatch.context() as patched, devices(federation_study, tmp_path / "all") as opened:
-        patched.setattr(ServerState, "save_training", lose)
+        patched.setattr(ServerState, "save_checkpoint", lose)
         patched.setattr(ServerState, "save_pending", lambda self, name, pending: None)
         with pytest.raises(Cut):
             federate(CONFIG, server_catalogue, opened, tmp_path)

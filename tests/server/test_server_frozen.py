@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fedrec.errors import StoreError
-from fedrec.model import parameters
+from fedrec.model import parameters, warm_start
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.study import Study
@@ -19,18 +19,18 @@ FROZEN = np.linspace(-1, 1, 5, dtype=np.float32)
 
 def test_what_the_run_began_with_stays(tmp_path: Path) -> None:
     with ServerState(tmp_path / "s.sqlite", "r") as state:
-        np.testing.assert_array_equal(state.load_frozen(FROZEN), FROZEN)
+        np.testing.assert_array_equal(state.pinned("frozen", FROZEN), FROZEN)
         assert not state.begun
     with ServerState(tmp_path / "s.sqlite", "r") as state:
-        np.testing.assert_array_equal(state.load_frozen(-FROZEN), FROZEN)
+        np.testing.assert_array_equal(state.pinned("frozen", -FROZEN), FROZEN)
         with pytest.raises(StoreError, match="another model"):
-            state.load_frozen(FROZEN[1:])
+            state.pinned("frozen", FROZEN[1:])
 
 
 def test_a_model_without_frozen_parts_keeps_nothing(tmp_path: Path) -> None:
     with ServerState(tmp_path / "s.sqlite", "r") as state:
-        assert state.load_frozen(FROZEN[:0]).shape == (0,)
-        np.testing.assert_array_equal(state.load_frozen(FROZEN), FROZEN)
+        assert state.pinned("frozen", FROZEN[:0]).shape == (0,)
+        np.testing.assert_array_equal(state.pinned("frozen", FROZEN), FROZEN)
 
 
 def test_a_run_that_goes_on_elsewhere_has_the_same_frozen_parts(
@@ -41,9 +41,7 @@ def test_a_run_that_goes_on_elsewhere_has_the_same_frozen_parts(
     devices = CohortDevices(config, federation_study.features, federation_study.population)
     first = cases.run(config, federation_study, devices, tmp_path / "run").model
     assert first is not None
-    from fedrec.server import run
-
-    fit = run.fit_heads
+    fit = warm_start.fit_heads
 
     def turned(model: object, *given: object, **named: object) -> None:
         fit(model, *given, **named)  # type: ignore[arg-type]
@@ -51,7 +49,7 @@ def test_a_run_that_goes_on_elsewhere_has_the_same_frozen_parts(
             if hasattr(encoder, "down"):
                 encoder.down.neg_()
 
-    monkeypatch.setattr(run, "fit_heads", turned)
+    monkeypatch.setattr(warm_start, "fit_heads", turned)
     again = cases.run(config, federation_study, devices, tmp_path / "run").model
     elsewhere = cases.run(config, federation_study, devices, tmp_path / "other").model
     assert again is not None and elsewhere is not None

@@ -15,7 +15,8 @@ from fedrec import randomness
 from fedrec.config import Config, from_tree
 from fedrec.errors import ConfigError, PrivacyError
 from fedrec.privacy.accountant import QueryCost
-from fedrec.privacy.run_plan import bands_of, minimum_separation_of, share_of
+from fedrec.privacy.banded_noise import chosen_bands
+from fedrec.privacy.run_plan import minimum_separation_of, share_of
 from fedrec.queries.plan import costs_of
 from fedrec.server.keys import RunKeys
 from fedrec.server.sampling import Sampler
@@ -96,12 +97,12 @@ def test_amplification_is_claimed_only_where_rows_are_drawn_independently() -> N
     assert not examples.amplified
 
 
-def test_bands_must_fit_between_two_turns() -> None:
+def test_bands_must_fit_between_two_participations() -> None:
     cost = QueryCost("training", 3.0, 200, "cyclic", 1 / 61, 61)
-    assert bands_of(config(100, noise="banded", bands=30), cost) == 30
-    assert 30 < bands_of(config(100, noise="banded"), cost) <= 61
+    assert chosen_bands(30, cost) == 30
+    assert 30 < chosen_bands(0, cost) <= 61
     with pytest.raises(ConfigError, match="61"):
-        bands_of(config(100, noise="banded", bands=62), cost)
+        chosen_bands(62, cost)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from fedrec.server.federate import ServerCatalogue, federate, load_server_catalo
 from fedrec.server.secure_devices import SecureDevices
 from fedrec.simulation.study import Study
 
+pytestmark = pytest.mark.slow
+
 EVERYBODY = set(range(cases.USERS))
 SECURE = {"protocol": "secagg+", "minimum_cohort": 12, "minimum_survivors": 10, "attempts": 2}
 CONFIG = cases.settings(secure_aggregation=SECURE)
@@ -75,7 +77,7 @@ def test_an_attempt_that_fails_in_any_exchange_is_followed_by_one_that_opens(
 @contextmanager
 def cut_in(devices: SecureDevices, exchange: Exchange, after: int) -> Iterator[None]:
     """Kill the server when so many devices have answered in this exchange."""
-    replies = devices.post.replies
+    replies = devices.dispatcher.replies
 
     def counted(self: object, messages: Iterator[object]) -> Iterator[object]:
         sent = list(messages)
@@ -85,7 +87,7 @@ def cut_in(devices: SecureDevices, exchange: Exchange, after: int) -> Iterator[N
             yield reply
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(type(devices.post), "replies", counted)
+        patched.setattr(type(devices.dispatcher), "replies", counted)
         with pytest.raises(Cut):
             yield
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import query_cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,9 @@ from fedrec.config import Config, from_tree
 from fedrec.console import SilentReporter
 from fedrec.data.splits import split
 from fedrec.queries.cold_items import cold_items
-from fedrec.queries.device import contributions as signals
+from fedrec.queries.cooccurrence import unfold
+from fedrec.queries.device.cooccurrence import used_pairs
+from fedrec.queries.device.popularity import used_items
 from fedrec.queries.model_update import pool_of
 from fedrec.ranking.score import Scorer
 from fedrec.simulation.cold import cold_quality
@@ -83,7 +86,7 @@ def test_nothing_that_trains_or_ranks_holds_a_cold_item(study: Study) -> None:
     for items in (study.population.histories.items, study.known.histories.items, study.held_out.training.items):
         assert not np.isin(items, cold).any()
     assert not np.isin(study.population.held_out, cold).any()
-    assert (signals.popularity(study.population, len(study.dataset.items), 1.0)[cold] == 0).all()
+    assert (used_items(study.population, len(study.dataset.items), 1.0)[cold] == 0).all()
     assert len(study.features.ids) == len(study.dataset.items)
 
 
@@ -201,16 +204,13 @@ def test_groups_part_the_measured_users_and_are_written_down(shop: Path, study: 
 def test_the_scorer_gives_cold_items_one_behaviour_score(study: Study) -> None:
     """Of an item in no sum nothing is known: whatever the standardisation does, it is the same for all of them."""
     from fedrec.collaborative.solve import solve
-    from fedrec.queries import cooccurrence
 
     chosen = config(collaborative={"scoring": {"weight": 1.0}})
     items = np.arange(len(study.features.ids))
-    asked = cooccurrence.ask(
-        items, len(study.population), chosen.collaborative, unit="user", noisy=False, resolution_bits=None
-    )
-    opened = signals.cooccurrence(study.population, items, len(items), normalise=1.0, bound=asked.sum.bound)
-    counts = signals.popularity(study.population, len(items), 1.0)
-    table = solve(counts, cooccurrence.read(opened), items, chosen.collaborative, features=study.features, noisy=False)
+    asked = query_cases.cooccurrence(chosen, items, len(items), len(study.population))
+    opened = used_pairs(study.population, items, len(items), normalise=1.0, bound=asked.sum.bound)
+    counts = used_items(study.population, len(items), 1.0)
+    table = solve(counts, unfold(opened), items, chosen.collaborative, features=study.features, noisy=False)
     scorer = Scorer(
         model=None,
         features=study.features,

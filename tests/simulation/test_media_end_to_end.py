@@ -34,6 +34,8 @@ from fedrec.simulation.run import settled, simulate
 from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import Study, prepare
 
+pytestmark = pytest.mark.slow
+
 FRAMES_OF = 20
 CONTENT: Mapping[str, Any] = {
     "modalities": ["text", "image", "attributes", "audio", "video"],
@@ -129,7 +131,6 @@ def test_devices_that_get_messages_train_the_same_model(secure: bool, study: Stu
     assert np.abs(parameters.flatten(first) - parameters.flatten(begun)).max() > 0.01
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("content", ["statistics", "logmel"])
 def test_sounds_alone_teach_something(content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDREC_CACHE", str(tmp_path / "cache"))

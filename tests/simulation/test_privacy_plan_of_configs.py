@@ -52,7 +52,7 @@ class Roster:
     def __init__(self, users: int, size: int) -> None:
         self.users, self.size = users, size
 
-    def ask(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
+    def aggregate(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
         raise AssertionError("nobody is asked for a plan")
 
 

@@ -28,6 +28,8 @@ from fedrec.release.bundle import read_release
 from fedrec.simulation.run import simulate
 from fedrec.simulation.shop.generate import write_shop
 
+pytestmark = pytest.mark.slow
+
 SETTINGS: dict[str, Any] = {
     "model": {"dimension": 4},
     "training": {"rounds": 6, "negatives": 20, "sampling": "poisson", "cohort": 12},

@@ -19,6 +19,8 @@ from fedrec.server.run import FederatedRun
 from fedrec.simulation.run import simulate
 from fedrec.simulation.shop.generate import write_shop
 
+pytestmark = pytest.mark.slow
+
 SETTINGS: dict[str, Any] = {
     "model": {"dimension": 8},
     "training": {"rounds": 2, "negatives": 20},

@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import fedrec.cli.data
 import fedrec.cli.main
 import fedrec.cli.simulation
 import fedrec.simulation.demo
@@ -23,7 +24,8 @@ RUNNER = CliRunner()
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
-    monkeypatch.setattr(fedrec.cli.main, "find_groups", lambda: ([fedrec.cli.simulation.register], []))
+    groups = [fedrec.cli.simulation.register, fedrec.cli.data.register]
+    monkeypatch.setattr(fedrec.cli.main, "find_groups", lambda: (groups, []))
     monkeypatch.setattr(fedrec.cli.main, "set_up_logging", lambda *, verbose: None)
     return fedrec.cli.main.build()
 
@@ -59,6 +61,18 @@ def test_data_inspect_counts(app: typer.Typer, shop: Path) -> None:
     shown = RUNNER.invoke(app, ["data", "inspect", str(shop)])
     assert shown.exit_code == 0
     assert f"{facts['interactions']:,}" in shown.stdout
+
+
+def test_data_inspect_says_what_columns_of_a_file_were_taken_for(app: typer.Typer, tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("userId;movieId;comment\n1;2;x\n3;2;y\n", encoding="utf-8")
+    facts = told(app, "data", "inspect", path)
+    assert (facts["name"], facts["users"], facts["items"]) == ("mine", 2, 1)
+    assert facts["columns"] == [
+        "mine.csv: userId is taken as user",
+        "mine.csv: movieId is taken as item",
+        "mine.csv: comment is ignored",
+    ]
 
 
 def test_data_that_cannot_be_read_leaves_with_3(app: typer.Typer, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fedrec.collaborative.power_iteration import Directions
+from fedrec.collaborative.power_iteration import ProjectionDirections
 from fedrec.errors import ProtocolError
 from fedrec.queries.device.encoder import Floats
 from fedrec.queries.request import Request
@@ -15,7 +15,7 @@ from fedrec.users import UserBatch
 _MOST_WEIGHT = 100
 
 
-def directions_of(request: Request, catalogue: int) -> Directions:
+def directions_of(request: Request, catalogue: int) -> ProjectionDirections:
     """What a request projects on, in float64.
 
     Raises:
@@ -24,7 +24,7 @@ def directions_of(request: Request, catalogue: int) -> Directions:
     centre, vectors = request.arrays["centre"], request.arrays["vectors"]
     if centre.shape != (catalogue,) or vectors.ndim != 2 or len(vectors) != catalogue:
         raise ProtocolError("directions are not over this catalogue", value=(centre.shape, vectors.shape))
-    asked = Directions.from_arrays(request.arrays)
+    asked = ProjectionDirections.from_arrays(request.arrays)
     if not (np.isfinite(asked.centre).all() and np.isfinite(asked.vectors).all()):
         raise ProtocolError("directions hold numbers that are not finite", value=request.query)
     weights = asked.weights

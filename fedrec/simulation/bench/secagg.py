@@ -168,7 +168,7 @@ def prepare(devices: int, length: int, dropout: float, parameters: GraphParamete
 def finished(
     devices: int, length: int, dropout: float, parameters: GraphParameters, workers: int
 ) -> tuple[SecAggBench, list[float], bool, int]:
-    """A round that came to its end, and how many were failed before it.
+    """A round that came to its end, and how many failed before it.
 
     With few neighbours and many dropouts it happens that a device is left with too few neighbours.
     """
@@ -180,7 +180,7 @@ def finished(
             if error.reason is not Reason.SECRET_LOST:
                 raise
     raise ConfigError(
-        "rounds are failed again and again with so few neighbours",
+        "rounds fail again and again with so few neighbours",
         value=(parameters.degree, parameters.threshold),
         action="Ask for more neighbours, a lower threshold or fewer dropouts",
     )

@@ -19,7 +19,7 @@ from fedrec.audit.one_run import GuessCount
 from fedrec.audit.outer import OuterParts
 from fedrec.audit.scores import log_likelihood_ratios
 from fedrec.audit.verdict import bounds, count_guesses, estimate, plan_guesses
-from fedrec.collaborative.power_iteration import Directions
+from fedrec.collaborative.power_iteration import ProjectionDirections
 from fedrec.config import Config
 from fedrec.errors import StoreError
 from fedrec.privacy.accountant import QueryCost
@@ -113,7 +113,7 @@ class Auditor:
         weighting = self.config.collaborative.short_history_weighting
 
         def projected() -> OuterParts:
-            asked = Directions.from_arrays(request.arrays)
+            asked = ProjectionDirections.from_arrays(request.arrays)
             return expected.in_factors(canaries, asked.centre, asked.vectors, agreed.bound, asked.weights)
 
         def pairs() -> sparse.csr_matrix:

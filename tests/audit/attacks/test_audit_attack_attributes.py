@@ -65,6 +65,7 @@ def test_those_always_together_are_told_apart_by_nothing() -> None:
     assert np.allclose(disaggregate(cohorts, np.random.default_rng(0).normal(size=(5, 3))), 0)
 
 
+@pytest.mark.slow
 def test_where_there_is_nothing_to_infer_the_interval_says_so() -> None:
     """Of 100 attributes that are coins, the widened interval covers chance about as often as it says."""
     covered = {"as given": 0, "widened": 0}

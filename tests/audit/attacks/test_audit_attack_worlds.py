@@ -29,6 +29,8 @@ from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import Study, prepare
 from fedrec.users import Histories, UserBatch, keys_of
 
+pytestmark = pytest.mark.slow
+
 USERS, ITEMS = 60, 150
 CROWD, EVENTS = 300, 20
 

@@ -9,6 +9,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import query_cases
 import torch
 
 from fedrec.config import Config, from_tree
@@ -20,6 +21,8 @@ from fedrec.simulation.attacks.result import AttackResult, Defence
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import Study, prepare
+
+pytestmark = pytest.mark.slow
 
 SETTINGS = from_tree(
     {
@@ -78,12 +81,10 @@ def test_the_server_stops_at_a_sum_that_no_honest_cohort_can_give(study: Study) 
 
 
 def test_malicious_devices_within_the_bound_add_at_most_their_bounds(study: Study) -> None:
-    from fedrec.queries import popularity
-
     config = exposure.bounded(SETTINGS, "secagg", 0)
-    request = popularity.ask(len(study.features.ids), len(study.population) + 3, 20)
+    request = query_cases.popularity(config, len(study.features), len(study.population) + 3)
     devices = poisoned(study, config, "bound", devices=3)
-    honest = CohortDevices(config, study.features, study.population).ask(request, range(len(study.population)))
+    honest = CohortDevices(config, study.features, study.population).aggregate(request, range(len(study.population)))
     added = devices.aggregate(request, range(devices.size)).vector - honest.vector
     assert np.linalg.norm(added) == pytest.approx(3.0, rel=1e-5)
     assert added.argmax() == 5

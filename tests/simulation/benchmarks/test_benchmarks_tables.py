@@ -19,6 +19,8 @@ from fedrec.simulation.privacy import sweep_runs
 from fedrec.simulation.shop.generate import write_shop
 from simulations.benchmarks import many_runs, modalities, presets, rivals
 
+pytestmark = pytest.mark.slow
+
 SMALL = """
 [content.text]
 dimension = 8
@@ -96,7 +98,6 @@ def test_what_needs_behaviour_or_the_tower_goes_with_them(tmp_path: Path) -> Non
     assert not load(tmp_path / "g.toml", changes["behaviour"]).model.tower
 
 
-@pytest.mark.slow
 def test_the_table_of_modalities_is_made_once(place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     words = [place / "shop", "--out", tmp_path / "out", "--config", f"inf,8={place / 'small.toml'}", "--seeds", "1"]
     call(modalities, monkeypatch, *words)

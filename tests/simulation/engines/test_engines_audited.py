@@ -7,6 +7,7 @@ from typing import Any
 import federation_cases as cases
 import numpy as np
 import pytest
+import query_cases
 
 from fedrec.audit import expected
 from fedrec.audit.canaries import Canaries
@@ -14,7 +15,6 @@ from fedrec.config import Config
 from fedrec.errors import ConfigError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
-from fedrec.queries import cooccurrence, model_update, popularity
 from fedrec.queries.request import Request
 from fedrec.simulation.engines.audited import AuditedDevices, CanaryHandler, with_canaries
 from fedrec.simulation.engines.cohort import CohortDevices
@@ -37,14 +37,12 @@ def canaries(study: Study, **changed: Any) -> Canaries:
 
 
 def requests(config: Config, study: Study, rows: int) -> dict[str, Request]:
-    bits, items = config.secure_aggregation.resolution_bits, np.arange(0, len(study.features.ids), 2, dtype=np.int64)
+    count = len(study.features)
     values = parameters.flatten(build_model(config, study.features))
     return {
-        "popularity": popularity.ask(len(study.features.ids), rows, bits),
-        "cooccurrence": cooccurrence.ask(
-            items, rows, config.collaborative, unit=config.privacy.unit, noisy=True, resolution_bits=bits
-        ),
-        "training": model_update.ask(config, 1, values, len(study.features.ids), rows * config.training.examples),
+        "popularity": query_cases.popularity(config, count, rows),
+        "cooccurrence": query_cases.cooccurrence(config, np.arange(0, count, 2, dtype=np.int64), count, rows),
+        "training": query_cases.training(config, 1, values, count, rows * config.training.examples),
     }
 
 
@@ -72,7 +70,7 @@ def test_a_sum_is_the_real_one_and_the_canaries(config: Config, query: str, fede
     norms = np.sqrt(np.asarray(parts.multiply(parts).sum(axis=1)))
     assert norms.max() == pytest.approx(agreed.bound)
     if not (query == "training" and config is EXAMPLE):
-        real = CohortDevices(config, study.features, study.population).ask(request, range(cases.USERS)).vector
+        real = CohortDevices(config, study.features, study.population).aggregate(request, range(cases.USERS)).vector
         assert np.abs(sight.rest - real).max() <= step
 
 

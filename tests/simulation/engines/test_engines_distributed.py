@@ -32,6 +32,8 @@ from fedrec.simulation.engines import grid_devices as engine
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.study import Study
 
+pytestmark = pytest.mark.slow
+
 CONFIG = cases.settings(
     secure_aggregation={"protocol": "secagg+", "minimum_survivors": 15, "rotate": True, "resolution_bits": None},
     privacy={"noise_place": "distributed", "epsilon": 20.0},
@@ -63,7 +65,7 @@ def request(study: Study) -> Request:
 
 def exact(study: Study, places: range) -> np.ndarray:
     plain = CohortDevices(CONFIG, study.features, study.population)
-    return plain.ask(cases.popularity_question(CONFIG, study), places).vector
+    return plain.aggregate(cases.popularity_question(CONFIG, study), places).vector
 
 
 def test_a_run_ends_with_a_finite_epsilon_towards_the_server(federation_study: Study, tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_a_run_ends_with_a_finite_epsilon_towards_the_server(federation_study: S
 def test_a_cohort_draws_the_noise_of_all(federation_study: Study) -> None:
     plain = CohortDevices(CONFIG, federation_study.features, federation_study.population)
     asked = request(federation_study)
-    opened = plain.ask(asked, range(cases.USERS))
+    opened = plain.aggregate(asked, range(cases.USERS))
     off = (opened.vector - exact(federation_study, range(cases.USERS))) / asked.sum.deviation(cases.USERS)
     assert 0.8 < float(np.sqrt(np.mean(off**2))) < 1.2
 
@@ -107,16 +109,16 @@ def test_a_sum_over_fewer_than_its_noise_was_shared_for_is_not_opened(
     assert asked.sum.survivors == 22
     with devices(federation_study, tmp_path, gone) as behind:
         if opens:
-            assert behind.ask(asked, range(cases.USERS)).devices == 22
+            assert behind.aggregate(asked, range(cases.USERS)).devices == 22
         else:
             with pytest.raises(ProtocolError, match="survivors-below-the-floor"):
-                behind.ask(asked, range(cases.USERS))
+                behind.aggregate(asked, range(cases.USERS))
 
 
 def test_without_masks_too_few_survivors_end_the_run(federation_study: Study, tmp_path: Path) -> None:
     class Few(CohortDevices):
-        def ask(self, request: Request, cohort: object) -> AggregateResult:
-            return super().ask(request, range(21))
+        def aggregate(self, request: Request, cohort: object) -> AggregateResult:
+            return super().aggregate(request, range(21))
 
     few = Few(CONFIG, federation_study.features, federation_study.population)
     with pytest.raises(ProtocolError, match="too few for its noise"):
@@ -124,8 +126,8 @@ def test_without_masks_too_few_survivors_end_the_run(federation_study: Study, tm
 
 
 def test_a_device_holds_the_noise_to_its_own_settings(federation_study: Study) -> None:
-    items, asked = len(federation_study.features), request(federation_study)
-    check_agreed(CONFIG, asked, items)
+    features, asked = federation_study.features, request(federation_study)
+    check_agreed(CONFIG, asked, features)
     agreed = asked.sum
     for changed in (
         replace(agreed, noise=0.0, devices=0, dropout=0.0, colluding=0.0),
@@ -134,9 +136,9 @@ def test_a_device_holds_the_noise_to_its_own_settings(federation_study: Study) -
         replace(agreed, colluding=0.0),
     ):
         with pytest.raises(ProtocolError):
-            check_agreed(CONFIG, replace(asked, sum=changed), items)
+            check_agreed(CONFIG, replace(asked, sum=changed), features)
     with pytest.raises(ProtocolError):
-        check_agreed(cases.settings(privacy={"noise_place": "server"}), asked, items)
+        check_agreed(cases.settings(privacy={"noise_place": "server"}), asked, features)
 
 
 def test_a_device_takes_part_in_no_larger_cohort_than_the_noise_is_shared_by() -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import federation_cases as cases
 import numpy as np
 import pytest
+import query_cases
 
 from fedrec.client.query_handler import QueryHandler
 from fedrec.client.request_policy import check_agreed
-from fedrec.collaborative import power_iteration as factors
+from fedrec.collaborative.power_iteration import ProjectionDirections
 from fedrec.config import Config
 from fedrec.console import open_reporter
 from fedrec.errors import ProtocolError
@@ -59,7 +60,7 @@ def test_the_grid_opens_what_the_cohort_adds_up(protocol: str, federation_study:
     assert asked[:4] == [("popularity", 0), ("directions", 1), ("directions", 2), ("factors", 0)]
     vectorised = CohortDevices(config, federation_study.features, federation_study.population)
     for step in steps[:4]:
-        expected = vectorised.ask(step.request, range(cases.USERS)).vector
+        expected = vectorised.aggregate(step.request, range(cases.USERS)).vector
         np.testing.assert_allclose(step.opened.vector, expected, rtol=0, atol=ROUNDING * step.request.sum.bound)
     assert outcome.collaborative.rank > 0
     assert outcome.collaborative.factors is not None and outcome.collaborative.factors.shape[1] == 5
@@ -74,10 +75,10 @@ class CutOffError(Exception):
 class Failing(CohortDevices):
     """Devices that are gone when the factors are asked."""
 
-    def ask(self, request: Any, cohort: Any) -> AggregateResult:
+    def aggregate(self, request: Any, cohort: Any) -> AggregateResult:
         if request.query == "factors":
             raise CutOffError
-        return super().ask(request, cohort)
+        return super().aggregate(request, cohort)
 
 
 def test_a_run_that_was_cut_off_asks_no_direction_twice(federation_study: Study, tmp_path: Path) -> None:
@@ -93,28 +94,29 @@ def test_a_run_that_was_cut_off_asks_no_direction_twice(federation_study: Study,
 
 
 def test_a_device_refuses_directions_that_its_settings_do_not_lead_to(federation_study: Study) -> None:
-    config, items = config_of(), len(federation_study.features.ids)
+    config, features = config_of(), federation_study.features
+    items = len(features)
     vectors = np.linalg.qr(np.random.default_rng(0).normal(size=(items, 6)))[0]
-    asked = factors.Directions(np.full(items, items**-0.5), vectors)
+    asked = ProjectionDirections(np.full(items, items**-0.5), vectors)
     alike = config.collaborative.power_iteration.model_copy(update={"item_weighting": 0.0})
     changed = config.collaborative.model_copy(update={"power_iteration": alike})
     config = config.model_copy(update={"collaborative": changed})
-    good = factors.ask(config, "directions", 2, asked, cases.USERS)
-    check_agreed(config, good, items)
-    wide = factors.ask(config, "directions", 3, asked, cases.USERS)
+    good = query_cases.projected("directions", config, 2, asked, cases.USERS)
+    check_agreed(config, good, features)
+    wide = query_cases.projected("directions", config, 3, asked, cases.USERS, number=3)
     with pytest.raises(ProtocolError, match="not asked in this round"):
-        check_agreed(config, wide, items)
+        check_agreed(config, wide, features)
     with pytest.raises(ProtocolError, match="leave this query out"):
-        check_agreed(cases.settings(), good, items)
-    short = replace(good, arrays={**good.arrays, factors.VECTORS: good.arrays[factors.VECTORS][:-1]})
+        check_agreed(cases.settings(), good, features)
+    short = replace(good, arrays={**good.arrays, "vectors": good.arrays["vectors"][:-1]})
     with pytest.raises(ProtocolError, match="not over this catalogue"):
-        check_agreed(config, short, items)
+        check_agreed(config, short, features)
     levelled = replace(asked, weights=np.ones(items))
     with pytest.raises(ProtocolError, match="differs"):
-        check_agreed(config, factors.ask(config, "directions", 2, levelled, cases.USERS), items)
+        check_agreed(config, query_cases.projected("directions", config, 2, levelled, cases.USERS), features)
     louder = replace(good, sum=replace(good.sum, bound=2.0))
     with pytest.raises(ProtocolError, match="differs"):
-        check_agreed(config, louder, items)
+        check_agreed(config, louder, features)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, 101.0, float("nan"), float("inf")])
@@ -123,7 +125,7 @@ def test_a_device_refuses_weights_that_could_stretch_its_part(federation_study: 
     vectors = np.linalg.qr(np.random.default_rng(0).normal(size=(items, 6)))[0]
     handler = QueryHandler(config, federation_study.features)
     for broken in (np.r_[value, np.ones(items - 1)], np.ones(items - 1), np.ones((items, 1))):
-        asked = factors.Directions(np.full(items, items**-0.5), vectors, broken)
-        request = factors.ask(config, "directions", 1, asked, cases.USERS)
+        asked = ProjectionDirections(np.full(items, items**-0.5), vectors, broken)
+        request = query_cases.projected("directions", config, 1, asked, cases.USERS)
         with pytest.raises(ProtocolError, match="weights of items"):
             handler.answer(request, federation_study.population)

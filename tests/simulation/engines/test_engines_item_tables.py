@@ -31,6 +31,8 @@ from fedrec.simulation.engines.grid_devices import grid_devices
 from fedrec.simulation.measure import scorer_of
 from fedrec.simulation.study import Study
 
+pytestmark = pytest.mark.slow
+
 ROUNDING = (cases.USERS + 1) * 2.0**-20
 COLUMNS = {"feature_columns": 6}
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -60,13 +62,13 @@ def test_devices_of_the_grid_answer_as_the_cohort_does(variant: str, federation_
     ):
         outcome = cases.run(config, federation_study, devices, tmp_path / "grid", steps.append)
     assert outcome.stopped is None
-    assert outcome.metrics is not None
+    assert outcome.results["metrics"] is not None
     vectorised = CohortDevices(config, federation_study.features, federation_study.population)
     for step in steps:
         asked = step.request
         assert step.opened.devices == cases.USERS
         assert (item_tables.FACTORS in asked.arrays) == (asked.query in ("training", "metrics"))
-        expected = vectorised.ask(asked, range(cases.USERS)).vector
+        expected = vectorised.aggregate(asked, range(cases.USERS)).vector
         atol = ROUNDING * asked.sum.bound + 1e-5
         np.testing.assert_allclose(step.opened.vector, expected, rtol=0, atol=atol)
     trained = [step for step in steps if step.request.query == "training"]

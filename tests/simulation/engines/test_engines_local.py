@@ -11,6 +11,7 @@ from typing import Any
 import federation_cases as cases
 import numpy as np
 import pytest
+import query_cases
 from typer.testing import CliRunner
 
 from fedrec.api.load_run import load_run
@@ -25,7 +26,6 @@ from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.privacy.accountant import QueryCost, epsilon
 from fedrec.privacy.device_ledger import Agreement, DeviceLedger
-from fedrec.queries import model_update
 from fedrec.queries.request import Request
 from fedrec.queries.wire import Envelope
 from fedrec.server.results import RoundEvent
@@ -34,6 +34,8 @@ from fedrec.simulation.engines.grid_devices import grid_devices
 from fedrec.simulation.run import simulate
 from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import Study
+
+pytestmark = pytest.mark.slow
 
 EPSILON, DELTA, STEPS = 6.0, 1e-3, 2
 LOCAL: Mapping[str, Mapping[str, Any]] = {
@@ -60,7 +62,7 @@ CONFIG = settings()
 
 def request(study: Study, number: int, config: Config = CONFIG) -> Request:
     values = parameters.flatten(build_model(config, study.features))
-    asked = model_update.ask(config, number, values, len(study.features), cases.USERS)
+    asked = query_cases.training(config, number, values, len(study.features), cases.USERS)
     return replace(asked, settings={**asked.settings, "users": cases.USERS, "devices": cases.USERS})
 
 

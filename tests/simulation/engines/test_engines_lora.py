@@ -25,6 +25,8 @@ from fedrec.simulation.engines.grid_devices import grid_devices
 from fedrec.simulation.measure import scorer_of
 from fedrec.simulation.study import Study
 
+pytestmark = pytest.mark.slow
+
 LAYER = 12 * lora_cases.WIDTH**2
 
 

@@ -24,6 +24,8 @@ from fedrec.simulation.engines.flower import processes_of, run_flower
 from fedrec.simulation.engines.grid_devices import grid_devices
 from fedrec.simulation.study import Study
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 BITS = 20
 # Every device's vector is rounded by less than a step, the cohort engine's by less than a step in all.
@@ -119,7 +121,6 @@ def test_with_few_bits_the_engines_differ_by_a_thousandth(federation_study: Stud
     assert np.linalg.norm(ours - theirs) < 2e-3 * np.linalg.norm(theirs)
 
 
-@pytest.mark.slow
 @pytest.mark.flower
 def test_flowers_own_runtime_releases_what_the_cohort_releases(
     federation_study: Study, cohort: RunResult, tmp_path: Path

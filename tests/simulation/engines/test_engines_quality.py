@@ -38,6 +38,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Study]:
         return config, prepare(config, directory, reporter)
 
 
+@pytest.mark.slow
 def test_hit_rates_with_masks_and_without(shop: tuple[Config, Study], tmp_path: Path) -> None:
     config, study = shop
     steps: list[RoundEvent] = []

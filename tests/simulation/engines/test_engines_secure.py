@@ -17,13 +17,14 @@ from fedrec.console import open_reporter
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.model import parameters
-from fedrec.queries.popularity import ask as ask_popularity
 from fedrec.queries.secure_wire import Exchange
 from fedrec.server.results import RoundEvent
 from fedrec.server.secure_devices import SecureDevices
 from fedrec.simulation.engines import grid_devices as engine
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.study import Study
+
+pytestmark = pytest.mark.slow
 
 FLOORS = {"minimum_cohort": 20, "minimum_survivors": 15}
 SECURE = {"protocol": "secagg+", **FLOORS}
@@ -48,7 +49,7 @@ def request(study: Study):  # type: ignore[no-untyped-def]
 
 def sum_without(study: Study, gone: set[int]) -> np.ndarray:
     plain = CohortDevices(CONFIG, study.features, study.population)
-    return plain.ask(request(study), [place for place in range(cases.USERS) if place not in gone]).vector
+    return plain.aggregate(request(study), [place for place in range(cases.USERS) if place not in gone]).vector
 
 
 def silent_at(exchange: Exchange, nodes: set[int]) -> Call:
@@ -158,6 +159,6 @@ def test_a_device_does_not_answer_without_masks(federation_study: Study, tmp_pat
     with devices(federation_study, tmp_path):
         pass
     store = tmp_path / "stores" / "00001.sqlite"
-    asked = cases.envelope(ask_popularity(len(federation_study.features), cases.USERS, 20), federation_study)
+    asked = cases.envelope(request(federation_study), federation_study)
     with pytest.raises(ProtocolError, match="masked"):
         cases.device(CONFIG, tmp_path / "catalogue", store).answer(asked, "run")

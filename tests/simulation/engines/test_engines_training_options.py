@@ -17,6 +17,8 @@ from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.engines.grid_devices import grid_devices
 from fedrec.simulation.study import Study
 
+pytestmark = pytest.mark.slow
+
 SHARES = {"popularity": 0.1, "cooccurrence": 0.3, "training": 0.4, "validation": 0.1, "metrics": 0.1}
 MOST: dict[str, dict[str, Any]] = {
     "training": {

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ranking_cases import ITEMS, scorer, table
 
 from fedrec.errors import ModelError
-from fedrec.ranking import contract
+from fedrec.testing import scoring as contract
 from fedrec.users import Histories
 
 HISTORIES = Histories.of([[0, 3, 5], [], [1, 2, 3, 4, 5, 6, 7, 8], [9, 9]])

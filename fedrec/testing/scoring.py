@@ -85,4 +85,4 @@ def _close(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
 
 def _hold(kept: bool, promise: str, value: object | None = None) -> None:
     if not kept:
-        raise ModelError(promise, value=value, action="See fedrec/ranking/contract.py")
+        raise ModelError(promise, value=value, action="See fedrec/testing/scoring.py")

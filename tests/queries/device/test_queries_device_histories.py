@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fedrec.queries.device.contributions import cooccurrence, popularity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedrec.queries import cooccurrence as query
+from fedrec.queries.cooccurrence import USER_BOUND, unfold
+from fedrec.queries.device.cooccurrence import used_pairs
+from fedrec.queries.device.popularity import used_items
 from fedrec.queries.popularity import example_bound
 from fedrec.users import Histories, UserBatch, keys_of
 
@@ -30,9 +31,9 @@ def test_cooccurrence_equals_a_loop_over_users(lists: list[list[int]], normalise
         if x.sum():
             part = np.triu(np.outer(x, x)) / x.sum() ** normalise
             expected += part * min(1.0, bound / np.linalg.norm(part))
-    got = cooccurrence(population_of(lists), taking, ITEMS, normalise=normalise, bound=bound)
+    got = used_pairs(population_of(lists), taking, ITEMS, normalise=normalise, bound=bound)
     np.testing.assert_allclose(got, expected[np.triu_indices(7)], atol=1e-9)
-    np.testing.assert_allclose(np.triu(query.read(got)), expected, atol=1e-9)
+    np.testing.assert_allclose(np.triu(unfold(got)), expected, atol=1e-9)
 
 
 @settings(max_examples=60, deadline=None)
@@ -41,7 +42,7 @@ def test_popularity_equals_a_loop_over_users(lists: list[list[int]]) -> None:
     expected = np.zeros(ITEMS)
     for basket in lists:
         expected[basket] += 1 / np.sqrt(max(1, len(basket)))
-    np.testing.assert_allclose(popularity(population_of(lists), ITEMS, 1.0), expected)
+    np.testing.assert_allclose(used_items(population_of(lists), ITEMS, 1.0), expected)
 
 
 @settings(max_examples=100, deadline=None)
@@ -55,36 +56,36 @@ def test_one_user_and_one_interaction_move_the_sums_by_at_most_their_bounds(
 
     def parts(history: list[int], bound: float) -> tuple[np.ndarray, np.ndarray]:
         people = population_of([history])
-        return popularity(people, ITEMS, 1.0), cooccurrence(people, everything, ITEMS, normalise=1.0, bound=bound)
+        return used_items(people, ITEMS, 1.0), used_pairs(people, everything, ITEMS, normalise=1.0, bound=bound)
 
-    of_user = parts(basket, query.USER_BOUND)
+    of_user = parts(basket, USER_BOUND)
     assert np.linalg.norm(of_user[0]) <= 1 + 1e-9
-    assert np.linalg.norm(of_user[1]) <= query.USER_BOUND + 1e-9
+    assert np.linalg.norm(of_user[1]) <= USER_BOUND + 1e-9
     for whole, without in zip(parts(basket, 1.0), parts(fewer, 1.0), strict=True):
         assert np.linalg.norm(whole - without) <= 1 + 1e-9
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.integers(0, ITEMS - 1), unique=True, min_size=1), st.integers(1, ITEMS + 3), st.data())
-def test_with_a_ramp_one_interaction_moves_the_sums_by_its_root_at_most(
-    basket: list[int], ramp: int, data: st.DataObject
+def test_with_a_short_history_weighting_one_interaction_moves_the_sums_by_its_root_at_most(
+    basket: list[int], weighting: int, data: st.DataObject
 ) -> None:
     gone = data.draw(st.sampled_from(basket))
-    most = example_bound(ramp)
+    most = example_bound(weighting)
 
     def parts(history: list[int]) -> tuple[np.ndarray, np.ndarray]:
         people, everything = population_of([history]), np.arange(ITEMS)
-        pairs = cooccurrence(people, everything, ITEMS, normalise=1.0, bound=1.0, ramp=ramp)
-        return popularity(people, ITEMS, 1.0, ramp), pairs
+        pairs = used_pairs(people, everything, ITEMS, normalise=1.0, bound=1.0, short_history_weighting=weighting)
+        return used_items(people, ITEMS, 1.0, weighting), pairs
 
     for whole, without in zip(parts(basket), parts([i for i in basket if i != gone]), strict=True):
         assert np.linalg.norm(whole - without) <= most + 1e-12
 
 
-def test_a_ramp_is_used_up_by_a_user_just_at_it() -> None:
+def test_a_short_history_weighting_is_used_up_by_a_user_just_at_it() -> None:
     at, before = population_of([list(range(8))]), population_of([list(range(7))])
-    moved = cooccurrence(at, np.arange(ITEMS), ITEMS, normalise=1.0, bound=1.0, ramp=8) - cooccurrence(
-        before, np.arange(ITEMS), ITEMS, normalise=1.0, bound=1.0, ramp=8
+    moved = used_pairs(at, np.arange(ITEMS), ITEMS, normalise=1.0, bound=1.0, short_history_weighting=8) - used_pairs(
+        before, np.arange(ITEMS), ITEMS, normalise=1.0, bound=1.0, short_history_weighting=8
     )
     assert np.linalg.norm(moved) == pytest.approx(example_bound(8))
 
@@ -92,4 +93,4 @@ def test_a_ramp_is_used_up_by_a_user_just_at_it() -> None:
 @pytest.mark.parametrize("events", [1, 2, 27, 28, 5000])
 def test_the_user_bound_is_just_above_most_users_norm(events: int) -> None:
     norm = np.sqrt((1 + 1 / events) / 2)
-    assert (norm <= query.USER_BOUND) == (events >= 28)
+    assert (norm <= USER_BOUND) == (events >= 28)
