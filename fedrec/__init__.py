@@ -29,7 +29,7 @@ Privacy:
 Parts of your own, in every engine (see `fedrec.extend`; `fedrec.testing` has the contracts that they are held to):
 
 - `register_encoder`, `register_item_encoder`, `register_fusion`, `register_user_tower`, `register_preset`,
-  `register_mechanism`
+  `register_mechanism`, `register_query`
 
 Errors are `FedrecError` and its subclasses. Importing this package imports nothing else: each name is loaded when it is
 first used (PEP 562).
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         register_item_encoder,
         register_mechanism,
         register_preset,
+        register_query,
         register_user_tower,
     )
 
@@ -107,6 +108,7 @@ _LAZY: Final = {
     "register_item_encoder": "fedrec.extend",
     "register_mechanism": "fedrec.extend",
     "register_preset": "fedrec.extend",
+    "register_query": "fedrec.extend",
     "register_user_tower": "fedrec.extend",
     "simulate": "fedrec.api.simulate",
     "statement": "fedrec.api.privacy",
@@ -145,6 +147,7 @@ __all__ = [
     "register_item_encoder",
     "register_mechanism",
     "register_preset",
+    "register_query",
     "register_user_tower",
     "simulate",
     "statement",

@@ -16,7 +16,8 @@ after which ``content.text.encoder = "mine"`` is as good a setting as any.  Proc
     mine = "my_package.encoders:Mine"
 
 (groups: ``fedrec.{text,image,audio,video}_encoders``, ``fedrec.{text,image,audio}_item_encoders``, ``fedrec.fusions``,
-``fedrec.user_towers``, ``fedrec.presets``, ``fedrec.mechanisms``), and those of modules that the environment variable
+``fedrec.user_towers``, ``fedrec.presets``, ``fedrec.mechanisms``, ``fedrec.queries``), and those of modules that the
+environment variable
 ``FEDREC_PLUGINS`` names, which must register with the decorators when they are imported.
 
 Server and devices run the same code, so all of them need the part: a release says which it needs (`fedrec.release`).
@@ -33,6 +34,7 @@ from fedrec.content.registry import ENCODERS
 from fedrec.errors import ConfigError
 from fedrec.model.registry import FUSIONS, ITEM_ENCODERS, USER_TOWERS
 from fedrec.privacy.registry import MECHANISMS
+from fedrec.queries.registry import QUERIES
 from fedrec.registry import Registry
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from fedrec.model.history import History
     from fedrec.model.item_encoder import ItemEncoder
     from fedrec.privacy.mechanism import Mechanism
+    from fedrec.queries.query import Query
 
 __all__ = [
     "register_encoder",
@@ -48,6 +51,7 @@ __all__ = [
     "register_item_encoder",
     "register_mechanism",
     "register_preset",
+    "register_query",
     "register_user_tower",
 ]
 
@@ -57,6 +61,7 @@ I = TypeVar("I", bound="type[ItemEncoder]")  # noqa: E741
 F = TypeVar("F", bound="type[Fusion]")
 H = TypeVar("H", bound="type[History]")
 M = TypeVar("M", bound="type[Mechanism]")
+Q = TypeVar("Q", bound="type[Query]")
 
 
 def register_encoder(modality: str, name: str) -> Callable[[E], E]:
@@ -109,6 +114,25 @@ def register_mechanism(name: str) -> Callable[[M], M]:
     The accountant believes what it declares of itself.
     """
     return _adding(MECHANISMS, name)
+
+
+def register_query(query: Q) -> Q:
+    """Add a query: a subclass of `fedrec.queries.query.Query`, asked where a config has ``[queries.<its name>]``.
+
+    Its shared half names its device half by address (``encoder``), which every device must be able to import.  An entry
+    point of the group ``fedrec.queries`` names an instance.  Its contract is `fedrec.testing.queries.QueryContract`.
+
+    Raises:
+        ConfigError: its name is taken or no word, or it names no device half.
+    """
+    if ":" not in query.encoder:
+        raise ConfigError(
+            "a query names its device half",
+            value=query.encoder,
+            action='Set encoder = "my_package.my_module:MyEncoder"',
+        )
+    QUERIES.register(query.name)(query())
+    return query
 
 
 def register_preset(name: str) -> Callable[[Preset | Callable[[], Preset]], Preset]:

@@ -74,7 +74,7 @@ class PrivacySettings(Settings):
     shares: dict[str, float] = Field(
         default_factory=dict,
         description="what part of the budget, as a part of 1/z^2 of a full-participation Gaussian, goes to each kind "
-        "of query, above 0; they are normalised to sum 1",
+        "of query, above 0; they are normalised to sum 1. None named = each query has its own default",
     )
     adaptive_clip: AdaptiveClipSettings | None = Field(
         default=None, description="lets the clip follow a quantile of the rows' norms; null = it stays"

@@ -17,7 +17,8 @@ from pydantic.fields import FieldInfo
 from fedrec.config.base import Settings, section_of
 from fedrec.config.root import Config
 
-_WORDS: Final = {bool: "true or false", int: "whole number", float: "number", str: "text"}
+_WORDS: Final = {bool: "true or false", int: "whole number", float: "number", str: "text", Any: "anything"}
+_OUTSIDE: Final = ("Beside the sections", "Tables of a name of your own to what it has.")
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def schema() -> dict[str, Any]:
 
 
 def markdown() -> str:
-    """The page docs/settings.md: a table for each section."""
+    """The page docs/settings.md: a table for each section, and one for the keys that are in none."""
     lines = [
         "# Settings",
         "",
@@ -79,11 +80,12 @@ def markdown() -> str:
         "",
         "This page is made by `fedrec config schema --markdown > docs/settings.md`; a test holds it to the code.",
     ]
-    for prefix, section in _sections(Config):
+    for prefix, section in (*_sections(Config), ("", Config)):
         rows = [one for one in references(section, prefix) if "." not in one.key.removeprefix(prefix)]
         if not rows:
             continue
-        lines += ["", f"## `[{prefix.removesuffix('.')}]`", "", _prose(section), ""]
+        title, prose = (f"`[{prefix.removesuffix('.')}]`", _prose(section)) if prefix else _OUTSIDE
+        lines += ["", f"## {title}", "", prose, ""]
         lines += ["| key | value | range | default | what it is |", "| --- | --- | --- | --- | --- |"]
         lines += ["| " + " | ".join(_cells(one, prefix)) + " |" for one in rows]
     return "\n".join([*lines, ""])

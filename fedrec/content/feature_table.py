@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from fedrec.content.bundle import pack, unpack
 from fedrec.content.encoder import ContentWarning
+from fedrec.content.labels import Labels
 from fedrec.errors import ContentError
 
 FEATURES_FILE = "features.safetensors"
-VERSION = 1
+_LABELS = "item labels"
+VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,8 @@ class Features:
     (text), uint8 pixels (image) or float16 states (text), finite. ``present``: modality -> bool [items]; where False
     the values are zeros and must be masked, not read. ``warnings``: content that could not be used in full.
     ``weights``: modality -> what `Encoder.weights` gave, where it gave any; part of the digest that a device holds its
-    catalogue to, so they need not be sent with every request.
+    catalogue to, so they need not be sent with every request.  ``labels``: the items' attribute values by name, whether
+    or not a modality is made of them; None where nobody says.
     """
 
     ids: tuple[str, ...]
@@ -36,6 +39,7 @@ class Features:
     present: dict[str, NDArray[np.bool_]]
     warnings: tuple[ContentWarning, ...] = ()
     weights: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
+    labels: Labels | None = None
 
     def __post_init__(self) -> None:
         rows = len(self.ids)
@@ -44,6 +48,8 @@ class Features:
             len(self.values[name]) != rows or self.present[name].shape != (rows,) for name in self.values
         ):
             raise ContentError("features need one row for each item in every modality", value=f"{rows} items")
+        if self.labels is not None and len(self.labels) != rows:
+            raise ContentError(f"labels are not of {rows} items", value=len(self.labels))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -80,8 +86,11 @@ def features_to_bytes(features: Features, *, warnings: bool = True, encoders: Ma
         arrays[f"{name}/values"] = features.values[name]
         arrays[f"{name}/present"] = features.present[name]
         arrays |= {f"{name}/weights/{part}": array for part, array in features.weights.get(name, {}).items()}
+    if features.labels is not None:
+        arrays |= {f"{_LABELS}/indptr": features.labels.indptr, f"{_LABELS}/places": features.labels.places}
     said = [[w.item, w.modality, w.reason] for w in features.warnings] if warnings else []
     names = {"ids": features.ids, "titles": features.titles, "modalities": features.modalities}
+    names["labels"] = () if features.labels is None else features.labels.names
     return pack(arrays, {"version": VERSION, "warnings": said, "encoders": dict(encoders or {}), **names})
 
 
@@ -98,6 +107,7 @@ def features_from_bytes(data: bytes) -> tuple[Features, dict[str, str]]:
             {name: arrays[f"{name}/present"] for name in meta["modalities"]},
             tuple(ContentWarning(*warning) for warning in meta["warnings"]),
             _weights(arrays),
+            _labels(arrays, meta["labels"]),
         )
         hashes = {str(name): str(value) for name, value in meta["encoders"].items()}
     except (KeyError, TypeError, AttributeError):
@@ -114,6 +124,13 @@ def _weights(arrays: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, NDArray[
         if kind == "weights":
             found.setdefault(modality, {})[name] = array
     return found
+
+
+def _labels(arrays: Mapping[str, NDArray[Any]], names: Sequence[str]) -> Labels | None:
+    if f"{_LABELS}/indptr" not in arrays:
+        return None
+    indptr, places = arrays[f"{_LABELS}/indptr"], arrays[f"{_LABELS}/places"]
+    return Labels(tuple(str(name) for name in names), indptr.astype(np.int64), places.astype(np.int32))
 
 
 def load_table(directory: Path) -> Features:

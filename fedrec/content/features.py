@@ -17,6 +17,7 @@ from fedrec.content.cache import FeatureCache
 from fedrec.content.catalogue import Catalogue
 from fedrec.content.encoder import ContentWarning, Progress
 from fedrec.content.feature_table import FEATURES_FILE, Features, features_from_bytes, features_to_bytes
+from fedrec.content.labels import labels_of
 from fedrec.content.registry import AnyEncoder, encoder_from_bytes, encoder_to_bytes
 from fedrec.errors import ContentError
 
@@ -66,7 +67,8 @@ def build_features(
         warnings += encoded.warnings(catalogue.ids, modality)
     titles = tuple(item.title for item in catalogue)
     weights = {name: found for name, encoder in encoders.items() if (found := encoder.weights())}
-    return Features(catalogue.ids, titles, values, present, tuple(warnings), weights), encoders
+    table = Features(catalogue.ids, titles, values, present, tuple(warnings), weights, labels_of(catalogue))
+    return table, encoders
 
 
 def save_features(features: Features, encoders: Mapping[str, AnyEncoder], directory: Path) -> str:

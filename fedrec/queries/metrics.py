@@ -17,7 +17,8 @@ import numpy as np
 from fedrec.collaborative.collaborative_factors import ARRAYS, FACTORS
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
-from fedrec.queries.model_update import carried_of
+from fedrec.errors import ProtocolError
+from fedrec.queries.model_update import accepted_model
 from fedrec.queries.private_sum import PrivateSum
 from fedrec.queries.query import NoisySum, Query, Stage
 from fedrec.queries.request import Broadcast, Request
@@ -46,10 +47,19 @@ class Metrics(Query):
         return Broadcast(state.scored_with())
 
     def accepted(self, config: Config, request: Request, features: Features) -> Broadcast:
-        """Parameters and collaborative factors as they come, and what the model is beside them."""
-        known = ("parameters", *ARRAYS, FACTORS)
-        arrays = {name: array for name, array in request.arrays.items() if name in known}
-        return Broadcast({**arrays, **carried_of(config, request, len(features))})
+        """Collaborative factors, and the model where there is a tower; all of what these settings lead to, in float32.
+
+        Raises:
+            ProtocolError: an array is missing or of another type, or factors are not over this catalogue.
+        """
+        wanted = ARRAYS if config.collaborative.fold_in is None else (*ARRAYS, FACTORS)
+        arrays = {name: request.arrays[name] for name in wanted if name in request.arrays}
+        for name in wanted:
+            table = arrays.get(name)
+            if table is None or table.dtype != np.float32 or table.shape[:1] != (len(features),):
+                raise ProtocolError(f"a request lacks its table {name!r}, over this catalogue", value=request.query)
+        model = accepted_model(config, request, len(features)) if config.model.tower else {}
+        return Broadcast({**arrays, **model})
 
     def sum(self, config: Config, said: Broadcast, rows: int, features: Features) -> PrivateSum:
         """Three elements, each at most 1 a user."""

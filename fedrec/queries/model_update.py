@@ -96,7 +96,7 @@ class ModelUpdate(Query):
         clip = adaptive_clip.agreed_clip(request.settings.get(adaptive_clip.CLIP), request.round, config.privacy)
         arrays = dict(accepted_model(config, request, len(features)))
         if config.training.pool == "popularity":
-            arrays[negatives.WEIGHTS] = vector_of(request, negatives.WEIGHTS)
+            arrays[negatives.WEIGHTS] = vector_of(request, negatives.WEIGHTS, np.int32)
         return Broadcast(arrays, {} if config.privacy.adaptive_clip is None else {adaptive_clip.CLIP: clip})
 
     def sum(self, config: Config, said: Broadcast, rows: int, features: Features) -> PrivateSum:
@@ -192,7 +192,7 @@ def accepted_model(config: Config, request: Request, items: int) -> dict[str, ND
     Raises:
         ProtocolError: there are no parameters, or a table is of another shape or kind.
     """
-    return {"parameters": vector_of(request, "parameters"), **carried_of(config, request, items)}
+    return {"parameters": vector_of(request, "parameters", np.float32), **carried_of(config, request, items)}
 
 
 def carried_of(config: Config, request: Request, items: int) -> dict[str, NDArray[Any]]:
@@ -200,7 +200,7 @@ def carried_of(config: Config, request: Request, items: int) -> dict[str, NDArra
     fixed = config.model.head_rank > 0 or config.model.text_encoder == "minilm-lora"
     frozen = fixed and "frozen" in request.arrays
     tables = item_tables.agreed(config, request.arrays, items)
-    return {**tables, **({"frozen": vector_of(request, "frozen")} if frozen else {})}
+    return {**tables, **({"frozen": vector_of(request, "frozen", np.float32)} if frozen else {})}
 
 
 def _expected_rows(config: Config, rows: int) -> int:

@@ -177,10 +177,14 @@ class Query(ABC):
         return self.settings_type.model_validate(config.queries[self.name])
 
 
-def vector_of(request: Request, name: str) -> NDArray[Any]:
-    """A request's array of one dimension, with something in it. Raises ProtocolError where there is none."""
+def vector_of(request: Request, name: str, dtype: type[np.generic] | None = None) -> NDArray[Any]:
+    """A request's array of one dimension, with something in it, of a type where one is given.
+
+    Raises:
+        ProtocolError: there is none, or it is of another type.
+    """
     found = request.arrays.get(name)
-    if found is None or found.ndim != 1 or not len(found):
+    if found is None or found.ndim != 1 or not len(found) or (dtype is not None and found.dtype != dtype):
         raise ProtocolError(
             f"a request lacks its array {name!r}",
             value=request.query,

@@ -13,6 +13,7 @@ QUERIES: Final[Registry[Query]] = Registry(
     "query",
     {
         "popularity": "fedrec.queries.popularity:POPULARITY",
+        "census": "fedrec.queries.census:CENSUS",
         "cooccurrence": "fedrec.queries.cooccurrence:COOCCURRENCE",
         "directions": "fedrec.queries.directions:DIRECTIONS",
         "factors": "fedrec.queries.factors:FACTORS",

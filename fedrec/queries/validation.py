@@ -83,6 +83,7 @@ class Validation(Query):
         """Take up what was measured."""
         state.stopping.measures = [float(measure) for measure in arrays["measures"]]
         state.stopping.values = np.asarray(arrays["best"])
+        state.results[self.name] = state.stopping.measures[-1]
         return len(state.stopping.measures)
 
     def over(self, state: RunState, round_number: int) -> bool:

@@ -116,7 +116,9 @@ class FederatedRun:
             self.kept.save_checkpoint(query.name, number, checkpoint)
 
     def _decode(self, query: Query, noisy: NoisySum) -> None:
-        self.state.results[query.name] = query.decode(self.state, noisy)
+        found = query.decode(self.state, noisy)
+        if found is not None:
+            self.state.results[query.name] = found
 
     def _rows_in_a_sum(self, query: Query) -> int:
         """Most rows in one sum. Where devices hold several users, a few of them may hold nearly all."""

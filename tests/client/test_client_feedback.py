@@ -9,7 +9,7 @@ from pathlib import Path
 import federation_cases as cases
 import numpy as np
 import pytest
-from test_client_ranker import CONFIG, tiny_contents
+from ranker_cases import CONFIG, tiny_contents
 from typer.testing import CliRunner
 
 from fedrec.cli.main import build

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from fedrec.config import Config, Engine, Settings, from_run_config, from_tree, load, with_protocol
 from fedrec.errors import ConfigError
+from fedrec.queries.plan import shares_of
+from fedrec.queries.registry import QUERIES as REGISTERED
 
 
 def sections(kind: type[Settings] = Config, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -103,13 +105,32 @@ def test_a_private_run_needs_parts_of_bounded_norm() -> None:
     from_tree({"collaborative": {"cooccurrence": {"normalise": 0.5}}})
 
 
-@pytest.mark.parametrize("shares", [{}, {"training": 0}, {"training": -1}, {"training": float("nan")}])
+@pytest.mark.parametrize("shares", [{"training": 0}, {"training": -1}, {"training": float("nan")}])
 def test_shares_are_above_zero(shares: Mapping[str, float]) -> None:
     assert "privacy.shares" in complaint({"privacy": {"shares": shares}})
 
 
 def test_shares_are_of_queries_that_there_are() -> None:
-    assert "privacy.shares.gossip" in complaint({"privacy": {"shares": {"gossip": 1}}})
+    said = complaint({"privacy": {"shares": {"gossip": 1}}})
+    assert "privacy.shares" in said
+    assert "'gossip'" in said
+
+
+def test_where_no_share_is_named_each_query_has_its_own() -> None:
+    assert from_tree({}).privacy.shares == from_tree({"privacy": {"shares": {}}}).privacy.shares == {}
+    assert shares_of(Config(), tuple(REGISTERED)) == {
+        "popularity": 0.1,
+        "cooccurrence": 0.5,
+        "directions": 0.1,
+        "factors": 0.5,
+        "training": 0.35,
+        "validation": 0.05,
+        "metrics": 0.05,
+    }
+    some = from_tree({"privacy": {"shares": {"popularity": 2, "training": 1}}})
+    assert shares_of(some, [REGISTERED["popularity"]]) == {"popularity": 2}
+    with pytest.raises(ConfigError, match="no share"):
+        shares_of(some, [REGISTERED["popularity"], REGISTERED["metrics"]])
 
 
 def test_modalities_are_named_once() -> None:

@@ -37,7 +37,7 @@ def leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", value
 
 
-TABLES = {"privacy.shares", "privacy.groups", "collaborative.prior.modalities"}
+TABLES = {"queries", "privacy.shares", "privacy.groups", "collaborative.prior.modalities"}
 
 
 def test_every_setting_has_a_description_and_its_real_default() -> None:

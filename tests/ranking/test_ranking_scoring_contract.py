@@ -17,11 +17,11 @@ HISTORIES = Histories.of([[0, 3, 5], [], [1, 2, 3, 4, 5, 6, 7, 8], [9, 9]])
 
 
 @pytest.mark.parametrize(
-    ("tower", "behaviour", "weight", "popularity"),
+    ("tower", "collaborative", "weight", "popularity"),
     [(True, True, 0.4, 0.2), (True, False, 0.0, 0.0), (False, True, 1.0, 0.0), (False, False, 0.5, 1.0)],
 )
-def test_our_scorers_hold_the_contract(tower: bool, behaviour: bool, weight: float, popularity: float) -> None:
-    ours = scorer(tower=tower, behaviour=table() if behaviour else None, weight=weight, popularity=popularity)
+def test_our_scorers_hold_the_contract(tower: bool, collaborative: bool, weight: float, popularity: float) -> None:
+    ours = scorer(tower=tower, collaborative=table() if collaborative else None, weight=weight, popularity=popularity)
     contract.check_scoring(ours.scores, ITEMS, np.random.default_rng(0))
 
 

@@ -7,7 +7,7 @@ connection to anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from fedrec.simulation.report.pictures import ReportPictures
 
 MOST_HISTORY: Final = 24
 MOST_PEOPLE: Final = 12
+MOST_ROWS: Final = 24
 
 
 def build_report(
@@ -58,6 +59,7 @@ def build_report(
             tiles=_tiles(run),
             quality=_quality_rows(run, baselines),
             groups=_group_rows(run),
+            found=_found(run),
             cold=words.cold_item_words(run),
             promises=words.promises(run),
             settings=_flat(charts.table(run.get("config"))),
@@ -162,3 +164,20 @@ def _shares(shares: Mapping[str, Any]) -> list[dict[str, Any]]:
     ordered = sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
     rounded = [(name, round(100 * value / total)) for name, value in ordered]
     return [{"name": name, "percent": percent} for name, percent in rounded if percent]
+
+
+def _found(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What each query of the run found, whatever queries it has: names of figures and figures, the first of many."""
+    found = []
+    for name, result in charts.table(run.get("queries")).items():
+        rows = [(key, figure(value)) for key, value in _leaves(result)]
+        found.append({"name": name, "rows": rows[:MOST_ROWS], "more": max(0, len(rows) - MOST_ROWS)})
+    return found
+
+
+def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{prefix}.{key}" if prefix else str(key))
+    elif value is None or isinstance(value, int | float):
+        yield prefix, value

@@ -1,0 +1,69 @@
+"""Every registered query is held to the contract of queries, and none can be left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from fedrec.queries.registry import QUERIES
+from fedrec.testing.queries import QueryContract
+
+COOCCURRENCE = {"collaborative": {"popularity": True, "cooccurrence": {"enabled": True}}}
+POWER_ITERATION = {
+    "collaborative": {
+        "popularity": True,
+        "power_iteration": {"enabled": True, "steps": 2, "rank": 4, "item_weighting": 0.3},
+        "prior": {"weight": 0.5, "modalities": {"text": 0.5, "attributes": 0.5}},
+    }
+}
+STOPPING = {"training": {"stopping": {"every": 1, "patience": 9}}}
+
+
+class TestPopularity(QueryContract):
+    query = "popularity"
+    settings: ClassVar[Mapping[str, Any]] = {"collaborative": {"popularity": True}}
+
+
+class TestCensus(QueryContract):
+    query = "census"
+    settings: ClassVar[Mapping[str, Any]] = {"queries": {"census": {"values": 4}}}
+
+
+class TestCooccurrence(QueryContract):
+    query = "cooccurrence"
+    settings: ClassVar[Mapping[str, Any]] = COOCCURRENCE
+
+
+class TestDirections(QueryContract):
+    query = "directions"
+    settings: ClassVar[Mapping[str, Any]] = POWER_ITERATION
+    units = ("user",)
+
+
+class TestFactors(QueryContract):
+    query = "factors"
+    settings: ClassVar[Mapping[str, Any]] = POWER_ITERATION
+    units = ("user",)
+
+
+class TestModelUpdate(QueryContract):
+    query = "training"
+    settings: ClassVar[Mapping[str, Any]] = {"model": {"tower": True}}
+    draws = 16
+
+
+class TestValidation(QueryContract):
+    query = "validation"
+    settings: ClassVar[Mapping[str, Any]] = {"model": {"tower": True}, **STOPPING}
+    draws = 24
+
+
+class TestMetrics(QueryContract):
+    query = "metrics"
+    settings: ClassVar[Mapping[str, Any]] = {"model": {"tower": True}, "evaluation": {"private_metrics": True}}
+    draws = 24
+
+
+def test_no_query_is_without_its_contract() -> None:
+    held = {kind.query for kind in QueryContract.__subclasses__() if kind.__module__ == __name__}
+    assert set(QUERIES.names()) == held
