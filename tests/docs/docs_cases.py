@@ -11,8 +11,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")))
 # It tells what was, by the names that it had.
 HISTORY = ROOT / "CHANGELOG.md"
-# What another branch brings: documents may name it before it is here.
-AHEAD = ("fedrec/queries/census.py", "fedrec/queries/device/census.py", "fedrec.testing.queries.QueryContract")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _BETWEEN = {";", "|", "||", "&", "&&", "(", ")"}
 

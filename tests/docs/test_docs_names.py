@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from docs_cases import AHEAD, HISTORY, PAGES, ROOT, commands, console_lines, spans, text_of
+from docs_cases import HISTORY, PAGES, ROOT, commands, console_lines, spans, text_of
 
 from fedrec.config import Config
 from fedrec.config.base import section_of
@@ -77,7 +77,7 @@ def is_setting(key: str) -> bool:
 def test_every_file_is_here(page: Path) -> None:
     words = [*spans(text_of(page)), *(word for line in console_lines(text_of(page)) for word in line.split())]
     for word in words:
-        if PATH.fullmatch(word) and not placeholder(word) and word not in AHEAD:
+        if PATH.fullmatch(word) and not placeholder(word):
             assert all(any(ROOT.glob(one.rstrip("/"))) for one in expanded(word)), f"{page.name}: {word}"
 
 
@@ -86,7 +86,7 @@ def test_every_dotted_name_stands_for_something(page: Path) -> None:
     groups = {registry_of(kind).group for kind in _HOMES}
     for span in spans(text_of(page)):
         match = DOTTED.fullmatch(span)
-        if match and match[1] not in groups and span not in AHEAD:
+        if match and match[1] not in groups:
             try:
                 resolve(match[1])
             except (ImportError, AttributeError) as error:
