@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from fedrec.config.base import Settings, section_of
 from fedrec.config.root import Config
+from fedrec.registry import registry_of
 
 _WORDS: Final = {bool: "true or false", int: "whole number", float: "number", str: "text", Any: "anything"}
 _OUTSIDE: Final = ("Beside the sections", "Tables of a name of your own to what it has.")
@@ -80,7 +81,8 @@ def markdown() -> str:
         "",
         "This page is made by `fedrec config schema --markdown > docs/settings.md`; a test holds it to the code.",
     ]
-    for prefix, section in (*_sections(Config), ("", Config)):
+    sections: list[tuple[str, type[Settings]]] = [*_sections(Config), *query_sections(), ("", Config)]
+    for prefix, section in sections:
         rows = [one for one in references(section, prefix) if "." not in one.key.removeprefix(prefix)]
         if not rows:
             continue
@@ -96,6 +98,15 @@ def _sections(section: type[Settings], prefix: str = "") -> Iterator[tuple[str, 
         if (inner := section_of(field)) is not None:
             yield f"{prefix}{name}.", inner
             yield from _sections(inner, f"{prefix}{name}.")
+
+
+def query_sections() -> Iterator[tuple[str, type[Settings]]]:
+    """The sections of queries that have settings of their own, of those that come with fedrec."""
+    queries = registry_of("query")
+    for name in queries.names():
+        kind: type[Settings] | None = queries[name].settings_type
+        if kind is not None and queries.origin(name) is None:
+            yield f"queries.{name}.", kind
 
 
 def _cells(one: Reference, prefix: str) -> list[str]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fedrec.content.bundle import pack, unpack
 from fedrec.content.encoder import ContentWarning
-from fedrec.content.labels import Labels
+from fedrec.content.labels import ItemLabels
 from fedrec.errors import ContentError
 
 FEATURES_FILE = "features.safetensors"
@@ -39,7 +39,7 @@ class Features:
     present: dict[str, NDArray[np.bool_]]
     warnings: tuple[ContentWarning, ...] = ()
     weights: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
-    labels: Labels | None = None
+    labels: ItemLabels | None = None
 
     def __post_init__(self) -> None:
         rows = len(self.ids)
@@ -126,11 +126,11 @@ def _weights(arrays: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, NDArray[
     return found
 
 
-def _labels(arrays: Mapping[str, NDArray[Any]], names: Sequence[str]) -> Labels | None:
+def _labels(arrays: Mapping[str, NDArray[Any]], names: Sequence[str]) -> ItemLabels | None:
     if f"{_LABELS}/indptr" not in arrays:
         return None
     indptr, places = arrays[f"{_LABELS}/indptr"], arrays[f"{_LABELS}/places"]
-    return Labels(tuple(str(name) for name in names), indptr.astype(np.int64), places.astype(np.int32))
+    return ItemLabels(tuple(str(name) for name in names), indptr.astype(np.int64), places.astype(np.int32))
 
 
 def load_table(directory: Path) -> Features:

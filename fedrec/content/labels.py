@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from fedrec.data.schema import ItemRecord
 
 MOST_VALUES: Final = 256
-"""Labels of one field; rarer values share the last one."""
+"""ItemLabels of one field; rarer values share the last one."""
 OTHER: Final = "(other)"
 
 
 @dataclass(frozen=True, eq=False)
-class Labels:
+class ItemLabels:
     """Which attribute values each item has. Item i has the labels ``places[indptr[i]:indptr[i + 1]]``.
 
     Args:
@@ -52,12 +52,12 @@ class Labels:
         return int(np.diff(self.indptr).max(initial=0))
 
     @classmethod
-    def none(cls, items: int) -> Labels:
+    def none(cls, items: int) -> ItemLabels:
         """No labels for so many items."""
         return cls((), np.zeros(items + 1, np.int64), np.zeros(0, np.int32))
 
 
-def labels_of(items: Iterable[ItemRecord]) -> Labels:
+def labels_of(items: Iterable[ItemRecord]) -> ItemLabels:
     """The categorical attributes of a catalogue's items as labels; of each field the `MOST_VALUES` most frequent."""
     kept = tuple(items)
     counts: dict[str, Counter[str]] = {}
@@ -79,4 +79,4 @@ def labels_of(items: Iterable[ItemRecord]) -> Labels:
         sorted({places[name, value] for name, values in item.attributes.items() for value in values}) for item in kept
     ]
     indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)]).astype(np.int64)
-    return Labels(tuple(names), indptr, np.array([place for row in rows for place in row], dtype=np.int32))
+    return ItemLabels(tuple(names), indptr, np.array([place for row in rows for place in row], dtype=np.int32))

@@ -16,7 +16,7 @@ from fedrec.cli.main import build
 from fedrec.config import Config, Settings, from_tree
 from fedrec.config.base import section_of, written_keys
 from fedrec.config.origin import effective
-from fedrec.config.reference import markdown, references, schema
+from fedrec.config.reference import markdown, query_sections, references, schema
 from fedrec.errors import ConfigError
 
 RUNNER = CliRunner()
@@ -92,7 +92,9 @@ def test_the_page_of_the_docs_is_what_the_code_says() -> None:
 
 def test_the_page_has_a_row_for_every_key() -> None:
     rows = [line for line in markdown().splitlines() if line.startswith("| `")]
-    assert len(rows) == len(list(references()))
+    of_queries = [one for prefix, section in query_sections() for one in references(section, prefix)]
+    assert len(rows) == len([*references(), *of_queries])
+    assert of_queries
 
 
 def test_the_json_schema_has_the_descriptions() -> None:

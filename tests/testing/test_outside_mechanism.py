@@ -97,13 +97,13 @@ def test_its_noise_is_as_large_as_its_norm_asks() -> None:
     cost = QueryCost("training", 2.0, 3, mechanism="laplace-of-a-test")
     config = _config()
     noise = ServerNoise(config, {"training": cost}, RunKeys(config, ServerState(None, "r")))
-    request = Request("training", 1, agreed)
+    request = Request("training", 1, 1, agreed)
     wanted = np.sqrt(2) * 2.0 * agreed.sensitivity * np.sqrt(400)
     assert noise.deviation(request, 24) == pytest.approx(wanted)
     assert np.std(noise.of(request)) == pytest.approx(wanted, rel=0.3)
     plain = GaussianMechanism(2.0, agreed.sensitivity, agreed.resolution)
     other = ServerNoise(config, {"metrics": QueryCost("metrics", 2.0)}, RunKeys(config, ServerState(None, "r")))
-    assert other.deviation(Request("metrics", 0, agreed), 24) == plain.standard_deviation
+    assert other.deviation(Request("metrics", 0, 0, agreed), 24) == plain.standard_deviation
 
 
 def test_it_is_the_servers_to_add() -> None:

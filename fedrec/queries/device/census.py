@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from fedrec.content.labels import Labels
+from fedrec.content.labels import ItemLabels
 from fedrec.errors import ProtocolError
 from fedrec.queries.device.encoder import Floats, QueryEncoder
 from fedrec.queries.request import Request
@@ -23,7 +23,7 @@ class CensusEncoder(QueryEncoder):
         return used_values(population, labels, request.sum.bound)
 
 
-def used_values(population: UserBatch, labels: Labels, bound: float) -> Floats:
+def used_values(population: UserBatch, labels: ItemLabels, bound: float) -> Floats:
     """Sum over users of the indicator of their values, each of L2 norm ``bound`` at most; float64 [values]."""
     histories = population.histories
     ones = np.ones(len(histories.items))
