@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast deploy-check check clean
+.PHONY: help setup demo test test-fast deploy-check check docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,5 +38,8 @@ check: $(STAMP) ## lint, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(STAMP) ## build the documentation site into out/site; a link or name that leads nowhere is an error
+	$(BIN)/zensical build --clean --strict
+
 clean: ## remove the virtual environment and all outputs
-	rm -rf $(VENV) out build dist
+	rm -rf $(VENV) out build dist .cache

@@ -27,7 +27,7 @@ SHOWN_HISTORY: Final = 5
 
 
 def run_demo(out: Path, *, users: int, seed: int, reporter: Reporter) -> dict[str, Any]:
-    """Make the shop in ``out/shop`` (or take the one of the same users and seed), run ``configs/demo.toml`` on it with
+    """Make the shop in ``out/shop`` (or take the one of the same users and seed), run ``demo.toml`` on it with
     its files in ``out``, and rank on the device of one user.
 
     Returns:

@@ -129,7 +129,7 @@ def check_engine(config: Config) -> None:
         raise ConfigError(
             "engine 'flower' is started with `flwr run .`",
             value=config.run.engine,
-            action="See the README, or use run.engine=grid, which sends the same messages in this process",
+            action="See docs/engines.md, or use run.engine=grid, which sends the same messages in this process",
         )
 
 

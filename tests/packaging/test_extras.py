@@ -41,12 +41,12 @@ def project() -> dict[str, dict[str, list[str]]]:
 
 
 def test_the_extras_are_those_of_the_project() -> None:
-    assert set(project()["optional-dependencies"]) == {*EXTRAS, "dev"}
+    assert set(project()["optional-dependencies"]) == {*EXTRAS, "docs", "dev"}
 
 
 def test_what_develops_has_what_the_tests_need() -> None:
     extras = project()["optional-dependencies"]
-    for extra in ("simulation", "report", "data"):
+    for extra in ("simulation", "report", "data", "docs"):
         assert set(extras[extra]) <= set(extras["dev"]), extra
 
 
