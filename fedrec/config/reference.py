@@ -19,7 +19,7 @@ from fedrec.config.root import Config
 from fedrec.registry import registry_of
 
 _WORDS: Final = {bool: "true or false", int: "whole number", float: "number", str: "text", Any: "anything"}
-_OUTSIDE: Final = ("Beside the sections", "Tables of a name of your own to what it has.")
+_OUTSIDE: Final = ("Beside the sections", "Keys at the top of a config, in no section.")
 
 
 @dataclass(frozen=True)

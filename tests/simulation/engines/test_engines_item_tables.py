@@ -138,7 +138,7 @@ def test_the_table_is_solved_again_with_what_the_tower_learned(federation_study:
     counts = outcome.collaborative.popularity.astype(np.float64)
     sigma = max(cost.noise_multiplier for cost in outcome.costs if cost.query == "cooccurrence")
     sensitivity = sums["cooccurrence"].request.sum.sensitivity
-    matrix = cooccurrence.denoise(cooccurrence.read(sums["cooccurrence"].noisy), sigma * sensitivity)
+    matrix = cooccurrence.denoise(cooccurrence.unfold(sums["cooccurrence"].noisy), sigma * sensitivity)
     tower = TowerScorer(outcome.model, study.features, history=1).vectors().numpy()
     everything = replace(
         study.features,
