@@ -20,7 +20,7 @@ from fedrec.privacy.registry import MECHANISMS
 from fedrec.privacy.run_plan import delta_of, is_local
 from fedrec.queries.plan import costs_of, statement_of
 from fedrec.queries.registry import QUERIES
-from fedrec.server.cohort_floor import check_sampled_cohorts
+from fedrec.server.sampled_cohorts import check_sampled_cohorts
 from fedrec.server.sampling import Sampler
 
 # Numbers of interactions whose devices are shown where how many a device has decides its noise.

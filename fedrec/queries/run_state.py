@@ -61,7 +61,6 @@ class RunState:
         features: of the catalogue.
         users, devices: how many there are.
         share: the expected share of the devices in a sampled round.
-        rows_in_a_sum: the most rows in one sampled sum.
         pinned: gives an array back as the run began with it, whatever it is given later (`ServerState.pinned`).
 
     Raises:
@@ -73,7 +72,6 @@ class RunState:
     users: int
     devices: int
     share: float = 1.0
-    rows_in_a_sum: int = 0
     pinned: Callable[[str, NDArray[np.float32]], NDArray[np.float32]] = lambda name, array: array
     results: dict[str, Any] = field(default_factory=dict)
     popularity_deviation: float = 0.0

@@ -53,7 +53,7 @@ class PrivateAggregator:
         state: what outlives a restart.
         sampler: who takes part when.
         keys: the run's secret keys.
-        given_up: is told of a request that was asked in vain, before the run ends.
+        aggregation_failed: is told of a request that was asked in vain, before the run ends.
 
     Raises:
         PrivacyError: the budget cannot be met, or the ledger is not the one of the state.

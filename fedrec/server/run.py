@@ -15,10 +15,10 @@ from fedrec.privacy.run_plan import claimed
 from fedrec.queries.query import NoisySum, Query, Stage
 from fedrec.queries.run_state import RunState
 from fedrec.queries.schedule import Scheduled, make_request, schedule
-from fedrec.server.cohort_floor import check_sampled_cohorts
 from fedrec.server.keys import RunKeys
 from fedrec.server.private_aggregator import NoisyAggregate, PrivateAggregator
 from fedrec.server.results import Devices, Observer, RoundEvent, RunResult
+from fedrec.server.sampled_cohorts import check_sampled_cohorts
 from fedrec.server.sampling import Sampler
 from fedrec.server.state import ServerState
 

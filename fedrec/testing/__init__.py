@@ -13,6 +13,7 @@ from fedrec.testing.encoders import PICTURES, TEXTS, EncoderContract
 from fedrec.testing.mechanisms import MechanismContract
 from fedrec.testing.models import FusionContract, ModelContract
 from fedrec.testing.presets import PresetContract
+from fedrec.testing.queries import QueryContract
 
 __all__ = [
     "PICTURES",
@@ -22,4 +23,5 @@ __all__ = [
     "MechanismContract",
     "ModelContract",
     "PresetContract",
+    "QueryContract",
 ]

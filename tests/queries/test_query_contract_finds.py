@@ -21,7 +21,8 @@ from fedrec.queries.run_state import RunState
 from fedrec.queries.schedule import make_request
 from fedrec.simulation.study import Study
 from fedrec.testing import federation
-from fedrec.testing.queries import Asked, QueryContract, shared_study
+from fedrec.testing.asked import Asked, shared_study
+from fedrec.testing.queries import QueryContract
 from fedrec.users import UserBatch
 
 

@@ -14,8 +14,8 @@ from fedrec.console import open_reporter
 from fedrec.errors import ConfigError
 from fedrec.privacy.ledger import Ledger
 from fedrec.server import run as run_module
-from fedrec.server.cohort_floor import ALLOWED, check_sampled_cohorts, too_small
 from fedrec.server.federate import federate, load_server_catalogue
+from fedrec.server.sampled_cohorts import ALLOWED, check_sampled_cohorts, too_small
 from fedrec.server.sampling import Sampler
 from fedrec.simulation.engines.grid_devices import grid_devices
 from fedrec.simulation.study import Study
