@@ -80,7 +80,8 @@ def markdown() -> str:
         "",
         "This page is made by `fedrec config schema --markdown > docs/settings.md`; a test holds it to the code.",
     ]
-    for prefix, section in (*_sections(Config), ("", Config)):
+    sections: list[tuple[str, type[Settings]]] = [*_sections(Config), ("", Config)]
+    for prefix, section in sections:
         rows = [one for one in references(section, prefix) if "." not in one.key.removeprefix(prefix)]
         if not rows:
             continue
