@@ -1,6 +1,6 @@
 """The plan of a config: what a run of it is charged, to the last digit, before anybody is asked.
 
-The spends are those that the run's server holds its ledger to (`fedrec.server.plan`), or, where devices add all noise
+The spends are those that the run's server holds its ledger to (`fedrec.queries.plan`), or, where devices add all noise
 themselves, those that each of them holds its own ledger to (`fedrec.privacy.local`).
 """
 

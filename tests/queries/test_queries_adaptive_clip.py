@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fedrec.config import AdaptiveClipSettings, PrivacySettings
 from fedrec.errors import ProtocolError
-from fedrec.queries import adaptive_clip as clip_rate
+from fedrec.queries import adaptive_clip
 
 NORMS = np.random.default_rng(5).lognormal(0.0, 1.0, 4000)
 
@@ -23,9 +23,9 @@ def adapted(start: float, quantile: float, noise: float, rounds: int = 80) -> fl
     clip = start
     for _ in range(rounds):
         within = int((clip >= NORMS).sum())
-        element = clip_rate.bits(within, len(NORMS) - within, clip, adaptive)
-        element += generator.normal() * noise * clip_rate.joint_bound(clip, adaptive)
-        clip = clip_rate.next_clip(clip, element, len(NORMS), adaptive)
+        element = adaptive_clip.bits(within, len(NORMS) - within, clip, adaptive)
+        element += generator.normal() * noise * adaptive_clip.joint_bound(clip, adaptive)
+        clip = adaptive_clip.next_clip(clip, element, len(NORMS), adaptive)
     return clip
 
 
@@ -44,17 +44,17 @@ def test_it_finds_the_median_through_noise(start: float) -> None:
 def test_the_sign_is_that_of_the_paper() -> None:
     """One step by hand: all rows within, so the clip shrinks by exp(-0.2 * (1 - 0.5))."""
     adaptive = AdaptiveClipSettings(quantile=0.5, learning_rate=0.2)
-    element = clip_rate.bits(10, 0, 3.0, adaptive)
-    assert clip_rate.next_clip(3.0, element, 10, adaptive) == pytest.approx(3.0 * math.exp(-0.1))
-    assert clip_rate.next_clip(3.0, -element, 10, adaptive) == pytest.approx(3.0 * math.exp(0.1))
+    element = adaptive_clip.bits(10, 0, 3.0, adaptive)
+    assert adaptive_clip.next_clip(3.0, element, 10, adaptive) == pytest.approx(3.0 * math.exp(-0.1))
+    assert adaptive_clip.next_clip(3.0, -element, 10, adaptive) == pytest.approx(3.0 * math.exp(0.1))
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.floats(1e-3, 1e3), st.floats(0.001, 0.5), st.booleans())
 def test_gradient_and_bit_together_are_within_the_joint_bound(clip: float, share: float, within: bool) -> None:
     adaptive = AdaptiveClipSettings(share=share)
-    bit = clip_rate.bits(int(within), int(not within), clip, adaptive)
-    joint = clip_rate.joint_bound(clip, adaptive)
+    bit = adaptive_clip.bits(int(within), int(not within), clip, adaptive)
+    joint = adaptive_clip.joint_bound(clip, adaptive)
     assert math.hypot(clip, bit) == pytest.approx(joint)
     assert bit**2 == pytest.approx(share * joint**2)
 
@@ -66,8 +66,8 @@ def test_devices_accept_every_clip_that_the_rule_gives(number: int, elements: li
     privacy = PrivacySettings(clip=1.0, adaptive_clip=adaptive)
     clip = 1.0
     for place, element in enumerate(elements, start=1):
-        assert clip_rate.agreed_clip(clip, place, privacy) == clip
-        clip = clip_rate.next_clip(clip, element, 10.0, adaptive)
+        assert adaptive_clip.agreed_clip(clip, place, privacy) == clip
+        clip = adaptive_clip.next_clip(clip, element, 10.0, adaptive)
         assert adaptive.least <= clip <= adaptive.most
 
 
@@ -78,13 +78,13 @@ def test_devices_accept_every_clip_that_the_rule_gives(number: int, elements: li
 def test_devices_refuse_any_other_clip(asked: object, number: int) -> None:
     privacy = PrivacySettings(clip=1.0, adaptive_clip=AdaptiveClipSettings(least=0.1, most=10.0))
     with pytest.raises(ProtocolError):
-        clip_rate.agreed_clip(asked, number, privacy)
+        adaptive_clip.agreed_clip(asked, number, privacy)
 
 
 def test_where_it_is_fixed_no_clip_is_asked_for() -> None:
-    assert clip_rate.agreed_clip(None, 3, PrivacySettings(clip=2.0)) == 2.0
+    assert adaptive_clip.agreed_clip(None, 3, PrivacySettings(clip=2.0)) == 2.0
     with pytest.raises(ProtocolError):
-        clip_rate.agreed_clip(2.0, 3, PrivacySettings(clip=2.0))
+        adaptive_clip.agreed_clip(2.0, 3, PrivacySettings(clip=2.0))
 
 
 def test_settings_that_do_not_fit_are_refused() -> None:

@@ -112,6 +112,12 @@ def test_a_run_that_ended_early_claims_its_whole_plan_and_holds(shop: Path, tmp_
     assert "noise" in failed(tmp_path)
 
 
+def test_a_run_whose_settings_plan_no_validation_did_not_end_early(run: Path) -> None:
+    change_record(run, lambda record: record.update(validation={"stopped_early": True}))
+    found = {check.name: check.problems for check in load_run(run)}
+    assert any("nothing that could end it" in problem for problem in found["noise"])
+
+
 def test_a_run_without_noise_claims_nothing_and_holds(shop: Path, tmp_path: Path) -> None:
     simulate(config(privacy={"epsilon": None}), shop, tmp_path, reporter=SilentReporter())
     assert not failed(tmp_path)
