@@ -105,7 +105,7 @@ def _check_cooccurrence(config: Config, settings: CollaborativeSettings) -> None
     what = "power iteration starts from content that no item of the catalogue has, and co-occurrence cannot replace it"
     if config.privacy.epsilon is None:
         return
-    if "cooccurrence" not in config.privacy.shares:
+    if config.privacy.shares and "cooccurrence" not in config.privacy.shares:
         raise ConfigError(
             f"{what}: it has no share of the privacy budget",
             value=sorted(config.privacy.shares),

@@ -16,7 +16,9 @@ from fedrec.content.feature_table import Features
 from fedrec.content.features import save_features
 from fedrec.content.fit import fit_to_content
 from fedrec.errors import ProtocolError
-from fedrec.queries import cooccurrence
+from fedrec.queries.cooccurrence import COOCCURRENCE
+from fedrec.queries.request import Broadcast
+from fedrec.queries.schedule import make_request
 from fedrec.simulation.study import Study
 
 # Power iteration from pictures alone, which this catalogue has none of.
@@ -51,10 +53,11 @@ def test_a_device_has_the_settings_that_the_server_asks_by(features: Features, c
     fitted, said = fit_to_content(ACCEPTED, features)
     assert said != [] and context.config == fitted != ACCEPTED
     places = np.arange(len(features), dtype=np.int64)
-    asked = cooccurrence.ask(places, 24, fitted.collaborative, unit="user", noisy=False, resolution_bits=None)
-    check_agreed(context.config, asked, len(features))
+    said_items = Broadcast({"items": places}, {"normalise": fitted.collaborative.cooccurrence.normalise})
+    asked = make_request(COOCCURRENCE, fitted, 0, said_items, 24, features)
+    check_agreed(context.config, asked, features)
     with pytest.raises(ProtocolError):
-        check_agreed(ACCEPTED, asked, len(features))
+        check_agreed(ACCEPTED, asked, features)
 
 
 def test_of_a_whole_catalogue_a_device_has_what_it_accepted(federation_study: Study, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import query_cases
 from fedrec.client import request_policy
 from fedrec.client.request_policy import check_agreed, claim
 from fedrec.collaborative import item_tables
+from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import Config
 from fedrec.data.store import EventStore
 from fedrec.errors import ProtocolError
@@ -38,8 +39,12 @@ def ask_training(config: Config = CONFIG, number: int = 2) -> Request:
     return query_cases.training(config, number, PARAMETERS, ITEMS, ROWS)
 
 
+# What a device ranks with: the model, and factors over the catalogue.
+SCORED_WITH = {"parameters": PARAMETERS, **CollaborativeFactors.empty(ITEMS).arrays()}
+
+
 def ask_metrics(config: Config = CONFIG) -> Request:
-    return query_cases.metrics(config, {"parameters": PARAMETERS}, ITEMS, ROWS)
+    return query_cases.metrics(config, SCORED_WITH, ITEMS, ROWS)
 
 
 def ask_by_popularity(config: Config = CONFIG) -> Request:
@@ -130,7 +135,7 @@ def ask_with_tables(query: str, config: Config) -> Request:
     tables = item_tables.none(config, ITEMS)
     if query == "training":
         return query_cases.training(config, 2, PARAMETERS, ITEMS, ROWS, carried=tables)
-    return query_cases.metrics(config, {"parameters": PARAMETERS, **tables}, ITEMS, ROWS)
+    return query_cases.metrics(config, {**SCORED_WITH, **tables}, ITEMS, ROWS)
 
 
 @pytest.mark.parametrize("query", ["training", "metrics"])

@@ -58,12 +58,15 @@ def test_noise_at_the_server_gives_no_bound_against_it_whatever_the_protocol() -
 
 def test_turns_and_correlated_noise_are_told() -> None:
     participations = [QueryCost("training", 2.5, 200, "cyclic", 1 / 61, 61)]
-    statement = privacy_statement(participations, unit="user", delta=DELTA, correlated={"training"})
+    statement = privacy_statement(participations, unit="user", delta=DELTA, mechanisms={"training": "banded"})
     assert statement["epsilon_released"] == epsilon([QueryCost("training", 2.5, 4)], DELTA)
     assert "banded" in statement["mechanism"]
     assert "as it is" in statement["adjacency"]
     assert (statement["queries"][0]["minimum_separation"], statement["queries"][0]["participations"]) == (61, 4)
-    assert "banded" not in privacy_statement(FULL[:1], unit="user", delta=DELTA, correlated={"training"})["mechanism"]
+    assert (
+        "banded"
+        not in privacy_statement(FULL[:1], unit="user", delta=DELTA, mechanisms={"training": "banded"})["mechanism"]
+    )
 
 
 def test_adjacency_names_the_unit_and_the_fixed_draw() -> None:

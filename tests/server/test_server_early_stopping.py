@@ -82,7 +82,7 @@ def test_what_a_user_adds_is_the_hit_and_the_share_below(scores: list[list[float
         if target[user] < 0:
             assert not rows[user].any()
             continue
-        rivals = [p for p in pool if p not in (*histories.items[histories.rows() == user], target[user])]
+        rivals = [p for p in pool if p not in (*histories[user], target[user])]
         mine = values[user, target[user]]
         below = sum(float(values[user, p] < mine) + 0.5 * float(values[user, p] == mine) for p in rivals)
         better, equal = sum(values[user, p] > mine for p in rivals), sum(values[user, p] == mine for p in rivals)

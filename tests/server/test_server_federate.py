@@ -155,7 +155,7 @@ def before_the_release_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     def cut(*_: object, **__: object) -> None:
         raise Cut
 
-    monkeypatch.setattr("fedrec.server.federate.write_release", cut)
+    monkeypatch.setattr("fedrec.server.run_directory.write_release", cut)
 
 
 @pytest.mark.parametrize(

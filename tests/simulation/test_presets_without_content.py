@@ -93,7 +93,7 @@ def preset(name: str, **sections: dict[str, Any]) -> Config:
 
 
 @pytest.mark.parametrize("lacking", list(LACKS))
-@pytest.mark.parametrize("name", list(PRESETS))
+@pytest.mark.parametrize("name", PRESETS.names())
 def test_every_preset_runs_on_data_that_lacks_something(
     name: str, lacking: str, data: Callable[[str], Path], tmp_path: Path
 ) -> None:

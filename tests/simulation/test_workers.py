@@ -17,14 +17,14 @@ from fedrec.simulation.workers import process_pool
 LOOKS = 1200
 PARENT = """
 import os, sys, time
-from fedrec.simulation.workers import pool_of
+from fedrec.simulation.workers import process_pool
 
 def busy(seconds):
     print(os.getpid(), flush=True)
     time.sleep(seconds)
 
 if __name__ == "__main__":
-    with pool_of(2) as pool:
+    with process_pool(2) as pool:
         futures = [pool.submit(busy, seconds) for seconds in (600.0, 0.2)]
         futures[1].result()
         print("started", flush=True)
