@@ -49,14 +49,14 @@ class Canaries:
         return len(self.keys)
 
     @classmethod
-    def draw(cls, count: int, catalogue: int, seed: int, *, ramp: int = 0, unit: Unit = "user") -> Canaries:
+    def draw(cls, count: int, catalogue: int, seed: int, *, full_length: int = 0, unit: Unit = "user") -> Canaries:
         """``count`` canaries for a catalogue of so many items. The seed fixes coins and all: for simulations.
 
-        ``ramp``: the items from which on a history counts fully (``collaborative.short_history_weighting``).
+        ``full_length``: the items from which on a history counts fully (``collaborative.short_history_weighting``).
         ``unit``: what a canary is.
 
         Raises:
-            PrivacyError: the count is outside 16 to 20,000, or the catalogue has fewer than 2 items or than the ramp.
+            PrivacyError: the count is outside 16 to 20,000, or the catalogue is smaller than 2 or ``full_length``.
         """
         if not LEAST <= count <= MOST:
             raise PrivacyError(f"canaries must be {LEAST} to {MOST:,}", value=count)
@@ -64,11 +64,11 @@ class Canaries:
             raise PrivacyError("canaries need a catalogue of at least 2 items", value=catalogue)
         places = np.arange(count, dtype=np.uint64)
         coins = prf_uint64(derive_key(seed, "audit", "coins"), places, np.zeros_like(places)) >> np.uint64(63)
-        if ramp > catalogue:
+        if full_length > catalogue:
             raise PrivacyError(
-                "collaborative.short_history_weighting is above the number of items", value=(ramp, catalogue)
+                "collaborative.short_history_weighting is above the number of items", value=(full_length, catalogue)
             )
-        histories, base = _histories(count, catalogue, ramp, unit, derive_key(seed, "audit", "histories"))
+        histories, base = _histories(count, catalogue, full_length, unit, derive_key(seed, "audit", "histories"))
         keys = np.array([user_hash(f"fedrec canary {place}") for place in range(count)], dtype=np.uint64)
         return cls(keys, coins == 1, histories, derive_key(seed, "audit", "directions"), base)
 
@@ -96,14 +96,14 @@ class Canaries:
 
 
 def _histories(
-    count: int, catalogue: int, ramp: int, unit: Unit, secret: bytes
+    count: int, catalogue: int, full_length: int, unit: Unit, secret: bytes
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Each canary's secret items, and those that all have."""
-    if unit == "example" and ramp > 1:
+    if unit == "example" and full_length > 1:
         order = spread(1, catalogue, catalogue, secret)[0].astype(np.int32)
-        base, own = order[: ramp - 1], order[ramp - 1 :]
+        base, own = order[: full_length - 1], order[full_length - 1 :]
         return own[spread(count, len(own), 1, secret)], base
-    width = max(ramp, 1 if count <= catalogue else 2)
+    width = max(full_length, 1 if count <= catalogue else 2)
     return spread(count, catalogue, width, secret).astype(np.int32), np.zeros(0, np.int32)
 
 

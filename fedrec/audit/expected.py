@@ -15,21 +15,23 @@ from fedrec.audit.outer import OuterParts
 Floats = NDArray[np.float64]
 
 
-def in_popularity(canaries: Canaries, catalogue: int, bound: float, ramp: int = 0) -> sparse.csr_matrix:
-    """x / sqrt(max(|x|, ramp)), within the bound; [m, catalogue].
+def in_popularity(canaries: Canaries, catalogue: int, bound: float, full_length: int = 0) -> sparse.csr_matrix:
+    """x / sqrt(max(|x|, full_length)), within the bound; [m, catalogue].
 
-    What a canary has in any case counts the same with and without the rest: both are within the ramp.
+    What a canary has in any case counts the same with and without the rest: both are below the full length.
     """
     width = canaries.histories.shape[1]
     rows = np.repeat(np.arange(len(canaries)), width)
-    values = np.full(len(rows), min(1.0, bound) / np.sqrt(max(width + len(canaries.base), ramp)))
+    values = np.full(len(rows), min(1.0, bound) / np.sqrt(max(width + len(canaries.base), full_length)))
     return sparse.csr_matrix((values, (rows, canaries.histories.ravel())), (len(canaries), catalogue))
 
 
 def in_cooccurrence(
-    canaries: Canaries, items: NDArray[np.int64], catalogue: int, bound: float, ramp: int = 0
+    canaries: Canaries, items: NDArray[np.int64], catalogue: int, bound: float, full_length: int = 0
 ) -> sparse.csr_matrix:
-    """The upper triangle of x x^T / max(|x|, ramp) over the items that take part, within the bound; [m, K (K + 1) / 2].
+    """The upper triangle of x x^T / max(|x|, full_length) over the items that take part, within the bound.
+
+    Shape [m, K (K + 1) / 2].
 
     Of what a canary has in any case, only the pairs with its secret items hang on its coin.
     """
@@ -38,7 +40,7 @@ def in_cooccurrence(
     width = canaries.histories.shape[1]
     taking = column[np.hstack([canaries.histories, np.tile(canaries.base, (len(canaries), 1))])]
     count = np.maximum((taking >= 0).sum(axis=1), 1)
-    size = np.maximum(count, ramp)
+    size = np.maximum(count, full_length)
     scale = np.minimum(1.0, bound * size / np.sqrt(count * (count + 1) / 2)) / size
     rows, places = [], []
     for first in range(width):

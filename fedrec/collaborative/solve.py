@@ -24,13 +24,15 @@ score is the sum of its cosines with the user's items, G_ij / sqrt((G_ii + ridge
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.collaborative.content_kernel import content_kernel
 from fedrec.collaborative.fold_in_factors import from_matrix
-from fedrec.config import CollaborativeSettings
+from fedrec.config import CollaborativeSettings, SolverSettings
 from fedrec.content.feature_table import Features
 
 
@@ -64,8 +66,7 @@ def solve(
     # A factorisation explains what items share; raised, the diagonal would make a factor of every popular item.
     if settings.solver.method != "als" and (noisy or settings.prior.weight > 0):
         np.fill_diagonal(full, np.maximum(full.diagonal(), mass))
-    towers = {"ease": _two_towers, "cosine": _cosine_towers, "als": _factor_towers}[settings.solver.method]
-    history, candidate = towers(full, settings.solver.ridge, settings.solver.rank)
+    history, candidate = _towers(full, settings.solver)
     factors = None if settings.fold_in is None else from_matrix(full, mass, settings.fold_in)
     return CollaborativeFactors(
         history=history.astype(np.float32),
@@ -73,6 +74,18 @@ def solve(
         popularity=popularity.astype(np.float32),
         factors=factors,
     )
+
+
+def _towers(full: NDArray[np.float64], solver: SolverSettings) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    match solver.method:
+        case "ease":
+            return _two_towers(full, solver.ridge, solver.rank)
+        case "cosine":
+            return _cosine_towers(full, solver.ridge, solver.rank)
+        case "als":
+            return _factor_towers(full, solver.ridge, solver.rank)
+        case _:
+            assert_never(solver.method)
 
 
 def _diagonal_from(

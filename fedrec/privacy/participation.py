@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from scipy.special import bdtr, bdtrc
 
@@ -87,15 +87,19 @@ def _facts(entry: LedgerEntry) -> Iterator[str]:
 
 
 def _sampled(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str]:
-    if cost.probability == 1:
-        yield from _full(rows)
-    elif cost.sampling == "poisson":
-        yield from _poisson(cost, rows)
-    elif cost.sampling == "fixed":
-        if len({row.detail["asked"] for row in rows if row.detail["sampling"] == "fixed"}) > 1:
-            yield f"{cost.query}: cohorts of a fixed size have different sizes"
-    else:
-        yield from _cyclic(cost, rows)
+    sampling = "full" if cost.probability == 1 else cost.sampling
+    match sampling:
+        case "full":
+            yield from _full(rows)
+        case "poisson":
+            yield from _poisson(cost, rows)
+        case "fixed":
+            if len({row.detail["asked"] for row in rows if row.detail["sampling"] == "fixed"}) > 1:
+                yield f"{cost.query}: cohorts of a fixed size have different sizes"
+        case "cyclic":
+            yield from _cyclic(cost, rows)
+        case _:
+            assert_never(sampling)
 
 
 def _full(rows: Sequence[LedgerEntry]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from fedrec.privacy.accountant import (
     QueryCost,
@@ -16,7 +16,7 @@ from fedrec.privacy.accountant import (
 )
 from fedrec.privacy.registry import MECHANISMS
 
-NoisePlace = Literal["server", "device", "distributed", "local"]
+NoisePlace = Literal["server", "distributed", "local"]
 _LOCAL = "Gaussian, on a grid: DP-SGD of each device over its own interactions, before anything leaves it"
 _SHARED = "discrete Gaussian, a share from each device, on the grid of the sum"
 
@@ -52,8 +52,7 @@ def privacy_statement(
         return _local(promised, unit, delta, protocol)
     claim = _claim(costs, delta, noise_place, headline) if costs else _no_claim()
     # Noise that devices share is in the sum before the server sees it only where the server sees nothing but sums.
-    summed = noise_place == "distributed" and protocol != "none"
-    bounded = bool(costs) and (summed or noise_place == "device")
+    bounded = bool(costs) and noise_place == "distributed" and protocol != "none"
     return {
         "unit": unit,
         "delta": delta,
@@ -189,12 +188,15 @@ def _trust(costs: Sequence[QueryCost], protocol: str, noise_place: NoisePlace) -
         trust = [f"the {protocol} protocol's honest devices and roster, that the server sees sums only"]
     if not costs:
         return [*trust, "everybody who sees the released model: it carries no noise"]
-    if noise_place == "distributed":
-        trust.append("the devices, but for the share that may drop out or collude, to add their part of the noise")
-    elif noise_place == "server":
-        trust.append("the server, to add the noise before it uses or shows a sum, and to forget the sum")
-    else:
-        trust.append("the devices, that those who answer add their part of the noise")
+    match noise_place:
+        case "distributed":
+            trust.append("the devices, but for the share that may drop out or collude, to add their part of the noise")
+        case "server":
+            trust.append("the server, to add the noise before it uses or shows a sum, and to forget the sum")
+        case "local":
+            trust.append("the devices, that those who answer add their part of the noise")
+        case _:
+            assert_never(noise_place)
     if any(cost.amplified for cost in costs):
         trust.append("that every row was drawn independently each round, and that who was drawn stays secret")
     trust.append("each device's software, to bound the contribution of a row")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import assert_never
 
 import numpy as np
 
@@ -46,12 +47,18 @@ class Sampler:
         if self.share == 1.0:
             return self.devices
         mean = self.share * self.devices
-        if self.kind == "cyclic":
-            return -(-self.devices // self.groups)
-        if self.kind == "poisson":
-            bits = _NEVER * math.log(2)
-            return min(self.devices, math.ceil(mean + bits / 3 + math.sqrt(bits**2 / 9 + 2 * bits * mean)))
-        return max(1, round(mean))
+        match self.kind:
+            case "full":
+                return self.devices
+            case "cyclic":
+                return -(-self.devices // self.groups)
+            case "poisson":
+                bits = _NEVER * math.log(2)
+                return min(self.devices, math.ceil(mean + bits / 3 + math.sqrt(bits**2 / 9 + 2 * bits * mean)))
+            case "fixed":
+                return max(1, round(mean))
+            case _:
+                assert_never(self.kind)
 
     def cohort(self, number: int) -> Sequence[int]:
         """The places of the devices of round ``number``, from 1, ascending; may be empty for a Poisson sample."""

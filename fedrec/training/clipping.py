@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import numpy as np
 import torch
@@ -71,12 +71,22 @@ class ClippedGradients:
         self.model, self.loss, self.bound, self.mode = model, loss, bound, mode
         self.groups = ParameterGroups.split(list(shared_parameters(model)), groups or {})
         self.wrapped: nn.Module = model
-        if mode == "hooks":
-            self.wrapped = GradSampleModule(model, batch_first=True, loss_reduction="sum", strict=True)
-        elif mode == "ghost":
-            self.wrapped = GradSampleModuleFastGradientClipping(
-                model, batch_first=True, loss_reduction="sum", strict=True, max_grad_norm=bound, use_ghost_clipping=True
-            )
+        match mode:
+            case "hooks":
+                self.wrapped = GradSampleModule(model, batch_first=True, loss_reduction="sum", strict=True)
+            case "ghost":
+                self.wrapped = GradSampleModuleFastGradientClipping(
+                    model,
+                    batch_first=True,
+                    loss_reduction="sum",
+                    strict=True,
+                    max_grad_norm=bound,
+                    use_ghost_clipping=True,
+                )
+            case "functional":
+                pass  # needs no wrapper
+            case _:
+                assert_never(mode)
 
     def __call__(self, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
         """Returns the clipped sum as float64 [P], each row's norm before clipping [rows] (with
@@ -85,11 +95,10 @@ class ClippedGradients:
         Raises:
             ModelError: a row's gradient is not finite.
         """
-        compute = {"hooks": self._hooks, "ghost": self._ghost, "functional": self._functional}[self.mode]
         with warnings.catch_warnings():
             # Rows hold data, not activations, so no input needs a gradient; torch warns that hooks fire all the same.
             warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
-            total, norms, loss = compute(rows)
+            total, norms, loss = self._by_mode(rows)
         if not bool(torch.isfinite(norms).all()):
             raise ModelError(
                 "a row's gradient is not finite", action="Lower the learning rate, or raise training.temperature"
@@ -114,6 +123,17 @@ class ClippedGradients:
         placed = zip(self.groups.of, samples, strict=True)
         total = [torch.einsum("r,r...->...", factors[group], sample).flatten() for group, sample in placed]
         return torch.cat(total), reach.detach()
+
+    def _by_mode(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
+        match self.mode:
+            case "hooks":
+                return self._hooks(rows)
+            case "ghost":
+                return self._ghost(rows)
+            case "functional":
+                return self._functional(rows)
+            case _:
+                assert_never(self.mode)
 
     def _hooks(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
         losses = self.loss(self.wrapped(rows), rows)

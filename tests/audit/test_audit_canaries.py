@@ -96,8 +96,8 @@ def test_expectations_are_what_devices_add(catalogue: int, bound: float) -> None
 def test_where_short_histories_count_less_a_canary_is_still_at_the_bound(
     unit: Unit, bound: float, together: float
 ) -> None:
-    """What devices add with the secret less what they add without it: all that the ramp lets a row, or an item, do."""
-    canaries, catalogue, ramp = Canaries.draw(40, 90, 3, ramp=6, unit=unit), 90, 6
+    """What devices add with the secret less what they add without it: all that a row, or an item, may do."""
+    canaries, catalogue, full_length = Canaries.draw(40, 90, 3, full_length=6, unit=unit), 90, 6
     assert (canaries.histories.shape[1], len(canaries.base)) == ((6, 0) if unit == "user" else (1, 5))
     assert not np.isin(canaries.histories, canaries.base).any()
     items = np.sort(np.concatenate([canaries.base, np.setdiff1d(np.arange(0, 90, 2), canaries.base)])).astype(np.int64)
@@ -108,22 +108,22 @@ def test_where_short_histories_count_less_a_canary_is_still_at_the_bound(
         return answer(there.take(np.array([place]))) - answer(away.take(np.array([place])))
 
     def paired(population: UserBatch, over: NDArray[np.int64]) -> NDArray[np.float64]:
-        return used_pairs(population, over, catalogue, normalise=1.0, bound=bound, short_history_weighting=ramp)
+        return used_pairs(population, over, catalogue, normalise=1.0, bound=bound, short_history_weighting=full_length)
 
-    counted = expected.in_popularity(canaries, catalogue, 1.0, ramp).toarray()
-    whole = expected.in_cooccurrence(canaries, everything, catalogue, bound, ramp).toarray()
-    some = expected.in_cooccurrence(canaries, items, catalogue, bound, ramp).toarray()
+    counted = expected.in_popularity(canaries, catalogue, 1.0, full_length).toarray()
+    whole = expected.in_cooccurrence(canaries, everything, catalogue, bound, full_length).toarray()
+    some = expected.in_cooccurrence(canaries, items, catalogue, bound, full_length).toarray()
     for place in range(len(canaries)):
-        assert counted[place] == pytest.approx(moved(partial(_counted, ramp=ramp), place))
+        assert counted[place] == pytest.approx(moved(partial(_counted, full_length=full_length), place))
         assert whole[place] == pytest.approx(moved(lambda one: paired(one, everything), place))
         assert some[place] == pytest.approx(moved(lambda one: paired(one, items), place))
-    most = 1.0 if unit == "user" else example_bound(ramp)
+    most = 1.0 if unit == "user" else example_bound(full_length)
     assert np.linalg.norm(counted, axis=1) == pytest.approx(most)
     assert np.linalg.norm(whole, axis=1) == pytest.approx(together)
 
 
-def _counted(population: UserBatch, ramp: int) -> NDArray[np.float64]:
-    return used_items(population, 90, 1.0, ramp)
+def _counted(population: UserBatch, full_length: int) -> NDArray[np.float64]:
+    return used_items(population, 90, 1.0, full_length)
 
 
 def asked_directions(catalogue: int, rank: int = 5) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -256,7 +256,7 @@ def test_numbers_of_canaries_that_cannot_be(count: int, catalogue: int) -> None:
         Canaries.draw(count, catalogue, 0)
 
 
-def test_a_ramp_longer_than_the_catalogue_is_refused() -> None:
+def test_a_full_length_longer_than_the_catalogue_is_refused() -> None:
     for unit in ("user", "example"):
         with pytest.raises(PrivacyError, match="short_history_weighting"):
-            Canaries.draw(16, 20, 0, ramp=21, unit=unit)
+            Canaries.draw(16, 20, 0, full_length=21, unit=unit)

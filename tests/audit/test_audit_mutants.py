@@ -134,8 +134,8 @@ def seen(claim: float, sections: dict[str, Any]) -> float | None:
         "poisson",
         "fixed",
         "factors",
-        "ramp",
-        "ramp, example",
+        "short histories",
+        "short histories, example",
     ],
 )
 def test_runs_that_keep_their_claim_are_not_refuted(sections: dict[str, Any], study: Study) -> None:
@@ -202,7 +202,7 @@ def positions_beyond_their_bound(patch: pytest.MonkeyPatch) -> None:
 def noise_for_the_mean_item(patch: pytest.MonkeyPatch) -> None:
     """Noise is sized as if one of n items moved a history by 1 / n, and it moves it by 1 / sqrt(n)."""
     for module in (popularity, cooccurrence):
-        patch.setattr(module, "example_bound", lambda ramp: 1 / max(ramp, 1))
+        patch.setattr(module, "example_bound", lambda full_length: 1 / max(full_length, 1))
 
 
 def noise_reused(patch: pytest.MonkeyPatch) -> None:
@@ -240,9 +240,9 @@ MUTANTS: dict[str, tuple[dict[str, Any], Patch]] = {
     "factors: third of the noise": (FACTORS, third_of_noise_in("popularity", "directions", "factors")),
     "factors: third of the noise but in counts": (FACTORS, third_of_noise_in("directions", "factors")),
     "factors: positions beyond their bound": (FACTORS, positions_beyond_their_bound),
-    "ramp: third of the noise": (RAMPED, third_of_noise_in("popularity", "cooccurrence")),
-    "ramp, example: third of the noise": (RAMPED_EXAMPLE, third_of_noise_in("popularity", "cooccurrence")),
-    "ramp, example: noise for the mean item": (RAMPED_EXAMPLE, noise_for_the_mean_item),
+    "short histories: third of the noise": (RAMPED, third_of_noise_in("popularity", "cooccurrence")),
+    "short histories, example: third of the noise": (RAMPED_EXAMPLE, third_of_noise_in("popularity", "cooccurrence")),
+    "short histories, example: noise for the mean item": (RAMPED_EXAMPLE, noise_for_the_mean_item),
     "noise reused over rounds": ({}, noise_reused),
     "claimed sampling, none done": (POISSON, always_drawn),
     "sampled six times over": (POISSON, drawn_too_often),

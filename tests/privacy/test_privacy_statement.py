@@ -41,7 +41,7 @@ def test_full_participation_with_a_server_that_sees_all() -> None:
 
 
 def test_amplification_is_claimed_for_the_model_and_never_against_the_server() -> None:
-    statement = privacy_statement(SAMPLED, unit="user", delta=DELTA, protocol="masks", noise_place="device")
+    statement = privacy_statement(SAMPLED, unit="user", delta=DELTA, protocol="masks", noise_place="distributed")
     assert statement["epsilon_released"] == epsilon(SAMPLED, DELTA)
     assert statement["epsilon_server"] == epsilon_without_amplification(SAMPLED, DELTA) > statement["epsilon_released"]
     assert statement["epsilon_server_reason"] is None

@@ -116,7 +116,7 @@ def audited_devices(config: Config, study: Study) -> AuditedDevices:
         config.audit.canaries,
         len(study.features.ids),
         config.run.seed,
-        ramp=config.collaborative.short_history_weighting,
+        full_length=config.collaborative.short_history_weighting,
         unit=config.privacy.unit,
     )
     return AuditedDevices(config, study.features, study.population, canaries)
