@@ -29,7 +29,15 @@ def _example() -> ModuleType:
     return module
 
 
-own_encoder = _example()
+@pytest.fixture(scope="module", autouse=True)
+def own_encoder() -> Any:
+    yield _example()
+    for registry, name in ((TEXT_ENCODERS, "trigrams"), (FUSIONS, "by-coordinate")):
+        registry.unregister(name)  # other tests of this process compare the registries with the documents
+
+
+def _trigrams() -> Any:
+    return sys.modules["own_encoder"].Trigrams
 
 
 class TestTrigrams(EncoderContract):
@@ -37,11 +45,11 @@ class TestTrigrams(EncoderContract):
 
     @staticmethod
     def fit() -> Any:
-        return own_encoder.Trigrams.fit(TEXTS, TextSettings(dimension=64))
+        return _trigrams().fit(TEXTS, TextSettings(dimension=64))
 
     @staticmethod
     def fit_otherwise() -> Any:
-        return own_encoder.Trigrams.fit(TEXTS, TextSettings(dimension=65))
+        return _trigrams().fit(TEXTS, TextSettings(dimension=65))
 
 
 class TestByCoordinate(FusionContract):
@@ -49,7 +57,7 @@ class TestByCoordinate(FusionContract):
 
 
 def test_both_engines_run_it_and_its_release_says_what_it_needs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_encoder: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FEDREC_CACHE", str(tmp_path / "cache"))
     runs = own_encoder.main(tmp_path)

@@ -166,6 +166,8 @@ def test_two_hundred_kills_leave_nothing_unrecorded(
                 time.sleep(generator.uniform(0, usual))
                 os.kill(child, signal.SIGKILL)
             _, status = os.waitpid(child, 0)
+            # A machine has more and less to do beside this: what is usual follows what is seen.
+            usual *= 0.8 if status == 0 else 1.02
             if status == 0:
                 break
             assert os.WIFSIGNALED(status), capfd.readouterr().err
