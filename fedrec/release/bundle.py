@@ -47,10 +47,10 @@ _RENEW = "Take a fresh copy of the release"
 class Release:
     """A release that was read: ``contents``, and who signed it.
 
-    ``id``: SHA-256 of the manifest in hex, which names this release and no other. ``version``: rises from one release of
-    a publisher to the next; 0 = older than versions are. ``signer``: the public key (32
-    bytes). ``trusted``: whether that is the key that the reader asked for; where it asked for none, the release is
-    whole, but anybody may have made it.
+    ``id``: SHA-256 of the manifest in hex, which names this release and no other. ``version``: rises from one release
+    of a publisher to the next; 0 = older than versions are. ``signer``: the public key (32 bytes). ``trusted``: whether
+    that is the key that the reader asked for; where it asked for none, the release is whole, but anybody may have made
+    it.
     """
 
     id: str
@@ -149,14 +149,14 @@ def read_release(
     signature = _read(directory, SIGNATURE, _SIGNATURE_FILE)
     signed = _read(directory, MANIFEST, None)
     public, proof = signature[: keys.PUBLIC_BYTES], signature[keys.PUBLIC_BYTES :]
+    if memory is not None:
+        memory.check_signer(public)
     if trusted_key is not None and public != trusted_key:
         raise ReleaseError(
             "the release is signed by another key than the trusted one",
             value=keys.fingerprint(public),
             action="Compare fingerprints with the publisher; do not use it",
         )
-    if memory is not None:
-        memory.check_signer(public)
     keys.verify(public, CONTEXT, signed, proof)
     manifest, identity = Manifest.from_bytes(signed), hashlib.sha256(signed).hexdigest()
     if memory is not None:
