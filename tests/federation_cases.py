@@ -81,7 +81,8 @@ def run(
 
 
 def device(config: Config, catalogue: Path, store: Path) -> Device:
-    return device_of({"config": config.model_dump_json(), "catalogue": str(catalogue)}, {"store": str(store)})
+    run_config = {"config": config.model_dump_json(), "catalogue": str(catalogue)}
+    return device_of(run_config, {"store": str(store), "simulation": True})
 
 
 def popularity_question(config: Config, study: Study, users: int = USERS) -> Request:

@@ -13,6 +13,7 @@ from fedrec.api.configs import ConfigSource, Overrides, config_of
 from fedrec.api.load_run import load_run, read_record
 from fedrec.privacy.page import facts_of, page_of
 from fedrec.privacy.planner import Noise, Place, Setting, make_plan
+from fedrec.privacy.simulated import about
 from fedrec.release.bundle import read_release
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def statement(run: HasDirectory | str | os.PathLike[str]) -> Statement:
     record, _ = read_record(directory)
     problems = [f"{check.name}: {problem}" for check in load_run(directory) for problem in check.problems]
     facts = facts_of(
-        record["privacy"],
+        {**about(bool(record["config"]["run"].get("reproducible"))), **record["privacy"]},
         population=int(record["data"]["users"]),
         name=record["config"]["run"]["name"],
         verified=problems,

@@ -21,7 +21,9 @@ _HEX_DIGITS = 64
 def open_release(
     path: str | os.PathLike[str], trusted_key: str | os.PathLike[str] | bytes | None = None
 ) -> OpenedRelease:
-    """Open a release to recommend with it. Its signature and the hash of every file are checked first.
+    """Open a release to recommend with it. Its signature, its sizes and the hash of every file are checked first.
+
+    Nothing is remembered: whether it is older than the last is for the caller to see by `OpenedRelease.version`.
 
     Args:
         path: the release's directory, or the directory of a run, whose ``model`` it is.
@@ -98,6 +100,11 @@ class OpenedRelease:
     def id(self) -> str:
         """SHA-256 of the release's manifest in hex, which names this release and no other."""
         return self._release.id
+
+    @property
+    def version(self) -> int:
+        """Rises from one release of a publisher to the next; 0: written before there were versions."""
+        return self._release.version
 
     @property
     def signer(self) -> str:

@@ -12,6 +12,10 @@ import typer
 
 from fedrec.console import figure, print_json, say, show_table
 
+AllowOlder = Annotated[
+    bool, typer.Option("--allow-older", help="Use the release although this device has ranked with a newer one.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add this shell's commands to ``fedrec``."""
@@ -41,12 +45,13 @@ def recommend(
     key: Annotated[
         Path | None, typer.Option(help="A file with the publisher's public key: refuse what it did not sign.")
     ] = None,
+    allow_older: AllowOlder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Rank for one user of this device by RELEASE (a directory). Needs no network, and nothing leaves the device."""
     from fedrec.client.ranker import recommend as rank
 
-    found = rank(release, store, user, top, trusted_key=key, explore=explore, variety=variety)
+    found = rank(release, store, user, top, trusted_key=key, explore=explore, variety=variety, allow_older=allow_older)
     if as_json:
         print_json({"user": user, "recommendations": [asdict(one) for one in found]})
         return
@@ -61,12 +66,13 @@ def personalise(
     key: Annotated[
         Path | None, typer.Option(help="A file with the publisher's public key: refuse what it did not sign.")
     ] = None,
+    allow_older: AllowOlder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Train the private vector of each user of this device against RELEASE (a directory). It never leaves the store."""
     from fedrec.client.personalise import personalise_store
 
-    users = personalise_store(release, store, steps=steps, trusted_key=key)
+    users = personalise_store(release, store, steps=steps, trusted_key=key, allow_older=allow_older)
     if as_json:
         print_json({"users": users})
     else:
@@ -82,6 +88,7 @@ def clicked(
     key: Annotated[
         Path | None, typer.Option(help="A file with the publisher's public key: refuse what it did not sign.")
     ] = None,
+    allow_older: AllowOlder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Learn from what a user clicked of a list by RELEASE (a directory), for ``recommend --explore``.
@@ -90,7 +97,7 @@ def clicked(
     """
     from fedrec.client.feedback import record_clicks
 
-    count = record_clicks(release, store, user, shown, item or [], trusted_key=key)
+    count = record_clicks(release, store, user, shown, item or [], trusted_key=key, allow_older=allow_older)
     if as_json:
         print_json({"user": user, "learned_from": count})
     else:

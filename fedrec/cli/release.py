@@ -53,16 +53,26 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check signature, version and every file of the release in DIRECTORY; leaves with 9 if anything is wrong."""
+    from fedrec.privacy.simulated import first_line
     from fedrec.release.bundle import read_release
     from fedrec.release.keys import read_public_key
 
     found = read_release(directory, trusted_key=None if key is None else read_public_key(key))
     privacy = dict(found.contents.privacy)
     if as_json:
-        facts = {"name": found.name, "id": found.id, "created_at": found.created_at, "signer": found.fingerprint}
+        facts = {
+            "name": found.name,
+            "id": found.id,
+            "created_at": found.created_at,
+            "version": found.version,
+            "signer": found.fingerprint,
+        }
         print_json({**facts, "trusted": found.trusted, "items": len(found.contents.items.ids), "privacy": privacy})
         return
+    if simulated := first_line(privacy):
+        say(simulated, style="bold")
     say(f"{found.name}: whole, {len(found.contents.items.ids):,} items, of {found.created_at}", style="bold")
+    say(f"  version:   {found.version}")
     say(f"  id:        {found.id}")
     say(f"  signed by: {found.fingerprint}")
     if found.trusted:

@@ -16,6 +16,7 @@ from fedrec.client.budget import charge, local_noise
 from fedrec.client.request_policy import check_agreed, claim
 from fedrec.config import Config, from_run_config, with_protocol
 from fedrec.config.presets import with_preset
+from fedrec.config.simulated import is_simulated, refuse_reproducible
 from fedrec.content.feature_table import Features, load_table
 from fedrec.content.fit import fit_to_content
 from fedrec.data.store import EventStore
@@ -205,17 +206,19 @@ def device_of(run_config: Mapping[str, Any], node_config: Mapping[str, Any]) -> 
     A key of ``node_config``, which is the device's own, goes before the same key of ``run_config``: ``config`` (see
     `from_run_config`), ``catalogue`` (directory made by `save_features`), and either ``store`` (a path) or, in
     simulations, ``stores`` (a directory) with ``partition-id``.  ``roster``: a file, for secure aggregation; the key
-    that it must be signed with is in the store.
+    that it must be signed with is in the store.  ``simulation``, in ``node_config`` only: true on a simulated device.
 
     Raises:
-        ConfigError: a key is missing.
+        ConfigError: a key is missing, or the settings protect nobody and this is no simulation.
     """
     chosen = {**run_config, **{name: value for name, value in node_config.items() if value != ""}}
     catalogue = str(chosen.get("catalogue", ""))
     if not catalogue:
         raise ConfigError("a device needs to know its catalogue", action="Set catalogue to a directory of features")
     roster = Path(str(chosen["roster"])) if chosen.get("roster") else None
-    return Device(_knowledge(str(chosen.get("config", "")), catalogue), _store(chosen), roster)
+    device_context = _knowledge(str(chosen.get("config", "")), catalogue)
+    refuse_reproducible(device_context.accepted, simulated=is_simulated(node_config))
+    return Device(device_context, _store(chosen), roster)
 
 
 def _store(chosen: Mapping[str, Any]) -> Path:

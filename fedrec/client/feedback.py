@@ -9,12 +9,11 @@ import numpy as np
 
 from fedrec.client.bandit_state import bandit_of, keep_bandit
 from fedrec.client.ranker import Ranker
+from fedrec.client.release_memory import remembered_release
 from fedrec.data.store import EventStore
 from fedrec.errors import ModelError
 from fedrec.ranking.bandit import contexts_of
 from fedrec.ranking.topk import without_seen
-from fedrec.release.bundle import read_release
-from fedrec.release.keys import read_public_key
 
 
 def record_feedback(ranker: Ranker, store: EventStore, user: str, shown: Sequence[str], clicked: Sequence[str]) -> int:
@@ -52,16 +51,18 @@ def record_clicks(
     shown: Sequence[str],
     clicked: Sequence[str],
     trusted_key: Path | None = None,
+    allow_older: bool = False,
 ) -> int:
     """Learn from what a user clicked of a list, from a release's directory and a store's file; see
-    `record_feedback`.
+    `record_feedback`, and for ``trusted_key`` and ``allow_older`` `fedrec.client.release_memory`.
 
     Raises:
-        ReleaseError: the release is damaged, not signed by the trusted key, or cannot be used.
+        ReleaseError: the release is damaged, not signed by the publisher, older than one before, or cannot be used.
         StoreError: there is no such store or user.
         ModelError: something was clicked that was not shown.
     """
-    trusted = None if trusted_key is None else read_public_key(trusted_key)
-    ranker = Ranker(read_release(release_dir, trusted_key=trusted))
-    with EventStore.open(store) as opened:
-        return record_feedback(ranker, opened, user, shown, clicked)
+    with (
+        EventStore.open(store) as opened,
+        remembered_release(release_dir, opened, trusted_key=trusted_key, allow_older=allow_older) as release,
+    ):
+        return record_feedback(Ranker(release), opened, user, shown, clicked)

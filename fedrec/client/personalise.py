@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.client.load_population import load_population
+from fedrec.client.release_memory import remembered_release
 from fedrec.config import from_tree
 from fedrec.content.bundle import pack, unpack
 from fedrec.content.own_content import StoredContentEncoder
 from fedrec.data.store import EventStore
 from fedrec.errors import ContentError, ModelError
 from fedrec.randomness import fresh_key
-from fedrec.release.bundle import Release, read_release
+from fedrec.release.bundle import Release
 from fedrec.release.content_state import encoders, features
-from fedrec.release.keys import read_public_key
 from fedrec.release.model_state import recommender
 from fedrec.training.build_rows import RowShape
 from fedrec.training.personalise import personalise
@@ -25,8 +25,12 @@ from fedrec.training.tables import Tables
 _STATE = "adapter"
 
 
-def personalise_store(release_dir: Path, store: Path, *, steps: int, trusted_key: Path | None = None) -> int:
+def personalise_store(
+    release_dir: Path, store: Path, *, steps: int, trusted_key: Path | None = None, allow_older: bool = False
+) -> int:
     """Train the private vector of every user of a store against a release, and keep it in the store.
+
+    ``trusted_key``, ``allow_older``: see `fedrec.client.release_memory.remembered_release`.
 
     Returns:
         How many users have one now.
@@ -35,34 +39,40 @@ def personalise_store(release_dir: Path, store: Path, *, steps: int, trusted_key
         ReleaseError: the release cannot be used. StoreError: the store cannot be read or written.
         ModelError: the release has no content tower for a vector to be added to.
     """
-    release = read_release(release_dir, trusted_key=None if trusted_key is None else read_public_key(trusted_key))
+    with (
+        EventStore.open(store) as opened,
+        remembered_release(release_dir, opened, trusted_key=trusted_key, allow_older=allow_older) as release,
+    ):
+        return _personalised(release, opened, steps)
+
+
+def _personalised(release: Release, store: EventStore, steps: int) -> int:
     state = release.contents.model
     if state is None:
         raise ModelError("this release ranks by behaviour only, which has no private part")
     config = from_tree(release.contents.config)
     table, codecs = features(release.contents), encoders(release.contents)
     settings = state.settings
-    with EventStore.open(store) as opened:
-        found = load_population(
-            opened,
-            table.index,
-            notes=StoredContentEncoder.of(codecs.get("text")) if settings.notes else None,
-            photos=StoredContentEncoder.of(codecs.get("image")) if settings.photos else None,
-            times=settings.context,
-        ).population
-        vectors = personalise(
-            recommender(state),
-            found,
-            Tables(table),
-            np.arange(len(table.ids), dtype=np.int32),
-            RowShape(config.training.positives, settings.history, settings.notes, settings.photos),
-            loss=config.training.loss,
-            steps=steps,
-            key=fresh_key(),
-        )
-        with opened.transaction():
-            for user, vector in zip(opened.users(), vectors, strict=True):
-                opened.set_state(user, _STATE, pack({"vector": vector}, {"release": release.id}))
+    found = load_population(
+        store,
+        table.index,
+        notes=StoredContentEncoder.of(codecs.get("text")) if settings.notes else None,
+        photos=StoredContentEncoder.of(codecs.get("image")) if settings.photos else None,
+        times=settings.context,
+    ).population
+    vectors = personalise(
+        recommender(state),
+        found,
+        Tables(table),
+        np.arange(len(table.ids), dtype=np.int32),
+        RowShape(config.training.positives, settings.history, settings.notes, settings.photos),
+        loss=config.training.loss,
+        steps=steps,
+        key=fresh_key(),
+    )
+    with store.transaction():
+        for user, vector in zip(store.users(), vectors, strict=True):
+            store.set_state(user, _STATE, pack({"vector": vector}, {"release": release.id}))
     return len(vectors)
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fedrec.client.bandit_state import bandit_of
 from fedrec.client.load_population import first_met
 from fedrec.client.personalise import adapter_of
+from fedrec.client.release_memory import remembered_release
 from fedrec.config import Config, from_tree
 from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
@@ -30,9 +31,8 @@ from fedrec.ranking.lists import content_vectors
 from fedrec.ranking.rerank import mmr
 from fedrec.ranking.score import Scorer
 from fedrec.ranking.topk import id_order, top_k, without_seen
-from fedrec.release.bundle import Release, read_release
+from fedrec.release.bundle import Release
 from fedrec.release.content_state import encoders
-from fedrec.release.keys import read_public_key
 from fedrec.release.model_state import recommender
 from fedrec.users import Histories, OwnContent, UserBatch
 
@@ -236,23 +236,27 @@ def recommend(
     trusted_key: Path | None = None,
     explore: float | None = None,
     variety: float = 0.0,
+    allow_older: bool = False,
 ) -> list[Recommendation]:
     """Rank for one user, from a release's directory and a store's file; see `Ranker.recommend`.
 
     Args:
-        trusted_key: a file with the publisher's public key, 64 hex digits. None accepts a release of any signer.
+        trusted_key: a file with the publisher's public key, 64 hex digits. None: the key that the store remembers, see
+            `fedrec.client.release_memory`, or that of the first release.
         explore: see `Ranker.recommend`.
         variety: see `Ranker.recommend`.
+        allow_older: use the release although the device has ranked with a newer one.
 
     Raises:
-        ReleaseError: the release is damaged, not signed by the trusted key, or cannot be used.
+        ReleaseError: the release is damaged, not signed by the publisher, older than one before, or cannot be used.
         StoreError: there is no such store or user.
         ModelError: ``top`` is below 1.
     """
-    trusted = None if trusted_key is None else read_public_key(trusted_key)
-    ranker = Ranker(read_release(release_dir, trusted_key=trusted))
-    with EventStore.open(store) as opened:
-        return ranker.recommend(opened, user, top, explore, variety=variety)
+    with (
+        EventStore.open(store) as opened,
+        remembered_release(release_dir, opened, trusted_key=trusted_key, allow_older=allow_older) as release,
+    ):
+        return Ranker(release).recommend(opened, user, top, explore, variety=variety)
 
 
 def _config(tree: Mapping[str, Any]) -> Config:

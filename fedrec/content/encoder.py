@@ -164,10 +164,11 @@ def array_of(arrays: Arrays, name: str, shape: tuple[int | None, ...], dtype: DT
     return array
 
 
-def field_of(meta: Meta, name: str, kind: type | tuple[type, ...]) -> Any:
-    """Take a value out of a saved state and hold it to its type. Raises ContentError."""
-    value = meta.get(name)
-    if not isinstance(value, kind) or isinstance(value, bool):
+def field_of(meta: Meta, name: str, kind: type | tuple[type, ...], *, most: float | None = None) -> Any:
+    """Take a value out of a saved state and hold it to its type, and to at most ``most``. Raises ContentError."""
+    value: Any = meta.get(name)
+    fits = isinstance(value, kind) and not isinstance(value, bool)
+    if not fits or (most is not None and not 0 < value <= most):
         raise ContentError(
             f"a saved encoder's field '{name}' is missing or damaged",
             value=value,

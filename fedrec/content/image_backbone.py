@@ -13,7 +13,7 @@ from fedrec.config import ImageSettings
 from fedrec.content import torchvision_shim
 from fedrec.content.backbones import BACKBONES, Backbone, find_weights, fingerprint, load
 from fedrec.content.encoder import Arrays, Encoded, Meta, Problem, Progress, chunks, field_of
-from fedrec.content.image_decode import Picture, decode_batch
+from fedrec.content.image_decode import LARGEST_SIDE, Picture, decode_batch
 from fedrec.content.projected import ProjectedEncoder
 from fedrec.content.projection import Projection
 from fedrec.errors import ContentError
@@ -136,7 +136,8 @@ class BackboneImage(ProjectedEncoder[Picture]):
         network = field_of(meta, "network", str)
         if network not in BACKBONES:
             raise ContentError("a saved encoder names an unknown network", value=network)
-        extractor = BackboneExtractor(network, field_of(meta, "side", int), weights or find_weights(network))
+        side = field_of(meta, "side", int, most=LARGEST_SIDE)
+        extractor = BackboneExtractor(network, side, weights or find_weights(network))
         extractor.hold_to(meta.get("sha256"))
         projection = Projection.from_arrays(arrays, extractor.width)
         return cls(extractor, field_of(meta, "dimension", int), projection)

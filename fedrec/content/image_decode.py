@@ -23,6 +23,8 @@ Picture = File
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MOST_PIXELS = 40_000_000
 LONGEST_SIDE = 20_000
+# To which pictures are resized: what settings allow, and what a saved encoder may ask for.
+LARGEST_SIDE = 512
 
 
 def open_picture(picture: bytes | Path, *, near: int = 0) -> Image.Image:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fedrec.config import ImageSettings
 from fedrec.content.encoder import Arrays, Encoded, Encoder, Meta, Problem, Progress, chunks, field_of
-from fedrec.content.image_decode import Picture, decode_batch
+from fedrec.content.image_decode import LARGEST_SIDE, Picture, decode_batch
 
 BATCH = 64
 
@@ -61,4 +61,4 @@ class PixelsImage(Encoder[Picture]):
     @classmethod
     def from_state(cls, arrays: Arrays, meta: Meta) -> PixelsImage:
         """See `Encoder.from_state`."""
-        return cls(field_of(meta, "side", int))
+        return cls(field_of(meta, "side", int, most=LARGEST_SIDE))

@@ -10,7 +10,7 @@ import numpy as np
 from fedrec.config import ImageSettings
 from fedrec.content import image_measures
 from fedrec.content.encoder import Arrays, Encoded, Meta, Problem, Progress, chunks, field_of
-from fedrec.content.image_decode import Picture, decode_batch
+from fedrec.content.image_decode import LARGEST_SIDE, Picture, decode_batch
 from fedrec.content.projected import ProjectedEncoder
 from fedrec.content.projection import Projection
 
@@ -68,6 +68,6 @@ class StatisticsImage(ProjectedEncoder[Picture]):
     @classmethod
     def from_state(cls, arrays: Arrays, meta: Meta) -> StatisticsImage:
         """See `Encoder.from_state`."""
-        extractor = StatisticsExtractor(field_of(meta, "side", int))
+        extractor = StatisticsExtractor(field_of(meta, "side", int, most=LARGEST_SIDE))
         projection = Projection.from_arrays(arrays, extractor.width)
         return cls(extractor, field_of(meta, "dimension", int), projection)

@@ -41,8 +41,11 @@ def masked_softmax(logits: Tensor, mask: Tensor) -> Tensor:
 
 
 def blank(kind: type[Layer], *args: Any, **settings: Any) -> Layer:
-    """A layer whose parameters are not set yet: unlike the constructor it draws nothing from the global generator."""
-    made: Layer = _skip_init(kind, *args, **settings)
+    """A layer whose parameters are not set yet: unlike the constructor it draws nothing from the global generator.
+
+    On the default device, so that a model can be laid out on ``meta``, where shapes take no memory.
+    """
+    made: Layer = _skip_init(kind, *args, **{"device": torch.get_default_device(), **settings})
     return made
 
 

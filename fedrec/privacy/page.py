@@ -14,6 +14,7 @@ from typing import Any, Final
 from fedrec.privacy.accountant import QueryCost
 from fedrec.privacy.conversions import group_epsilon
 from fedrec.privacy.meaning import advantage, exact_advantage, odds_ratio
+from fedrec.privacy.simulated import first_line
 
 GROUPS: Final = (2, 5)
 NOT_COVERED: Final = (
@@ -76,7 +77,8 @@ def page_of(facts: Mapping[str, Any]) -> str:
         ("What is not covered", _listed(facts["not_covered"])),
         ("How this was checked", _checked(facts)),
     )
-    head = f"# Privacy statement: {_line(facts['name'])}\n"
+    simulated = first_line(facts)
+    head = (f"**{_line(simulated)}**\n\n" if simulated else "") + f"# Privacy statement: {_line(facts['name'])}\n"
     return head + "".join(f"\n## {title}\n\n{text}\n" for title, text in sections)
 
 

@@ -1,6 +1,6 @@
 """Writing and reading a release: a directory that is whole and signed, or refused.
 
-    manifest.json          version, name, time, size and SHA-256 of every other file
+    manifest.json          name, version, time, size and SHA-256 of every other file
     manifest.sig           public key (32 bytes) and Ed25519 signature of the manifest (64 bytes)
     catalogue.json, features.safetensors, model.json, model.safetensors, behaviour.safetensors,
     encoder-<modality>.safetensors, config.json, privacy.json, MODEL_CARD.md
@@ -20,11 +20,13 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from fedrec.errors import ReleaseError
 from fedrec.release import keys, packing
 from fedrec.release.contents import ReleaseContents
 from fedrec.release.keys import SigningKey
+from fedrec.release.limits import ReleaseLimits
 from fedrec.release.manifest import (
     CONTEXT,
     LARGEST_MANIFEST,
@@ -33,6 +35,7 @@ from fedrec.release.manifest import (
     FileEntry,
     Manifest,
     check_file_name,
+    next_version,
     now,
 )
 
@@ -44,13 +47,15 @@ _RENEW = "Take a fresh copy of the release"
 class Release:
     """A release that was read: ``contents``, and who signed it.
 
-    ``id``: SHA-256 of the manifest in hex, which names this release and no other. ``signer``: the public key (32
-    bytes). ``trusted``: whether that is the key that the reader asked for; where it asked for none, the release is
-    whole, but anybody may have made it.
+    ``id``: SHA-256 of the manifest in hex, which names this release and no other. ``version``: rises from one release
+    of a publisher to the next; 0 = older than versions are. ``signer``: the public key (32 bytes). ``trusted``: whether
+    that is the key that the reader asked for; where it asked for none, the release is whole, but anybody may have made
+    it.
     """
 
     id: str
     created_at: str
+    version: int
     signer: bytes
     trusted: bool
     contents: ReleaseContents
@@ -66,8 +71,24 @@ class Release:
         return keys.fingerprint(self.signer)
 
 
+class ReleaseMemory(Protocol):
+    """What a reader knows of earlier releases (`fedrec.client.release_memory`)."""
+
+    def check_signer(self, signer: bytes) -> None:
+        """Raise ReleaseError where releases of this signer are not to be used."""
+
+    def check_version(self, signer: bytes, name: str, version: int, id: str) -> None:
+        """Raise ReleaseError where a newer release is known than this one, of which the signature holds."""
+
+
 def write_release(
-    directory: Path, contents: ReleaseContents, *, key: SigningKey, created_at: str | None = None, replace: bool = False
+    directory: Path,
+    contents: ReleaseContents,
+    *,
+    key: SigningKey,
+    created_at: str | None = None,
+    replace: bool = False,
+    version: int | None = None,
 ) -> Manifest:
     """Write a release, whole or not at all: into a directory beside it first, then renamed.
 
@@ -76,6 +97,8 @@ def write_release(
         contents: what it holds.
         key: signs it.
         created_at: UTC as ``2026-11-22T05:00:00Z``; None: now.
+        version: above that of every release before; None: the seconds from 1970 to ``created_at``, or one more than the
+            release that is replaced has.
         replace: take the place of a release that is there. It is moved aside, then removed; for a moment there is none.
 
     Raises:
@@ -86,7 +109,9 @@ def write_release(
     for name in files:
         check_file_name(name)
     entries = {name: FileEntry.of(data) for name, data in files.items()}
-    manifest = Manifest(name=contents.name, created_at=created_at or now(), files=entries)
+    created_at = created_at or now()
+    version = next_version(created_at, _version_of(directory)) if version is None else version
+    manifest = Manifest(name=contents.name, created_at=created_at, files=entries, version=version)
     signed = manifest.to_bytes()
     Manifest.from_bytes(signed)
     signature = key.public + key.sign(CONTEXT, signed)
@@ -100,21 +125,32 @@ def write_release(
     return manifest
 
 
-def read_release(directory: Path, *, trusted_key: bytes | None = None) -> Release:
-    """Read a release after checking signature, version, and size and hash of every file.
+def read_release(
+    directory: Path,
+    *,
+    trusted_key: bytes | None = None,
+    memory: ReleaseMemory | None = None,
+    limits: ReleaseLimits | None = None,
+) -> Release:
+    """Read a release after checking signer, signature, version, and size and hash of every file. The only way to one.
 
     Args:
         directory: the release.
         trusted_key: the publisher's public key (32 bytes) that must have signed it. None: any key will do, which finds
             damage but no forgery; see `Release.trusted`.
+        memory: what the reader knows of earlier releases. None: an older release than the last is not told apart.
+        limits: sizes that the manifest is held to before a file is read; None: those of `ReleaseLimits`.
 
     Raises:
-        ReleaseError: it is missing, unsigned, signed by another key, damaged, incomplete, has a file too many, or is of
-            a newer version. There is no way to read part of it.
+        ReleaseError: it is missing, unsigned, signed by another key, older than one that is known, too large, damaged,
+            incomplete, has a file too many, or is for a newer fedrec. There is no way to read part of it.
     """
+    limits = limits or ReleaseLimits()
     signature = _read(directory, SIGNATURE, _SIGNATURE_FILE)
     signed = _read(directory, MANIFEST, None)
     public, proof = signature[: keys.PUBLIC_BYTES], signature[keys.PUBLIC_BYTES :]
+    if memory is not None:
+        memory.check_signer(public)
     if trusted_key is not None and public != trusted_key:
         raise ReleaseError(
             "the release is signed by another key than the trusted one",
@@ -122,16 +158,32 @@ def read_release(directory: Path, *, trusted_key: bytes | None = None) -> Releas
             action="Compare fingerprints with the publisher; do not use it",
         )
     keys.verify(public, CONTEXT, signed, proof)
-    manifest = Manifest.from_bytes(signed)
+    manifest, identity = Manifest.from_bytes(signed), hashlib.sha256(signed).hexdigest()
+    if memory is not None:
+        memory.check_version(public, manifest.name, manifest.version, identity)
+    limits.check_files(manifest.files)
     _check_listing(directory, manifest)
-    files = {name: _held(directory, name, entry) for name, entry in manifest.files.items()}
+    contents = packing.unpack(
+        manifest.name, {name: _held(directory, name, entry) for name, entry in manifest.files.items()}
+    )
+    limits.check_derived(contents, sum(entry.size for entry in manifest.files.values()))
     return Release(
-        id=hashlib.sha256(signed).hexdigest(),
+        id=identity,
         created_at=manifest.created_at,
+        version=manifest.version,
         signer=public,
         trusted=trusted_key is not None,
-        contents=packing.unpack(manifest.name, files),
+        contents=contents,
     )
+
+
+def _version_of(directory: Path) -> int:
+    """The version of the release that lies there, 0 without one: what the next is above. Its signature is not looked
+    at, since whoever can write there can take it away as well."""
+    try:
+        return Manifest.from_bytes(_read(directory, MANIFEST, None)).version
+    except ReleaseError:
+        return 0
 
 
 def _held(directory: Path, name: str, entry: FileEntry) -> bytes:

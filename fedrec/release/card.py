@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fedrec.privacy.simulated import first_line
+
 NOT_MEASURED = "not measured"
 LIMITS = (
     "It ranks items of the catalogue it was made with, and new items encoded with the encoders in this release; "
@@ -52,7 +54,9 @@ class CardFacts:
 
 def model_card(facts: CardFacts) -> str:
     """The card as Markdown. Text from outside (names of data sets) is escaped and cannot change its structure."""
+    simulated = first_line(facts.privacy)
     parts = [
+        *([f"**{_text(simulated)}**\n"] if simulated else []),
         f"# {_text(facts.name)}\n",
         f"A federated multimodal recommender released by fedrec on {_text(facts.created_at)}. It ranks on the device, "
         "without a network. Its files hold no interaction, note or photo of anybody.\n",

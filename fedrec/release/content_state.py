@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from typing import Final
+
 import numpy as np
 
 from fedrec.content.features import Features
 from fedrec.content.registry import AnyEncoder, encoder_from_bytes
 from fedrec.errors import ContentError, ReleaseError
 from fedrec.release.contents import ReleaseContents
+
+# Of one note or photo, encoded: several times a picture of the largest side that settings allow.
+LARGEST_PIECE: Final = 4 << 20
 
 
 def encoders(contents: ReleaseContents) -> dict[str, AnyEncoder]:
@@ -24,6 +30,7 @@ def encoders(contents: ReleaseContents) -> dict[str, AnyEncoder]:
             raise ReleaseError(f"the released encoder of {modality} cannot be used: {error.what}") from error
         if found[modality].modality != modality:
             raise ReleaseError(f"the released encoder of {modality} is one of {found[modality].modality}")
+        _check_size(found[modality], modality)
     return found
 
 
@@ -36,3 +43,14 @@ def features(contents: ReleaseContents) -> Features:
         values=dict(items.values),
         present={name: np.asarray(present, dtype=np.bool_) for name, present in items.present.items()},
     )
+
+
+def _check_size(encoder: AnyEncoder, modality: str) -> None:
+    """An encoder's state can name any shape, for which memory is taken at the first note or photo."""
+    size = math.prod(encoder.shape) * encoder.dtype.itemsize
+    if size > LARGEST_PIECE:
+        raise ReleaseError(
+            f"the released encoder of {modality} makes more than {LARGEST_PIECE:,} bytes of one piece of content",
+            value=encoder.shape,
+            action="Do not use it",
+        )

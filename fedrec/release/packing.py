@@ -18,6 +18,7 @@ from fedrec.errors import ModelError, ReleaseError
 from fedrec.release import canonical
 from fedrec.release.contents import CatalogueItems, ModelState, ReleaseContents
 from fedrec.release.requires import Requirement, check_requirements
+from fedrec.release.tensors import check_header
 
 CARD = "MODEL_CARD.md"
 CATALOGUE, FEATURES = "catalogue.json", "features.safetensors"
@@ -158,6 +159,7 @@ def _save(arrays: Mapping[str, NDArray[Any]], file: str) -> bytes:
 
 
 def _load(files: Mapping[str, bytes], file: str) -> dict[str, NDArray[Any]]:
+    check_header(files[file], file)
     try:
         arrays = load(files[file])
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError):

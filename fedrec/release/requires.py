@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fedrec.config import Config, named_parts
+from fedrec.config import Config, ModelSettings, named_parts
 from fedrec.errors import ConfigError, ReleaseError
 from fedrec.registry import PLUGINS, registry_of
 
@@ -34,6 +34,11 @@ def requirements_of(config: Config) -> tuple[Requirement, ...]:
     return tuple(dict.fromkeys(Requirement(kind, name, origin) for kind, name, origin in found if origin is not None))
 
 
+def needs_other_packages(settings: ModelSettings) -> bool:
+    """Whether a part of the model is of another package."""
+    return any(registry_of(kind).origin(name) is not None for kind, name in _parts(settings))
+
+
 def check_requirements(requires: Iterable[Requirement]) -> None:
     """Raise ReleaseError, which says what to install, where a part is not registered here."""
     missing = [need for need in requires if not _is_here(need)]
@@ -48,8 +53,13 @@ def _used(config: Config) -> Iterator[tuple[str, str]]:
     for modality in config.content.modalities:
         if hasattr(config.content, modality):
             yield from named_parts(getattr(config.content, modality))
-    if config.model.tower:  # a preset is only a way to write settings down
-        yield from ((kind, name) for kind, name in named_parts(config.model) if kind != "preset")
+    if config.model.tower:
+        yield from _parts(config.model)
+
+
+def _parts(settings: ModelSettings) -> Iterator[tuple[str, str]]:
+    # A preset is only a way to write settings down.
+    return ((kind, name) for kind, name in named_parts(settings) if kind != "preset")
 
 
 def _is_here(need: Requirement) -> bool:

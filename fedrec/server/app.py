@@ -22,6 +22,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedrec.config import Config, from_run_config, with_protocol
 from fedrec.config.presets import with_preset
+from fedrec.config.simulated import is_simulated, refuse_reproducible
 from fedrec.errors import ConfigError, FedrecError
 from fedrec.server.federate import federate, load_server_catalogue
 from fedrec.server.flower_devices import FlowerDevices
@@ -40,6 +41,7 @@ def main(grid: Grid, context: Context) -> None:
     settings = context.run_config
     try:
         config = with_protocol(with_preset(from_run_config(str(settings["config"]), _APP)), "flower")
+        refuse_reproducible(config, simulated=is_simulated())
         server_catalogue = load_server_catalogue(_directory(settings, "catalogue"))
         out = _directory(settings, "out")
         devices = _devices(grid, config, settings, server_catalogue.features.digest())

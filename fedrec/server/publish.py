@@ -8,6 +8,7 @@ from typing import Any
 
 from fedrec.config import Config
 from fedrec.model import parameters
+from fedrec.privacy.simulated import about
 from fedrec.release.card import CardFacts, model_card
 from fedrec.release.contents import ReleaseContents
 from fedrec.release.model_state import state_of
@@ -29,6 +30,7 @@ def contents_of(
     ``encoders``: saved encoders by modality.  ``quality``: as measured, or empty where nothing was.
     """
     model, requires = outcome.model, requirements_of(config)
+    privacy = {**about(config.run.reproducible), **privacy}
     facts = CardFacts(
         name=config.run.name,
         created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -49,11 +51,18 @@ def contents_of(
         model=None if model is None else state_of(model, vocabulary=config.content.text.vocabulary),
         collaborative=outcome.collaborative,
         encoders=encoders,
-        config=config.model_dump(mode="json"),
+        config=released_settings(config),
         privacy=privacy,
         card=model_card(facts),
         requires=requires,
     )
+
+
+def released_settings(config: Config) -> dict[str, Any]:
+    """The settings of a run as its release has them: without the seed, from which a simulation's noise can be made."""
+    tree = config.model_dump(mode="json")
+    del tree["run"]["seed"]
+    return tree
 
 
 def _limits(config: Config, outcome: RunResult) -> Iterator[str]:
@@ -66,6 +75,6 @@ def _limits(config: Config, outcome: RunResult) -> Iterator[str]:
         )
     if config.run.reproducible and outcome.costs:
         yield (
-            "The noise was derived from the seed that stands in this release's settings, so anybody can take it off "
-            "again: it is the outcome of a simulation and must not be shipped as private"
+            "The noise was derived from the run's seed, so whoever knows or guesses that can take it off again: it is "
+            "the outcome of a simulation and must not be shipped as private"
         )

@@ -23,6 +23,8 @@ from fedrec.config import Config
 from fedrec.console import jsonable
 from fedrec.content.feature_table import Features
 from fedrec.privacy.ledger import Ledger
+from fedrec.privacy.simulated import KEY as ABOUT
+from fedrec.privacy.simulated import about
 from fedrec.queries.plan import budget_of, described, statement_of
 from fedrec.queries.secure_wire import PROTOCOL
 from fedrec.release.bundle import write_release
@@ -108,6 +110,7 @@ def record_of(config: Config, outcome: RunResult, lines: Iterable[Mapping[str, A
     privacy = statement_of(config, outcome.costs, delta)
     return {
         "schema": 1,
+        ABOUT: about(config.run.reproducible).get(ABOUT),
         "config": config.model_dump(mode="json"),
         "privacy": {**privacy, "ledger": dict(outcome.ledger)},
         "secure_aggregation": {

@@ -8,12 +8,15 @@ from typing import Any
 
 from fedrec.console import figure, say, show_table, size
 from fedrec.content.left_out import counted_rows
+from fedrec.privacy.simulated import KEY
 from fedrec.simulation.report.charts import BASELINES, METRICS, finite, table
 from fedrec.simulation.report.words import cold_item_words, promises
 
 
 def show_run(run: Mapping[str, Any], out: Path) -> None:
     """Print what ``run`` (the content of ``run.json``) says. ``out``: where the run's files lie."""
+    if run.get(KEY):
+        say(str(run[KEY]), style="bold")
     metrics = table(run.get("quality")).get("loo-99neg")
     rows = [_row("this model", metrics)]
     known = table(run.get("baselines"))

@@ -63,5 +63,5 @@ def test_a_device_has_the_settings_that_the_server_asks_by(features: Features, c
 def test_of_a_whole_catalogue_a_device_has_what_it_accepted(federation_study: Study, tmp_path: Path) -> None:
     whole, _ = cases.place(federation_study, tmp_path)
     run_config = {"config": cases.settings().model_dump_json(), "catalogue": str(whole), "store": str(tmp_path / "s")}
-    context = device_of(run_config, {}).device_context
+    context = device_of(run_config, {"simulation": True}).device_context
     assert context.config is context.accepted

@@ -103,7 +103,7 @@ def test_what_a_device_sets_for_itself_goes_before_what_a_run_says(place: Place,
     accepted = tmp_path / "accepted.toml"
     accepted.write_text("[collaborative]\npopularity = false\n")
     run = {"config": CONFIG.model_dump_json(), "catalogue": "nowhere", "stores": "nowhere"}
-    own = {"config": str(accepted), "catalogue": str(place.catalogue), "store": str(place.store)}
+    own = {"config": str(accepted), "catalogue": str(place.catalogue), "store": str(place.store), "simulation": True}
     with pytest.raises(ProtocolError):
         device_of(run, own).answer(place.asked(), "run")
     assert device_of(run, {**own, "config": ""}).answer(place.asked(), "run")
@@ -150,7 +150,7 @@ def content_of(asked: Envelope) -> RecordDict:
 
 def say(place: Place, content: RecordDict) -> Message:
     config = {"config": CONFIG.model_dump_json(), "catalogue": str(place.catalogue)}
-    context = Context(77, 0, {"store": str(place.store)}, RecordDict(), {**config})
+    context = Context(77, 0, {"store": str(place.store), "simulation": True}, RecordDict(), {**config})
     with InProcessGrid(app, {0: context}, run_id=77) as grid:
         (reply,) = grid.send_and_receive([Message(content, 0, "query.private_sum", group_id="g")])
     return reply

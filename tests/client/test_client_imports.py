@@ -23,7 +23,7 @@ from fedrec.queries.schedule import make_request
 from fedrec.queries.secure_wire import Invitation
 from fedrec.queries.wire import Envelope
 config, catalogue, store, roster = sys.argv[1:]
-device = device_of({"config": config, "catalogue": catalogue}, {"store": store, "roster": roster})
+device = device_of({"config": config, "catalogue": catalogue}, {"store": store, "roster": roster, "simulation": True})
 known = device.device_context
 request = make_request(POPULARITY, known.config, 0, Broadcast(), 24, known.features)
 asked = Envelope(request, "s" * 32, known.catalogue)

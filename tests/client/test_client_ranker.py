@@ -96,6 +96,13 @@ def test_a_release_is_held_to_the_trusted_key(place: Place, tmp_path: Path) -> N
             recommend(place.release, place.store, "anna", 1, trusted_key=bad)
 
 
+def fresh_store(place: Place, directory: Path) -> Path:
+    """The same events on a device that has not ranked with anything, and so knows no publisher."""
+    with EventStore.open(place.store) as store, EventStore.create(directory / "fresh.sqlite") as fresh:
+        fresh.add_events("anna", store.events("anna"))
+    return directory / "fresh.sqlite"
+
+
 def test_what_cannot_be_ranked_with_is_refused(place: Place, tmp_path: Path) -> None:
     with pytest.raises(ReleaseError):
         recommend(tmp_path, place.store, "anna", 3)
@@ -116,7 +123,7 @@ def test_a_release_with_settings_of_another_version_is_refused(place: Place, tmp
     )
     write_release(tmp_path / "odd", changed, key=SigningKey.fresh())
     with pytest.raises(ReleaseError, match="settings"):
-        recommend(tmp_path / "odd", place.store, "anna", 3)
+        recommend(tmp_path / "odd", fresh_store(place, tmp_path), "anna", 3)
 
 
 def test_a_release_without_a_model_ranks_by_behaviour(place: Place, tmp_path: Path) -> None:
@@ -125,7 +132,7 @@ def test_a_release_without_a_model_ranks_by_behaviour(place: Place, tmp_path: Pa
         name="bare", items=contents.items, model=None, collaborative=contents.collaborative, config=contents.config
     )
     write_release(tmp_path / "bare", bare, key=SigningKey.fresh())
-    found = recommend(tmp_path / "bare", place.store, "anna", 3)
+    found = recommend(tmp_path / "bare", fresh_store(place, tmp_path), "anna", 3)
     assert len(found) == 3
     assert all(set(one.shares) == {"behaviour", "popularity"} for one in found)
 

@@ -231,3 +231,18 @@ def test_a_signed_file_of_an_unknown_kind_is_refused(release: Path) -> None:
     resign(release)
     with pytest.raises(ReleaseError, match="unknown kind"):
         read_release(release)
+
+
+def test_a_release_in_the_place_of_another_has_a_higher_version(release: Path) -> None:
+    before = read_release(release).version
+    write_release(release, contents(), key=KEY, created_at=CREATED, replace=True)
+    assert read_release(release).version == before + 1
+
+
+@pytest.mark.parametrize("version", [0, -1, True, 1.0, "1", 2**53, None])
+def test_a_version_that_is_none_is_refused(release: Path, version: object) -> None:
+    value = json.loads((release / MANIFEST).read_bytes())
+    value["version"] = version
+    sign(release, json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+    with pytest.raises(ReleaseError, match="version"):
+        read_release(release)

@@ -20,6 +20,7 @@ from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ContentError, FedrecError, StoreError
 from fedrec.privacy.accountant import QueryCost
 from fedrec.privacy.ledger import Ledger, LedgerEntry
+from fedrec.privacy.simulated import about
 from fedrec.queries.request import Request
 from fedrec.release.bundle import read_release
 from fedrec.server import app as server_app
@@ -86,7 +87,7 @@ def test_a_run_leaves_a_release_a_record_and_a_ledger(whole: Path, federation_st
     contents = read_release(whole / "model").contents
     assert contents.items.ids == federation_study.features.ids
     assert set(contents.encoders) == {"text", "image", "attributes"}
-    assert contents.privacy == record["privacy"]
+    assert contents.privacy == {**about(True), **record["privacy"]}
 
 
 def test_nothing_that_the_server_leaves_names_a_user(whole: Path, federation_study: Study) -> None:
@@ -257,7 +258,10 @@ def run_app(grid: InProcessGrid, settings: dict[str, object]) -> None:
     server_app.app(grid, Context(1, 1, {}, RecordDict(), settings))  # type: ignore[arg-type]
 
 
-def test_the_app_conducts_a_run(whole: Path, federation_study: Study, tmp_path: Path) -> None:
+def test_the_app_conducts_a_run(
+    whole: Path, federation_study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEDREC_SIMULATION", "1")
     catalogue, _ = cases.place(federation_study, tmp_path / "devices")
     with devices(federation_study, tmp_path / "devices") as opened:
         settings = run_config(

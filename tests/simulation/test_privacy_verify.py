@@ -242,7 +242,9 @@ def test_the_statement_of_a_run_is_a_page_a_file_or_a_document(run: Path, tmp_pa
     runner, app = CliRunner(), build()
     page = runner.invoke(app, ["privacy", "statement", str(run)])
     assert page.exit_code == 0
-    assert page.stdout.startswith("# Privacy statement: run")
+    first, _, rest = page.stdout.partition("\n\n")
+    assert first.startswith("**simulation: no protection")
+    assert rest.startswith("# Privacy statement: run")
     file = tmp_path / "statement.md"
     assert runner.invoke(app, ["privacy", "statement", str(run), "--out", str(file)]).exit_code == 0
     assert file.read_text().strip() == page.stdout.strip()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 from urllib.request import urlopen
 
+from fedrec.config.simulated import VARIABLE
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.extras import is_installed, missing
 
@@ -140,7 +141,7 @@ def superlink(home: Path) -> Iterator[dict[str, str]]:
     port = free_port()
     link = f'address = "127.0.0.1:{port}"\ninsecure = true\n'
     (home / "config.toml").write_text(f'[superlink]\ndefault = "{_LINK}"\n\n[superlink.{_LINK}]\n{link}')
-    environment = environment_of(home)
+    environment = {**environment_of(home), VARIABLE: "1"}
     command = [command_of("flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess"]
     with (home / "superlink.log").open("wb") as log:
         process = subprocess.Popen(

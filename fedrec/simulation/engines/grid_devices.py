@@ -13,6 +13,7 @@ from flwr.app import Context, RecordDict
 
 from fedrec.client.app import app
 from fedrec.config import Config, with_protocol
+from fedrec.config.simulated import NODE_KEY
 from fedrec.console import Reporter
 from fedrec.content.features import save_features
 from fedrec.data.stores import write_stores
@@ -70,9 +71,9 @@ def grid_devices(
         run_config["roster"] = str(enlist(stores))
     run = secrets.randbits(63)
     count = len(study.dataset.users)
+    nodes_configs = [{"partition-id": place, "num-partitions": count, NODE_KEY: True} for place in range(count)]
     contexts = {
-        place: Context(run, place, {"partition-id": place, "num-partitions": count}, RecordDict(), {**run_config})
-        for place in range(count)
+        place: Context(run, place, {**nodes_configs[place]}, RecordDict(), {**run_config}) for place in range(count)
     }
     with InProcessGrid(app, contexts, run_id=run, spy=spy) as grid:
         nodes, digest = grid.get_node_ids(), study.features.digest()

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from fedrec.privacy.simulated import SIMULATED
 from fedrec.simulation.attacks.table import HEADINGS, AttackTable
 from fedrec.simulation.report import page
 
@@ -55,6 +56,7 @@ def _page(table: AttackTable, section: str, name: str) -> str:
         .from_string(page.resource("attacks.html.j2"))
         .render(
             name=name,
+            about=SIMULATED,
             policy=page.policy(library, own),
             style=Markup(page.resource("report.css")),
             section=Markup(section),

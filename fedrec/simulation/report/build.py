@@ -14,6 +14,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from fedrec.console import DASH, figure, size
+from fedrec.privacy.simulated import KEY
 from fedrec.simulation.report import charts, page, words
 from fedrec.simulation.report.pictures import ReportPictures
 
@@ -51,6 +52,7 @@ def build_report(
         .render(
             name=str(charts.table(charts.table(run.get("config")).get("run")).get("name") or "run"),
             policy=page.policy(library, own),
+            about=str(run.get(KEY) or ""),
             style=Markup(page.resource("report.css")),
             library=Markup(library),
             script=Markup(own),

@@ -1,0 +1,79 @@
+"""How large a release may be: what a reader holds a manifest to before it reads a file or allocates anything for it.
+
+What bounds memory, for a release of ``n`` bytes within these limits:
+
+- files are read whole: n, and once more while arrays are copied out of them;
+- JSON becomes Python values, which take up to 25 times its text (an empty list is 3 bytes of text and 64 of memory),
+  so that text has limits of its own, far below those of arrays;
+- arrays take what their file takes, which `fedrec.release.tensors` holds each header to;
+- a model is laid out without memory and compared with the arrays before it is built (`fedrec.release.model_state`);
+- what ranking derives from it (vectors of all items, a square of factors) is held to ``derived`` or
+  ``derived_ratio`` times n, whichever is more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from pydantic import Field
+
+from fedrec.config.base import Settings
+from fedrec.errors import ReleaseError
+from fedrec.release.contents import ReleaseContents
+from fedrec.release.manifest import FileEntry
+
+CATALOGUE_FILE: Final = "catalogue.json"
+_ARRAYS: Final = ".safetensors"
+_KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
+_ACTION = "Do not use it; if the publisher vouches for it, read it with larger limits (fedrec.release.limits)"
+
+
+class ReleaseLimits(Settings):
+    """What a reader accepts; sizes in bytes."""
+
+    files: int = Field(default=64, ge=1, description="files beside the manifest")
+    text: int = Field(default=4 * _MIB, ge=_KIB, description="a file of JSON or Markdown")
+    catalogue: int = Field(default=128 * _MIB, ge=_KIB, description="catalogue.json: ids and titles")
+    arrays: int = Field(default=4 * _GIB, ge=_KIB, description="a file of arrays")
+    total: int = Field(default=8 * _GIB, ge=_KIB, description="all files together")
+    derived: int = Field(default=256 * _MIB, ge=_KIB, description="what ranking derives, whatever the release's size")
+    derived_ratio: int = Field(default=16, ge=1, description="what ranking derives, in sizes of the release")
+
+    def largest(self, name: str) -> int:
+        """The most bytes of the file of this name."""
+        if name == CATALOGUE_FILE:
+            return self.catalogue
+        return self.arrays if name.endswith(_ARRAYS) else self.text
+
+    def check_files(self, files: Mapping[str, FileEntry]) -> None:
+        """Raise ReleaseError where a manifest names more, or larger files than these."""
+        if len(files) > self.files:
+            raise ReleaseError(f"the release has more than {self.files} files", value=len(files), action=_ACTION)
+        for name, entry in files.items():
+            if entry.size > self.largest(name):
+                what = f"{name} of the release is larger than {self.largest(name):,} bytes"
+                raise ReleaseError(what, value=entry.size, action=_ACTION)
+        total = sum(entry.size for entry in files.values())
+        if total > self.total:
+            raise ReleaseError(f"the release is larger than {self.total:,} bytes", value=total, action=_ACTION)
+
+    def check_derived(self, contents: ReleaseContents, size: int) -> None:
+        """Raise ReleaseError where ranking with a release of ``size`` bytes would take more memory than these allow."""
+        allowed, needed = max(self.derived, self.derived_ratio * size), derived_bytes(contents)
+        if needed > allowed:
+            what = f"ranking with this release of {size:,} bytes would take more than {allowed:,} bytes"
+            raise ReleaseError(what, value=needed, action=_ACTION)
+
+
+def derived_bytes(contents: ReleaseContents) -> int:
+    """How many bytes ranking derives at most: float32 vectors of the items, and float64 squares of the factors."""
+    items, found = len(contents.items.ids), 0
+    if contents.model is not None:
+        # Fusion `late` keeps the modalities' vectors side by side.
+        found += 4 * items * contents.model.settings.dimension * max(1, len(contents.model.shapes))
+    if contents.collaborative is not None and contents.collaborative.factors is not None:
+        # A Gram matrix, its directions, and the factors turned by them.
+        width = contents.collaborative.factors.shape[1]
+        found += 8 * width * (2 * width + items)
+    return found
