@@ -90,15 +90,16 @@ class ClippedGradients:
             # Rows hold data, not activations, so no input needs a gradient; torch warns that hooks fire all the same.
             warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
             total, norms, loss = compute(rows)
-            reach, kept = norms, torch.isfinite(norms)
-            while not bool(kept.all()):
+            reach, left = norms.clone(), torch.arange(rows.rows)
+            while not bool(torch.isfinite(norms).all()):
                 # What is not finite spreads in sums and in ghost's second pass, so the sum is made again without it.
-                reach = reach.masked_fill(~torch.isfinite(reach), torch.inf)
-                if not bool(kept.any()):
+                finite = torch.isfinite(norms)
+                reach[left[~finite]] = torch.inf
+                left = left[finite]
+                if not len(left):
                     return np.zeros(len(total)), reach.double().numpy(), 0.0
-                total, norms, loss = compute(_rows_of(rows, kept))
-                reach[kept.clone()] = norms
-                kept = torch.isfinite(reach)
+                total, norms, loss = compute(_rows_of(rows, left))
+                reach[left] = norms
         return total.double().numpy(), reach.double().numpy(), loss
 
     def clip(self, samples: Tensor) -> Tensor:
@@ -167,9 +168,9 @@ class ClippedGradients:
         return total, norms, float(losses.sum())
 
 
-def _rows_of(rows: Rows, kept: Tensor) -> Rows:
-    """Those rows where ``kept``, bool [rows]."""
-    return Rows.from_tensors({name: value[kept] for name, value in rows.tensors().items()}, rows.positives)
+def _rows_of(rows: Rows, places: Tensor) -> Rows:
+    """The rows at ``places``, int [n]."""
+    return Rows.from_tensors({name: value[places] for name, value in rows.tensors().items()}, rows.positives)
 
 
 def _sample(value: Tensor, rows: int) -> Tensor:
