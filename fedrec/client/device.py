@@ -21,10 +21,12 @@ from fedrec.content.feature_table import Features, load_table
 from fedrec.content.fit import fit_to_content
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ProtocolError
+from fedrec.queries.device.bounded import bounded
 from fedrec.queries.request import Request
 from fedrec.queries.wire import Envelope
 from fedrec.randomness import fresh_key, key
 from fedrec.training.local_noise import LocalNoise, local_noise_of
+from fedrec.users import Histories, UserBatch, keys_of
 
 if TYPE_CHECKING:
     from fedrec.client.load_population import LoadedPopulation
@@ -137,29 +139,54 @@ class Device:
             ProtocolError: the request is none that this device agreed to, or was answered before; or the device's
                 settings ask for secure aggregation, and then nothing leaves it unmasked.
             StoreError: the store is missing or damaged.
-            SumError: the contribution is not within the agreed bound, which is a defect.
+
+        Refusals come before a user's data is read.  Afterwards the device answers whatever it holds: with zeros where
+        its contribution cannot be computed.
         """
         known, request = self.device_context, asked.request
         if known.config.secure_aggregation.protocol != "none":
             raise ProtocolError("this device sends masked contributions only", value=request.query)
         known.check_catalogue(asked.catalogue)
         check_agreed(known.config, request, known.features)
+        known.handler.check(request)
         with EventStore.open(self.store) as store:
             with store.transaction(durable=True):
                 claim(store, run, asked.session, request)
                 charge(store, known.config, known.catalogue, request, run)
-            collected = self._collected(store)
-            own = self._own_noise(store, request, collected)
-        return request.sum.encode(*self._contribution(request, collected, own), key=self._key(request, collected))
+            vector, rows, key = self._told(store, request)
+        return request.sum.encode(vector, rows, key=key)
 
     def elements(self, store: EventStore, request: Request) -> NDArray[np.uint64]:
         """The contribution as ring elements, which must not leave the device unmasked; uint64 [request.sum.length].
 
         Raises as `answer` does, but does not look at what was agreed or answered: the caller has.
         """
-        collected = self._collected(store)
+        vector, rows, key = self._told(store, request)
+        return request.sum.elements(vector, rows, key=key)
+
+    def _told(self, store: EventStore, request: Request) -> tuple[NDArray[np.float64], int, bytes]:
+        """The vector within the sum's bound, of how many rows it is, and the key of its rounding.
+
+        A contribution that cannot be computed is nobody's: its absence would say what the store holds.
+        """
+        try:
+            return self._of(store, request, self._collected(store))
+        except Exception as error:  # whatever it is; its text may hold a user's words, so its kind is all that is noted
+            _log.error("a contribution could not be computed, and is nobody's: %s", type(error).__name__)
+        try:
+            return self._of(store, request, _nobody())
+        except Exception as error:
+            _log.error("a contribution of nobody's could not be computed: %s", type(error).__name__)
+        return np.zeros(request.sum.length), 1, self._key(request, _nobody())
+
+    def _of(
+        self, store: EventStore, request: Request, collected: LoadedPopulation
+    ) -> tuple[NDArray[np.float64], int, bytes]:
         own = self._own_noise(store, request, collected)
-        return request.sum.elements(*self._contribution(request, collected, own), key=self._key(request, collected))
+        vector, rows = self._contribution(request, collected, own)
+        if rows > request.sum.rows:
+            raise ProtocolError("this device holds more rows than the sum has room for", value=rows)
+        return bounded(request.sum, vector, rows), rows, self._key(request, collected)
 
     def _collected(self, store: EventStore) -> LoadedPopulation:
         from fedrec.client.load_population import load_population
@@ -198,6 +225,12 @@ class Device:
         handler = self.device_context.handler
         rows = handler.rows(request, population)
         return handler.answer(request, population, own), rows
+
+
+def _nobody() -> LoadedPopulation:
+    from fedrec.client.load_population import LoadedPopulation
+
+    return LoadedPopulation(UserBatch(Histories.of([]), keys=keys_of([])), 0)
 
 
 def device_of(run_config: Mapping[str, Any], node_config: Mapping[str, Any]) -> Device:

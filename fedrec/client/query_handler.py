@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
-from fedrec.errors import ProtocolError
+from fedrec.errors import FedrecError, ProtocolError
 from fedrec.queries.device.encoder import EncoderContext, QueryEncoder
 from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request
@@ -50,6 +50,19 @@ class QueryHandler:
         """The rows that an answer of this population holds at most."""
         return self.encoder(request.query).rows(request, population)
 
+    def check(self, request: Request) -> None:
+        """Hold a request to what can be answered from any history, before any is read; see `QueryEncoder.check`.
+
+        Raises:
+            ProtocolError: it cannot be answered, by any device with these settings and this catalogue.
+        """
+        try:
+            self.encoder(request.query).check(request)
+        except ProtocolError:
+            raise
+        except FedrecError as error:
+            raise ProtocolError(error.what, value=error.value, action=error.action) from None
+
     def answer(self, request: Request, population: UserBatch, noise: LocalNoise | None = None) -> NDArray[np.float64]:
         """The contribution, float64 [request.sum.length], each row within the agreed bound.
 
@@ -63,10 +76,12 @@ class QueryHandler:
         """
         population.histories.check(len(self.features))
         encoder = self.encoder(request.query)
-        if noise is None:
-            vector = encoder.encode(request, population)
-        else:
-            vector = encoder.encode_private(request, population, noise)
+        # A row that leads beyond all numbers is zero, and no warning on its way may say whose it was.
+        with np.errstate(all="ignore"):
+            if noise is None:
+                vector = encoder.encode(request, population)
+            else:
+                vector = encoder.encode_private(request, population, noise)
         if vector.shape != (request.sum.length,):
             raise ProtocolError(
                 f"query {request.query} answers with another length than was agreed", value=vector.shape

@@ -61,14 +61,22 @@ class SecureDevice:
         return self._step(run, lambda current, store, pending: current.share(cohort))
 
     def mask(self, run: str, inbox: bytes) -> bytes:
-        """Exchange 3: the contribution, masked. From here on this sum counts as answered."""
+        """Exchange 3: the contribution, masked. From here on this sum counts as answered.
 
-        def masked(current: DeviceRound, store: EventStore, pending: PendingRound) -> bytes:
-            known, request = self.device.device_context, pending.invitation.envelope.request
-            charge(store, known.config, known.catalogue, request, run)
-            return current.mask(inbox, self.device.elements(store, request))
-
-        return self._step(run, masked)
+        All that can be refused is refused before a user's data is read, and what it costs is on the disk before, too:
+        a device that is cut off while it reckons has paid, whatever it was cut off by.
+        """
+        known = self.device.device_context
+        with EventStore.open(self.device.store, check=False) as store:
+            pending = load_pending(store, run)
+            self._round(store, pending, load_replay_guard(store)).restore(pending.state).check_inbox(inbox)
+            request = pending.invitation.envelope.request
+            known.handler.check(request)
+            with store.transaction(durable=True):
+                charge(store, known.config, known.catalogue, request, run)
+        return self._step(
+            run, lambda current, store, pending: current.mask(inbox, self.device.elements(store, request))
+        )
 
     def unmask(self, run: str, survivors: bytes) -> bytes:
         """Exchange 4: help to take the masks off the sum of the survivors; then everything of the sum is erased."""

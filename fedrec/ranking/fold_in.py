@@ -31,13 +31,26 @@ class FoldIn:
         self.factors = told @ turn
 
     def scores(self, touched: csr_matrix) -> Floats32:
-        """Scores float32 [users, items] of users by what they touched, [users, items] with c_j; 0 for nobody known."""
+        """Scores float32 [users, items] of users by what they touched, [users, items] with c_j; 0 for nobody known.
+
+        So is one whose equations have no solution in float64.
+        """
         users = np.zeros((touched.shape[0], self.factors.shape[1]))
         for user in range(len(users)):
             part = slice(touched.indptr[user], touched.indptr[user + 1])
             if part.start < part.stop:
-                users[user] = self._place(self.factors[touched.indices[part]], touched.data[part].astype(np.float64))
+                own, counts = self.factors[touched.indices[part]], touched.data[part].astype(np.float64)
+                users[user] = self._place_or_none(own, counts)
         return np.asarray(users @ self.factors.T, dtype=np.float32)
+
+    def _place_or_none(self, own: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """`_place`, or zeros where the equations have no solution in numbers: nobody's ranking fails on a history."""
+        with np.errstate(all="ignore"):
+            try:
+                found = self._place(own, counts)
+            except np.linalg.LinAlgError:
+                return np.zeros(own.shape[1])
+        return found if np.isfinite(found).all() else np.zeros(own.shape[1])
 
     def _place(self, own: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
         """p of a user with the item factors ``own`` [n, k] that count ``counts`` [n]: by k or by n equations, whichever

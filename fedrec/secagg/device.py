@@ -140,6 +140,16 @@ class DeviceRound:
         self._stage = DeviceStage.SHARED
         return Shares(self._place, _UNSIGNED, near.context, *commitments, boxes).signed(self._identity).to_bytes()
 
+    def check_inbox(self, inbox: bytes) -> None:
+        """Raise what `mask` would of this inbox, and change nothing: before the vector is made, or paid for.
+
+        Raises:
+            RefusedError: as `mask`.
+        """
+        self._turn(DeviceStage.SHARED)
+        self._read_inbox(inbox)
+        self._replay_guard.check(self._agreed, self._floors, self._now)
+
     def mask(self, inbox: bytes, elements: NDArray[np.uint64]) -> bytes:
         """Exchange 3: the vector under its own mask and one for each neighbour that shared its secrets.
 

@@ -52,7 +52,8 @@ class ClippedGradients:
 
     The guarantee: for every row r, ``||g_r * min(1, bound / ||g_r||)|| <= bound``, with ``g_r`` the gradient of that
     row's loss alone; a test holds it against brute force over single rows within 1e-5.  With groups it holds for each
-    group and its part of the bound, and so, as their squares add up, for the whole.
+    group and its part of the bound, and so, as their squares add up, for the whole.  A row whose gradient has no finite
+    norm adds zero: it would poison the sum, and an answer that fails says whose row it was.
 
     Args:
         model: computes logits (or ready losses) from `Rows`; its parameters are read in declared order.
@@ -92,21 +93,30 @@ class ClippedGradients:
         """Returns the clipped sum as float64 [P], each row's norm before clipping [rows] (with
         groups see `ParameterGroups.factors`; beyond the bound = clipped), and the summed loss.
 
-        Raises:
-            ModelError: a row's gradient is not finite.
+        A row whose gradient has no finite norm adds zero to the sum and to the loss; its norm is told as infinite.
         """
         with warnings.catch_warnings():
             # Rows hold data, not activations, so no input needs a gradient; torch warns that hooks fire all the same.
             warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
             total, norms, loss = self._by_mode(rows)
-        if not bool(torch.isfinite(norms).all()):
-            raise ModelError(
-                "a row's gradient is not finite", action="Lower the learning rate, or raise training.temperature"
-            )
-        return total.double().numpy(), norms.double().numpy(), loss
+            reach, left = norms.clone(), torch.arange(rows.rows)
+            while not bool(torch.isfinite(norms).all()):
+                # What is not finite spreads in sums and in ghost's second pass, so the sum is made again without it.
+                finite = torch.isfinite(norms)
+                reach[left[~finite]] = torch.inf
+                left = left[finite]
+                if not len(left):
+                    return np.zeros(len(total)), reach.double().numpy(), 0.0
+                total, norms, loss = self._by_mode(_rows_of(rows, left))
+                reach[left] = norms
+        return total.double().numpy(), reach.double().numpy(), loss
 
     def clip(self, samples: Tensor) -> Tensor:
-        """Sum of given gradients, [rows, P], each scaled to the bound as `__call__` scales a row's own; [P]."""
+        """Sum of given gradients, [rows, P], each scaled to the bound as `__call__` scales a row's own; [P].
+
+        One that is not finite adds zero.
+        """
+        samples = samples.masked_fill(~torch.isfinite(samples.norm(dim=1, keepdim=True)), 0.0)
         sizes = [value.numel() for value in shared_parameters(self.model).values()]
         return self._clipped(torch.split(samples, sizes, dim=1))[0].to(samples.dtype)
 
@@ -176,6 +186,11 @@ class ClippedGradients:
         samples, losses = vmap(grad(loss_of, has_aux=True), in_dims=(None, 0))(parameters, rows.tensors())
         total, norms = self._clipped(list(samples.values()))
         return total, norms, float(losses.sum())
+
+
+def _rows_of(rows: Rows, places: Tensor) -> Rows:
+    """The rows at ``places``, int [n]."""
+    return Rows.from_tensors({name: value[places] for name, value in rows.tensors().items()}, rows.positives)
 
 
 def _sample(value: Tensor, rows: int) -> Tensor:

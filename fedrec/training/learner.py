@@ -77,7 +77,7 @@ class Learner:
         A population without events gives the zero vector, as long as any other.  ``inclusion``: see `build_rows`.
 
         Raises:
-            ModelError: parameters of another model, or a gradient that is not finite.
+            ModelError: parameters of another model.
         """
         parameters.unflatten(self.model, values)
         settings = self.config

@@ -154,7 +154,7 @@ class LocalLearner:
             ``privacy.local.bound``; one row.  ``loss`` and ``clipped`` are of the rows drawn, seen by a simulator only.
 
         Raises:
-            ModelError: parameters of another model, or steps that lead beyond all numbers.
+            ModelError: parameters of another model.
         """
         parameters.unflatten(self.model, values)
         local, rows_each = self.config.privacy.local, self._rows(population)
@@ -209,11 +209,12 @@ class LocalLearner:
                 warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
                 losses = self.wrapped(rows)
                 losses.sum().backward()
-            loss = float(losses.detach().sum())
+            loss = float(torch.nan_to_num(losses.detach(), nan=0.0, posinf=0.0, neginf=0.0).sum())
         samples = [_samples(value, count) for value in self.values]
         norms = torch.stack([sample.flatten(1).norm(dim=1) for sample in samples]).norm(dim=0)
-        if not bool(torch.isfinite(norms).all()):
-            raise ModelError("a row's gradient is not finite", action="Lower privacy.local.learning_rate")
+        lost = ~torch.isfinite(norms)
+        for value in self.values:
+            _samples(value, count)[lost] = 0.0  # an answer that fails says whose row it was
         optimiser.step()
         optimiser.zero_grad()
         return count, loss, int((norms > optimiser.bounds.row).sum())
@@ -228,7 +229,8 @@ def _samples(value: Any, rows: int) -> Tensor:
 
 
 def _within(vector: NDArray[np.float64], bound: float) -> NDArray[np.float64]:
+    """The vector scaled down to the bound; zeros where the steps led beyond all numbers, noise and all."""
     norm = float(np.linalg.norm(vector))
     if not math.isfinite(norm):
-        raise ModelError("local steps led beyond all numbers", action="Lower privacy.local.learning_rate")
+        return np.zeros_like(vector)
     return vector * (bound / norm) if norm > bound else vector

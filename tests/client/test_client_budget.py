@@ -66,12 +66,29 @@ def test_an_answer_has_its_row_with_the_noise_of_the_settings(
     assert (row.run, row.query, row.round, row.delta) == ("run", "popularity", 0, delta_of(CONFIG, cases.USERS))
 
 
-def test_an_answer_that_fails_after_it_was_taken_down_counts(
+class CutOff(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def test_an_answer_that_is_cut_off_after_it_was_taken_down_counts(
+    federation_study: Study, catalogue: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise CutOff
+
+    monkeypatch.setattr("fedrec.client.load_population.load_population", killed)
+    with pytest.raises(CutOff):
+        cases.device(CONFIG, catalogue, store).answer(asked(federation_study), "run")
+    assert len(rows(store)) == 1
+
+
+def test_an_answer_that_cannot_be_computed_is_zeros_and_counts(
     federation_study: Study, catalogue: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fedrec.client.load_population.load_population", lambda *_, **__: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        cases.device(CONFIG, catalogue, store).answer(asked(federation_study), "run")
+    envelope = asked(federation_study)
+    answer = cases.device(CONFIG, catalogue, store).answer(envelope, "run")
+    assert len(answer) == envelope.request.sum.bytes_up and not any(answer)
     assert len(rows(store)) == 1
 
 

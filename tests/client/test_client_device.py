@@ -211,7 +211,28 @@ def test_a_defect_of_the_device_is_no_way_out_either(place: Place, monkeypatch: 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError(f"{SECRET} bought i00001")
 
-    monkeypatch.setattr("fedrec.client.load_population.load_population", broken)
+    monkeypatch.setattr("fedrec.client.device.claim", broken)
     reply = say(place, content_of(place.asked()))
     assert (reply.error.code, reply.error.reason) == FAILED
     assert SECRET not in repr(reply)
+
+
+@pytest.mark.parametrize("where", ["load_population.load_population", "query_handler.QueryHandler.answer"])
+def test_a_defect_that_a_store_brings_about_is_answered_with_zeros_and_told_nobody(
+    where: str, place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError(f"{SECRET} bought i00001")
+
+    size = len(place.answer())
+    monkeypatch.setattr(f"fedrec.client.{where}", broken)
+    assert place.answer(place.asked("second")) == bytes(size)
+    assert "RuntimeError" in caplog.text and "bought" not in caplog.text
+
+
+def test_a_device_with_more_users_than_the_sum_has_room_for_answers_zeros_of_the_same_size(place: Place) -> None:
+    size = len(place.answer())
+    with EventStore.open(place.store) as store:
+        for user in range(cases.USERS):
+            store.add_events(f"user {user}", [Event(place.study.features.ids[0], 1)])
+    assert place.answer(place.asked("second")) == bytes(size)

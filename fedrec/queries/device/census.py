@@ -15,12 +15,19 @@ from fedrec.users import UserBatch
 class CensusEncoder(QueryEncoder):
     """Tells which attribute values are in histories."""
 
+    def check(self, request: Request) -> None:
+        """Raises ProtocolError where this catalogue has other attributes, or none."""
+        self._labels(request)
+
     def encode(self, request: Request, population: UserBatch) -> Floats:
         """See `used_values`. Raises ProtocolError where this catalogue has no attributes."""
+        return used_values(population, self._labels(request), request.sum.bound)
+
+    def _labels(self, request: Request) -> ItemLabels:
         labels = self.features.labels
         if labels is None or len(labels.names) != request.sum.length:
             raise ProtocolError("a census is asked over other attributes than this catalogue has", value=request.query)
-        return used_values(population, labels, request.sum.bound)
+        return labels
 
 
 def used_values(population: UserBatch, labels: ItemLabels, bound: float) -> Floats:

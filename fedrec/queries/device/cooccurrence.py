@@ -17,21 +17,27 @@ from fedrec.users import UserBatch
 class CooccurrenceEncoder(QueryEncoder):
     """Counts what was used together."""
 
+    def check(self, request: Request) -> None:
+        """Raises ProtocolError for items that are no places of the catalogue, ascending."""
+        self._items(request)
+
     def encode(self, request: Request, population: UserBatch) -> Floats:
         """See `used_pairs`. Raises ProtocolError for items that are no places of the catalogue, ascending."""
-        items = vector_of(request, ITEMS).astype(np.int64)
-        catalogue = len(self.features)
-        if not (items.min() >= 0 and items.max() < catalogue and (np.diff(items) > 0).all()):
-            raise ProtocolError("co-occurrence is asked over items that are not places of the catalogue, ascending")
-        settings = self.config.collaborative
+        items, settings = self._items(request), self.config.collaborative
         return used_pairs(
             population,
             items,
-            catalogue,
+            len(self.features),
             normalise=settings.cooccurrence.normalise,
             bound=request.sum.bound,
             short_history_weighting=settings.short_history_weighting,
         )
+
+    def _items(self, request: Request) -> NDArray[np.int64]:
+        items = vector_of(request, ITEMS).astype(np.int64)
+        if not (items.min() >= 0 and items.max() < len(self.features) and (np.diff(items) > 0).all()):
+            raise ProtocolError("co-occurrence is asked over items that are not places of the catalogue, ascending")
+        return items
 
 
 def used_pairs(

@@ -48,12 +48,23 @@ class QueryEncoder(ABC):
         """The rows that a contribution of this population holds at most, at least 1."""
         return max(1, len(population))
 
+    def check(self, request: Request) -> None:  # noqa: B027  # a query that is told nothing has nothing to check
+        """Hold what a request says to what can be computed with any history, on public data alone.
+
+        Called before a user's data is touched; afterwards `encode` fails for no history.  What is reckoned for it is
+        kept for `encode`.
+
+        Raises:
+            ProtocolError: it cannot, for every device alike.
+            ModelError: its arrays do not fit the model.
+        """
+
     @abstractmethod
     def encode(self, request: Request, population: UserBatch) -> Floats:
         """The contribution, float64 [request.sum.length], each row within ``request.sum.bound``.
 
         A population that has nothing to say gives zeros, as long as anybody's.  What leaves the device, in length, kind
-        and number, is the same for every population.
+        and number, is the same for every population: a row that cannot be computed is zero.
 
         Raises:
             ProtocolError: the request's arrays are not what this query needs, whatever the population holds.

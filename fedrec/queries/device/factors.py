@@ -11,11 +11,15 @@ from fedrec.users import UserBatch
 class FactorsEncoder(QueryEncoder):
     """Tells where histories lie among the directions that are asked."""
 
+    def check(self, request: Request) -> None:
+        """Raises ProtocolError as `directions_of`."""
+        directions_of(request, len(self.features))
+
     def encode(self, request: Request, population: UserBatch) -> Floats:
         """Sum over users of x' y'^T: a history less its popular part, and its position, each of length 1.
 
         Raises:
-            ProtocolError: the directions are not over this catalogue, or not finite.
+            ProtocolError: as `directions_of`.
         """
         asked = directions_of(request, len(self.features))
         return projected(population, asked.centre, asked.vectors, request.sum.bound, asked.weights)

@@ -25,6 +25,10 @@ class MetricsEncoder(QueryEncoder):
         super().__init__(context)
         self._scorers = KeptScorer(context.config, context.features)
 
+    def check(self, request: Request) -> None:
+        """Raises as `KeptScorer.of`."""
+        self._scorers.of(request.arrays)
+
     def encode(self, request: Request, population: UserBatch) -> Floats:
         """Sum of `metric_rows` over users. Raises ModelError where what is scored with fits no model."""
         scorer = self._scorers.of(request.arrays)
@@ -46,7 +50,7 @@ def metric_rows(
     """Rows [HR@k, NDCG@k, 1] of each user's held-out item against all that the user has not touched.
 
     Args:
-        scores: [users, items], finite.
+        scores: [users, items]; a user with one that is not finite adds zeros.
         training: the items of each user in training; no candidates.
         target: int [users], the held-out item; -1 = the user has none and adds zeros.
         other: int [users], another held-out item that is no candidate; -1 = none.
@@ -55,10 +59,10 @@ def metric_rows(
         float64 [users, 3], every entry in 0 to 1, so the L2 norm of a row is at most sqrt(3).
 
     Raises:
-        ModelError: a score is not finite, or an item lies beyond the catalogue.
+        ModelError: an item lies beyond the catalogue.
     """
     rows = np.zeros((len(target), LENGTH), dtype=np.float64)
-    held = np.flatnonzero(target >= 0)
+    held = np.flatnonzero((target >= 0) & np.isfinite(scores).all(axis=1))
     if len(held):
         without = np.full(len(target), -1, dtype=np.int32) if other is None else other
         at = full_standing(scores[held], training.take(held), target[held], without[held])

@@ -14,6 +14,7 @@ from fedrec.errors import PrivacyError, ProtocolError
 from fedrec.privacy.run_plan import is_local
 from fedrec.queries import adaptive_clip
 from fedrec.queries.device.encoder import EncoderContext, Floats, QueryEncoder
+from fedrec.queries.device.public_check import check_array, check_item_vectors
 from fedrec.queries.model_update import bound_of, log_inclusion
 from fedrec.queries.query import vector_of
 from fedrec.queries.request import Request
@@ -35,6 +36,22 @@ class ModelUpdateEncoder(QueryEncoder):
         self._local: LocalLearner | None = None
         self._read: tuple[bytes, Features] | None = None
         self._last: Update | None = None
+        self._checked: bytes | None = None
+
+    def check(self, request: Request) -> None:
+        """Hold parameters, frozen parts and tables to `public_check`, and the model to the whole catalogue.
+
+        The catalogue is encoded once a broadcast.
+
+        Raises:
+            ProtocolError, ModelError: as `QueryEncoder.check`.
+        """
+        self._asked(request)
+        inclusion = self._inclusion(request)
+        if inclusion is not None:
+            check_array("chances of negatives", inclusion)
+        learner = self.local_learner() if self.adds_own_noise else self.learner()
+        self._become(learner.model, request)
 
     def rows(self, request: Request, population: UserBatch) -> int:
         """Users, or their groups of interactions; 1 where a device adds all noise itself."""
@@ -64,7 +81,7 @@ class ModelUpdateEncoder(QueryEncoder):
             raise PrivacyError("a device that adds all noise itself encodes one device at a time", value=request.round)
         values, pool, clip = self._asked(request)
         learner = self.learner()
-        _freeze(learner.model, request)
+        self._become(learner.model, request)
         update = learner.update(population, values, pool, request.round, clip, self._inclusion(request))
         self._last = update
         adaptive = self.config.privacy.adaptive_clip
@@ -80,7 +97,7 @@ class ModelUpdateEncoder(QueryEncoder):
         """
         values, pool, _ = self._asked(request)
         learner = self.local_learner()
-        _freeze(learner.model, request)
+        self._become(learner.model, request)
         update = learner.update(device, values, pool, request.round, noise, self._inclusion(request))
         self._last = update
         return update.gradient
@@ -130,11 +147,22 @@ class ModelUpdateEncoder(QueryEncoder):
         digest = hashlib.sha256(joined).digest()
         if self._read is None or self._read[0] != digest:
             self._read = (digest, item_tables.extended(self.config, self.features, tables))
-            self._learner = self._local = None
+            self._learner = self._local = self._checked = None
 
+    def _become(self, model: Recommender, request: Request) -> None:
+        """Set the model to what was broadcast, after holding it to `public_check`, once a broadcast.
 
-def _freeze(model: Recommender, request: Request) -> None:
-    """Set what of the model is not trained. Raises ModelError where it is of another model."""
-    from fedrec.model import parameters
+        Raises ProtocolError where it leads beyond all numbers for an item, ModelError where it is of another model.
+        """
+        from fedrec.model import parameters
+        from fedrec.ranking.item_vectors import ItemVectors
 
-    parameters.unflatten_frozen(model, request.arrays.get("frozen", np.zeros(0, np.float32)))
+        told = [request.arrays[name] for name in ("parameters", "frozen") if name in request.arrays]
+        digest = hashlib.sha256(b"".join(len(values).to_bytes(8, "little") + values.tobytes() for values in told))
+        if digest.digest() != self._checked:
+            for name in ("parameters", "frozen", item_tables.FACTORS):
+                check_array(name, request.arrays.get(name, np.zeros(0)))
+        parameters.receive(model, request.arrays)
+        if digest.digest() != self._checked:
+            check_item_vectors(ItemVectors(model, self.read).vectors().numpy())
+            self._checked = digest.digest()

@@ -9,24 +9,34 @@ from scipy import sparse
 from fedrec.collaborative.power_iteration import ProjectionDirections
 from fedrec.errors import ProtocolError
 from fedrec.queries.device.encoder import Floats
+from fedrec.queries.device.public_check import check_array
 from fedrec.queries.request import Request
 from fedrec.users import UserBatch
 
 _MOST_WEIGHT = 100
+# A direction is as long as its say: its share of the largest eigenvalue, 1e-18 at least, to the power of minus
+# `whitening`. All is reckoned in float64, which such numbers do not overflow.
+_LONGEST = 1e20
+# Below this part of the centre's squared length, what is left of a difference of two sums is mostly rounding.
+_CANCELLED = 1e-3
+# A history that is nearer to the centre than this, beside the largest weight, says nothing. Rounding, of 1e-16 beside
+# the history, is then below 1e-10 of what is left.
+_NEAREST = 1e-5
 
 
 def directions_of(request: Request, catalogue: int) -> ProjectionDirections:
     """What a request projects on, in float64.
 
     Raises:
-        ProtocolError: it is not over this catalogue, not finite, or weights items by 0 or less, or by more than 100.
+        ProtocolError: it is not over this catalogue, not finite or of absurd length, or weights items by 0 or less, or
+            by more than 100.
     """
     centre, vectors = request.arrays["centre"], request.arrays["vectors"]
     if centre.shape != (catalogue,) or vectors.ndim != 2 or len(vectors) != catalogue:
         raise ProtocolError("directions are not over this catalogue", value=(centre.shape, vectors.shape))
     asked = ProjectionDirections.from_arrays(request.arrays)
-    if not (np.isfinite(asked.centre).all() and np.isfinite(asked.vectors).all()):
-        raise ProtocolError("directions hold numbers that are not finite", value=request.query)
+    check_array("centre", asked.centre)
+    check_array("directions", asked.vectors, largest=_LONGEST, norm=_LONGEST)
     weights = asked.weights
     if weights is not None and not (
         weights.shape == (catalogue,) and ((weights > 0) & (weights <= _MOST_WEIGHT)).all()
@@ -42,29 +52,64 @@ def projected(
     bound: float,
     weights: NDArray[np.float64] | None = None,
 ) -> Floats:
-    """Sum over users of x' y'^T, each of L2 norm ``bound`` or zero; float64 [catalogue * r], row by row.
+    """Sum over users of x' y'^T, each of L2 norm ``bound`` or zero, up to 1e-9; float64 [catalogue * r], row by row.
 
     A user's history x / sqrt(|x|), less its part along ``centre`` [catalogue], times ``weights`` [catalogue] item by
     item (None = 1), is brought to length 1: x'.  Its position y is vectors^T of the same without weights, ``vectors``
-    being [catalogue, r], and is brought to length 1: y'.  A user without history, or at right angles to all directions,
-    adds zero.
+    being [catalogue, r], and is brought to length 1: y'.  A user without history, (nearly) at the centre, or at right
+    angles to all directions, adds zero; so does one for whom a number is not finite.
     """
     scale = np.ones(len(centre)) if weights is None else weights
-    owners, counts, items = population.histories.owners, population.histories.lengths, population.histories.items
-    size = np.sqrt(np.maximum(counts, 1))
-    along = np.bincount(owners, weights=centre[items], minlength=len(population)) / size
-    own = np.bincount(owners, weights=scale[items] ** 2, minlength=len(population)) / size**2
-    meets = np.bincount(owners, weights=(scale**2 * centre)[items], minlength=len(population)) / size
-    # The centre comes from the server and may be of any length.
-    square = own - 2 * along * meets + along**2 * float((scale * centre) @ (scale * centre))
-    least = 1e-6 * float(scale.max(initial=0.0))
-    left = np.sqrt(np.maximum(square, 0.0))
-    inverse = np.where(left > least, 1.0 / np.maximum(left, least), 0.0)
-    used = sparse.csr_matrix(
-        ((inverse / size)[owners], (owners, items)), shape=(len(population), len(centre)), dtype=np.float64
-    )
+    used = _used(population, len(centre))
+    owners = np.repeat(np.arange(len(population)), np.diff(used.indptr))
+    met = centre[used.indices] * used.data
+    along: Floats = np.bincount(owners, weights=met, minlength=len(population)).astype(np.float64)
+    left = _left(used, owners, along, centre, scale)
+    kept = (left > _NEAREST * float(scale.max(initial=0.0))) & np.isfinite(left)
+    inverse = np.where(kept, 1.0 / np.where(kept, left, 1.0), 0.0)
+    used.data *= inverse[owners]
     positions = used @ vectors - np.outer(inverse * along, centre @ vectors)
     length = np.linalg.norm(positions, axis=1, keepdims=True)
-    positions = np.where(length > 1e-9, positions / np.maximum(length, 1e-9), 0.0) * bound
+    told = (length > 1e-9) & np.isfinite(length)
+    positions = np.where(told, positions / np.where(told, length, 1.0), 0.0) * bound
     total = used.T @ positions - np.outer(centre, (inverse * along) @ positions)
     return np.asarray(total * scale[:, None], dtype=np.float64).reshape(-1)
+
+
+def _used(population: UserBatch, catalogue: int) -> sparse.csr_matrix:
+    """Histories x / sqrt(|x|), float64 [users, catalogue]; an item that comes twice is one entry."""
+    owners, items = population.histories.owners, population.histories.items
+    parts = 1.0 / np.sqrt(np.maximum(population.histories.lengths, 1))[owners]
+    used = sparse.csr_matrix((parts, (owners, items)), shape=(len(population), catalogue), dtype=np.float64)
+    used.sum_duplicates()
+    return used
+
+
+def _left(
+    used: sparse.csr_matrix,
+    owners: NDArray[np.int64],
+    along: NDArray[np.float64],
+    centre: NDArray[np.float64],
+    scale: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """The L2 length of each history less its part along the centre, times the weights; float64 [users].
+
+    The square as a sum of squares only: of what is left at each item of the history, and of the centre elsewhere.
+    Multiplied out it is a difference, of which rounding leaves nothing true for a history near the centre, and the
+    centre comes from the server.
+    """
+    residual = scale[used.indices] * (used.data - centre[used.indices] * along[owners])
+    inside = np.bincount(owners, weights=residual**2, minlength=len(along))
+    return np.asarray(np.sqrt(inside + along**2 * _elsewhere(used, owners, (scale * centre) ** 2)))
+
+
+def _elsewhere(used: sparse.csr_matrix, owners: NDArray[np.int64], squares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sum of ``squares`` [catalogue] over the items that are not in each history; float64 [users]."""
+    whole = float(squares.sum())
+    inside = np.bincount(owners, weights=squares[used.indices], minlength=used.shape[0])
+    found: Floats = (whole - inside).astype(np.float64)
+    for user in np.flatnonzero(~(found > _CANCELLED * whole)):
+        others = squares.copy()
+        others[used.indices[used.indptr[user] : used.indptr[user + 1]]] = 0.0
+        found[user] = others.sum()
+    return found

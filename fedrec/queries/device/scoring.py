@@ -1,4 +1,7 @@
-"""What the queries ``validation`` and ``metrics`` score with: the model and factors that a request carries."""
+"""What the queries ``validation`` and ``metrics`` score with: the model and factors that a request carries.
+
+It is held to finite scores on public data before anybody is ranked for: see `fedrec.queries.device.public_check`.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,16 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.collaborative import item_tables
 from fedrec.collaborative.collaborative_factors import ARRAYS, FACTORS, CollaborativeFactors
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
+from fedrec.errors import ProtocolError
+from fedrec.queries.device.public_check import LARGEST_POPULARITY, check_array, check_item_vectors
+from fedrec.users import Histories, UserBatch
 
 if TYPE_CHECKING:
     from fedrec.ranking.score import Scorer
@@ -25,11 +32,43 @@ class KeptScorer:
         self._kept: tuple[bytes, Scorer] | None = None
 
     def of(self, arrays: Mapping[str, NDArray[Any]]) -> Scorer:
-        """The scorer for these arrays. Raises ModelError where they fit no model of these settings."""
+        """The scorer for these arrays, checked once a broadcast.
+
+        Raises:
+            ProtocolError: what it scores with is beyond all numbers, see `check_scorer`.
+            ModelError: they fit no model of these settings.
+        """
         digest = hashlib.sha256(b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays))).digest()
         if self._kept is None or self._kept[0] != digest:
-            self._kept = (digest, make_scorer(self.config, self.features, arrays))
+            check_scored_with(arrays)
+            scorer = make_scorer(self.config, self.features, arrays)
+            check_scorer(scorer)
+            self._kept = (digest, scorer)
         return self._kept[1]
+
+
+def check_scored_with(arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Hold what a request carries to `public_check`'s limits. Raises ProtocolError."""
+    for name, values in arrays.items():
+        if name == "popularity":
+            check_array(name, values, largest=LARGEST_POPULARITY, norm=LARGEST_POPULARITY)
+        elif values.dtype.kind == "f":
+            check_array(name, values)
+
+
+def check_scorer(scorer: Scorer) -> None:
+    """Hold a scorer to finite scores for all that a history may be made of: nothing, and the whole catalogue.
+
+    Raises:
+        ProtocolError: it is beyond all numbers for some item, whether anybody has the item or not.
+    """
+    with np.errstate(all="ignore"):
+        if scorer.tower is not None:
+            check_item_vectors(scorer.tower.vectors().numpy())
+        anybody = UserBatch(Histories.of([[], np.arange(scorer.items)]))
+        scored = [scorer.parts_of(anybody).total] + ([] if scorer.tower is None else [scorer.tower.scores(anybody)])
+    if not all(np.isfinite(scores).all() for scores in scored):
+        raise ProtocolError("what a request scores with leads beyond all numbers", value=scorer.items)
 
 
 def make_scorer(config: Config, features: Features, arrays: Mapping[str, NDArray[Any]]) -> Scorer:
