@@ -56,7 +56,7 @@ class SecureAggregationSettings(Settings):
     attempts: int = Field(default=3, ge=1, le=255, description="attempts at one sum that a device takes part in")
 
     @model_validator(mode="after")
-    def _floors_fit(self) -> SecureAggregationSettings:
+    def _thresholds_fit(self) -> SecureAggregationSettings:
         if self.minimum_survivors > self.minimum_cohort:
             raise ValueError("secure_aggregation.minimum_survivors is above minimum_cohort")
         if bool(self.neighbours) != bool(self.threshold) or self.threshold > self.neighbours:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from fedrec.errors import ProtocolError, SumError
 from fedrec.secagg import keys
 from fedrec.secagg.agreement import PrivateKey
 from fedrec.secagg.context import Agreed, view_context
-from fedrec.secagg.device_state import DeviceSecrets, HeldShares, pack_state, unpack_state
+from fedrec.secagg.device_state import DeviceSecrets, DeviceStage, HeldShares, pack_state, unpack_state
 from fedrec.secagg.errors import Reason, RefusedError
 from fedrec.secagg.identity import SIGNATURE_BYTES, DeviceIdentity
 from fedrec.secagg.masks import mask_packed
@@ -33,16 +32,6 @@ from fedrec.secagg.thresholds import Thresholds
 
 MOST_WORKERS = min(2, os.cpu_count() or 1)
 _UNSIGNED = bytes(SIGNATURE_BYTES)
-
-
-class DeviceStage(IntEnum):
-    """What the device did last."""
-
-    FRESH = 0
-    ADVERTISED = 1
-    SHARED = 2
-    MASKED = 3
-    UNMASKED = 4
 
 
 @dataclass(frozen=True)
@@ -84,7 +73,7 @@ class DeviceRound:
     ) -> None:
         if roster.digest != agreed.roster:
             raise RefusedError(Reason.OTHER_CONTEXT, "the sum is of another roster than this device's")
-        self._identity, self._roster, self._agreed, self._floors = identity, roster, agreed, thresholds
+        self._identity, self._roster, self._agreed, self._thresholds = identity, roster, agreed, thresholds
         self._replay_guard, self._now, self._randomness, self._workers = replay_guard, now, randomness, workers
         self._place = roster.place(identity.public)
         self._stage = DeviceStage.FRESH
@@ -112,7 +101,7 @@ class DeviceRound:
             RefusedError: the round was answered before, or the device has answered enough for a day.
         """
         self._turn(DeviceStage.FRESH)
-        self._replay_guard.check(self._agreed, self._floors, self._now)
+        self._replay_guard.check(self._agreed, self._thresholds, self._now)
         self._secrets = DeviceSecrets(*(self._randomness(keys.SEED_BYTES) for _ in range(4)))
         self._stage = DeviceStage.ADVERTISED
         return self._own_advert().to_bytes()
@@ -148,7 +137,7 @@ class DeviceRound:
         """
         self._turn(DeviceStage.SHARED)
         self._read_inbox(inbox)
-        self._replay_guard.check(self._agreed, self._floors, self._now)
+        self._replay_guard.check(self._agreed, self._thresholds, self._now)
 
     def mask(self, inbox: bytes, elements: NDArray[np.uint64]) -> bytes:
         """Exchange 3: the vector under its own mask and one for each neighbour that shared its secrets.
@@ -166,7 +155,7 @@ class DeviceRound:
         view, held = self._read_inbox(inbox)
         if elements.shape != (agreed.length,) or elements.dtype != np.uint64:
             raise SumError("elements of another form than agreed", value=(elements.shape, str(elements.dtype)))
-        self._replay_guard.check(agreed, self._floors, self._now)
+        self._replay_guard.check(agreed, self._thresholds, self._now)
         private, public = self._pairs()[0]
         slots = near.slots(view.sharers)
         signed = [(keys.own_mask_key(secrets.own, view.context), 1)]
@@ -196,7 +185,7 @@ class DeviceRound:
         if shown.view != view.context:
             raise RefusedError(Reason.OTHER_CONTEXT, "the survivors are of another view than this device's")
         check_list(shown.survivors, view.sharers, near.place, "the survivors")
-        self._floors.check_survivors(len(shown.survivors))
+        self._thresholds.check_survivors(len(shown.survivors))
         alive = near.slots(shown.survivors)
         if len(shown.receipts) != len(alive):
             raise RefusedError(Reason.MALFORMED, "receipts do not fit the survivors", value=len(shown.receipts))
@@ -260,7 +249,7 @@ class DeviceRound:
         return self._made
 
     def _enter(self, cohort: bytes) -> None:
-        near = read_cohort(cohort, self._own_advert(), self._agreed, self._roster, self._floors, self._workers)
+        near = read_cohort(cohort, self._own_advert(), self._agreed, self._roster, self._thresholds, self._workers)
         private, public = self._pairs()[1]
         try:
             self._box_keys = [keys.box_key(private, public, advert.box_key, near.context) for advert in near.adverts]
@@ -274,7 +263,7 @@ class DeviceRound:
         if inbox.context != near.context:
             raise RefusedError(Reason.OTHER_CONTEXT, "the inbox is of another cohort than this device's")
         check_list(inbox.sharers, None, near.place, "the devices that shared")
-        self._floors.check_survivors(len(inbox.sharers))
+        self._thresholds.check_survivors(len(inbox.sharers))
         slots = near.slots(inbox.sharers)
         if len(inbox.boxes) != len(slots):
             raise RefusedError(Reason.MALFORMED, "boxes do not fit the devices that shared", value=len(inbox.boxes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import NoReturn
 
 from fedrec.secagg import codec
@@ -13,7 +14,16 @@ from fedrec.secagg.keys import SEED_BYTES
 from fedrec.secagg.shamir import SHARE_BYTES
 
 _KIND = 34
-_LAST_STAGE = 4
+
+
+class DeviceStage(IntEnum):
+    """What the device did last."""
+
+    FRESH = 0
+    ADVERTISED = 1
+    SHARED = 2
+    MASKED = 3
+    UNMASKED = 4
 
 
 class _Hidden:
@@ -75,7 +85,7 @@ def unpack_state(data: bytes) -> State:
     reader.header(_KIND)
     stage, agreed, has_secrets = reader.number(1), reader.take(DIGEST_BYTES), reader.number(1)
     # Secrets live from the first message to the last, neither before nor after.
-    if stage > _LAST_STAGE or has_secrets != (0 < stage < _LAST_STAGE):
+    if stage > max(DeviceStage) or has_secrets != (0 < stage < max(DeviceStage)):
         raise codec.malformed("a stored round is in an impossible state", (stage, has_secrets))
     secrets = DeviceSecrets(*reader.items(SEED_BYTES, 4)) if has_secrets else None
     cohort, sharers = reader.prefixed(4), reader.bitmap()
