@@ -6,6 +6,9 @@ remembered that was ranked with, and an older release, or another one of the sam
 device does not know must not be older than what it has of the same signer: else an old release of another name would be
 a way back. Only a person at the device may allow an older release (``--allow-older``), which forgets nothing.
 
+A release of a simulation in one process, whose key is made anew for each run, is not remembered: else a store could be
+tried on one run only. It is used where no publisher is remembered, as any first release is, and refused where one is.
+
 Versions are of releases, not of stores: a device whose store is restored from a backup knows what the backup knew.
 """
 
@@ -53,7 +56,13 @@ def remembered_release(
     memory = StoredMemory(store, given, allow_older=allow_older)
     release = read_release(directory, trusted_key=given or memory.publisher, memory=memory, limits=limits)
     yield release
-    memory.keep(release)
+    if not _is_simulated(release):
+        memory.keep(release)
+
+
+def _is_simulated(release: Release) -> bool:
+    run = release.contents.config.get("run")
+    return isinstance(run, dict) and run.get("engine") in ("cohort", "grid")
 
 
 class StoredMemory:

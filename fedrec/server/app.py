@@ -41,6 +41,8 @@ def main(grid: Grid, context: Context) -> None:
     settings = context.run_config
     try:
         config = with_protocol(with_preset(from_run_config(str(settings["config"]), _APP)), "flower")
+        # Whatever engine the settings were written for: a release says which it was.
+        config = config.model_copy(update={"run": config.run.model_copy(update={"engine": "flower"})})
         refuse_reproducible(config, simulated=is_simulated())
         server_catalogue = load_server_catalogue(_directory(settings, "catalogue"))
         out = _directory(settings, "out")

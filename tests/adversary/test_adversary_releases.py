@@ -186,6 +186,16 @@ def test_the_publisher_of_the_first_release_is_remembered(
     assert place.first(place.new, trusted_key=place.key) == "i2"
 
 
+def test_releases_of_simulations_make_nobody_a_publisher_and_pass_for_nobody(place: Place, tmp_path: Path) -> None:
+    config = {**tiny().config, "run": {"engine": "grid"}}
+    for name, favourite in (("one", 3), ("two", 4)):
+        write_release(tmp_path / name, tiny(favourite=favourite, config=config), key=SigningKey.fresh())
+        assert place.first(tmp_path / name) == f"i{favourite}"
+    place.first(place.new)
+    with pytest.raises(ReleaseError, match="remembers"):
+        place.first(tmp_path / "one")
+
+
 # Sizes.
 
 
