@@ -85,6 +85,7 @@ def neighbours(item: int, world: World) -> Iterator[tuple[tuple[list[int], int],
 
 
 @pytest.mark.parametrize(("query", "place"), ASKED)
+@pytest.mark.slow
 def test_replies_to_hostile_broadcasts_are_of_one_kind_and_size(
     query: str, place: str, world: Callable[[str, str], World], tmp_path: Path
 ) -> None:

@@ -147,6 +147,7 @@ def test_the_command_line_makes_the_same_run(run: fedrec.Run, tmp_path: Path, mo
     assert found.keys() == known.keys() and all(np.array_equal(found[name], known[name]) for name in known)
 
 
+@pytest.mark.slow
 def test_engine_grid_through_the_api(run: fedrec.Run, data: fedrec.Dataset, tmp_path: Path) -> None:
     overrides = {**SETTINGS, "run.engine": "grid", "training": {"rounds": 1, "negatives": 16}}
     told = Told()

@@ -56,6 +56,7 @@ class TestByCoordinate(FusionContract):
     fusion = "by-coordinate"
 
 
+@pytest.mark.slow
 def test_both_engines_run_it_and_its_release_says_what_it_needs(
     own_encoder: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ class TestHistoryLengths(QueryContract):
     settings: ClassVar[Mapping[str, Any]] = {"queries": {"history-lengths": {}}}
 
 
+@pytest.mark.slow
 def test_both_engines_ask_it(own_query: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDREC_CACHE", str(tmp_path / "cache"))
     found = own_query.main(tmp_path)

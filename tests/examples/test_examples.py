@@ -42,6 +42,7 @@ def test_own_data(capsys: pytest.CaptureFixture[str]) -> None:
     assert names["run"].privacy["epsilon_released"] == pytest.approx(8, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_privacy_evaluation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -55,6 +56,7 @@ def test_privacy_evaluation(
     assert "not refuted" in rows[4]
 
 
+@pytest.mark.slow
 def test_quickstart_notebook() -> None:
     notebook = json.loads((EXAMPLES / "quickstart.ipynb").read_text(encoding="utf-8"))
     assert notebook["nbformat"] == 4

@@ -7,6 +7,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import pytest
 from packaging_cases import ROOT
 
 from fedrec.simulation.engines.flower import command_of
@@ -14,6 +15,7 @@ from fedrec.simulation.engines.flower import command_of
 MOST_BYTES = 10_000_000  # Flower takes no larger one
 
 
+@pytest.mark.slow
 def test_the_bundle_has_the_apps_and_the_package_and_no_tests(tmp_path: Path) -> None:
     environment = {**os.environ, "FLWR_HOME": str(tmp_path / "home"), "FLWR_DISABLE_UPDATE_CHECK": "1"}
     environment["FLWR_TELEMETRY_ENABLED"] = "0"

@@ -50,6 +50,7 @@ def test_the_plan_spends_the_budget_and_not_more() -> None:
 
 
 @pytest.mark.parametrize("engine", ["cohort", "grid"])
+@pytest.mark.slow
 def test_a_run_is_charged_what_its_mechanism_declares(federation_study: Study, tmp_path: Path, engine: str) -> None:
     config = _config()
     with open_reporter(silent=True) as reporter:
@@ -73,6 +74,7 @@ def test_a_run_is_charged_what_its_mechanism_declares(federation_study: Study, t
     assert said["queries"][-1 if found.costs[-1].query == "training" else 2]["query"] == "training"
 
 
+@pytest.mark.slow
 def test_engines_agree_under_it(federation_study: Study, tmp_path: Path) -> None:
     config = _config()
     one = cases.run(

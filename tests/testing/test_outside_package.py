@@ -67,6 +67,7 @@ def _install(site: Path) -> None:
     (site / "outside_presets.py").write_text(PRESET)
 
 
+@pytest.mark.slow
 def test_an_installed_package_adds_parts_that_engines_use(tmp_path: Path) -> None:
     _install(tmp_path / "site")
     environment = {

@@ -69,6 +69,7 @@ def test_a_masks_price_and_its_limits() -> None:
     assert mask_figures(1_000, 2, Ring(40), 1)["word_bytes"] == 8
 
 
+@pytest.mark.slow
 def test_the_rival_opens_the_right_mean_beside_ours() -> None:
     found = compare(12, 200, 0.1, [4], workers=1)
     (row,) = found["compared"]

@@ -45,6 +45,7 @@ def test_a_superlink_ends_with_its_context(tmp_path: Path, monkeypatch: pytest.M
         ("for turn in 1 2 3 4 5 6 7 8; do echo 1; sleep 0.5; done", 600.0, True, 8 * "1\n"),
     ],
 )
+@pytest.mark.slow
 def test_a_command_that_hangs_is_stopped_and_what_it_printed_is_kept(
     does: str, seconds: float, ended: bool, said: str | None, tmp_path: Path
 ) -> None:
