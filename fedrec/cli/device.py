@@ -12,6 +12,9 @@ import typer
 
 from fedrec.console import figure, print_json, say, show_table
 
+PublisherKey = Annotated[
+    Path | None, typer.Option(help="A file with the publisher's public key: refuse what it did not sign.")
+]
 AllowOlder = Annotated[
     bool, typer.Option("--allow-older", help="Use the release although this device has ranked with a newer one.")
 ]
@@ -42,9 +45,7 @@ def recommend(
         float,
         typer.Option(min=0, max=1, help="How much an item's likeness to those above it counts against it."),
     ] = 0.0,
-    key: Annotated[
-        Path | None, typer.Option(help="A file with the publisher's public key: refuse what it did not sign.")
-    ] = None,
+    key: PublisherKey = None,
     allow_older: AllowOlder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -63,9 +64,7 @@ def personalise(
     release: Annotated[Path, typer.Argument()],
     store: Annotated[Path, typer.Option(help="The device's event store.")],
     steps: Annotated[int, typer.Option(min=1, max=1000, help="How many steps of training.")] = 20,
-    key: Annotated[
-        Path | None, typer.Option(help="A file with the publisher's public key: refuse what it did not sign.")
-    ] = None,
+    key: PublisherKey = None,
     allow_older: AllowOlder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -85,9 +84,7 @@ def clicked(
     user: Annotated[str, typer.Option(help="Who was shown the list.")],
     shown: Annotated[list[str], typer.Option(help="An item that was shown; once for each of the list.")],
     item: Annotated[list[str] | None, typer.Option(help="An item of it that was clicked; none = nothing was.")] = None,
-    key: Annotated[
-        Path | None, typer.Option(help="A file with the publisher's public key: refuse what it did not sign.")
-    ] = None,
+    key: PublisherKey = None,
     allow_older: AllowOlder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

@@ -8,6 +8,7 @@ a way back. Only a person at the device may allow an older release (``--allow-ol
 
 A release of a simulation in one process, whose key is made anew for each run, is not remembered: else a store could be
 tried on one run only. It is used where no publisher is remembered, as any first release is, and refused where one is.
+Where a person gave its signer's key, it is remembered like any other.
 
 Versions are of releases, not of stores: a device whose store is restored from a backup knows what the backup knew.
 """
@@ -56,7 +57,7 @@ def remembered_release(
     memory = StoredMemory(store, given, allow_older=allow_older)
     release = read_release(directory, trusted_key=given or memory.publisher, memory=memory, limits=limits)
     yield release
-    if not _is_simulated(release):
+    if given is not None or not _is_simulated(release):
         memory.keep(release)
 
 

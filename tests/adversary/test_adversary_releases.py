@@ -196,6 +196,14 @@ def test_releases_of_simulations_make_nobody_a_publisher_and_pass_for_nobody(pla
         place.first(tmp_path / "one")
 
 
+def test_a_simulation_whose_signer_a_person_named_is_remembered(place: Place, tmp_path: Path) -> None:
+    config = {**tiny().config, "run": {"engine": "cohort"}}
+    write_release(tmp_path / "named", tiny(favourite=3, config=config), key=KEY, created_at="2026-11-03T00:00:00Z")
+    assert place.first(tmp_path / "named", trusted_key=place.key) == "i3"
+    with pytest.raises(ReleaseError, match="version"):
+        place.first(place.new)
+
+
 # Sizes.
 
 
