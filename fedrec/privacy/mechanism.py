@@ -184,7 +184,7 @@ class GaussianMechanism(Mechanism):
     def noise(self, key: bytes, length: int) -> NDArray[np.float64]:
         """See `Mechanism.noise`."""
         steps = discrete_gaussian(key, self.standard_deviation / self.resolution, length)
-        return steps * self.resolution
+        return np.asarray(steps.astype(np.float64) * self.resolution, np.float64)
 
     @classmethod
     def dp_event(cls, noise_multiplier: float) -> Any:
