@@ -15,7 +15,20 @@ from fedrec.client.supernode import Connection
 from fedrec.errors import ConfigError
 
 COMMAND = "from fedrec.cli.main import main; main()"
-OPTIONS = "--superlink 127.0.0.1:1 --root-certificates nowhere --node-key k --catalogue c --store s --roster r".split()
+OPTIONS = [
+    "--superlink",
+    "127.0.0.1:1",
+    "--root-certificates",
+    "nowhere",
+    "--node-key",
+    "k",
+    "--catalogue",
+    "c",
+    "--store",
+    "s",
+    "--roster",
+    "r",
+]
 IMPORTED = "import pathlib, sys\npathlib.Path(__file__).with_name('imported').touch()\nraise SystemExit(77)\n"
 
 
