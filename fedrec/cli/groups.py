@@ -25,6 +25,7 @@ OWN: Final[Mapping[str, str]] = {
     "device": "fedrec.cli.device:register",
     "privacy": "fedrec.cli.privacy:register",
     "release": "fedrec.cli.release:register",
+    "server": "fedrec.cli.server:register",
     "simulation": "fedrec.cli.simulation:register",
 }
 
