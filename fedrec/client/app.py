@@ -81,7 +81,8 @@ def _exchange(message: Message, context: Context, exchange: Exchange) -> Message
 
 def _reply(message: Message, context: Context, answer: _Answer) -> Message:
     try:
-        fields, parts = answer(device_of(context.run_config, context.node_config), str(context.run_id))
+        device = device_of(context.run_config, context.node_config)
+        fields, parts = answer(device, device.device_context.run_name(context.run_id))
     except Exception as error:
         _log.warning("no answer to a request: %s", error)
         code, reason = REFUSED if isinstance(error, ProtocolError | BudgetExceededError) else FAILED
