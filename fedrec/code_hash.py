@@ -1,56 +1,56 @@
-"""The hash of the code that runs: what a publisher signs, and what a device compares with its own installation.
-
-It covers every file of the imported package that Python can import or that settings are read from. What only reports
-need (templates, styles) is left out, and so is Python's cache of compiled modules: who can write there can replace the
-interpreter as well.
-"""
+"""What code this process runs: one SHA-256 over the files of the imported package, for a publisher to sign."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.machinery
-import importlib.metadata
-from functools import lru_cache
+from collections.abc import Iterator
+from importlib.machinery import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 from pathlib import Path
 from typing import Final
 
-_SUFFIXES: Final = (*importlib.machinery.all_suffixes(), ".toml")
+from fedrec.errors import ReleaseError
+
+_LABEL: Final = b"fedrec code hash v1\0"
+# Whatever the interpreter would import, and the settings that code reads. Templates and styles are neither, and
+# a bundle for Flower has none, so the hashes of a wheel and of a bundle of the same version are equal.
+_COVERED: Final = (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES, *BYTECODE_SUFFIXES, ".toml")
 _CACHE: Final = "__pycache__"
+_PACKAGE: Final = Path(__file__).resolve().parent
 
 
-def package_files(package: Path) -> list[Path]:
-    """The files of a package that its hash covers, in the order of their paths."""
-    found = (path for path in package.rglob("*") if path.name.endswith(_SUFFIXES) and path.is_file())
-    inside = ((path.relative_to(package), path) for path in found)
-    return [path for relative, path in sorted(inside, key=_posix) if _CACHE not in relative.parts]
+def code_hash(package: Path = _PACKAGE) -> str:
+    """Return the SHA-256 of a package's code, as 64 hexadecimal digits; without an argument, of this very package.
 
+    Every file that can be imported counts, and every ``.toml``, by its path within the package and its content:
+    a file more, a file less or another byte is another hash.  What Python keeps in ``__pycache__`` does not count:
+    whoever can write there can write the files beside it.
 
-def hash_of(package: Path) -> str:
-    """SHA-256 in hex over the paths and contents of a package's files. Equal hashes mean equal code.
-
-    Args:
-        package: the package's directory.
+    Raises:
+        ReleaseError: a file cannot be read, a directory is a link, or there is no code.
     """
-    digest = hashlib.sha256(b"fedrec code")
-    for path in package_files(package):
-        for piece in (path.relative_to(package).as_posix().encode(), path.read_bytes()):
-            digest.update(len(piece).to_bytes(8, "big") + piece)
+    digest, count = hashlib.sha256(_LABEL), 0
+    try:
+        for path in sorted(_covered(package)):
+            name = path.relative_to(package).as_posix().encode("utf-8")
+            digest.update(hashlib.sha256(name).digest() + hashlib.sha256(path.read_bytes()).digest())
+            count += 1
+    except OSError as error:
+        action = "Install fedrec afresh, as the user that runs it"
+        raise ReleaseError(
+            f"the installed code cannot be read: {error.strerror}", value=package, action=action
+        ) from None
+    if not count:
+        raise ReleaseError("there is no code here to hash", value=package, action="Install fedrec as files, not zipped")
     return digest.hexdigest()
 
 
-@lru_cache(maxsize=1)
-def code_hash() -> str:
-    """`hash_of` the fedrec that this process imported."""
-    return hash_of(Path(__file__).resolve().parent)
-
-
-def code_version() -> str:
-    """The version of the installed fedrec; ``unknown`` where it was not installed."""
-    try:
-        return importlib.metadata.version("fedrec")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
-
-
-def _posix(pair: tuple[Path, Path]) -> str:
-    return pair[0].as_posix()
+def _covered(directory: Path) -> Iterator[Path]:
+    for path in directory.iterdir():
+        if path.is_dir():
+            if path.is_symlink():
+                action = "Install fedrec afresh"
+                raise ReleaseError("the installed code has a link to a directory", value=path.name, action=action)
+            if path.name != _CACHE:
+                yield from _covered(path)
+        elif path.name.endswith(_COVERED):
+            yield path

@@ -1,4 +1,4 @@
-"""Devices as a deployment has them: a publisher, a roster, a signed run manifest, and nodes that start with their own."""
+"""Devices as a deployment has them: a publisher, a roster, a signed manifest, and nodes that start with their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from flwr.app import Context, RecordDict
 
 from fedrec.client.device import Device, device_of
 from fedrec.config import Config
-from fedrec.queries.run_manifest import RunManifest, make_manifest
+from fedrec.queries.run_manifest import RunManifest
+from fedrec.queries.run_manifest_draft import make_manifest
 from fedrec.secagg.identity import DeviceIdentity
 from fedrec.secagg.roster import Roster
 from fedrec.server.roster_files import read_roster

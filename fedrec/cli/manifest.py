@@ -43,7 +43,7 @@ def sign(
     from fedrec.config import load
     from fedrec.config.simulated import is_simulated, refuse_reproducible
     from fedrec.content.feature_table import load_table
-    from fedrec.queries.run_manifest import make_manifest
+    from fedrec.queries.run_manifest_draft import make_manifest
     from fedrec.server.roster_files import load_roster_key, read_roster, write_signed
 
     config = load(settings, override or [])

@@ -23,7 +23,8 @@ from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.queries.device.bounded import bounded
 from fedrec.queries.request import Request
-from fedrec.queries.run_manifest import RunManifest, settled_for_devices
+from fedrec.queries.run_manifest import RunManifest
+from fedrec.queries.run_manifest_draft import settled_for_devices
 from fedrec.queries.wire import Envelope
 from fedrec.randomness import fresh_key, key
 from fedrec.training.local_noise import LocalNoise, local_noise_of

@@ -12,21 +12,17 @@ asked for: each device has a file of its own.
 from __future__ import annotations
 
 import hashlib
-import os
-from functools import cached_property
+from functools import cached_property, lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from fedrec.code_hash import code_hash, code_version
-from fedrec.config import Config, from_tree, with_protocol
+from fedrec.code_hash import code_hash
+from fedrec.config import Config, from_tree
 from fedrec.config.base import Settings
-from fedrec.config.presets import with_preset
-from fedrec.content.feature_table import Features
-from fedrec.content.fit import fit_to_content
 from fedrec.errors import ConfigError, ProtocolError, ReleaseError
-from fedrec.privacy.run_plan import delta_of
 from fedrec.randomness import derived_key
 from fedrec.release import canonical
 from fedrec.secagg.identity import SIGNATURE_BYTES, DeviceIdentity, verify
@@ -137,7 +133,7 @@ class RunManifest(Settings):
         except ReleaseError as error:
             raise ProtocolError(error.what, action=_RENEW) from None
         except ValidationError as error:
-            raise ProtocolError(f"a run manifest cannot be used: {_said(error)}", action=_RENEW) from None
+            raise ProtocolError(f"a run manifest cannot be used: {what_is_wrong(error)}", action=_RENEW) from None
         except ConfigError as error:
             raise ProtocolError(f"a run manifest's settings cannot be used: {error.what}", action=_RENEW) from None
         if made.to_bytes() != data:
@@ -180,10 +176,11 @@ class RunManifest(Settings):
 
     def check_code(self) -> None:
         """Raise ConfigError where this process runs another fedrec than the publisher signed."""
-        if self.code.sha256 != code_hash():
+        installed = installed_code()
+        if self.code.sha256 != installed.sha256:
             raise ConfigError(
                 f"the manifest is for fedrec {self.code.version} with the code {self.code.sha256[:16]}",
-                value=f"{code_version()}, {code_hash()[:16]}",
+                value=f"{installed.version}, {installed.sha256[:16]}",
                 action="Install the version that the publisher signed, from where they say",
             )
 
@@ -203,54 +200,14 @@ class RunManifest(Settings):
             )
 
 
-def settled_for_devices(config: Config, features: Features, users: int) -> Config:
-    """The settings as a manifest has them: preset, protocol and delta settled, and fitted to the catalogue.
-
-    Raises:
-        ConfigError: they do not fit each other or the catalogue.
-    """
-    config = with_protocol(with_preset(config), "flower")
-    config = fit_to_content(config, features)[0]
-    updates: dict[str, Any] = {"run": config.run.model_copy(update={"engine": "flower"})}
-    if config.privacy.epsilon is not None:
-        updates["privacy"] = config.privacy.model_copy(update={"delta": delta_of(config, users)})
-    return config.model_copy(update=updates)
-
-
-def make_manifest(
-    config: Config, features: Features, roster: Roster, *, counter: int, users: int = 0, seed: bytes = b""
-) -> RunManifest:
-    """The manifest of a run with this fedrec, before it is signed.
-
-    Args:
-        config: the settings, as a person wrote them.
-        features: of the catalogue.
-        roster: of the devices.
-        counter: above that of every manifest of the publisher before.
-        users: how many people stand behind the devices; 0 = one each.
-        seed: 32 bytes; empty = drawn from the operating system, as it must be for devices of people.
-
-    Raises:
-        ConfigError: the settings do not fit each other, the catalogue or the roster.
-    """
-    users = users or len(roster.devices)
-    settled = settled_for_devices(config, features, users)
-    privacy = settled.privacy
-    delta = None if privacy.epsilon is None else privacy.delta
+@lru_cache(maxsize=1)
+def installed_code() -> SignedCode:
+    """The fedrec that this process imported. Raises ReleaseError where its files cannot be read."""
     try:
-        return RunManifest(
-            name=settled.run.name,
-            counter=counter,
-            settings=settled.model_dump(mode="json"),
-            catalogue=features.digest(),
-            roster=SignedRoster(digest=roster.digest.hex(), version=roster.version, devices=len(roster.devices)),
-            code=SignedCode(version=code_version(), sha256=code_hash()),
-            budget=SignedBudget(unit=privacy.unit, epsilon=privacy.epsilon, delta=delta),
-            users=users,
-            seed=(seed or os.urandom(SEED_BYTES)).hex(),
-        )
-    except ValidationError as error:
-        raise ConfigError(f"no manifest can be made: {_said(error)}", action="Mend what it names") from None
+        number = version("fedrec")
+    except PackageNotFoundError:
+        number = "unknown"
+    return SignedCode(version=number, sha256=code_hash())
 
 
 def read_manifest(path: Path, public: bytes | None = None) -> RunManifest:
@@ -290,5 +247,6 @@ def _split(data: bytes) -> tuple[bytes, bytes]:
     return lines[0], signature
 
 
-def _said(error: ValidationError) -> str:
+def what_is_wrong(error: ValidationError) -> str:
+    """The first few complaints about fields, as one line."""
     return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'it'}: {one['msg']}" for one in error.errors()[:3])

@@ -20,7 +20,7 @@ from fedrec.content.features import save_features
 from fedrec.data.store import EventStore
 from fedrec.data.stores import training_events
 from fedrec.errors import ProtocolError
-from fedrec.queries.run_manifest import make_manifest
+from fedrec.queries.run_manifest_draft import make_manifest
 from fedrec.release.keys import load_key
 from fedrec.secagg.roster import Roster
 from fedrec.server.roster_files import create_roster_key, load_roster_key, read_roster, write_roster, write_signed

@@ -111,7 +111,9 @@ def test_what_a_device_sets_for_itself_goes_before_what_a_run_says(place: Place,
 
 def test_in_a_simulation_the_partition_names_the_store(place: Place) -> None:
     run = {"catalogue": str(place.catalogue), "stores": "stores", "config": ""}
-    assert device_of(run, {"partition-id": 7, "num-partitions": 9, "simulation": True}).store == Path("stores/00007.sqlite")
+    assert device_of(run, {"partition-id": 7, "num-partitions": 9, "simulation": True}).store == Path(
+        "stores/00007.sqlite"
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from fedrec.client.trust import accepted_manifest, publisher_of, roster_of
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.queries import run_manifest
-from fedrec.queries.run_manifest import RunManifest, settled_for_devices
+from fedrec.queries.run_manifest import RunManifest
+from fedrec.queries.run_manifest_draft import settled_for_devices
 from fedrec.secagg.identity import DeviceIdentity
 from fedrec.secagg.roster import Roster
 from fedrec.simulation.study import Study
@@ -111,7 +112,7 @@ def test_other_code_catalogue_or_roster_than_was_signed_is_refused(
     deployed: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as other:
-        other.setattr(run_manifest, "code_hash", lambda: "0" * 64)
+        other.setattr(run_manifest, "installed_code", lambda: run_manifest.SignedCode(version="9", sha256="0" * 64))
         with pytest.raises(ConfigError, match="manifest is for fedrec"):
             deployed.device()
     tree = deployed.draft(CONFIG, counter=2).model_dump(mode="json")
@@ -127,7 +128,9 @@ def test_other_code_catalogue_or_roster_than_was_signed_is_refused(
         assert roster_of(store, deployed.roster_file).version == 2
 
 
-def test_noise_from_a_seed_is_refused_though_it_was_signed(deployed: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_noise_from_a_seed_is_refused_though_it_was_signed(
+    deployed: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deployed.sign(deployed.draft(cases.settings(secure_aggregation={"protocol": "secagg+"}), counter=2))
     with pytest.raises(ConfigError, match="reproducible"):
         deployed.device()

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import query_cases
 
-from fedrec import code_hash
 from fedrec.config import Config, from_tree
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.queries import run_manifest
-from fedrec.queries.run_manifest import RunManifest, make_manifest, read_manifest, settled_for_devices
+from fedrec.queries.run_manifest import RunManifest, SignedCode, read_manifest
+from fedrec.queries.run_manifest_draft import make_manifest, settled_for_devices
 from fedrec.queries.run_manifest_words import described, trusted
 from fedrec.release import canonical
 from fedrec.secagg.identity import DeviceIdentity
@@ -125,36 +125,16 @@ def test_what_is_too_large_is_refused_before_it_is_parsed(tmp_path: Path, monkey
         read_manifest(tmp_path / "big")
     body = b" " * ((1 << 20) + 1)
     with pytest.raises(ProtocolError, match="1 MiB"):
-        RunManifest.verify(body + b"\n" + PUBLISHER.sign(b"run manifest", body).hex().encode() + b"\n", PUBLISHER.public)
+        RunManifest.verify(
+            body + b"\n" + PUBLISHER.sign(b"run manifest", body).hex().encode() + b"\n", PUBLISHER.public
+        )
 
 
 def test_another_fedrec_than_the_signed_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = made()
-    monkeypatch.setattr(run_manifest, "code_hash", lambda: "0" * 64)
+    monkeypatch.setattr(run_manifest, "installed_code", lambda: SignedCode(version="9", sha256="0" * 64))
     with pytest.raises(ConfigError, match="manifest is for fedrec"):
         manifest.check_code()
-
-
-def test_the_hash_of_code_changes_with_what_can_be_imported_and_with_nothing_else(tmp_path: Path) -> None:
-    package = tmp_path / "package"
-    (package / "__pycache__").mkdir(parents=True)
-    (package / "a.py").write_text("one = 1\n")
-    first = code_hash.hash_of(package)
-    (package / "__pycache__" / "a.cpython-311.pyc").write_bytes(b"cache")
-    (package / "page.css").write_text("body {}")
-    assert code_hash.hash_of(package) == first
-    for name in ("b.py", "settings.toml", "native.so", "old.pyc", "deep/c.py"):
-        (package / name).parent.mkdir(exist_ok=True)
-        (package / name).write_bytes(b"")
-        assert code_hash.hash_of(package) != first, name
-        (package / name).unlink()
-    assert code_hash.hash_of(package) == first
-    (package / "a.py").write_text("one = 2\n")
-    assert code_hash.hash_of(package) != first
-    (package / "a.py").rename(package / "b.py")
-    (package / "b.py").write_text("one = 1\n")
-    assert code_hash.hash_of(package) != first
-    assert len(code_hash.code_hash()) == 64
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_the_servers_app_runs_what_was_signed_and_nothing_else(
     with pytest.raises(ConfigError, match="roster of its devices"):
         started(deployed, roster="")
     with monkeypatch.context() as other:
-        other.setattr(run_manifest, "code_hash", lambda: "0" * 64)
+        other.setattr(run_manifest, "installed_code", lambda: run_manifest.SignedCode(version="9", sha256="0" * 64))
         with pytest.raises(ConfigError, match="manifest is for fedrec"):
             started(deployed)
     another = tmp_path / "another"
