@@ -1,6 +1,7 @@
 """The device's Flower app: a request and an answer, or four exchanges of secure aggregation; one way out for both.
 
 Whatever goes wrong on a device stays on it: Flower would send an exception's text to the server, so none gets that far.
+Every answer, refusals too, waits for its time (`fedrec.client.answer_time`).
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Final
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from fedrec.client.answer_time import DEFAULT, AnswerSchedule
 from fedrec.client.device import Device, device_of
 from fedrec.client.secure_device import answer_exchange
-from fedrec.errors import BudgetExceededError, ProtocolError
+from fedrec.errors import BudgetExceededError, ConfigError, ProtocolError
 from fedrec.queries.secure_wire import Exchange, Invitation, message_fields, message_parts, read_message
 from fedrec.queries.wire import (
     ACTION,
@@ -80,6 +82,22 @@ def _exchange(message: Message, context: Context, exchange: Exchange) -> Message
 
 
 def _reply(message: Message, context: Context, answer: _Answer) -> Message:
+    schedule = _schedule(context)
+    arrived = schedule.clock()
+    reply = _answered(message, context, answer)
+    schedule.wait(arrived)
+    return reply
+
+
+def _schedule(context: Context) -> AnswerSchedule:
+    try:
+        return AnswerSchedule.of(context.node_config)
+    except ConfigError as error:
+        _log.error("%s; it answers after %g", error, DEFAULT)
+        return AnswerSchedule(DEFAULT)
+
+
+def _answered(message: Message, context: Context, answer: _Answer) -> Message:
     try:
         fields, parts = answer(device_of(context.run_config, context.node_config), str(context.run_id))
     except Exception as error:

@@ -15,7 +15,7 @@ from fedrec.secagg.errors import Reason, RoundAbortedError
 from fedrec.secagg.graph import NeighbourGraph
 from fedrec.secagg.masks import add_masks
 from fedrec.secagg.messages import Unmask
-from fedrec.secagg.recovery import open_many
+from fedrec.secagg.recovery import FalseShares, SharedSecret, open_many
 from fedrec.secagg.ring import Ring
 from fedrec.secagg.sealed_shares import TAG_BYTES
 from fedrec.secagg.shamir import SHARE_BYTES
@@ -62,22 +62,22 @@ class RoundRecords:
 SharesByHolder = dict[int, dict[int, bytes]]
 
 
-def open_masks(records: RoundRecords, total: NDArray[Any], ring: Ring, workers: int) -> tuple[int, ...]:
-    """Turn the sum of masked vectors into the sum of vectors, in place; returns holders of shares that did not fit.
+def open_masks(records: RoundRecords, total: NDArray[Any], ring: Ring, workers: int) -> FalseShares:
+    """Turn the sum of masked vectors into the sum of vectors, in place; returns whose shares did not fit.
 
     Raises:
         RoundAbortedError: SECRET_LOST or FALSE_SHARES, naming the devices whose secrets cannot be opened.
     """
-    suspects: set[int] = set()
-    gates = _open_gates(records, suspects)
-    own, lost = _inner_shares(records, gates, suspects)
-    signed = [(key, -1) for key in _own_masks(records, own, suspects)]
-    signed += _pair_masks(records, lost, suspects)
+    false_shares = FalseShares()
+    gates = _open_gates(records, false_shares)
+    own, lost = _inner_shares(records, gates, false_shares)
+    signed = [(key, -1) for key in _own_masks(records, own, false_shares)]
+    signed += _pair_masks(records, lost, false_shares)
     add_masks(total, signed, ring, workers)
-    return tuple(sorted(suspects))
+    return false_shares
 
 
-def _open_gates(records: RoundRecords, suspects: set[int]) -> dict[int, bytes]:
+def _open_gates(records: RoundRecords, false_shares: FalseShares) -> dict[int, bytes]:
     """The gate's seed of everybody whose answer can be read."""
     shares: SharesByHolder = {}
     for place, answer in records.answers.items():
@@ -86,11 +86,11 @@ def _open_gates(records: RoundRecords, suspects: set[int]) -> dict[int, bytes]:
         for slot, share in zip(alive, answer.gates, strict=True):
             _put(records, shares, near[slot], slot, share)
     wanted = [place for place in sorted(records.answers) if len(shares.get(place, ())) >= records.threshold]
-    return _secrets(records, {place: shares[place] for place in wanted}, 1, suspects, must=False)
+    return _secrets(records, {place: shares[place] for place in wanted}, 1, false_shares, must=False)
 
 
 def _inner_shares(
-    records: RoundRecords, gates: Mapping[int, bytes], suspects: set[int]
+    records: RoundRecords, gates: Mapping[int, bytes], false_shares: FalseShares
 ) -> tuple[SharesByHolder, SharesByHolder]:
     """What was behind the gates: shares of survivors' own masks, and of the mask keys of those that dropped out."""
     own: SharesByHolder = {}
@@ -100,7 +100,7 @@ def _inner_shares(
         try:
             opened = keys.open_gate(seed, records.ids[place], records.view, answer.sealed)
         except ProtocolError:
-            suspects.add(place)
+            false_shares.add(place, place)
             continue
         for at, slot in enumerate(sorted(answer.slots)):
             into = own if near[slot] in records.survivors else lost
@@ -108,16 +108,16 @@ def _inner_shares(
     return own, lost
 
 
-def _own_masks(records: RoundRecords, own: SharesByHolder, suspects: set[int]) -> list[bytes]:
+def _own_masks(records: RoundRecords, own: SharesByHolder, false_shares: FalseShares) -> list[bytes]:
     wanted = {place: own.get(place, {}) for place in sorted(records.survivors)}
-    return [keys.own_mask_key(seed, records.view) for seed in _secrets(records, wanted, 0, suspects).values()]
+    return [keys.own_mask_key(seed, records.view) for seed in _secrets(records, wanted, 0, false_shares).values()]
 
 
-def _pair_masks(records: RoundRecords, lost: SharesByHolder, suspects: set[int]) -> list[tuple[bytes, int]]:
+def _pair_masks(records: RoundRecords, lost: SharesByHolder, false_shares: FalseShares) -> list[tuple[bytes, int]]:
     """For each device that dropped out, the masks that its surviving neighbours added for it, taken back."""
     wanted = {place: lost.get(place, {}) for place in sorted(records.sharers - records.survivors)}
     signed = []
-    for place, seed in _secrets(records, wanted, None, suspects).items():
+    for place, seed in _secrets(records, wanted, None, false_shares).items():
         private, public = keys.mask_pair(seed)
         for neighbour in records.neighbours[place]:
             if neighbour in records.survivors:
@@ -136,25 +136,33 @@ def _put(records: RoundRecords, shares: SharesByHolder, owner: int, slot: int, s
 
 
 def _secrets(
-    records: RoundRecords, shares: SharesByHolder, commitment: int | None, suspects: set[int], *, must: bool = True
+    records: RoundRecords,
+    shares: SharesByHolder,
+    commitment: int | None,
+    false_shares: FalseShares,
+    *,
+    must: bool = True,
 ) -> dict[int, bytes]:
     """Open the secret of each device. ``commitment``: which it is checked against, or `None` for the mask's key."""
     few = [place for place, given in shares.items() if len(given) < records.threshold]
     if few:
         raise _abort(records, Reason.SECRET_LOST, "too few shares of a device's secret arrived", few)
-    checks = [partial(_fits, records, place, commitment) for place in shares]
-    opened = open_many(list(shares.values()), records.threshold, checks)
-    found, wrong = {}, []
-    for (place, _), secret in zip(shares.items(), opened, strict=True):
-        if secret is None:
-            wrong.append(place)
-            continue
-        found[place] = secret.secret
-        suspects.update(records.neighbours[place][point - 1] for point in secret.false)
+    secrets = [
+        SharedSecret(
+            place,
+            given,
+            {point: records.neighbours[place][point - 1] for point in given},
+            partial(_fits, records, place, commitment),
+        )
+        for place, given in shares.items()
+    ]
+    opened = dict(zip(shares, open_many(secrets, records.threshold, false_shares), strict=True))
+    wrong = [place for place, secret in opened.items() if secret is None]
     if wrong and must:
         raise _abort(records, Reason.FALSE_SHARES, "the shares of a device's secret do not fit together", wrong)
-    suspects.update(wrong)
-    return found
+    for place in wrong:
+        false_shares.add(place, place)
+    return {place: secret for place, secret in opened.items() if secret is not None}
 
 
 def _fits(records: RoundRecords, place: int, commitment: int | None, secret: bytes) -> bool:

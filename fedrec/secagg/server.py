@@ -189,13 +189,13 @@ class ServerRound:
         """End of exchange 4: the exact sum of the survivors' vectors, modulo 2^bits."""
         self._close(Phase.UNMASK)
         try:
-            suspects = open_masks(self._records, self._total, self.agreed.ring, self.workers)
+            false_shares = open_masks(self._records, self._total, self.agreed.ring, self.workers)
         except ProtocolError:
             self._total = np.zeros(0, dtype=self._total.dtype)
             raise
         survivors = tuple(self._records.ids[place] for place in sorted(self._records.survivors))
         total = self._total.astype(np.uint64)
-        return OpenedSum(total, survivors, tuple(self._records.ids[place] for place in suspects))
+        return OpenedSum(total, survivors, tuple(self._records.ids[place] for place in sorted(false_shares.holders)))
 
     def _read(self, data: bytes) -> Signed:
         if self.phase is Phase.CLOSED or codec.kind_of(data) != _KINDS[self.phase].kind:

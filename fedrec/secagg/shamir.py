@@ -8,6 +8,7 @@ secret's owner published.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from fedrec.errors import ProtocolError, SumError
 
@@ -19,6 +20,8 @@ LARGEST_X = 2**16
 _COEFFICIENT_BYTES = 48
 
 Points = tuple[int, ...]
+# By the points of shares, what each is multiplied with.
+Weights = dict[Points, list[int]]
 
 
 def split(secret: bytes, threshold: int, xs: Sequence[int], randomness: Callable[[int], bytes]) -> list[bytes]:
@@ -52,15 +55,24 @@ def split(secret: bytes, threshold: int, xs: Sequence[int], randomness: Callable
     return [_evaluate(coefficients, constant, x).to_bytes(SHARE_BYTES, "big") for x in xs]
 
 
-def combine(shares: Mapping[int, bytes], threshold: int) -> bytes:
+def combine(shares: Mapping[int, bytes], threshold: int, weights: Weights | None = None) -> bytes:
     """The 31-byte secret that ``threshold`` shares lie on: those of the smallest x; surplus shares are not looked at.
 
     Wrong shares give a wrong secret, or an error where that does not fit 31 bytes: check the result.
 
+    Args:
+        shares: by point.
+        threshold: how many to combine.
+        weights: what was worked out for other secrets of the same holders; filled as it is used.
+
     Raises:
         ProtocolError: fewer than ``threshold`` shares, a malformed one, or a result beyond 31 bytes.
     """
-    return combine_many([shares], threshold)[0]
+    if threshold < 1 or len(shares) < threshold:
+        raise ProtocolError("too few shares to open a secret", value=f"{len(shares)} of {threshold}")
+    points = tuple(sorted(shares)[:threshold])
+    found = _known(points, {} if weights is None else weights)
+    return secret_of(sum(weight * number_of(shares[x]) for weight, x in zip(found, points, strict=True)) % PRIME)
 
 
 def combine_many(secrets: Iterable[Mapping[int, bytes]], threshold: int) -> list[bytes]:
@@ -69,17 +81,42 @@ def combine_many(secrets: Iterable[Mapping[int, bytes]], threshold: int) -> list
     Raises:
         ProtocolError: as `combine`, for the first secret that cannot be opened.
     """
-    known: dict[Points, list[int]] = {}
-    opened = []
-    for shares in secrets:
-        if threshold < 1 or len(shares) < threshold:
-            raise ProtocolError("too few shares to open a secret", value=f"{len(shares)} of {threshold}")
-        points = tuple(sorted(shares)[:threshold])
-        weights = known.get(points)
-        if weights is None:
-            weights = known[points] = _weights(points)
-        opened.append(_open(weights, [shares[x] for x in points]))
-    return opened
+    weights: Weights = {}
+    return [combine(shares, threshold, weights) for shares in secrets]
+
+
+def value_at(x: int, shares: Mapping[int, bytes], weights: Weights) -> int:
+    """What a true share at ``x`` is, as a number: the polynomial of degree below len(shares) that they lie on.
+
+    ``x``: none of the shares' points.  ``weights``: as of `combine`.
+
+    Raises:
+        ProtocolError: a share is malformed.
+    """
+    points = tuple(sorted(shares))
+    # A basis polynomial at x is the one at zero times product (x - x_j) / -x_j over j != i: one product for all.
+    whole, bottom, total = 1, 1, 0
+    for weight, other in zip(_known(points, weights), points, strict=True):
+        whole = whole * (x - other) % PRIME
+        bottom = bottom * -other % PRIME
+        total += weight * number_of(shares[other]) * other % PRIME * _small_inverse(other - x)
+    return total % PRIME * whole * pow(bottom, -1, PRIME) % PRIME
+
+
+def number_of(share: bytes) -> int:
+    """The number below `PRIME` that a share is. Raises ProtocolError for other bytes."""
+    value = int.from_bytes(share, "big")
+    if len(share) != SHARE_BYTES or value >= PRIME:
+        raise ProtocolError("a share of a secret is malformed")
+    return value
+
+
+def secret_of(number: int) -> bytes:
+    """The 31-byte secret that a polynomial's constant is. Raises ProtocolError for a number beyond 31 bytes."""
+    try:
+        return number.to_bytes(SECRET_BYTES, "big")
+    except OverflowError:
+        raise ProtocolError("shares do not fit together", action="One of their holders lies or is broken") from None
 
 
 def _evaluate(coefficients: Sequence[int], constant: int, x: int) -> int:
@@ -88,6 +125,17 @@ def _evaluate(coefficients: Sequence[int], constant: int, x: int) -> int:
     for coefficient in coefficients:
         value = (value + coefficient) * x
     return (value + constant) % PRIME
+
+
+def _known(points: Points, weights: Weights) -> list[int]:
+    if points not in weights:
+        weights[points] = _weights(points)
+    return weights[points]
+
+
+@lru_cache(maxsize=4096)
+def _small_inverse(number: int) -> int:
+    return pow(number, -1, PRIME)
 
 
 def _weights(points: Points) -> list[int]:
@@ -102,33 +150,20 @@ def _weights(points: Points) -> list[int]:
                 divisor *= other - x
         divisors.append(divisor % PRIME)
         whole = whole * x % PRIME
-    return [whole * inverse % PRIME for inverse in _inverses(divisors)]
+    return [whole * inverse % PRIME for inverse in inverses(divisors)]
 
 
-def _inverses(numbers: Sequence[int]) -> list[int]:
-    """The inverses of all numbers for the price of one (Montgomery's trick)."""
+def inverses(numbers: Sequence[int]) -> list[int]:
+    """The inverses modulo `PRIME` of all numbers, none of them zero, for the price of one (Montgomery's trick)."""
     products = [1]
     for number in numbers:
         products.append(products[-1] * number % PRIME)
     running = pow(products[-1], -1, PRIME)
-    inverses = [0] * len(numbers)
+    found = [0] * len(numbers)
     for at in range(len(numbers) - 1, -1, -1):
-        inverses[at] = products[at] * running % PRIME
+        found[at] = products[at] * running % PRIME
         running = running * numbers[at] % PRIME
-    return inverses
-
-
-def _open(weights: Sequence[int], shares: Sequence[bytes]) -> bytes:
-    total = 0
-    for weight, share in zip(weights, shares, strict=True):
-        value = int.from_bytes(share, "big")
-        if len(share) != SHARE_BYTES or value >= PRIME:
-            raise ProtocolError("a share of a secret is malformed")
-        total += weight * value
-    try:
-        return (total % PRIME).to_bytes(SECRET_BYTES, "big")
-    except OverflowError:
-        raise ProtocolError("shares do not fit together", action="One of their holders lies or is broken") from None
+    return found
 
 
 def _check_points(xs: Sequence[int], error: type[SumError] | type[ProtocolError] = SumError) -> None:

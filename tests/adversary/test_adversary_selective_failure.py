@@ -21,6 +21,7 @@ from fedrec.data.store import EventStore
 from fedrec.model.objective import Objective
 from fedrec.privacy.device_ledger import DeviceLedger
 from fedrec.queries.device import metrics as metrics_encoder
+from fedrec.queries.device import validation as validation_encoder
 from fedrec.queries.request import Request
 from fedrec.simulation.study import Study
 from fedrec.testing.asked import Asked, shared_study
@@ -32,7 +33,7 @@ ASKED = [("training", place) for place in cases.PLACES] + [
     ("directions", "server"),
     ("directions", "distributed"),
 ]
-AIMED = [one for one in ASKED if one[0] in ("training", "metrics")]
+AIMED = [one for one in ASKED if one[0] in ("training", "metrics", "validation")]
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,7 @@ def unchecked() -> Iterator[pytest.MonkeyPatch]:
 def fragile() -> Iterator[pytest.MonkeyPatch]:
     """Encoders that raise for a row that is not finite, and no check of broadcasts."""
     right_forward, right_rows = Objective.forward, metrics_encoder.metric_rows
+    right_validation = validation_encoder.validation_rows
 
     def forward(self: Objective, rows: Any) -> Any:
         losses = right_forward(self, rows)
@@ -146,9 +148,16 @@ def fragile() -> Iterator[pytest.MonkeyPatch]:
             raise FloatingPointError("a score is not finite")
         return right_rows(scores, *rest, **named)
 
+    def validation_rows(scores: Any, *rest: Any, **named: Any) -> Any:
+        # The item's own score is beyond all numbers for everybody, the others' for who has it.
+        if not np.isfinite(scores).any(axis=1).all():
+            raise FloatingPointError("a score is not finite")
+        return right_validation(scores, *rest, **named)
+
     with unchecked() as patch:
         patch.setattr(Objective, "forward", forward)
         patch.setattr(metrics_encoder, "metric_rows", metric_rows)
+        patch.setattr(validation_encoder, "validation_rows", validation_rows)
         yield patch
 
 

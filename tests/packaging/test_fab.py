@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from packaging_cases import ROOT
 
+from fedrec.code_hash import code_hash
 from fedrec.simulation.engines.flower import command_of
 
 MOST_BYTES = 10_000_000  # Flower takes no larger one
@@ -25,6 +26,7 @@ def test_the_bundle_has_the_apps_and_the_package_and_no_tests(tmp_path: Path) ->
     [bundle] = tmp_path.glob("*.fab")
     with zipfile.ZipFile(bundle) as opened:
         names = set(opened.namelist())
+        opened.extractall(tmp_path / "unpacked")
     assert bundle.stat().st_size < MOST_BYTES
     assert {name.split("/")[0] for name in names} == {
         "fedrec",
@@ -38,3 +40,5 @@ def test_the_bundle_has_the_apps_and_the_package_and_no_tests(tmp_path: Path) ->
     assert {name for name in names if name.startswith("client/")} == {"client/__init__.py", "client/app.py"}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "fedrec").rglob("*.py")}
     assert {name for name in names if name.startswith("fedrec/") and name.endswith(".py")} == modules
+    # What is signed of the code holds on a server, which runs the bundle, as on a device, which runs what it installed.
+    assert code_hash(tmp_path / "unpacked" / "fedrec") == code_hash(ROOT / "fedrec")

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from secagg_cases import World, agree, identities, source
+from secagg_cases import World, agree, identities
 
 from fedrec.errors import FedrecError, ProtocolError, SumError
 from fedrec.secagg import codec, keys, merkle
@@ -19,11 +19,9 @@ from fedrec.secagg.errors import Reason, RefusedError
 from fedrec.secagg.graph import NeighbourGraph
 from fedrec.secagg.identity import DeviceIdentity, verify
 from fedrec.secagg.messages import Advertise, Cohort, Inbox, Masked, Shares, Survivors, Unmask
-from fedrec.secagg.recovery import RecoveredSecrets, open_many, search
 from fedrec.secagg.replay_guard import ReplayGuard
 from fedrec.secagg.ring import Ring
 from fedrec.secagg.roster import Roster
-from fedrec.secagg.shamir import split
 
 
 def test_an_identity_comes_back_from_the_store_and_goes_nowhere_else() -> None:
@@ -187,31 +185,6 @@ def test_bitmaps(size: int, data: st.DataObject) -> None:
     if size % 8:
         with pytest.raises(RefusedError):
             codec.read_bitmap(bits[:-1] + bytes([bits[-1] | 0x80]), size, "it")
-
-
-@settings(max_examples=40, deadline=None)
-@given(threshold=st.integers(1, 8), extra=st.integers(0, 8), data=st.data())
-def test_secrets_open_from_shares_some_of_which_are_false(threshold: int, extra: int, data: st.DataObject) -> None:
-    points = list(range(1, threshold + extra + 1))
-    draw = source(f"{threshold} {extra}")
-    secret = draw(31)
-    shares = dict(zip(points, split(secret, threshold, points, draw), strict=True))
-    lies = data.draw(st.sets(st.sampled_from(points), max_size=extra // 2))
-    for point in lies:
-        shares[point] = bytes([shares[point][0] ^ 1]) + shares[point][1:]
-    (found,) = open_many([shares], threshold, [lambda opened: opened == secret])
-    assert found is not None and found.secret == secret
-    assert set(found.false) <= lies
-    searched = search(shares, threshold, lambda opened: opened == secret)
-    assert searched is not None and set(searched.false) == lies
-
-
-def test_secrets_that_cannot_be_opened() -> None:
-    draw = source("lost")
-    shares = dict(zip(range(1, 6), split(draw(31), 3, range(1, 6), draw), strict=True))
-    assert open_many([shares], 3, [lambda opened: False]) == [None]
-    assert search({1: shares[1]}, 3, lambda opened: True) is None
-    assert isinstance(open_many([shares], 3, [lambda opened: True])[0], RecoveredSecrets)
 
 
 def test_diaries_are_read_strictly() -> None:
