@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedrec.client.budget import agreement_key
 from fedrec.config import Config
 from fedrec.content.feature_table import Features, load_table
 from fedrec.content.fit import fit_to_content
@@ -72,6 +73,11 @@ class DeviceContext:
     def catalogue(self) -> str:
         """The digest of its features."""
         return self.features.digest()
+
+    @property
+    def agreement(self) -> str:
+        """Names what the device accepted in its ledger: the manifest's digest, which no server can make up."""
+        return agreement_key(self.config, self.catalogue) if self.manifest is None else self.manifest.digest
 
     @property
     def index(self) -> Mapping[str, int]:

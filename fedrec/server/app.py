@@ -6,7 +6,8 @@ Its run-config keys, all declared in ``pyproject.toml`` with their defaults, sin
 roster and code must be those that it names.  ``catalogue``: directory of features (`save_features`).  ``roster``: a
 file that `fedrec roster sign` wrote.  ``out``: directory of what the run leaves.  ``devices``: wait until so many nodes
 are there (0 = one).  ``wait``: for so many seconds at most.  ``patience``: seconds after which a device that was asked
-counts as silent.  In simulations only, in place of a manifest: ``config``, settings (see
+counts as silent.  ``grace``: once enough devices have answered, another one may take so many times longer than the
+slowest of these, and ten seconds in any case.  In simulations only, in place of a manifest: ``config``, settings (see
 `fedrec.config.load.from_run_config`), and ``users``, how many stand behind the nodes (0 = one each).
 
 The server checks for its own sake what it read, so that a mistake is found before devices are asked.  Nobody relies on
@@ -35,6 +36,7 @@ from fedrec.server.federate import federate, load_server_catalogue
 from fedrec.server.flower_devices import FlowerDevices
 from fedrec.server.roster_files import read_roster
 from fedrec.server.secure_devices import SecureDevices
+from fedrec.server.stragglers import StragglerPolicy
 
 _log = logging.getLogger(__name__)
 _APP: Final = Path(__file__).resolve().parent.parent.parent
@@ -95,19 +97,14 @@ def _devices(
     secure = config.secure_aggregation
     roster = _roster(settings, manifest) if manifest is not None or secure.protocol != "none" else None
     nodes = wait_for(grid, int(settings["devices"]), float(settings["wait"]))
-    users, patience = int(settings["users"]) if manifest is None else manifest.users, float(settings["patience"])
+    users = int(settings["users"]) if manifest is None else manifest.users
+    policy = StragglerPolicy(float(settings["patience"]), float(settings["grace"]))
     if secure.protocol == "none":
-        return FlowerDevices(grid, nodes, catalogue=catalogue, users=users, patience=patience)
+        return FlowerDevices(grid, nodes, catalogue=catalogue, users=users, policy=policy, dropout=secure.dropout)
     assert roster is not None
+    run = None if manifest is None else manifest.digest
     return SecureDevices(
-        grid,
-        nodes,
-        catalogue=catalogue,
-        roster=roster,
-        settings=secure,
-        users=users,
-        patience=patience,
-        run=None if manifest is None else manifest.digest,
+        grid, nodes, catalogue=catalogue, roster=roster, settings=secure, users=users, policy=policy, run=run
     )
 
 
