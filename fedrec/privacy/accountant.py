@@ -1,6 +1,6 @@
 """What releases cost: the composed epsilon or delta of noisy sums, described as data (`QueryCost`).
 
-Adjacency: two populations are neighbours when one has one row more (a user, or one interaction, as the unit says).
+Adjacency: the data of one unit is replaced by nothing, see `fedrec.privacy.adjacency`; N is public.
 Full-participation releases with Gaussian noise compose exactly into one Gaussian release whose 1/z^2 is the sum of
 theirs (Dong, Roth and Su, Gaussian Differential Privacy, 2022, section 3.2), so these are accounted by the exact
 formula of Balle and Wang (ICML 2018, theorem 8).  As soon as a Poisson-sampled release is among them, the privacy loss
@@ -260,7 +260,8 @@ def _composed(exact: float, others: _Others) -> Any:
     import dp_accounting
     from dp_accounting.pld import PLDAccountant
 
-    accountant = PLDAccountant(value_discretization_interval=_interval(exact, others))
+    relation = dp_accounting.NeighboringRelation.REPLACE_SPECIAL  # replaced by nothing, as `adjacency` says
+    accountant = PLDAccountant(neighboring_relation=relation, value_discretization_interval=_interval(exact, others))
     if exact:
         accountant.compose(dp_accounting.GaussianDpEvent(1 / math.sqrt(exact)))
     for z, probability, mechanism, rounds in others:

@@ -47,6 +47,7 @@ class SecureDevices(FlowerDevices):
     Args:
         roster: of the devices behind the nodes, as the devices know it.
         settings: what the devices insist on.
+        run: what names the run to devices: the digest of its manifest; None = Flower's run id, in simulations.
         grid, nodes, catalogue, users, policy, window: as of `FlowerDevices`; ``policy`` is for one exchange.
 
     ``tally``: as of `FlowerDevices`; a device that is left out counts under the reason the protocol names, or under
@@ -68,10 +69,12 @@ class SecureDevices(FlowerDevices):
         users: int = 0,
         policy: StragglerPolicy | None = None,
         window: int = 128,
+        run: str | None = None,
     ) -> None:
         dropout = settings.dropout
         super().__init__(grid, nodes, catalogue=catalogue, users=users, policy=policy, dropout=dropout, window=window)
         self.roster, self.settings, self.thresholds = roster, settings, thresholds_of(settings)
+        self.run = run or str(grid.run.run_id)
         self.aborted: Counter[str] = Counter()
         if len(self.nodes) < self.thresholds.cohort:
             raise ConfigError(
@@ -110,7 +113,7 @@ class SecureDevices(FlowerDevices):
     def _attempt(self, request: Request, cohort: Sequence[int], number: int) -> AggregateResult:
         """Go through the protocol, step by step; ``number``: of the attempt, from 0."""
         invitation = Invitation(Envelope(request, secrets.token_hex(16), self.catalogue), number)
-        agreed = invitation.agreed(str(self.grid.run.run_id), self.roster.digest)
+        agreed = invitation.agreed(self.run, self.roster.digest)
         workers = os.cpu_count() or 1
         thresholds = self.thresholds.for_noise(request.sum.survivors, request.sum.devices)
         current = ServerRound(agreed, self.roster, thresholds, workers=workers, parameters=self._safe_parameters)
