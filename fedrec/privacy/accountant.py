@@ -31,7 +31,7 @@ from typing import Any, Literal, get_args
 from scipy.special import log_ndtr
 
 from fedrec.errors import PrivacyError
-from fedrec.privacy.composition import Dealt, Release, composed
+from fedrec.privacy.composition import ComposedRounds, DealtRounds, composed
 from fedrec.privacy.noise_range import check_noise_multiplier
 from fedrec.privacy.registry import MECHANISMS
 from fedrec.registry import registry_of
@@ -230,7 +230,7 @@ def _known_to_all(cost: QueryCost) -> QueryCost:
     return replace(cost, sampling="full", probability=1.0, secret=False)
 
 
-def _normalised(costs: Iterable[QueryCost]) -> tuple[float, tuple[tuple[Release, ...], tuple[Dealt, ...]]]:
+def _normalised(costs: Iterable[QueryCost]) -> tuple[float, tuple[tuple[ComposedRounds, ...], tuple[DealtRounds, ...]]]:
     """The exact part as its total 1/z^2, and the others: those that compose by rounds, and the dealt ones.
 
     Of what is not amplified, the rounds are those that a row takes part in.  Costs of the same number of groups are
@@ -249,8 +249,8 @@ def _normalised(costs: Iterable[QueryCost]) -> tuple[float, tuple[tuple[Release,
             sampled = cost.sampling if cost.amplified else ""
             place = (z, float(cost.probability) if cost.amplified else 1.0, cost.mechanism or "", sampled)
             others[place] = others.get(place, 0) + (cost.rounds if cost.amplified else cost.participations)
-    releases = sorted(Release(*place[:3], rounds, place[3]) for place, rounds in others.items())
-    groups = sorted(Dealt(count, _merged(noises)) for count, noises in dealt.items())
+    releases = sorted(ComposedRounds(*place[:3], rounds, place[3]) for place, rounds in others.items())
+    groups = sorted(DealtRounds(count, _merged(noises)) for count, noises in dealt.items())
     return math.fsum(exact), (tuple(releases), tuple(groups))
 
 

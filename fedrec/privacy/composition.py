@@ -22,7 +22,7 @@ _FINEST, _COARSEST = 1e-4, 1e-3
 
 
 @dataclass(frozen=True, order=True)
-class Release:
+class ComposedRounds:
     """Rounds whose losses are alike and compose.
 
     ``sampled``: ``poisson`` or ``fixed`` (without replacement), each row with ``probability`` in a round; or nothing,
@@ -37,7 +37,7 @@ class Release:
 
 
 @dataclass(frozen=True, order=True)
-class Dealt:
+class DealtRounds:
     """Rounds over devices that were dealt into ``groups``: of each cost, its Gaussian noise's multiplier and rounds."""
 
     groups: int
@@ -81,7 +81,7 @@ def event_of(noise_multiplier: float, probability: float = 1.0, mechanism: str |
 
 
 @lru_cache(maxsize=64)
-def composed(exact: float, releases: tuple[Release, ...], dealt: tuple[Dealt, ...] = ()) -> Losses:
+def composed(exact: float, releases: tuple[ComposedRounds, ...], dealt: tuple[DealtRounds, ...] = ()) -> Losses:
     """All losses together.
 
     Args:
@@ -123,7 +123,7 @@ def composed(exact: float, releases: tuple[Release, ...], dealt: tuple[Dealt, ..
     return Losses(losses)
 
 
-def _interval(exact: float, releases: tuple[Release, ...], dealt: tuple[Dealt, ...]) -> float:
+def _interval(exact: float, releases: tuple[ComposedRounds, ...], dealt: tuple[DealtRounds, ...]) -> float:
     """The grid on which losses are laid: a sixteenth of a typical loss of a round, coarser where losses are huge.
 
     Too coarse a grid overstates epsilon (never understates it); too fine a one costs time and memory.

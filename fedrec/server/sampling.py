@@ -23,7 +23,6 @@ from fedrec.errors import ConfigError
 from fedrec.privacy.run_plan import minimum_separation_of, share_of
 
 _NEVER = 64  # bits
-Words = NDArray[np.uint64]
 
 
 class Sampler:
@@ -79,14 +78,14 @@ class Sampler:
             return sorted(int(place) for place in order[(number - 1) % self.groups :: self.groups])
         return sorted(int(place) for place in order[: self.most])
 
-    def _drawn(self, number: int) -> Words:
+    def _drawn(self, number: int) -> NDArray[np.uint64]:
         return self._drawn_from(self._key, number)
 
-    def _drawn_from(self, key: bytes, number: int) -> Words:
+    def _drawn_from(self, key: bytes, number: int) -> NDArray[np.uint64]:
         places = np.arange(self.devices, dtype=np.uint64)
         return randomness.prf_uint64(key, places, np.full(self.devices, number, np.uint64))
 
-    def _bins(self) -> Words:
+    def _bins(self) -> NDArray[np.uint64]:
         """Each device's group, from 0: 64 bits times the number of groups, over 2^64. Dealt for each number anew."""
         drawn = self._drawn_from(randomness.derived_key(self._key, "balls in bins", self.groups), 0)
         half, groups = np.uint64(32), np.uint64(self.groups)

@@ -147,6 +147,8 @@ def test_several_epochs_of_one_dealing_are_counted_as_of_one(monkeypatch: pytest
     assert balls_in_bins.dominating_pair is real
 
 
-def _each_dealt_anew(costs: list[QueryCost]) -> tuple[float, tuple[tuple[()], tuple[composition.Dealt, ...]]]:
-    runs = tuple(composition.Dealt(one.minimum_separation, ((one.noise_multiplier, one.rounds),)) for one in costs)
+def _each_dealt_anew(costs: list[QueryCost]) -> tuple[float, tuple[tuple[()], tuple[composition.DealtRounds, ...]]]:
+    runs = tuple(
+        composition.DealtRounds(one.minimum_separation, ((one.noise_multiplier, one.rounds),)) for one in costs
+    )
     return 0.0, ((), runs)
