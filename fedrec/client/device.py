@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.client.budget import charge, local_noise
+from fedrec.client.budget import (
+    AnswerCost,
+    Population,
+    agreement_key,
+    agreement_of,
+    answer_cost,
+    local_noise,
+    population_said,
+)
 from fedrec.client.request_policy import check_agreed, claim
+from fedrec.client.trust import roster_of
 from fedrec.config import Config, from_run_config, with_protocol
 from fedrec.config.presets import with_preset
 from fedrec.config.simulated import is_simulated, refuse_reproducible
@@ -21,7 +30,6 @@ from fedrec.content.feature_table import Features, load_table
 from fedrec.content.fit import fit_to_content
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ProtocolError
-from fedrec.queries.device.bounded import bounded
 from fedrec.queries.request import Request
 from fedrec.queries.wire import Envelope
 from fedrec.randomness import fresh_key, key
@@ -150,22 +158,40 @@ class Device:
         check_agreed(known.config, request, known.features)
         known.handler.check(request)
         with EventStore.open(self.store) as store:
+            cost = self.cost(store, request)
             with store.transaction(durable=True):
                 claim(store, run, asked.session, request)
-                charge(store, known.config, known.catalogue, request, run)
-            vector, rows, key = self._told(store, request)
-        return request.sum.encode(vector, rows, key=key)
+                cost.charge(store, run)
+            part, key = self._told(store, request)
+        return request.sum.packed(request.sum.written(part, key=key))
+
+    def cost(self, store: EventStore, request: Request) -> AnswerCost:
+        """What an answer costs this device, reckoned but not taken down.
+
+        How many devices there are is in the signed roster; a device without one takes the server's word.
+
+        Raises:
+            PrivacyError: the settings cannot be accounted, or the ledger is damaged.
+            ConfigError, ProtocolError: the roster is not to be believed.
+        """
+        known, population = self.device_context, population_said(request)
+        if self.roster is not None:
+            devices = len(roster_of(store, self.roster).devices)
+            population = Population(max(2, devices), devices)
+        return answer_cost(
+            store, known.config, agreement_of(known.config, known.catalogue, population), request, population
+        )
 
     def elements(self, store: EventStore, request: Request) -> NDArray[np.uint64]:
         """The contribution as ring elements, which must not leave the device unmasked; uint64 [request.sum.length].
 
         Raises as `answer` does, but does not look at what was agreed or answered: the caller has.
         """
-        vector, rows, key = self._told(store, request)
-        return request.sum.elements(vector, rows, key=key)
+        part, key = self._told(store, request)
+        return request.sum.written(part, key=key)
 
-    def _told(self, store: EventStore, request: Request) -> tuple[NDArray[np.float64], int, bytes]:
-        """The vector within the sum's bound, of how many rows it is, and the key of its rounding.
+    def _told(self, store: EventStore, request: Request) -> tuple[NDArray[np.float64], bytes]:
+        """The sum of its users' parts, and the key of its rounding.
 
         A contribution that cannot be computed is nobody's: its absence would say what the store holds.
         """
@@ -177,16 +203,16 @@ class Device:
             return self._of(store, request, _nobody())
         except Exception as error:
             _log.error("a contribution of nobody's could not be computed: %s", type(error).__name__)
-        return np.zeros(request.sum.length), 1, self._key(request, _nobody())
+        return np.zeros(request.sum.length), self._key(request, _nobody())
 
     def _of(
         self, store: EventStore, request: Request, collected: LoadedPopulation
-    ) -> tuple[NDArray[np.float64], int, bytes]:
-        own = self._own_noise(store, request, collected)
-        vector, rows = self._contribution(request, collected, own)
+    ) -> tuple[NDArray[np.float64], bytes]:
+        own, handler = self._own_noise(store, request, collected), self.device_context.handler
+        rows = handler.rows(request, collected.population)
         if rows > request.sum.rows:
             raise ProtocolError("this device holds more rows than the sum has room for", value=rows)
-        return bounded(request.sum, vector, rows), rows, self._key(request, collected)
+        return handler.contribution(request, collected.population, own), self._key(request, collected)
 
     def _collected(self, store: EventStore) -> LoadedPopulation:
         from fedrec.client.load_population import load_population
@@ -212,19 +238,8 @@ class Device:
         config = self.device_context.config
         if not self.device_context.handler.encoder(request.query).adds_own_noise:
             return None
-        cost = local_noise(store, config, self.device_context.catalogue)
+        cost = local_noise(store, config, agreement_key(config, self.device_context.catalogue))
         return local_noise_of(config, request.round, cost, collected.population)
-
-    def _contribution(
-        self, request: Request, collected: LoadedPopulation, own: LocalNoise | None
-    ) -> tuple[NDArray[np.float64], int]:
-        """The vector, and of how many rows it is."""
-        population = collected.population
-        if not len(population) and own is None:
-            return np.zeros(request.sum.length), 1
-        handler = self.device_context.handler
-        rows = handler.rows(request, population)
-        return handler.answer(request, population, own), rows
 
 
 def _nobody() -> LoadedPopulation:

@@ -127,7 +127,8 @@ class Config(Settings):
         sampling = self.training.sampling
         if self.privacy.noise_place == "distributed" and sampling in ("poisson", "balls-in-bins"):
             raise ValueError(
-                f"privacy.noise_place 'distributed' needs cohorts of a known size: not sampling {sampling!r}"
+                "privacy.noise_place 'distributed' needs cohorts of a known size, and who knows who takes part "
+                f"learns no less by sampling {sampling!r}: set training.sampling to fixed or cyclic"
             )
         return self
 
@@ -140,7 +141,7 @@ class Config(Settings):
                 "training.secret_cohorts is for training.sampling=fixed; poisson and balls-in-bins always are secret, "
                 "full and cyclic gain nothing by it"
             )
-        if self.privacy.noise_place != "server":
+        if self.privacy.noise_place in ("distributed", "local"):
             raise ValueError(
                 "training.secret_cohorts needs privacy.noise_place=server: who trusts no server with sums cannot trust "
                 "it to draw cohorts, and keep them secret, either"

@@ -99,7 +99,8 @@ def composed(exact: float, releases: tuple[ComposedRounds, ...], dealt: tuple[De
     exact += math.fsum(one.shift**2 for one in large)  # what one device is counted in, wherever it was dealt
     dealt = tuple(one for one in dealt if one not in large)
     interval = _interval(exact, releases, dealt)
-    accountant = PLDAccountant(value_discretization_interval=interval)
+    relation = dp_accounting.NeighboringRelation.REPLACE_SPECIAL  # replaced by nothing, as `adjacency` says
+    accountant = PLDAccountant(neighboring_relation=relation, value_discretization_interval=interval)
     if exact:
         accountant.compose(dp_accounting.GaussianDpEvent(1 / math.sqrt(exact)))
     for one in releases:

@@ -72,10 +72,6 @@ class ModelUpdate(Query):
             secret and not several,
         )
 
-    def rounds_of_one_device(self, config: Config) -> int:
-        """All rounds where everybody may be in each; one where cohorts are drawn, or take turns."""
-        return config.training.rounds if config.training.sampling in ("full", "fixed") else 1
-
     def mechanism(self, config: Config) -> str:
         """As ``privacy.noise`` names it."""
         return config.privacy.noise

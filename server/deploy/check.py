@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from fedrec.client.ranker import recommend
 from fedrec.client.trust import identity_of, trust_roster_key
-from fedrec.config import Config, from_tree
+from fedrec.config import Config, load
 from fedrec.console import open_reporter, say
 from fedrec.content.features import save_features
 from fedrec.data.store import EventStore
@@ -31,18 +31,35 @@ APP: Final = Path(__file__).resolve().parent.parent.parent
 DEVICES: Final = 3
 _USERS, _ITEMS = 24, 150
 _SECONDS: Final = 480.0
-SETTINGS: Final[dict[str, Any]] = {
-    "run": {"name": "deployment-check"},
-    "content": {"text": {"dimension": 16, "vocabulary": 512}, "image": {"dimension": 8}},
-    "model": {"dimension": 8},
-    # One sum: Flower starts a process for each message to a device, so every exchange takes seconds.
-    "collaborative": {"popularity": False, "cooccurrence": {"enabled": False}, "scoring": {"weight": 0.0}},
-    "training": {"rounds": 1, "negatives": 32},
-    "privacy": {"epsilon": 8.0},
-    # Three devices: nothing is hidden from two that tell each other all; a check of the machinery, not a cohort.
-    "secure_aggregation": {"protocol": "secagg+", "minimum_cohort": DEVICES, "minimum_survivors": DEVICES},
-    "speed": {"threads": 1},
-}
+# One sum, and small. Three devices hide nothing from two that tell each other all: what is checked is the machinery.
+SETTINGS: Final = f"""
+[run]
+name = "deployment-check"
+[content.text]
+dimension = 16
+vocabulary = 512
+[content.image]
+dimension = 8
+[model]
+dimension = 8
+[collaborative]
+popularity = false
+[collaborative.cooccurrence]
+enabled = false
+[collaborative.scoring]
+weight = 0.0
+[training]
+rounds = 1
+negatives = 32
+[privacy]
+epsilon = 8.0
+[secure_aggregation]
+protocol = "secagg+"
+minimum_cohort = {DEVICES}
+minimum_survivors = {DEVICES}
+[speed]
+threads = 1
+"""
 
 
 @dataclass(frozen=True)
@@ -59,11 +76,16 @@ def check(out: Path) -> Checked:
     Raises:
         FedrecError: any step fails.
     """
-    config, out = from_tree(SETTINGS), out.resolve()
+    out = out.resolve()
+    settings = out / "settings.toml"
+    settings.write_text(SETTINGS, encoding="utf-8")
+    config = load(settings)
     study = _study(config, out)
     roster, stores = _devices(study, out)
-    common = {"catalogue": str(out / "catalogue"), "roster": str(roster), "config": config.model_dump_json()}
-    with network(out / "network", [{**common, "store": str(store)} for store in stores]) as opened:
+    common = {"catalogue": str(out / "catalogue"), "roster": str(roster), "config": str(settings)}
+    own = {"--config": settings, "--catalogue": out / "catalogue", "--roster": roster}
+    devices = [{**{name: str(path) for name, path in own.items()}, "--store": str(store)} for store in stores]
+    with network(out / "network", devices) as opened:
         run_config: dict[str, str | int | float] = {**common}
         run_config |= {"out": str(out / "server"), "devices": DEVICES, "users": _USERS, "patience": 120}
         log = opened.run(APP, run_config, seconds=_SECONDS)

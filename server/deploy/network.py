@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -40,8 +41,8 @@ class Network:
 
 
 @contextmanager
-def network(home: Path, nodes: Sequence[Mapping[str, Value]]) -> Iterator[Network]:
-    """A SuperLink, and a SuperNode with each of these node configs, while the context lasts.
+def network(home: Path, devices: Sequence[Mapping[str, str]]) -> Iterator[Network]:
+    """A SuperLink, and a device with each of these options of `fedrec device start`, while the context lasts.
 
     Raises:
         ConfigError: Flower's commands are not installed. ProtocolError: the network does not come up.
@@ -56,15 +57,13 @@ def network(home: Path, nodes: Sequence[Mapping[str, Value]]) -> Iterator[Networ
         command = [command_of("flower-superlink"), *server, "--enable-supernode-auth", "--isolation", "subprocess"]
         command += ["--host", "127.0.0.1", "--port", str(port), "--disable-runtime-dependency-installation"]
         _start(stack, opened, "superlink", command)
-        for number, config in enumerate(nodes):
+        for number, own in enumerate(devices):
             public = write_node_key(home / f"node-{number}")
             _register(opened, public)
-            chosen = " ".join(f"{key}={toml_value(value)}" for key, value in config.items())
-            command = [command_of("flower-supernode"), "--root-certificates", "ca.pem"]
-            command += ["--superlink", f"127.0.0.1:{port}", "--port", str(free_port())]
-            command += ["--ssl-ca-certfile", "ca.pem", "--ssl-certfile", "server.pem", "--ssl-keyfile", "server.key"]
-            command += ["--auth-supernode-private-key", f"node-{number}", "--node-config", chosen]
-            _start(stack, opened, f"supernode-{number}", command)
+            command = [sys.executable, "-m", "fedrec.cli.main", "device", "start"]
+            command += ["--superlink", f"127.0.0.1:{port}", "--root-certificates", "ca.pem"]
+            command += ["--node-key", f"node-{number}", *(word for pair in own.items() for word in pair)]
+            _start(stack, opened, f"device-{number}", command)
         yield opened
 
 

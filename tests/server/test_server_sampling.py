@@ -166,7 +166,7 @@ def test_bands_must_fit_between_two_participations() -> None:
         ({"sampling": "poisson", "cohort": 9}, {"noise": "banded"}, "cyclic"),
         ({"sampling": "cyclic"}, {"noise": "banded"}, "cohort"),
         ({}, {"bands": 3}, "banded"),
-        ({"sampling": "balls-in-bins", "cohort": 9}, {"noise_place": "distributed"}, "known size"),
+        ({"sampling": "balls-in-bins", "cohort": 9}, {"noise_place": "distributed"}, "balls-in-bins"),
         ({"sampling": "balls-in-bins", "cohort": 9}, {"noise": "banded"}, "cyclic"),
         ({"sampling": "cyclic", "cohort": 9, "secret_cohorts": True}, {}, "fixed"),
         ({"sampling": "fixed", "cohort": 9, "secret_cohorts": True}, {"noise_place": "distributed"}, "server"),
