@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from fedrec.client.budget import charge
 from fedrec.client.device import Device
 from fedrec.client.pending_round import PendingRound, begin, keep, load_pending, load_replay_guard, save_replay_guard
 from fedrec.client.request_policy import check_agreed
@@ -19,6 +18,7 @@ from fedrec.errors import ProtocolError
 from fedrec.queries.secure_wire import PROTOCOL, Exchange, Invitation, thresholds_of
 from fedrec.secagg.device import DeviceRound
 from fedrec.secagg.replay_guard import ReplayGuard
+from fedrec.secagg.roster import Roster
 
 Clock = Callable[[], float]
 _Step = Callable[[DeviceRound, EventStore, PendingRound], bytes]
@@ -50,7 +50,7 @@ class SecureDevice:
         known.check_catalogue(asked.catalogue)
         check_agreed(known.config, asked.request, known.features)
         with EventStore.open(self.device.store) as store, store.transaction(durable=True):
-            pending = PendingRound(run, invitation, roster_of(store, self.device.roster).digest, b"")
+            pending = PendingRound(run, invitation, self._roster(store).digest, b"")
             current = self._round(store, pending, load_replay_guard(store))
             message = current.advertise()
             begin(store, PendingRound(run, invitation, pending.roster, current.to_state()))
@@ -72,8 +72,9 @@ class SecureDevice:
             self._round(store, pending, load_replay_guard(store)).restore(pending.state).check_inbox(inbox)
             request = pending.invitation.envelope.request
             known.handler.check(request)
+            cost = self.device.cost(store, request)
             with store.transaction(durable=True):
-                charge(store, known.config, known.catalogue, request, run)
+                cost.charge(store, run)
         return self._step(
             run, lambda current, store, pending: current.mask(inbox, self.device.elements(store, request))
         )
@@ -92,12 +93,15 @@ class SecureDevice:
             keep(store, None if last else current.to_state())
         return message
 
+    def _roster(self, store: EventStore) -> Roster:
+        return roster_of(store, self.device.roster, self.device.device_context.manifest)
+
     def _round(self, store: EventStore, pending: PendingRound, replay_guard: ReplayGuard) -> DeviceRound:
         settings = self.device.device_context.config.secure_aggregation
         agreed = pending.invitation.envelope.request.sum
         return DeviceRound(
             identity_of(store),
-            roster_of(store, self.device.roster),
+            self._roster(store),
             pending.invitation.agreed(pending.run, pending.roster),
             thresholds_of(settings).for_noise(agreed.survivors, agreed.devices),
             replay_guard,

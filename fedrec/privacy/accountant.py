@@ -1,6 +1,6 @@
 """What releases cost: the composed epsilon or delta of noisy sums, described as data (`QueryCost`).
 
-Adjacency: two populations are neighbours when one has one row more (a user, or one interaction, as the unit says).
+Adjacency: the data of one unit is replaced by nothing, see `fedrec.privacy.adjacency`; N is public.
 Full-participation releases with Gaussian noise compose exactly into one Gaussian release whose 1/z^2 is the sum of
 theirs (Dong, Roth and Su, Gaussian Differential Privacy, 2022, section 3.2), so these are accounted by the exact
 formula of Balle and Wang (ICML 2018, theorem 8).  As soon as a Poisson-sampled release is among them, the privacy loss
@@ -110,11 +110,16 @@ def epsilon(costs: Iterable[QueryCost], delta: float) -> float:
     Raises:
         PrivacyError: delta is not in (0, 1), or a mechanism declares what the accountant cannot compose.
     """
+    return epsilon_of(0.0, costs, delta)
+
+
+def epsilon_of(gaussian: float, costs: Iterable[QueryCost], delta: float) -> float:
+    """As `epsilon`, of costs together with Gaussian releases whose 1/z^2 add up to ``gaussian``."""
     check_delta(delta)
     exact, others = _normalised(costs)
     if not others:
-        return _gaussian_epsilon(exact, delta)
-    return float(_composed(exact, others).get_epsilon(delta))
+        return _gaussian_epsilon(gaussian + exact, delta)
+    return float(_composed(gaussian + exact, others).get_epsilon(delta))
 
 
 def delta(costs: Iterable[QueryCost], epsilon: float) -> float:
@@ -255,7 +260,8 @@ def _composed(exact: float, others: _Others) -> Any:
     import dp_accounting
     from dp_accounting.pld import PLDAccountant
 
-    accountant = PLDAccountant(value_discretization_interval=_interval(exact, others))
+    relation = dp_accounting.NeighboringRelation.REPLACE_SPECIAL  # replaced by nothing, as `adjacency` says
+    accountant = PLDAccountant(neighboring_relation=relation, value_discretization_interval=_interval(exact, others))
     if exact:
         accountant.compose(dp_accounting.GaussianDpEvent(1 / math.sqrt(exact)))
     for z, probability, mechanism, rounds in others:

@@ -26,8 +26,8 @@ and post-processing gives it.  If that is (epsilon, delta)-private, the sum is (
 With r = 2 and t >= 3, k is below 1e-20 for 2^28 elements and 2^20 devices: nothing that double precision shows.
 The Gaussian accountant applies, with noise multiplier sqrt(s^2 - r^2) / sensitivity: what shares are sized for.
 
-**Adjacency.**  A device whose row is left out still adds its noise: a row is *replaced by nothing*, and who is asked
-stays as it is.  No amplification is claimed.  Reduction modulo the ring's size is post-processing too: if the noise
+**Adjacency.**  A device whose row is replaced by nothing still adds its noise, and who is asked stays as it is
+(`adjacency`).  No amplification is claimed.  Reduction modulo the ring's size is post-processing too: if the noise
 should ever not fit, the sum is wrong, not less private.
 """
 
@@ -38,12 +38,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from fedrec.errors import PrivacyError
-from fedrec.privacy.discrete import MOST
 from fedrec.privacy.noise_range import check_noise_multiplier
 
-# Steps: of the rounding that makes continuous noise discrete, and of the least share.
+# Steps: of the rounding that makes continuous noise discrete, and of the least and the largest share.
 ROUNDING: Final = 2.0
 LEAST_SHARE: Final = 3.0
+MOST_SHARE: Final = 2.0**18
 # A ring has room for so many deviations of all shares together: a wrong sum has a chance of 2^-120 an element.
 ROOM: Final = 13.0
 
@@ -95,7 +95,7 @@ class NoiseShares:
             PrivacyError: it is below 3 or above 2^18 steps.
         """
         share = math.sqrt(self.needed(sensitivity) / self.honest)
-        if not LEAST_SHARE <= share <= MOST:
+        if not LEAST_SHARE <= share <= MOST_SHARE:
             action = f"Use a {'finer' if share < LEAST_SHARE else 'coarser'} resolution"
             raise PrivacyError("a device's share of the noise is not 3 to 2^18 steps", value=share, action=action)
         return share

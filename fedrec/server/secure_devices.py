@@ -50,6 +50,7 @@ class SecureDevices(FlowerDevices):
     Args:
         roster: of the devices behind the nodes, as the devices know it.
         settings: what the devices insist on.
+        run: what names the run to devices: the digest of its manifest; None = Flower's run id, in simulations.
         grid, nodes, catalogue, users, policy, window: as of `FlowerDevices`; ``policy`` is for one exchange.
 
     ``exclusions``: devices that are not asked any more, for what they did.
@@ -73,10 +74,12 @@ class SecureDevices(FlowerDevices):
         users: int = 0,
         policy: StragglerPolicy | None = None,
         window: int = 128,
+        run: str | None = None,
     ) -> None:
         dropout = settings.dropout
         super().__init__(grid, nodes, catalogue=catalogue, users=users, policy=policy, dropout=dropout, window=window)
         self.roster, self.settings, self.thresholds = roster, settings, thresholds_of(settings)
+        self.run = run or str(grid.run.run_id)
         self.aborted: Counter[str] = Counter()
         self.exclusions = Exclusions()
         # Who is behind a node, as soon as it has advertised its keys.
@@ -157,7 +160,7 @@ class SecureDevices(FlowerDevices):
         ``nodes``: who is asked, of a cohort of ``size``.  ``number``: of the attempt, from 0.
         """
         invitation = Invitation(Envelope(request, secrets.token_hex(16), self.catalogue), number)
-        agreed = invitation.agreed(str(self.grid.run.run_id), self.roster.digest)
+        agreed = invitation.agreed(self.run, self.roster.digest)
         workers = os.cpu_count() or 1
         thresholds = self.thresholds.for_noise(request.sum.survivors, request.sum.devices)
         current = ServerRound(agreed, self.roster, thresholds, workers=workers, parameters=self._safe_parameters)

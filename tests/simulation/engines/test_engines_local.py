@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from fedrec.api.load_run import load_run
 from fedrec.cli.main import build
-from fedrec.client.budget import local_noise
+from fedrec.client.budget import agreement_key, local_noise
 from fedrec.config import Config, from_tree
 from fedrec.console import SilentReporter, open_reporter
 from fedrec.data.schema import Event
@@ -25,7 +25,8 @@ from fedrec.errors import BudgetExceededError, ProtocolError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.privacy.accountant import QueryCost, epsilon
-from fedrec.privacy.device_ledger import Agreement, DeviceLedger
+from fedrec.privacy.device_entry import Agreement
+from fedrec.privacy.device_ledger import DeviceLedger
 from fedrec.queries.request import Request
 from fedrec.queries.wire import Envelope
 from fedrec.server.results import RoundEvent
@@ -95,7 +96,7 @@ def test_the_grid_releases_what_the_cohort_releases(protocol: str, federation_st
             ledger = DeviceLedger(store)
             rows = ledger.rows()
             spent = ledger.spent()
-        assert [(row.query, row.round, row.own) for row in rows] == [("training", n, True) for n in (1, 2, 3)]
+        assert [(row.query, row.round, row.noise) for row in rows] == [("training", n, "device") for n in (1, 2, 3)]
         cost = rows[0].cost
         assert cost is not None
         # An independent composition: all steps of the run at once.
@@ -130,7 +131,7 @@ def test_a_device_refuses_when_its_promise_is_spent_after_restarts_and_new_runs(
         cases.device(CONFIG, catalogue, store).answer(envelope(federation_study, number), "run")
     spent = _rows(store)
     for run in ("run", "another"):
-        with pytest.raises(BudgetExceededError, match="promise of these settings is spent"):
+        with pytest.raises(BudgetExceededError, match="what these settings promise would be exceeded"):
             cases.device(CONFIG, catalogue, store).answer(envelope(federation_study, 1, session="second"), run)
     assert _rows(store) == spent
 
@@ -141,10 +142,11 @@ def test_a_plan_stands_though_the_device_meets_more_items(federation_study: Stud
     cases.device(CONFIG, catalogue, path).answer(envelope(federation_study, 1), "run")
     with EventStore.open(path) as store:
         store.add_events(store.users()[0], [Event(item, 5) for item in federation_study.features.ids])
-        before = local_noise(store, CONFIG, federation_study.features.digest())
+        before = local_noise(store, CONFIG, agreement_key(CONFIG, federation_study.features.digest()))
+    assert before is not None
     for number in (2, 3):
         cases.device(CONFIG, catalogue, path).answer(envelope(federation_study, number), "run")
-    assert {row.cost for row in _rows(path)} == {before}
+    assert {(row.cost, row.releases) for row in _rows(path)} == {(replace(before, rounds=1), before.rounds)}
 
 
 def test_a_device_without_a_user_adds_noise_too(federation_study: Study, tmp_path: Path) -> None:
@@ -215,9 +217,8 @@ def test_a_run_states_one_epsilon_verifies_and_learns(tmp_path: Path) -> None:
     # A turn that no settings planned, in one device's ledger.
     with EventStore.open(tmp_path / "private" / "stores" / "00004.sqlite") as store, store.transaction():
         ledger = DeviceLedger(store)
-        ledger.charge_local(
-            Agreement("other", (), DELTA), QueryCost("training", 0.5), 100.0, run="run", query="training", round=9
-        )
+        other = Agreement("other", 100.0, DELTA)
+        ledger.charge_local(other, QueryCost("training", 0.5), run="run", query="training", round=9)
     assert "devices" in [check.name for check in load_run(tmp_path / "private") if not check.passed]
     hits = {name: run["quality"]["loo-99neg"]["ndcg@10"] for name, run in figures.items()}
     assert hits["bare"] > hits["untrained"]
