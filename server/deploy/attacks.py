@@ -16,8 +16,9 @@ from fedrec.client.ranker import recommend
 from fedrec.data.store import EventStore
 from fedrec.errors import ReleaseError
 from fedrec.queries.wire import FAILED, REFUSED
-from fedrec.release.bundle import SIGNATURE, read_release, write_release
+from fedrec.release.bundle import read_release, write_release
 from fedrec.release.keys import load_key
+from fedrec.release.manifest import SIGNATURE
 from fedrec.secagg.identity import DeviceIdentity
 from server.deploy.deployment import Deployment
 from server.deploy.foreign_bundle import write_foreign_bundle
@@ -50,19 +51,19 @@ def control_api(opened: Network) -> Outcome:
 
 
 def foreign_bundle(opened: Network, deployment: Deployment) -> Outcome:
-    """An unsigned bundle asks all nodes for their stores: devices, and a SuperNode that was started without the gate."""
+    """An unsigned bundle asks all nodes for their stores: devices, and a SuperNode that was started as Flower does."""
     unguarded = opened.home / "unguarded.sqlite"
     shutil.copy(deployment.stores[0], unguarded)
     opened.start_unguarded({"store": str(unguarded)})
     found = opened.home / "stolen.json"
-    config = {"out": str(found), "devices": len(deployment.stores) + 1}
+    config: dict[str, str | int | float] = {"out": str(found), "devices": len(deployment.stores) + 1}
     opened.attempt(write_foreign_bundle(opened.home / "foreign"), config, seconds=_SECONDS)
     replies: list[dict[str, Any]] = json.loads(found.read_text(encoding="utf-8")) if found.is_file() else []
     stolen = [bytes.fromhex(reply["stolen"]) for reply in replies if "stolen" in reply]
     refused = [reply for reply in replies if tuple(reply.get("error", ())) in (REFUSED, FAILED)]
     # What it obtained is the unguarded node's file, whole: so it would have had the others'.
     held = stolen == [unguarded.read_bytes()] and len(refused) == len(deployment.stores)
-    seen = f"{len(refused)} devices answered from installed code; a SuperNode without the gate gave {len(stolen)} store"
+    seen = f"{len(refused)} devices answered from installed code; {len(stolen)} SuperNode without it gave up its store"
     return Outcome("unsigned bundle that reads the store", held, seen)
 
 
@@ -82,13 +83,18 @@ def repeated_run(opened: Network, deployment: Deployment) -> Outcome:
 def _refused_run(what: str, opened: Network, deployment: Deployment, manifest: Path, name: str) -> Outcome:
     before = [_ledger(store) for store in deployment.stores]
     out = opened.home / name
-    config = {**deployment.files(manifest), "out": str(out), "devices": len(deployment.stores), "patience": 30}
+    config: dict[str, str | int | float] = {**deployment.files(manifest), "out": str(out)}
+    config |= {"devices": len(deployment.stores), "patience": 30}
     opened.attempt(APP, config, seconds=_SECONDS)
     lines = (out / "events.jsonl").read_text(encoding="utf-8").splitlines() if (out / "events.jsonl").is_file() else []
-    sums = [line for line in map(json.loads, lines) if line["devices"]]
+    rounds = [json.loads(line) for line in lines]
+    sums = [line for line in rounds if line["devices"]]
+    left_out = [reason for line in rounds for reason, count in line["left_out"].items() for _ in range(count)]
     charged = sum(_ledger(store) != one for store, one in zip(deployment.stores, before, strict=True))
-    seen = f"{len(sums)} sums opened, {charged} of {len(before)} ledgers charged"
-    return Outcome(what, not sums and not charged and not (out / "model").exists(), seen)
+    why = ", ".join(f"{left_out.count(reason)} {reason}" for reason in sorted(set(left_out)))
+    seen = f"devices: {why or 'not asked'}; {len(sums)} sums opened, {charged} ledgers charged"
+    held = len(left_out) >= len(before) and not sums and not charged and not (out / "model").exists()
+    return Outcome(what, held, seen)
 
 
 def rolled_back_release(deployment: Deployment) -> Outcome:

@@ -58,22 +58,22 @@ def check(out: Path, done: Callable[[str], None] = lambda text: None) -> Checked
     deployment = make_deployment(out)
     done("the publisher signed roster and manifest")
     outcomes: list[Outcome] = []
-    with network(out / "network", [deployment.device(store) for store in deployment.stores]) as opened:
-        run_config = {**deployment.files(), "out": str(out / "server"), "devices": DEVICES, "patience": 120}
-        log = opened.run(APP, run_config, seconds=_SECONDS)
-        record = _record(out, log)
-        done(f"{DEVICES} devices trained")
-        for attack in (
-            partial(control_api, opened),
-            partial(foreign_bundle, opened, deployment),
-            partial(made_up_run, opened, deployment),
-            partial(repeated_run, opened, deployment),
-        ):
+
+    def try_all(*attacks: Callable[[], Outcome]) -> None:
+        for attack in attacks:
             outcomes.append(attack())
             done(_line(outcomes[-1]))
+
+    with network(out / "network", [deployment.device(store) for store in deployment.stores]) as opened:
+        # Before anything was answered: what devices refuse here they refuse for what it asks.
+        try_all(partial(control_api, opened), partial(made_up_run, opened, deployment))
+        run_config: dict[str, str | int | float] = {**deployment.files(), "out": str(out / "server")}
+        log = opened.run(APP, {**run_config, "devices": DEVICES, "patience": 120}, seconds=_SECONDS)
+        record = _record(out, log)
+        done(f"{DEVICES} devices trained, masked and with noise of their own")
+        try_all(partial(foreign_bundle, opened, deployment), partial(repeated_run, opened, deployment))
     ranked = dict(_ranked(deployment, store) for store in deployment.stores)
-    outcomes.append(rolled_back_release(deployment))
-    done(_line(outcomes[-1]))
+    try_all(partial(rolled_back_release, deployment))
     return Checked(record, ranked, tuple(outcomes))
 
 

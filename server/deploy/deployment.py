@@ -49,6 +49,7 @@ noise_place = "distributed"
 protocol = "secagg+"
 minimum_cohort = {DEVICES}
 minimum_survivors = {DEVICES}
+attempts = 2
 [speed]
 threads = 1
 """

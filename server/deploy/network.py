@@ -46,7 +46,10 @@ class Network:
 
     def attempt(self, app: Path, run_config: Mapping[str, Value], *, seconds: float) -> str:
         """`flwr run` of an app that may fail; returns its log."""
-        return run_command([command_of("flwr"), *_run(app, run_config)], self.environment, seconds=seconds).stdout
+        log = run_command([command_of("flwr"), *_run(app, run_config)], self.environment, seconds=seconds).stdout
+        with (self.home / "attempts.log").open("a", encoding="utf-8") as kept:
+            kept.write(log)
+        return log
 
     def start_unguarded(self, node_config: Mapping[str, Value]) -> None:
         """Start a SuperNode as Flower does, which runs what it is sent: to show what the gate is for."""
