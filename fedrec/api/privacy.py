@@ -168,6 +168,7 @@ def statement(run: HasDirectory | str | os.PathLike[str]) -> Statement:
     facts = facts_of(
         {**about(bool(record["config"]["run"].get("reproducible"))), **record["privacy"]},
         population=int(record["data"]["users"]),
+        interactions=record["data"].get("interactions"),
         name=record["config"]["run"]["name"],
         verified=problems,
     )
