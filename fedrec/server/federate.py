@@ -105,12 +105,8 @@ def federate(
 
         outcome = opened.run(features, devices, observe)
         record = {
-<<<<<<< HEAD
             **record_of(config, outcome, opened.log.records, users, devices.size),
-=======
-            **record_of(config, outcome, opened.log.records, delta_of(config, users)),
             "manifest": signed,
->>>>>>> main
             "data": {"name": config.run.name, "users": users, "items": len(features), "devices": devices.size},
             "costs": [asdict(cost) for cost in outcome.costs],
             "cost": {"accounting_seconds": round(outcome.accounting_seconds, 4)},

@@ -110,13 +110,9 @@ def line_of(event: RoundEvent) -> dict[str, Any]:
     }
 
 
-<<<<<<< HEAD
 def record_of(
-    config: Config, outcome: RunResult, lines: Iterable[Mapping[str, Any]], users: int, devices: int
+    config: Config, outcome: RunResult, lines: Sequence[Mapping[str, Any]], users: int, devices: int
 ) -> dict[str, Any]:
-=======
-def record_of(config: Config, outcome: RunResult, lines: Sequence[Mapping[str, Any]], delta: float) -> dict[str, Any]:
->>>>>>> main
     """What every record says of a run: settings, what is promised, what queries found, and how sums were opened."""
     samples = delta_of_samples(config, users, devices)
     privacy = statement_of(config, outcome.costs, delta_of(config, users), delta_of_samples=samples)
