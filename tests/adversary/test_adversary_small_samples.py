@@ -75,6 +75,11 @@ def test_the_chance_is_in_what_is_stated() -> None:
     assert epsilon([QueryCost("training", noise, 5, "poisson", 0.52)], delta_for(100)) <= plan["epsilon_released"]
 
 
+def test_groups_of_balls_in_bins_are_dealt_once() -> None:
+    found = delta_of_samples(config_of(25, least=3, sampling="balls-in-bins", rounds=50), 100, 100)
+    assert found == too_small(99, 0.25, 3, 4) > 0
+
+
 @pytest.mark.parametrize(
     "config",
     [
