@@ -25,6 +25,7 @@ from fedrec.config import Config, from_run_config, with_protocol
 from fedrec.config.presets import with_preset
 from fedrec.config.simulated import is_simulated, refuse_reproducible
 from fedrec.errors import ConfigError, FedrecError
+from fedrec.privacy.simulated import TRUSTED
 from fedrec.server.federate import federate, load_server_catalogue
 from fedrec.server.flower_devices import FlowerDevices
 from fedrec.server.roster_files import read_roster
@@ -46,6 +47,8 @@ def main(grid: Grid, context: Context) -> None:
         # Whatever engine the settings were written for: a release says which it was.
         config = config.model_copy(update={"run": config.run.model_copy(update={"engine": "flower"})})
         refuse_reproducible(config, simulated=is_simulated())
+        if config.privacy.epsilon is not None and config.privacy.noise_place == "server":
+            print(f"{TRUSTED}: it adds the noise, as privacy.noise_place says")
         server_catalogue = load_server_catalogue(_directory(settings, "catalogue"))
         out = _directory(settings, "out")
         devices = _devices(grid, config, settings, server_catalogue.features.digest())
