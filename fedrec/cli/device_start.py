@@ -21,7 +21,7 @@ def start(
     superlink: Annotated[str, typer.Option(help="HOST:PORT of the server, as it faces devices.")],
     root_certificates: Annotated[Path, typer.Option(help="The authority's certificates (PEM): TLS is not optional.")],
     node_key: Annotated[Path, typer.Option(help="This SuperNode's secret key, known to the server.")],
-    config: Annotated[Path, typer.Option(help="The settings that this device accepts.")],
+    manifest: Annotated[Path, typer.Option(help="The run's manifest, which the publisher signed.")],
     catalogue: Annotated[Path, typer.Option(help="The run's catalogue, a directory.")],
     store: Annotated[Path, typer.Option(help="The device's event store.")],
     roster: Annotated[Path, typer.Option(help="The roster that the publisher signed.")],
@@ -41,7 +41,7 @@ def start(
     paths = {
         "root-certificates": root_certificates.absolute(),
         "node-key": node_key.absolute(),
-        "config": config.absolute(),
+        "manifest": manifest.absolute(),
         "catalogue": catalogue.absolute(),
         "store": store.absolute(),
         "roster": roster.absolute(),
@@ -55,7 +55,7 @@ def start(
     from fedrec.client.start import start_device
     from fedrec.client.supernode import Connection
 
-    own: dict[str, str | float] = {name: str(paths[name]) for name in ("config", "catalogue", "store", "roster")}
+    own: dict[str, str | float] = {name: str(paths[name]) for name in ("manifest", "catalogue", "store", "roster")}
     if answer_after is not None:
         own[NODE_KEY] = answer_after
     connection = Connection(superlink, paths["root-certificates"], paths["node-key"])

@@ -101,7 +101,8 @@ def _schedule(context: Context) -> AnswerSchedule:
 def _answered(message: Message, context: Context, answer: _Answer) -> Message:
     try:
         refuse_sent_code(context.node_config)
-        fields, parts = answer(device_of(context.run_config, context.node_config), str(context.run_id))
+        device = device_of(context.run_config, context.node_config)
+        fields, parts = answer(device, device.device_context.run_name(context.run_id))
     except Exception as error:
         _log.warning("no answer to a request: %s", error)
         code, reason = REFUSED if isinstance(error, ProtocolError | BudgetExceededError) else FAILED

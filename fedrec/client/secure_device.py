@@ -18,6 +18,7 @@ from fedrec.errors import ProtocolError
 from fedrec.queries.secure_wire import PROTOCOL, Exchange, Invitation, thresholds_of
 from fedrec.secagg.device import DeviceRound
 from fedrec.secagg.replay_guard import ReplayGuard
+from fedrec.secagg.roster import Roster
 
 Clock = Callable[[], float]
 _Step = Callable[[DeviceRound, EventStore, PendingRound], bytes]
@@ -49,7 +50,7 @@ class SecureDevice:
         known.check_catalogue(asked.catalogue)
         check_agreed(known.config, asked.request, known.features)
         with EventStore.open(self.device.store) as store, store.transaction(durable=True):
-            pending = PendingRound(run, invitation, roster_of(store, self.device.roster).digest, b"")
+            pending = PendingRound(run, invitation, self._roster(store).digest, b"")
             current = self._round(store, pending, load_replay_guard(store))
             message = current.advertise()
             begin(store, PendingRound(run, invitation, pending.roster, current.to_state()))
@@ -92,12 +93,15 @@ class SecureDevice:
             keep(store, None if last else current.to_state())
         return message
 
+    def _roster(self, store: EventStore) -> Roster:
+        return roster_of(store, self.device.roster, self.device.device_context.manifest)
+
     def _round(self, store: EventStore, pending: PendingRound, replay_guard: ReplayGuard) -> DeviceRound:
         settings = self.device.device_context.config.secure_aggregation
         agreed = pending.invitation.envelope.request.sum
         return DeviceRound(
             identity_of(store),
-            roster_of(store, self.device.roster),
+            self._roster(store),
             pending.invitation.agreed(pending.run, pending.roster),
             thresholds_of(settings).for_noise(agreed.survivors, agreed.devices),
             replay_guard,

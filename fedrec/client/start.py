@@ -28,7 +28,8 @@ _log = logging.getLogger(__name__)
 def check_device(node_config: NodeConfig) -> Device:
     """Return the device that its own config describes, after all that can be checked without a server.
 
-    It has a store with an identity, which the publisher's roster lists, and it can read settings and catalogue.
+    It has a store with an identity, which the publisher's roster lists, a manifest that the publisher signed for this
+    very code, and it can read the catalogue.
 
     Raises:
         ConfigError: something is missing or does not fit. ProtocolError: the publisher did not sign it.
@@ -39,7 +40,10 @@ def check_device(node_config: NodeConfig) -> Device:
     device = device_of({}, node_config)
     with EventStore.open(device.store) as store:
         public = identity_of(store).public
-        if device.roster is not None and public not in roster_of(store, device.roster).devices:
+        if (
+            device.roster is not None
+            and public not in roster_of(store, device.roster, device.device_context.manifest).devices
+        ):
             action = "Have it listed: fedrec device identity prints its line for the roster"
             raise ConfigError("the roster does not list this device", value=public.hex()[:16], action=action)
     # Read once, here: so that how long the first answer takes does not hang on it.

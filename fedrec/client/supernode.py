@@ -6,26 +6,22 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
+from fedrec.child_process import end_child, run_watched
 from fedrec.client.flower_runtime import LOOPBACK, check_flower, is_up
 from fedrec.client.isolated import isolated_command, isolated_environment, refuse_unless_isolated
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.randomness import fresh_key
 
-_COMMAND: Final = "flower-supernode"
-_START_SECONDS, _END_SECONDS = 60.0, 10.0
+_START_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -107,36 +103,14 @@ def supernode(connection: Connection, environment: Mapping[str, str], port: int)
             file.unlink()
             yield started
         finally:
-            _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_END_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(_END_SECONDS)
-    os._exit(1)
+            end_child(process)
 
 
 def main() -> None:
     """Run Flower's own command, watched."""
     refuse_unless_isolated()
     check_flower()
-    found = entry_points(group="console_scripts", name=_COMMAND)
-    if not found:
-        raise ConfigError(f"the command {_COMMAND} is not installed", action="Install fedrec afresh")
-    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
-    sys.argv[0] = _COMMAND
-    next(iter(found)).load()()
+    run_watched("flower-supernode")
 
 
 if __name__ == "__main__":

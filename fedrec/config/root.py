@@ -124,10 +124,27 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _shared_noise_has_known_shares(self) -> Config:
-        if self.privacy.noise_place == "distributed" and self.training.sampling == "poisson":
+        sampling = self.training.sampling
+        if self.privacy.noise_place == "distributed" and sampling in ("poisson", "balls-in-bins"):
             raise ValueError(
                 "privacy.noise_place 'distributed' needs cohorts of a known size, and who knows who takes part "
-                "learns no less by sampling 'poisson': set training.sampling to fixed or cyclic"
+                f"learns no less by sampling {sampling!r}: set training.sampling to fixed or cyclic"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _secret_cohorts_are_the_servers(self) -> Config:
+        if not self.training.secret_cohorts:
+            return self
+        if self.training.sampling != "fixed":
+            raise ValueError(
+                "training.secret_cohorts is for training.sampling=fixed; poisson and balls-in-bins always are secret, "
+                "full and cyclic gain nothing by it"
+            )
+        if self.privacy.noise_place in ("distributed", "local"):
+            raise ValueError(
+                "training.secret_cohorts needs privacy.noise_place=server: who trusts no server with sums cannot trust "
+                "it to draw cohorts, and keep them secret, either"
             )
         return self
 

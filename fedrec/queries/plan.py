@@ -67,6 +67,7 @@ def costs_of(config: Config, users: int, devices: int | None = None) -> list[Que
         {name: (part.sampling, part.probability) for name, part in taken.items()},
         {name: part.minimum_separation for name, part in taken.items()},
         {query.name: declared(query.mechanism(config)) for query in queries},
+        {name: part.secret for name, part in taken.items()},
     )
 
 

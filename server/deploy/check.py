@@ -20,9 +20,10 @@ from fedrec.content.features import save_features
 from fedrec.data.store import EventStore
 from fedrec.data.stores import training_events
 from fedrec.errors import ProtocolError
+from fedrec.queries.run_manifest_draft import make_manifest
 from fedrec.release.keys import load_key
 from fedrec.secagg.roster import Roster
-from fedrec.server.roster_files import create_roster_key, write_roster
+from fedrec.server.roster_files import create_roster_key, load_roster_key, read_roster, write_roster, write_signed
 from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import Study, prepare
 from server.deploy.network import network
@@ -82,12 +83,14 @@ def check(out: Path) -> Checked:
     config = load(settings)
     study = _study(config, out)
     roster, stores = _devices(study, out)
-    common = {"catalogue": str(out / "catalogue"), "roster": str(roster), "config": str(settings)}
-    own = {"--config": settings, "--catalogue": out / "catalogue", "--roster": roster}
-    devices = [{**{name: str(path) for name, path in own.items()}, "--store": str(store)} for store in stores]
+    publisher = load_roster_key(out / "roster.key")
+    manifest = make_manifest(config, study.features, read_roster(roster), counter=1, users=_USERS)
+    write_signed(out / "manifest", manifest.sign(publisher))
+    common = {"manifest": str(out / "manifest"), "catalogue": str(out / "catalogue"), "roster": str(roster)}
+    devices = [{**{f"--{name}": path for name, path in common.items()}, "--store": str(store)} for store in stores]
     with network(out / "network", devices) as opened:
         run_config: dict[str, str | int | float] = {**common}
-        run_config |= {"out": str(out / "server"), "devices": DEVICES, "users": _USERS, "patience": 120}
+        run_config |= {"out": str(out / "server"), "devices": DEVICES, "patience": 120}
         log = opened.run(APP, run_config, seconds=_SECONDS)
     record = out / "server" / "server.json"
     if not record.is_file():

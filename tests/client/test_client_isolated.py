@@ -56,7 +56,7 @@ def test_the_command_starts_itself_again_where_nothing_else_can_be_imported(tmp_
         command = [str(python), *words]
         return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
 
-    done = run("-c", COMMAND, "device", "start", *OPTIONS, *("--config", "t"))
+    done = run("-c", COMMAND, "device", "start", *OPTIONS, *("--manifest", "t"))
     assert done.returncode == ConfigError.exit_code, done.stderr
     assert "root certificates is missing" in done.stderr
     assert not marker.exists()
@@ -67,7 +67,7 @@ def test_the_command_starts_itself_again_where_nothing_else_can_be_imported(tmp_
         "device",
         "start",
         *OPTIONS,
-        *("--config", "t"),
+        *("--manifest", "t"),
     )
     assert off.returncode == 77
     assert marker.exists()
