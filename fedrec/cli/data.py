@@ -14,7 +14,7 @@ from fedrec.cli.rows import flat_rows
 from fedrec.console import open_reporter, print_json, say, show_table, size
 
 
-class Unit(StrEnum):
+class UnitOption(StrEnum):
     """What one row is, as in ``privacy.unit``."""
 
     user = "user"
@@ -56,8 +56,9 @@ def stores(
     directory: Annotated[Path, typer.Argument()],
     out: Annotated[Path, typer.Option(file_okay=False, help="Where the stores go.")],
     unit: Annotated[
-        Unit, typer.Option(help="What is protected: with example, an interaction decides alone whether it trains.")
-    ] = Unit.user,
+        UnitOption,
+        typer.Option(help="What is protected: with example, an interaction decides alone whether it trains."),
+    ] = UnitOption.user,
     from_interactions: FromInteractions = False,
     as_json: AsJson = False,
 ) -> None:

@@ -118,7 +118,7 @@ def record_of(
     privacy = statement_of(config, outcome.costs, delta_of(config, users), delta_of_samples=samples)
     return {
         "schema": 1,
-        ABOUT: about(config.run.reproducible).get(ABOUT),
+        ABOUT: about(config.run.reproducible, privacy["noise_place"]).get(ABOUT),
         "config": config.model_dump(mode="json"),
         "privacy": {**privacy, "ledger": dict(outcome.ledger)},
         "secure_aggregation": {
