@@ -44,7 +44,6 @@ rounds = 1
 negatives = 32
 [privacy]
 epsilon = 8.0
-noise_place = "distributed"
 [secure_aggregation]
 protocol = "secagg+"
 minimum_cohort = {DEVICES}
