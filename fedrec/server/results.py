@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from fedrec.model.recommender import Recommender
 from fedrec.privacy.accountant import QueryCost
 from fedrec.queries.request import Request
 from fedrec.server.aggregation_failed import AGGREGATION_FAILED
+from fedrec.server.attempts import AttemptCounter
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,13 @@ class Devices(Protocol):
         Raises:
             AggregationFailedError: every attempt at it failed.
         """
+
+
+@runtime_checkable
+class AttemptingDevices(Protocol):
+    """Devices that are asked in attempts, whose numbers must outlive the server's process."""
+
+    attempts: AttemptCounter
 
 
 @dataclass(frozen=True)

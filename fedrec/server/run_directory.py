@@ -31,7 +31,7 @@ from fedrec.release.bundle import write_release
 from fedrec.release.contents import ReleaseContents
 from fedrec.release.keys import create_key, load_key
 from fedrec.server.event_log import EventLog
-from fedrec.server.results import Devices, RoundEvent, RunResult, bytes_up_each
+from fedrec.server.results import AttemptingDevices, Devices, RoundEvent, RunResult, bytes_up_each
 from fedrec.server.run import FederatedRun
 from fedrec.server.state import ServerState
 
@@ -78,6 +78,8 @@ class RunDirectory:
 
     def run(self, features: Features, devices: Devices, observe: Callable[[RoundEvent], None]) -> RunResult:
         """Ask everything that the settings ask. ``observe`` is shown each opened sum. Raises as `FederatedRun`."""
+        if isinstance(devices, AttemptingDevices):
+            devices.attempts.keep_in(self.state)
         return FederatedRun(self.config, features, devices, self.ledger, self.state, observe).run()
 
     def write_release(self, contents: ReleaseContents) -> None:

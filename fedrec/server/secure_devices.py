@@ -15,6 +15,7 @@ from flwr.serverapp import Grid
 
 from fedrec.config import SecureAggregationSettings
 from fedrec.errors import ConfigError, ProtocolError
+from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request
 from fedrec.queries.secure_wire import (
     Exchange,
@@ -32,6 +33,7 @@ from fedrec.secagg.parameters import GraphParameters, choose
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.server import ServerRound
 from fedrec.server.aggregation_failed import AggregationFailedError
+from fedrec.server.attempts import OPENED_AND_LOST, AttemptCounter
 from fedrec.server.dispatcher import Dispatcher, read, write
 from fedrec.server.flower_devices import FlowerDevices, group_of, no_answer
 from fedrec.server.results import AggregateResult
@@ -52,7 +54,7 @@ class SecureDevices(FlowerDevices):
 
     ``tally``: as of `FlowerDevices`; a device that is left out counts under the reason the protocol names, or under
     "silent", "refused", "failed".  ``aborted`` counts the attempts at the last request that gave no sum, by reason;
-    it travels with the sum, too.
+    it travels with the sum, too.  ``attempts``: numbers them, over restarts (`AttemptCounter.keep_in`).
 
     Raises:
         ConfigError: there are fewer nodes than a device wants in a cohort, or too few to be safe.
@@ -75,6 +77,7 @@ class SecureDevices(FlowerDevices):
         super().__init__(grid, nodes, catalogue=catalogue, users=users, policy=policy, dropout=dropout, window=window)
         self.roster, self.settings, self.thresholds = roster, settings, thresholds_of(settings)
         self.run = run or str(grid.run.run_id)
+        self.attempts = AttemptCounter()
         self.aborted: Counter[str] = Counter()
         if len(self.nodes) < self.thresholds.cohort:
             raise ConfigError(
@@ -90,24 +93,49 @@ class SecureDevices(FlowerDevices):
         A round that failed is asked again, as another attempt under a fresh session.  A sampled cohort that no
         device would take part in is not asked: its sum is over nobody.
 
+        A training round whose sum was opened before the server was cut off, and which no device opens again, is over
+        nobody, too.
+
         Raises:
-            AggregationFailedError: every attempt failed; says why.
+            AggregationFailedError: every attempt failed, or the sum was opened and lost; says why.
         """
         self.tally, self.aborted = Counter(), Counter()
         if len(cohort) < self.thresholds.cohort:
             self.tally[Reason.SMALL_COHORT.value] = len(cohort)
             return AggregateResult(np.zeros(request.sum.length), 0, 0, reason=Reason.SMALL_COHORT.value)
-        for attempt in range(self.settings.attempts):
+        was_opening = self.attempts.may_be_open(request)
+        for _ in range(self.settings.attempts):
+            attempt = self.attempts.begin(request)
             try:
                 return self._attempt(request, cohort, attempt)
             except RoundAbortedError as error:
                 self.aborted[error.reason.value] += 1
                 _log.warning("%s, round %d, attempt %d: %s", request.query, request.round, attempt, error)
+        if was_opening and not request.sum.noise:
+            return self._lost(request)
         raise AggregationFailedError(
             f"no sum for {request.query}, round {request.round}: every attempt failed",
             self.aborted,
             value={"aborted": dict(self.aborted), "devices": dict(self.tally)},
             action="Look into a device's log; start again with the same output directory, and the run goes on",
+        )
+
+    def _lost(self, request: Request) -> AggregateResult:
+        """What becomes of a sum that was opened and not kept: a training round is over nobody, and the run goes on."""
+        what = (
+            f"the sum for {request.query}, round {request.round}, was opened when the server was cut off, and is lost"
+        )
+        why = "where the server adds the noise, no device helps to open a sum again"
+        if QUERIES[request.query].sampled:
+            _log.warning("%s; %s, so this round is over nobody", what, why)
+            return AggregateResult(
+                np.zeros(request.sum.length), 0, 0, aborted=dict(self.aborted), reason=OPENED_AND_LOST
+            )
+        raise AggregationFailedError(
+            f"{what}: {why}",
+            self.aborted,
+            value={"aborted": dict(self.aborted), "devices": dict(self.tally)},
+            action="Have another manifest signed, with a higher counter, and begin again in another directory",
         )
 
     def _attempt(self, request: Request, cohort: Sequence[int], number: int) -> AggregateResult:
@@ -124,7 +152,9 @@ class SecureDevices(FlowerDevices):
             running.invite(invitation, nodes)
             running.pass_on(Exchange.SHARE, current.close_advertise())
             running.pass_on(Exchange.MASK, current.close_share())
-            running.pass_on(Exchange.UNMASK, current.close_masked())
+            survivors = current.close_masked()
+            self.attempts.opening()
+            running.pass_on(Exchange.UNMASK, survivors)
             opened = current.close_unmask()
         finally:
             self.tally = running.tally()
