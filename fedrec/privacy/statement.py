@@ -19,6 +19,11 @@ from fedrec.privacy.registry import MECHANISMS
 
 NoisePlace = Literal["server", "distributed", "local"]
 _LOCAL = "Gaussian, on a grid: DP-SGD of each device over its own interactions, before anything leaves it"
+_DRAWN = {
+    "poisson": "every row was drawn independently each round",
+    "fixed": "every round's cohort was drawn anew, each set of that size alike likely",
+    "balls-in-bins": "every row was dealt to a group by itself, each group alike likely",
+}
 _SHARED = "discrete Gaussian, a share from each device, on the grid of the sum"
 
 
@@ -32,6 +37,7 @@ def privacy_statement(
     promised: float | None = None,
     headline: Collection[str] = (),
     mechanisms: Mapping[str, str] | None = None,
+    delta_of_samples: float = 0.0,
 ) -> dict[str, Any]:
     """The ``privacy`` keys of run.json, JSON-able, from all that was really charged (`Ledger.costs`).
 
@@ -42,6 +48,8 @@ def privacy_statement(
     unbounded.  ``noise_multiplier``, ``sampling``: of a query in ``headline`` (training) where there was one, else of
     the query with the least noise (``noise_multiplier_of``); ``queries`` has all.  ``mechanisms``: of each query, its
     mechanism's name; independent Gaussian where absent.  Without costs nothing is claimed: epsilons are null.
+    ``delta``: at which costs are composed; stated is that and ``delta_of_samples``, the chance that a sample was too
+    small for its devices (`fedrec.server.sampled_cohorts`).
     ``promised``: with ``noise_place`` ``local``, the epsilon to which every device holds itself, whoever looks; nothing
     is charged then but in the devices' own ledgers.
 
@@ -56,7 +64,8 @@ def privacy_statement(
     bounded = bool(costs) and noise_place == "distributed" and protocol != "none"
     return {
         "unit": unit,
-        "delta": delta,
+        "delta": min(1.0, delta + delta_of_samples),
+        "delta_of_samples": delta_of_samples,
         "epsilon_released": claim["epsilon_released"],
         "epsilon_server": epsilon_without_amplification(costs, delta) if bounded else None,
         "epsilon_server_reason": None if bounded else _unbounded(protocol, noisy=bool(costs)),
@@ -80,6 +89,7 @@ def _local(promised: float, unit: str, delta: float, protocol: str) -> dict[str,
         **_no_claim(),
         "unit": unit,
         "delta": delta,
+        "delta_of_samples": 0.0,
         "epsilon_released": promised,
         "epsilon_server": promised,
         "epsilon_server_reason": None,
@@ -162,6 +172,7 @@ def _query(cost: QueryCost) -> dict[str, Any]:
         "participations": cost.participations,
         "amplification_claimed": cost.amplified,
         **({} if cost.mechanism is None else {"mechanism": cost.mechanism}),
+        **({"secret": True} if cost.secret else {}),
     }
 
 
@@ -190,6 +201,7 @@ def _trust(costs: Sequence[QueryCost], protocol: str, noise_place: NoisePlace) -
         case _:
             assert_never(noise_place)
     if any(cost.amplified for cost in costs):
-        trust.append("that every row was drawn independently each round, and that who was drawn stays secret")
+        drawn = {_DRAWN[cost.sampling] for cost in costs if cost.amplified}
+        trust.append(f"that {', and '.join(sorted(drawn))}, and that who was drawn stays secret")
     trust.append("each device's software, to bound the contribution of a row")
     return trust

@@ -16,6 +16,7 @@ from fedrec.privacy.accountant import QueryCost
 from fedrec.queries.request import Request
 from fedrec.server.aggregation_failed import AGGREGATION_FAILED
 from fedrec.server.attempts import AttemptCounter
+from fedrec.server.exclusions import Exclusions
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class AggregateResult:
 
     ``devices``: survivors.  ``bytes_up``: what they sent for it, in all.
 
-    ``aborted``: attempts before it that gave no sum, by reason.  ``reason``: why the sum is over nobody, if it had to
+    ``aborted``: attempts before it that gave no sum, by reason.  ``excluded``: devices that the run leaves out for what
+    they did, by what it was (`fedrec.server.exclusions`).  ``reason``: why the sum is over nobody, if it had to
     be, or `fedrec.server.aggregation_failed.AGGREGATION_FAILED`.
     """
 
@@ -33,6 +35,7 @@ class AggregateResult:
     bytes_up: int
     aborted: Mapping[str, int] = field(default_factory=dict)
     reason: str | None = None
+    excluded: Mapping[str, int] = field(default_factory=dict)
 
 
 def bytes_up_each(request: Request, opened: AggregateResult) -> int:
@@ -69,6 +72,13 @@ class AttemptingDevices(Protocol):
     """Devices that are asked in attempts, whose numbers must outlive the server's process."""
 
     attempts: AttemptCounter
+
+
+@runtime_checkable
+class ExcludingDevices(Protocol):
+    """Devices of which some may be left out for what they did."""
+
+    exclusions: Exclusions
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from fedrec.config import Config
 from fedrec.console import jsonable
 from fedrec.content.feature_table import Features
 from fedrec.privacy.ledger import Ledger
+from fedrec.privacy.run_plan import delta_of
 from fedrec.privacy.simulated import KEY as ABOUT
 from fedrec.privacy.simulated import about
 from fedrec.queries.plan import budget_of, described, statement_of
@@ -31,8 +32,16 @@ from fedrec.release.bundle import write_release
 from fedrec.release.contents import ReleaseContents
 from fedrec.release.keys import create_key, load_key
 from fedrec.server.event_log import EventLog
-from fedrec.server.results import AttemptingDevices, Devices, RoundEvent, RunResult, bytes_up_each
+from fedrec.server.results import (
+    AttemptingDevices,
+    Devices,
+    ExcludingDevices,
+    RoundEvent,
+    RunResult,
+    bytes_up_each,
+)
 from fedrec.server.run import FederatedRun
+from fedrec.server.sampled_cohorts import delta_of_samples
 from fedrec.server.state import ServerState
 
 LEDGER: Final = "ledger.sqlite"
@@ -80,6 +89,8 @@ class RunDirectory:
         """Ask everything that the settings ask. ``observe`` is shown each opened sum. Raises as `FederatedRun`."""
         if isinstance(devices, AttemptingDevices):
             devices.attempts.keep_in(self.state)
+        if isinstance(devices, ExcludingDevices):
+            devices.exclusions.keep_in(self.state)
         return FederatedRun(self.config, features, devices, self.ledger, self.state, observe).run()
 
     def write_release(self, contents: ReleaseContents) -> None:
@@ -101,23 +112,28 @@ def line_of(event: RoundEvent) -> dict[str, Any]:
         "asked": event.cohort,
         "devices": event.opened.devices,
         "aborted": dict(event.opened.aborted),
+        "excluded": dict(event.opened.excluded),
         "reason": event.opened.reason,
         "bytes_up_per_device": bytes_up_each(event.request, event.opened),
         "epsilon_spent": event.epsilon_spent,
     }
 
 
-def record_of(config: Config, outcome: RunResult, lines: Iterable[Mapping[str, Any]], delta: float) -> dict[str, Any]:
+def record_of(
+    config: Config, outcome: RunResult, lines: Sequence[Mapping[str, Any]], users: int, devices: int
+) -> dict[str, Any]:
     """What every record says of a run: settings, what is promised, what queries found, and how sums were opened."""
-    privacy = statement_of(config, outcome.costs, delta)
+    samples = delta_of_samples(config, users, devices)
+    privacy = statement_of(config, outcome.costs, delta_of(config, users), delta_of_samples=samples)
     return {
         "schema": 1,
-        ABOUT: about(config.run.reproducible).get(ABOUT),
+        ABOUT: about(config.run.reproducible, privacy["noise_place"]).get(ABOUT),
         "config": config.model_dump(mode="json"),
         "privacy": {**privacy, "ledger": dict(outcome.ledger)},
         "secure_aggregation": {
             "protocol": config.secure_aggregation.protocol,
             "aborted": _aborts_of(config, lines),
+            "excluded": _excluded_of(config, lines),
         },
         "queries": described(outcome.results),
         "validation": outcome.validation,
@@ -133,3 +149,10 @@ def _aborts_of(config: Config, lines: Iterable[Mapping[str, Any]]) -> dict[str, 
     for line in lines:
         total.update(line.get("aborted") or {})
     return dict(total)
+
+
+def _excluded_of(config: Config, lines: Sequence[Mapping[str, Any]]) -> dict[str, int] | None:
+    """Devices that are left out at the end, by reason; None where no sums are masked."""
+    if config.secure_aggregation.protocol != PROTOCOL:
+        return None
+    return dict(lines[-1].get("excluded") or {}) if lines else {}

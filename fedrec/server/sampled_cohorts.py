@@ -1,4 +1,11 @@
-"""Whether the cohorts that a run draws are large enough for its devices."""
+"""Whether the cohorts that a run draws are large enough for its devices, and what it costs that one may not be.
+
+A Poisson sample, or a group of balls in bins, that no device takes part in is seen: its round is a sum over nobody.
+Where all others drawn are one too few, that says whether the last device was drawn, and hides nothing of it behind the
+coin; so amplification does not hold then.  Whether the others are too few depends on their coins alone.  Given that
+they are not, rounds cost what is accounted at delta; so together they are (epsilon, delta + c)-private, c the chance
+that the others are too few in some round.  That is what is stated.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +15,42 @@ from scipy.special import bdtr
 
 from fedrec.config import Config
 from fedrec.errors import ConfigError
-from fedrec.privacy.run_plan import share_of
+from fedrec.privacy.run_plan import minimum_separation_of, share_of
+from fedrec.queries.model_update import MODEL_UPDATE
 from fedrec.queries.secure_wire import PROTOCOL
 
 # The chance, over a whole run, that may be left for a Poisson sample that no device would take part in.
 ALLOWED: Final = 1e-6
+_NAMES: Final = {"poisson": "Poisson sample", "balls-in-bins": "group of balls in bins"}
 
 
 def too_small(devices: int, share: float, least: int, rounds: int) -> float:
-    """The chance that one of ``rounds`` Poisson samples, or more, has fewer than ``least`` of ``devices`` devices.
+    """The chance that one of ``rounds`` samples of varying size, or more, has fewer than ``least`` of ``devices``
+    devices.
 
     At most: a union over the rounds, each a tail of the binomial distribution.
     """
     return min(1.0, rounds * float(bdtr(least - 1, devices, share)))
 
 
+def delta_of_samples(config: Config, users: int, devices: int) -> float:
+    """What the chance of samples that nobody takes part in adds to a run's delta; 0 where no amplification is claimed.
+
+    At most: a union over the rounds.  Samples that are larger than there is room for have a chance of 2^-64 a round and
+    are left out here (`Sampler.most`).
+    """
+    drawn = MODEL_UPDATE.participation(config, users, devices)
+    amplified = drawn.sampling == "poisson" or drawn.secret
+    if config.privacy.epsilon is None or not amplified or not _may_be_small(config, devices):
+        return 0.0
+    least = config.secure_aggregation.minimum_cohort
+    return too_small(devices - 1, share_of(config, devices), least, _draws(config, devices))
+
+
 def check_sampled_cohorts(config: Config, devices: int) -> None:
-    """Refuse to plan a run whose Poisson samples may come out below ``secure_aggregation.minimum_cohort``.
+    """Refuse to plan a run whose samples of varying size may come out below ``secure_aggregation.minimum_cohort``.
+
+    Poisson samples, and groups of balls in bins.
 
     Such a sample is not asked, since nobody would answer, and it is not drawn again, since what was accounted is a
     sample without a condition: its round is a sum over nobody, with noise, and is charged like every other.  A run
@@ -34,20 +60,34 @@ def check_sampled_cohorts(config: Config, devices: int) -> None:
         ConfigError: the chance is above 1e-6 over the run; names the smallest cohort for which it is not.
     """
     training, least = config.training, config.secure_aggregation.minimum_cohort
-    sampled = config.model.tower and training.sampling == "poisson" and 0 < training.cohort < devices
-    if not sampled or config.secure_aggregation.protocol != PROTOCOL:
+    if not _may_be_small(config, devices):
         return
-    chance = too_small(devices, share_of(config, devices), least, training.rounds)
+    draws = _draws(config, devices)
+    chance = too_small(devices, share_of(config, devices), least, draws)
     if chance <= ALLOWED:
         return
-    enough = _enough(devices, training.cohort, least, training.rounds)
+    enough = _enough(devices, training.cohort, least, draws)
     raise ConfigError(
-        f"a Poisson sample of {training.cohort} of {devices} devices falls below the {least} that devices insist on "
-        f"with a chance of {chance:.2g} in {training.rounds} rounds, and at most {ALLOWED:g} is planned for",
+        f"a {_NAMES[training.sampling]} of {training.cohort} of {devices} devices falls below the {least} that "
+        f"devices insist on with a chance of {chance:.2g} in {training.rounds} rounds, and at most {ALLOWED:g} is "
+        "planned for",
         value=training.cohort,
         action=f"Raise training.cohort to {enough}, set secure_aggregation.minimum_cohort (and minimum_survivors) "
-        "lower, or set training.sampling to 'fixed', which is accounted without amplification",
+        "lower, or set training.sampling to 'fixed'",
     )
+
+
+def _may_be_small(config: Config, devices: int) -> bool:
+    """Whether samples are of varying size, and devices insist on a number."""
+    training = config.training
+    sampled = config.model.tower and training.sampling in _NAMES and 0 < training.cohort < devices
+    return sampled and config.secure_aggregation.protocol == PROTOCOL
+
+
+def _draws(config: Config, devices: int) -> int:
+    """How many samples are drawn: one a round, or a group once."""
+    groups = minimum_separation_of(config, devices)
+    return min(config.training.rounds, groups) if groups > 1 else config.training.rounds
 
 
 def _enough(devices: int, low: int, least: int, rounds: int) -> int:

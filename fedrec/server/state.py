@@ -85,9 +85,10 @@ class ServerState:
 
     @property
     def begun(self) -> bool:
-        """Whether anything was kept yet, but for the secret, the model's frozen parts and a sum that is not charged."""
+        """Whether anything was kept yet, but for the secret, frozen parts, exclusions and a sum that is not charged."""
         found = self._connection.execute(
-            "SELECT 1 FROM state WHERE name NOT IN ('run', 'secret', 'pending', 'frozen', 'attempts') LIMIT 1"
+            "SELECT 1 FROM state "
+            "WHERE name NOT IN ('run', 'secret', 'pending', 'frozen', 'attempts', 'exclusions') LIMIT 1"
         )
         return found.fetchone() is not None
 
@@ -178,6 +179,14 @@ class ServerState:
     def load_attempts(self) -> bytes | None:
         """What `save_attempts` kept last, or None."""
         return self._get("attempts")
+
+    def save_exclusions(self, data: bytes) -> None:
+        """Keep which devices the run leaves out (`fedrec.server.exclusions`)."""
+        self._put("exclusions", data)
+
+    def load_exclusions(self) -> bytes | None:
+        """What `save_exclusions` kept last, or None."""
+        return self._get("exclusions")
 
     def _put(self, name: str, value: bytes) -> None:
         self._connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, value))
