@@ -23,6 +23,7 @@ from fedrec.client.executor import answer_tasks
 from fedrec.client.flower_runtime import FLOWER, ReceivedTask, SuperNodeTasks, check_flower
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.queries.wire import FAILED
+from server.deploy.foreign_bundle import MARK
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what Flower builds bundles with
 SECRET = b"what somebody did last night"
@@ -63,8 +64,8 @@ def test_with_flowers_own_process_the_bundle_gets_the_store(tmp_path: Path, stor
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert offered.says(SECRET)
-        assert offered.says(cases.MARK.encode())
-        assert list((tmp_path / "home" / "apps").rglob("thief/client.py"))
+        assert offered.says(MARK.encode())
+        assert list((tmp_path / "home" / "apps").rglob("foreign/client.py"))
 
 
 @pytest.mark.parametrize("agent", [False, True])
@@ -78,9 +79,9 @@ def test_the_installed_app_answers_and_the_bundle_stays_where_it_is(
         reply = offered.reply()
         assert (reply.error.code, reply.error.reason) == FAILED
         assert not offered.says(SECRET)
-        assert not offered.says(cases.MARK.encode())
+        assert not offered.says(MARK.encode())
     assert sys.path == path
-    assert not {name for name in set(sys.modules) - before if name.split(".")[0] == "thief"}
+    assert not {name for name in set(sys.modules) - before if name.split(".")[0] == "foreign"}
     assert not hasattr(fedrec, "MARK")
     assert not (tmp_path / "home").exists()
 
