@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -53,7 +53,7 @@ class SecureDevices(FlowerDevices):
         run: what names the run to devices: the digest of its manifest; None = Flower's run id, in simulations.
         grid, nodes, catalogue, users, policy, window: as of `FlowerDevices`; ``policy`` is for one exchange.
 
-    ``exclusions``: devices that are not asked any more, for what they did.
+    ``exclusions``: devices that are not asked any more, for what they did.  ``before_masking``: see `MaskedDevices`.
 
     ``tally``: as of `FlowerDevices`; a device that is left out counts under the reason the protocol names, or under
     "silent", "refused", "failed".  ``aborted`` counts the attempts at the last request that gave no sum, by reason;
@@ -81,6 +81,7 @@ class SecureDevices(FlowerDevices):
         self.roster, self.settings, self.thresholds = roster, settings, thresholds_of(settings)
         self.run = run or str(grid.run.run_id)
         self.aborted: Counter[str] = Counter()
+        self.before_masking: Callable[[], None] = lambda: None
         self.exclusions = Exclusions()
         # Who is behind a node, as soon as it has advertised its keys.
         self._devices: dict[int, bytes] = {}
@@ -169,7 +170,9 @@ class SecureDevices(FlowerDevices):
         try:
             running.invite(invitation, nodes)
             running.pass_on(Exchange.SHARE, current.close_advertise())
-            running.pass_on(Exchange.MASK, current.close_share())
+            inboxes = current.close_share()
+            self.before_masking()
+            running.pass_on(Exchange.MASK, inboxes)
             running.pass_on(Exchange.UNMASK, current.close_masked())
             opened = current.close_unmask()
         finally:
