@@ -172,6 +172,7 @@ def statement(run: HasDirectory | str | os.PathLike[str]) -> Statement:
     facts = facts_of(
         {**about(reproducible, record["privacy"].get("noise_place")), **record["privacy"]},
         population=int(record["data"]["users"]),
+        interactions=record["data"].get("interactions"),
         name=record["config"]["run"]["name"],
         verified=problems,
     )

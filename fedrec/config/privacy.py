@@ -51,7 +51,13 @@ class PrivacySettings(Settings):
     epsilon: float | None = Field(
         default=None, gt=0, le=100, description="the budget; null = a run without noise, which claims nothing"
     )
-    delta: float | None = Field(default=None, gt=0, lt=0.1, description="null = N^-1.1, N the number of privacy units")
+    delta: float | None = Field(
+        default=None,
+        gt=0,
+        lt=0.1,
+        description="null = N^-1.1, N the number of users; with unit example it is to be set, below one in the number "
+        "of interactions, but in simulations, which count them",
+    )
     clip: float = Field(
         default=1.0,
         gt=0,
