@@ -8,12 +8,16 @@ from scipy.special import bdtr
 
 from fedrec.config import Config
 from fedrec.errors import ConfigError
-from fedrec.privacy.run_plan import minimum_separation_of, share_of
+from fedrec.privacy.run_plan import minimum_separation_of, probability_of
 from fedrec.queries.secure_wire import PROTOCOL
 
 # The chance, over a whole run, that may be left for a Poisson sample that no device would take part in.
 ALLOWED: Final = 1e-6
-_NAMES: Final = {"poisson": "Poisson sample", "balls-in-bins": "group of balls in bins"}
+_NAMES: Final = {
+    "poisson": "Poisson sample",
+    "balls-in-bins": "group of balls in bins",
+    "cyclic-poisson": "Poisson sample of a group",
+}
 
 
 def too_small(devices: int, share: float, least: int, rounds: int) -> float:
@@ -42,8 +46,11 @@ def check_sampled_cohorts(config: Config, devices: int) -> None:
     if not sampled or config.secure_aggregation.protocol != PROTOCOL:
         return
     groups = minimum_separation_of(config, devices)
-    draws = min(training.rounds, groups) if groups > 1 else training.rounds  # a group is dealt once
-    chance = too_small(devices, share_of(config, devices), least, draws)
+    dealt = training.sampling == "balls-in-bins"  # a group is dealt once
+    draws = min(training.rounds, groups) if dealt else training.rounds
+    # Of a group, as many as the smallest has; with their own chance.
+    drawn_of = devices // groups if training.sampling == "cyclic-poisson" else devices
+    chance = too_small(drawn_of, probability_of(config, devices), least, draws)
     if chance <= ALLOWED:
         return
     enough = _enough(devices, training.cohort, least, draws)
