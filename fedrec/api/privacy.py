@@ -171,9 +171,11 @@ def statement(run: HasDirectory | str | os.PathLike[str]) -> Statement:
         return Statement(facts, page_of(facts))
     record, _ = read_record(directory)
     problems = [f"{check.name}: {problem}" for check in load_run(directory) for problem in check.problems]
+    reproducible = bool(record["config"]["run"].get("reproducible"))
     facts = facts_of(
-        {**about(bool(record["config"]["run"].get("reproducible"))), **record["privacy"]},
+        {**about(reproducible, record["privacy"].get("noise_place")), **record["privacy"]},
         population=int(record["data"]["users"]),
+        interactions=record["data"].get("interactions"),
         name=record["config"]["run"]["name"],
         verified=problems,
     )

@@ -14,6 +14,8 @@ def show_config_plan(found: Mapping[str, Any]) -> None:
     if privacy["epsilon_released"] is None:
         say(f"{found['config']}: a run without noise claims nothing.", style="bold")
         return
+    if privacy["noise_place"] == "server":
+        say("The server is trusted with exact sums: it sees each before it adds the noise.", style="bold")
     if found["own"]:
         _show_own(found["own"])
     else:

@@ -51,7 +51,13 @@ class PrivacySettings(Settings):
     epsilon: float | None = Field(
         default=None, gt=0, le=100, description="the budget; null = a run without noise, which claims nothing"
     )
-    delta: float | None = Field(default=None, gt=0, lt=0.1, description="null = N^-1.1, N the number of privacy units")
+    delta: float | None = Field(
+        default=None,
+        gt=0,
+        lt=0.1,
+        description="null = N^-1.1, N the number of users; with unit example it is to be set, below one in the number "
+        "of interactions, but in simulations, which count them",
+    )
     clip: float = Field(
         default=1.0,
         gt=0,
@@ -65,11 +71,12 @@ class PrivacySettings(Settings):
         "the noise",
     )
     bands: int = Field(default=0, ge=0, le=4096, description="bands of banded noise, in rounds (0 = the best number)")
-    noise_place: Literal["server", "distributed", "local"] = Field(
-        default="server",
-        description="server: added to opened sums, by a server that is trusted with them. distributed: each device "
-        "adds its share, so that the server opens noisy sums only, see fedrec.privacy.distributed. local: each device "
-        "makes its own contribution private, and nobody else is trusted, see fedrec.privacy.local",
+    noise_place: Literal["auto", "server", "distributed", "local"] = Field(
+        default="auto",
+        description="distributed: each device adds its share, so that the server opens noisy sums only, see "
+        "fedrec.privacy.distributed. server: added to opened sums, by a server that is trusted with exact ones. local: "
+        "each device makes its own contribution private, and nobody else is trusted, see fedrec.privacy.local. auto: "
+        "distributed in every engine that sends messages, server in engine cohort, where there are no devices",
     )
     local: LocalSettings = LocalSettings()
     shares: dict[str, float] = Field(

@@ -117,9 +117,9 @@ class Config(Settings):
             raise ValueError(
                 f"privacy.noise={noise} needs training.sampling=cyclic or cyclic-poisson and a training.cohort above 0"
             )
-        if mechanism.correlated and self.privacy.noise_place != "server":
+        if mechanism.correlated and self.privacy.noise_place not in ("auto", "server"):
             raise ValueError(f"privacy.noise={noise} needs privacy.noise_place=server: devices cannot correlate noise")
-        if self.privacy.noise_place != "server" and not mechanism.divisible:
+        if self.privacy.noise_place not in ("auto", "server") and not mechanism.divisible:
             raise ValueError(f"privacy.noise={noise} needs privacy.noise_place=server: devices add Gaussian noise")
         if self.privacy.bands and not mechanism.correlated:
             raise ValueError("privacy.bands is for privacy.noise=banded")

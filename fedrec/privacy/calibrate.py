@@ -18,7 +18,7 @@ _ROOM = 1e-3
 
 
 def delta_for(units: int) -> float:
-    """The delta for a population of ``units`` privacy units: units^-1.1, below one in units.
+    """The delta for a population of ``units`` privacy units (users, or interactions): units^-1.1, below one in units.
 
     Raises:
         PrivacyError: there are fewer than 2 units.

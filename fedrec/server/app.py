@@ -52,10 +52,10 @@ def main(grid: Grid, context: Context) -> None:
         manifest = _manifest(settings)
         config = _config(settings, manifest)
         refuse_reproducible(config, simulated=is_simulated())
+        print(trusted(config))
         server_catalogue = load_server_catalogue(_directory(settings, "catalogue"))
         if manifest is not None:
             manifest.check_catalogue(server_catalogue.features.digest())
-            print(trusted(manifest.config))
         out = _directory(settings, "out")
         devices = _devices(grid, config, settings, server_catalogue.features.digest(), manifest)
         # What is printed is what `flwr run --stream` shows.

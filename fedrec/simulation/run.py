@@ -15,7 +15,7 @@ from fedrec.content.fit import fit_to_content
 from fedrec.content.left_out import say_fitted
 from fedrec.content.registry import encoder_to_bytes
 from fedrec.errors import ConfigError
-from fedrec.privacy.run_plan import delta_of
+from fedrec.privacy.run_plan import delta_of, with_interactions_counted
 from fedrec.queries.plan import quality_of_sums
 from fedrec.server.publish import contents_of
 from fedrec.server.results import Observer, RoundEvent, RunResult
@@ -72,7 +72,8 @@ def simulate(
     study = prepare(config, data, reporter) if study is None else study
     asked, (config, left_out) = config, fit_to_content(config, study.features)
     say_fitted(left_out, reporter)
-    users = len(study.population)
+    counted = with_interactions_counted(config, len(study.dataset.interactions))
+    changed, config, users = bool(left_out) or counted is not config, counted, len(study.population)
     if config.audit.canaries:
         config = with_delta(config, delta_of(config, users))
     identity = config.model_dump_json() + study.fingerprint()
@@ -91,7 +92,7 @@ def simulate(
         record = {
             **simulated_record(config, study, outcome, recorder),
             "data": {**study.facts(), "left_out_of_settings": left_out},
-            "config_asked": asked.model_dump(mode="json") if left_out else None,
+            "config_asked": asked.model_dump(mode="json") if changed else None,
             "audit": audit,
         }
         return _finish(study, outcome, recorder, opened, record, started, reporter)

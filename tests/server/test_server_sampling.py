@@ -95,7 +95,7 @@ def test_amplification_is_claimed_only_where_rows_are_drawn_independently() -> N
     assert not shared.amplified
     assert shared.probability == pytest.approx(0.5)
     assert shared.noise_multiplier > 2 * alone.noise_multiplier
-    examples = training(config(10, "poisson", epsilon=3.0, unit="example", shares=_ALL), 100, 100)
+    examples = training(config(10, "poisson", epsilon=3.0, delta=1e-4, unit="example", shares=_ALL), 100, 100)
     assert not examples.amplified
 
 
