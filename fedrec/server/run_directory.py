@@ -32,7 +32,14 @@ from fedrec.release.bundle import write_release
 from fedrec.release.contents import ReleaseContents
 from fedrec.release.keys import create_key, load_key
 from fedrec.server.event_log import EventLog
-from fedrec.server.results import Devices, ExcludingDevices, RoundEvent, RunResult, bytes_up_each
+from fedrec.server.results import (
+    AttemptingDevices,
+    Devices,
+    ExcludingDevices,
+    RoundEvent,
+    RunResult,
+    bytes_up_each,
+)
 from fedrec.server.run import FederatedRun
 from fedrec.server.sampled_cohorts import delta_of_samples
 from fedrec.server.state import ServerState
@@ -80,6 +87,8 @@ class RunDirectory:
 
     def run(self, features: Features, devices: Devices, observe: Callable[[RoundEvent], None]) -> RunResult:
         """Ask everything that the settings ask. ``observe`` is shown each opened sum. Raises as `FederatedRun`."""
+        if isinstance(devices, AttemptingDevices):
+            devices.attempts.keep_in(self.state)
         if isinstance(devices, ExcludingDevices):
             devices.exclusions.keep_in(self.state)
         return FederatedRun(self.config, features, devices, self.ledger, self.state, observe).run()

@@ -30,6 +30,7 @@ from fedrec.simulation.report.optional import can_report
 from fedrec.simulation.run_recorder import RunRecorder, SimulatedDevices
 from fedrec.simulation.showcase import showcase
 from fedrec.simulation.study import Study, prepare
+from fedrec.simulators_view import KEY, simulators_view
 
 if TYPE_CHECKING:
     from fedrec.data.sources import Source
@@ -148,10 +149,14 @@ def _finish(
     reporter.stage("Measuring")
     run["quality"] = whole_quality(config, study, outcome.model, outcome.collaborative, outcome.features)
     run["baselines"] = baselines_of(study)
+    run[KEY] = simulators_view("quality, baselines, and the loss and quality of each round")
     reporter.stage("Writing the release")
     encoders = {name: encoder_to_bytes(encoder) for name, encoder in study.encoders.items()}
     public, data = _publishable(config, run, outcome)
-    opened.write_release(contents_of(config, encoders, outcome, run["privacy"], quality=public, data=data))
+    exact = config.privacy.epsilon is None
+    opened.write_release(
+        contents_of(config, encoders, outcome, run["privacy"], quality=public, data=data, exact_quality=exact)
+    )
     run["cost"] = cost_of(config, outcome, recorder, time.perf_counter() - started)
     opened.write_record(RECORD, run)
     if can_report(reporter):
