@@ -71,11 +71,20 @@ def share_of(config: Config, devices: int) -> float:
         return 1.0
     if config.training.sampling in ("cyclic", "balls-in-bins"):
         return 1 / minimum_separation_of(config, devices)
-    return min(1.0, config.training.cohort / devices)
+    return min(1 / minimum_separation_of(config, devices), config.training.cohort / devices)
+
+
+def probability_of(config: Config, devices: int) -> float:
+    """A device's chance to be in a training round; where groups of devices are sampled, in one of its group's."""
+    groups = minimum_separation_of(config, devices) if config.training.sampling == "cyclic-poisson" else 1
+    return min(1.0, share_of(config, devices) * groups)
 
 
 def minimum_separation_of(config: Config, devices: int) -> int:
     """Rounds from one participation of a device to its next: as many as there are groups to deal into, else 1."""
-    if config.training.sampling not in ("cyclic", "balls-in-bins") or config.training.cohort == 0:
+    sampling = config.training.sampling
+    if sampling not in ("cyclic", "balls-in-bins", "cyclic-poisson") or config.training.cohort == 0:
         return 1
+    if sampling == "cyclic-poisson":
+        return config.training.groups
     return rounds_apart(devices, config.training.cohort)

@@ -121,6 +121,36 @@ def test_nobody_else_on_the_machine_gets_a_message_or_may_answer_it(store: Path)
         other.acquire()
 
 
+class Deaf:
+    """Tasks of a SuperNode that cannot be reached, ``times`` in a row."""
+
+    def __init__(self, times: int, ended: threading.Event) -> None:
+        self.times, self.ended = times, ended
+
+    def acquire(self) -> ReceivedTask | None:
+        self.times -= 1
+        if self.times < 0:
+            self.ended.set()
+            return None
+        raise ProtocolError("not now")
+
+
+def test_a_supernode_that_is_not_heard_for_long_ends_the_device_and_a_short_silence_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fedrec.client.executor._PAUSE_SECONDS", 0.0)
+    ended = threading.Event()
+    answer_tasks(Deaf(19, ended), client_app.app, {}, ended, lambda: None)
+    with pytest.raises(ProtocolError, match="not now"):
+        answer_tasks(Deaf(20, threading.Event()), client_app.app, {}, threading.Event(), lambda: None)
+
+    def gone() -> None:
+        raise ProtocolError("the SuperNode ended")
+
+    with pytest.raises(ProtocolError, match="ended"):
+        answer_tasks(Deaf(0, ended), client_app.app, {}, threading.Event(), gone)
+
+
 def test_a_message_that_cannot_be_received_is_left_and_the_next_one_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     ended, seen = threading.Event(), []
 
