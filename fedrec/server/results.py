@@ -68,6 +68,15 @@ class Devices(Protocol):
 
 
 @runtime_checkable
+class PubliclyDrawnDevices(Protocol):
+    """Devices that recompute who is asked (`fedrec.queries.cohorts`); a place is a place of their roster."""
+
+    @property
+    def cohort_key(self) -> bytes:
+        """What cohorts follow from, 32 bytes, public."""
+
+
+@runtime_checkable
 class AttemptingDevices(Protocol):
     """Devices that are asked in attempts, whose numbers must outlive the server's process."""
 
