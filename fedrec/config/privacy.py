@@ -67,7 +67,8 @@ class PrivacySettings(Settings):
     noise: Annotated[str, Named("mechanism")] = Field(
         default="independent",
         description="noise of training: independent each round, or banded: correlated over privacy.bands rounds so "
-        "that it cancels in the sums of updates, which needs sampling cyclic and the server to add the noise",
+        "that it cancels in the sums of updates, which needs sampling cyclic or cyclic-poisson and the server to add "
+        "the noise",
     )
     bands: int = Field(default=0, ge=0, le=4096, description="bands of banded noise, in rounds (0 = the best number)")
     noise_place: Literal["auto", "server", "distributed", "local"] = Field(

@@ -21,6 +21,7 @@ NoisePlace = Literal["server", "distributed", "local"]
 _LOCAL = "Gaussian, on a grid: DP-SGD of each device over its own interactions, before anything leaves it"
 _DRAWN = {
     "poisson": "every row was drawn independently each round",
+    "cyclic-poisson": "every row of a group was drawn independently in each of its rounds",
     "fixed": "every round's cohort was drawn anew, each set of that size alike likely",
     "balls-in-bins": "every row was dealt to a group by itself, each group alike likely",
 }

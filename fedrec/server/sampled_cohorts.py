@@ -15,13 +15,17 @@ from scipy.special import bdtr
 
 from fedrec.config import Config
 from fedrec.errors import ConfigError
-from fedrec.privacy.run_plan import minimum_separation_of, share_of
+from fedrec.privacy.run_plan import minimum_separation_of, probability_of
 from fedrec.queries.model_update import MODEL_UPDATE
 from fedrec.queries.secure_wire import PROTOCOL
 
 # The chance, over a whole run, that may be left for a Poisson sample that no device would take part in.
 ALLOWED: Final = 1e-6
-_NAMES: Final = {"poisson": "Poisson sample", "balls-in-bins": "group of balls in bins"}
+_NAMES: Final = {
+    "poisson": "Poisson sample",
+    "balls-in-bins": "group of balls in bins",
+    "cyclic-poisson": "Poisson sample of a group",
+}
 
 
 def too_small(devices: int, share: float, least: int, rounds: int) -> float:
@@ -40,11 +44,12 @@ def delta_of_samples(config: Config, users: int, devices: int) -> float:
     are left out here (`Sampler.most`).
     """
     drawn = MODEL_UPDATE.participation(config, users, devices)
-    amplified = drawn.sampling == "poisson" or drawn.secret
+    amplified = drawn.sampling in ("poisson", "cyclic-poisson") or drawn.secret
     if config.privacy.epsilon is None or not amplified or not _may_be_small(config, devices):
         return 0.0
     least = config.secure_aggregation.minimum_cohort
-    return too_small(devices - 1, share_of(config, devices), least, _draws(config, devices))
+    members, share = _drawn_of(config, devices)
+    return too_small(members - 1, share, least, _draws(config, devices))
 
 
 def check_sampled_cohorts(config: Config, devices: int) -> None:
@@ -62,8 +67,9 @@ def check_sampled_cohorts(config: Config, devices: int) -> None:
     training, least = config.training, config.secure_aggregation.minimum_cohort
     if not _may_be_small(config, devices):
         return
+    members, share = _drawn_of(config, devices)
     draws = _draws(config, devices)
-    chance = too_small(devices, share_of(config, devices), least, draws)
+    chance = too_small(members, share, least, draws)
     if chance <= ALLOWED:
         return
     enough = _enough(devices, training.cohort, least, draws)
@@ -85,9 +91,16 @@ def _may_be_small(config: Config, devices: int) -> bool:
 
 
 def _draws(config: Config, devices: int) -> int:
-    """How many samples are drawn: one a round, or a group once."""
-    groups = minimum_separation_of(config, devices)
-    return min(config.training.rounds, groups) if groups > 1 else config.training.rounds
+    """How many samples are drawn: one a round, or, of balls in bins, a group once."""
+    rounds = config.training.rounds
+    dealt = config.training.sampling == "balls-in-bins"
+    return min(rounds, minimum_separation_of(config, devices)) if dealt else rounds
+
+
+def _drawn_of(config: Config, devices: int) -> tuple[int, float]:
+    """Of how many devices a sample is drawn, at least, and each of them with which chance."""
+    groups = config.training.groups if config.training.sampling == "cyclic-poisson" else 1
+    return devices // groups, probability_of(config, devices)
 
 
 def _enough(devices: int, low: int, least: int, rounds: int) -> int:

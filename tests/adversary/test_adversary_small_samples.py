@@ -80,6 +80,11 @@ def test_groups_of_balls_in_bins_are_dealt_once() -> None:
     assert found == too_small(99, 0.25, 3, 4) > 0
 
 
+def test_samples_of_groups_are_drawn_of_the_groups() -> None:
+    found = delta_of_samples(config_of(25, least=3, sampling="cyclic-poisson", groups=2, rounds=50), 100, 100)
+    assert found == too_small(49, 0.5, 3, 50) > 0
+
+
 @pytest.mark.parametrize(
     "config",
     [
