@@ -63,7 +63,8 @@ class Run:
     def quality(self) -> Mapping[str, Any]:
         """What was measured on held-out items, by protocol: ``run.quality["loo-99neg"]["hr@10"]``, from 0 to 1.
 
-        The simulator's view, exact and outside of epsilon (`fedrec.simulators_view`). Empty for a deployment, whose server has no data to measure with.
+        The simulator's view, exact and outside of epsilon (`fedrec.simulators_view`). Empty for a
+        deployment, whose server has no data to measure with.
         """
         found: Mapping[str, Any] = self._record.get("quality") or {}
         return found
