@@ -1,4 +1,4 @@
-"""A server app that lies, for checks: it names the publisher's manifest, and asks with noise for ten times its epsilon."""
+"""A server app that lies, for checks: it names the publisher's manifest, and asks with noise for ten times epsilon."""
 
 from __future__ import annotations
 
