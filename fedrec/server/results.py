@@ -90,6 +90,17 @@ class ExcludingDevices(Protocol):
     exclusions: Exclusions
 
 
+@runtime_checkable
+class MaskedDevices(Devices, Protocol):
+    """Devices that are asked in steps, of which the first ones open nothing, and which may be asked again.
+
+    ``before_masking``: is called in each attempt, before devices are asked for what opens the sum.  What it raises
+    ends the request.
+    """
+
+    before_masking: Callable[[], None]
+
+
 @dataclass(frozen=True)
 class RoundEvent:
     """What an observer is shown after each opened sum, and of one that failed.

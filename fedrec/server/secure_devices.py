@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from flwr.serverapp import Grid
@@ -45,7 +45,7 @@ class SecureDevices(FlowerDevices):
         manifest: what the publisher signed, whose digest names the run; None in simulations, named by Flower's run id.
         grid, nodes, catalogue, users, policy, window: as of `FlowerDevices`; ``policy`` is for one exchange.
 
-    ``exclusions``: devices that are not asked any more, for what they did.
+    ``exclusions``: devices that are not asked any more, for what they did.  ``before_masking``: see `MaskedDevices`.
 
     ``tally``: as of `FlowerDevices`; a device that is left out counts under the reason the protocol names, or under
     "silent", "refused", "failed".  ``aborted`` counts the attempts at the last request that gave no sum, by reason;
@@ -78,6 +78,7 @@ class SecureDevices(FlowerDevices):
         self._users = users or len(roster.devices)
         self.attempts = AttemptCounter()
         self.aborted: Counter[str] = Counter()
+        self.before_masking: Callable[[], None] = lambda: None
         self.exclusions = Exclusions()
         if len(self.nodes) < self.thresholds.cohort:
             raise ConfigError(
@@ -187,7 +188,9 @@ class SecureDevices(FlowerDevices):
         try:
             running.invite(invitation, nodes)
             running.pass_on(Exchange.SHARE, current.close_advertise())
-            running.pass_on(Exchange.MASK, current.close_share())
+            inboxes = current.close_share()
+            self.before_masking()
+            running.pass_on(Exchange.MASK, inboxes)
             survivors = current.close_masked()
             self.attempts.opening()
             running.pass_on(Exchange.UNMASK, survivors)
