@@ -16,12 +16,15 @@ from fedrec.client.ranker import recommend
 from fedrec.data.store import EventStore
 from fedrec.errors import ReleaseError
 from fedrec.queries.wire import FAILED, REFUSED
+from fedrec.release.approval import APPROVAL
+from fedrec.release.approve import approve_release
 from fedrec.release.bundle import read_release, write_release
 from fedrec.release.keys import load_key
 from fedrec.release.manifest import SIGNATURE
 from fedrec.secagg.identity import DeviceIdentity
 from server.deploy.deployment import Deployment
 from server.deploy.foreign_bundle import write_foreign_bundle
+from server.deploy.lying_server import write_lying_server
 from server.deploy.network import Network
 
 APP: Final = Path(__file__).resolve().parent.parent.parent
@@ -75,17 +78,26 @@ def made_up_run(opened: Network, deployment: Deployment) -> Outcome:
     return _refused_run("run that the publisher did not sign", opened, deployment, signed, "made-up-run")
 
 
+def lying_run(opened: Network, deployment: Deployment) -> Outcome:
+    """A server that names the publisher's manifest, and asks with noise for ten times its epsilon."""
+    app = write_lying_server(APP, opened.home / "lying")
+    what = "less noise under the publisher's manifest"
+    return _refused_run(what, opened, deployment, deployment.manifest, "lying-run", app)
+
+
 def repeated_run(opened: Network, deployment: Deployment) -> Outcome:
     """The publisher's own manifest, by a server that forgot that it ran: the budget is spent, whatever the run's id."""
     return _refused_run("the same run under a fresh id", opened, deployment, deployment.manifest, "repeated-run")
 
 
-def _refused_run(what: str, opened: Network, deployment: Deployment, manifest: Path, name: str) -> Outcome:
+def _refused_run(
+    what: str, opened: Network, deployment: Deployment, manifest: Path, name: str, app: Path = APP
+) -> Outcome:
     before = [_ledger(store) for store in deployment.stores]
     out = opened.home / name
     config: dict[str, str | int | float] = {**deployment.files(manifest), "out": str(out)}
     config |= {"devices": len(deployment.stores), "patience": 30}
-    opened.attempt(APP, config, seconds=_SECONDS)
+    opened.attempt(app, config, seconds=_SECONDS)
     lines = (out / "events.jsonl").read_text(encoding="utf-8").splitlines() if (out / "events.jsonl").is_file() else []
     rounds = [json.loads(line) for line in lines]
     sums = [line for line in rounds if line["devices"]]
@@ -98,18 +110,25 @@ def _refused_run(what: str, opened: Network, deployment: Deployment, manifest: P
 
 
 def rolled_back_release(deployment: Deployment) -> Outcome:
-    """An older release by the right key, and the newest one with a broken signature, at a device that ranked before."""
+    """At a device that ranked before: an older release that the publisher had approved, the newest one with a broken
+    signature, and one that the server signed and the publisher did not approve."""
     newest, store = deployment.out / "server" / "model", deployment.stores[0]
     signer = load_key(deployment.out / "server" / "release.key")
     release = read_release(newest, trusted_key=signer.public)
     older, unsigned = deployment.out / "older", deployment.out / "unsigned"
     write_release(older, release.contents, key=signer, version=release.version - 1)
+    approve_release(older, deployment.publisher)
     shutil.copytree(newest, unsigned)
     signature = bytearray((unsigned / SIGNATURE).read_bytes())
     signature[-1] ^= 1
     (unsigned / SIGNATURE).write_bytes(bytes(signature))
-    words = [_refusal(directory, store) for directory in (older, unsigned)]
-    return Outcome("rolled-back and unsigned release", all(words), "; ".join(word or "ranked" for word in words))
+    unapproved = deployment.out / "unapproved"
+    shutil.copytree(newest, unapproved)
+    (unapproved / APPROVAL).unlink()
+    words = [_refusal(directory, store) for directory in (older, unsigned, unapproved)]
+    return Outcome(
+        "rolled-back, unsigned and unapproved release", all(words), "; ".join(word or "ranked" for word in words)
+    )
 
 
 def _refusal(release: Path, path: Path) -> str:

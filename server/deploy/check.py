@@ -18,12 +18,14 @@ from fedrec.client.ranker import recommend
 from fedrec.console import say
 from fedrec.data.store import EventStore
 from fedrec.errors import ProtocolError
+from fedrec.release.approve import approve_release
 from fedrec.release.keys import load_key
 from server.deploy.attacks import (
     APP,
     Outcome,
     control_api,
     foreign_bundle,
+    lying_run,
     made_up_run,
     repeated_run,
     rolled_back_release,
@@ -66,12 +68,17 @@ def check(out: Path, done: Callable[[str], None] = lambda text: None) -> Checked
 
     with network(out / "network", [deployment.device(store) for store in deployment.stores]) as opened:
         # Before anything was answered: what devices refuse here they refuse for what it asks.
-        try_all(partial(control_api, opened), partial(made_up_run, opened, deployment))
+        try_all(
+            partial(control_api, opened),
+            partial(made_up_run, opened, deployment),
+            partial(lying_run, opened, deployment),
+        )
         run_config: dict[str, str | int | float] = {**deployment.files(), "out": str(out / "server")}
         log = opened.run(APP, {**run_config, "devices": DEVICES, "patience": 120}, seconds=_SECONDS)
         record = _record(out, log)
         done(f"{DEVICES} devices trained, masked and with noise of their own")
         try_all(partial(foreign_bundle, opened, deployment), partial(repeated_run, opened, deployment))
+    approve_release(out / "server" / "model", deployment.publisher)
     ranked = dict(_ranked(deployment, store) for store in deployment.stores)
     try_all(partial(rolled_back_release, deployment))
     return Checked(record, ranked, tuple(outcomes))
