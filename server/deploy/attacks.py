@@ -79,7 +79,7 @@ def made_up_run(opened: Network, deployment: Deployment) -> Outcome:
 
 
 def lying_run(opened: Network, deployment: Deployment) -> Outcome:
-    """A server that names the publisher's manifest, and asks with noise for ten times its epsilon."""
+    """A server that names the publisher's manifest, and asks with noise for twice its epsilon."""
     app = write_lying_server(APP, opened.home / "lying")
     what = "less noise under the publisher's manifest"
     return _refused_run(what, opened, deployment, deployment.manifest, "lying-run", app)
