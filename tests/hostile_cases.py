@@ -27,6 +27,7 @@ from fedrec.queries.secure_wire import Exchange
 from fedrec.secagg.identity import DeviceIdentity
 from fedrec.secagg.messages import Advertise, Masked, Shares, Unmask
 from fedrec.server.secure_devices import SecureDevices
+from fedrec.server.stragglers import StragglerPolicy
 from fedrec.simulation.engines import grid_devices as engine
 from fedrec.simulation.engines.grid import InProcessGrid
 from fedrec.simulation.study import Study
@@ -114,7 +115,7 @@ def hostile_devices(config: Config, study: Study, out: Path) -> Iterator[tuple[S
         patched.setattr(engine, "InProcessGrid", LossyGrid)
         with engine.grid_devices(config, study, out, reporter) as devices:
             assert isinstance(devices, SecureDevices)
-            devices.dispatcher = replace(devices.dispatcher, patience=PATIENCE)
+            devices.dispatcher = replace(devices.dispatcher, policy=StragglerPolicy(patience=PATIENCE))
             yield devices, stage
 
 

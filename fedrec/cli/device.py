@@ -169,8 +169,11 @@ def ledger(
         print_json(facts)
         return
     rows = [
-        (row["run"], row["query"], row["round"], figure((row["cost"] or {}).get("noise_multiplier")))
+        (row["run"], row["query"], row["round"], figure((row["cost"] or {}).get("noise_multiplier")), row["noise"])
         for row in facts["rows"]
     ]
-    show_table(f"Sums that {store.name} added to", ("run", "query", "round", "noise multiplier"), rows, numbers=(2, 3))
+    columns = ("run", "query", "round", "noise multiplier", "added by")
+    show_table(f"Sums that {store.name} added to", columns, rows, numbers=(2, 3))
+    if any(row["noise"] == "server" for row in facts["rows"]):
+        say("Noise that the server was to add is the server's word: the device cannot see it.")
     say(f"epsilon in all: {figure(facts['epsilon'])}, of {figure(facts['budget'])}", style="bold")

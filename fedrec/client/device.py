@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.client.budget import charge, local_noise
+from fedrec.client.budget import (
+    AnswerCost,
+    Population,
+    agreement_key,
+    agreement_of,
+    answer_cost,
+    local_noise,
+    population_said,
+)
 from fedrec.client.request_policy import check_agreed, claim
+from fedrec.client.trust import roster_of
 from fedrec.config import Config, from_run_config, with_protocol
 from fedrec.config.presets import with_preset
 from fedrec.config.simulated import is_simulated, refuse_reproducible
@@ -150,11 +159,29 @@ class Device:
         check_agreed(known.config, request, known.features)
         known.handler.check(request)
         with EventStore.open(self.store) as store:
+            cost = self.cost(store, request)
             with store.transaction(durable=True):
                 claim(store, run, asked.session, request)
-                charge(store, known.config, known.catalogue, request, run)
+                cost.charge(store, run)
             vector, rows, key = self._told(store, request)
         return request.sum.encode(vector, rows, key=key)
+
+    def cost(self, store: EventStore, request: Request) -> AnswerCost:
+        """What an answer costs this device, reckoned but not taken down.
+
+        How many devices there are is in the signed roster; a device without one takes the server's word.
+
+        Raises:
+            PrivacyError: the settings cannot be accounted, or the ledger is damaged.
+            ConfigError, ProtocolError: the roster is not to be believed.
+        """
+        known, population = self.device_context, population_said(request)
+        if self.roster is not None:
+            devices = len(roster_of(store, self.roster).devices)
+            population = Population(max(2, devices), devices)
+        return answer_cost(
+            store, known.config, agreement_of(known.config, known.catalogue, population), request, population
+        )
 
     def elements(self, store: EventStore, request: Request) -> NDArray[np.uint64]:
         """The contribution as ring elements, which must not leave the device unmasked; uint64 [request.sum.length].
@@ -212,7 +239,7 @@ class Device:
         config = self.device_context.config
         if not self.device_context.handler.encoder(request.query).adds_own_noise:
             return None
-        cost = local_noise(store, config, self.device_context.catalogue)
+        cost = local_noise(store, config, agreement_key(config, self.device_context.catalogue))
         return local_noise_of(config, request.round, cost, collected.population)
 
     def _contribution(

@@ -8,17 +8,14 @@ query's shared half (`Query.accepted`); the rest is made again from the device's
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
 from typing import Final
 
-from fedrec.client.budget import DEVICES, USERS, population_of
+from fedrec.client.budget import DEVICES, USERS, population_said
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.data.store import EventStore
-from fedrec.errors import ConfigError, ProtocolError
-from fedrec.privacy.accountant import gaussian_noise
-from fedrec.privacy.calibrate import delta_for
+from fedrec.errors import ConfigError, FedrecError, ProtocolError
 from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request
 from fedrec.queries.schedule import make_request
@@ -27,7 +24,6 @@ _SETTING: Final = "answered"
 # A server that was cut off asks under a new session. So often, and no more, it may begin one run again.
 _SESSIONS: Final = 32
 _RUNS_KEPT: Final = 256
-_ROUNDING: Final = 1e-6
 
 
 def check_agreed(config: Config, request: Request, features: Features) -> None:
@@ -43,7 +39,7 @@ def check_agreed(config: Config, request: Request, features: Features) -> None:
     if request.round not in rounds:
         raise ProtocolError(f"{request.query} is not asked in this round", value=request.round)
     # How many there are is the server's to say: a device can only see to it that it is a count.
-    population_of(request)
+    population_said(request)
     said = {name: request.settings[name] for name in (USERS, DEVICES) if name in request.settings}
     try:
         accepted = query.accepted(config, request, features)
@@ -83,20 +79,16 @@ def claim(store: EventStore, run: str, session: str, request: Request) -> None:
 
 
 def _with_noise(config: Config, request: Request, expected: Request) -> Request:
-    """The expected request, with the noise that devices are asked to add, if it is enough.
+    """The expected request, with the noise that devices are asked to add.
 
-    How much is the server's to say, since the budget's parts depend on what all devices are asked; but never less than
-    the whole budget spent on this one query would ask for.  How it is shared follows from this device's settings.
+    How much is the server's to say: what it costs is charged by the device's ledger, which refuses what is beyond the
+    budget.  How it is shared follows from this device's settings; for how many devices, the protocol holds the sum to.
     """
     if config.privacy.noise_place != "distributed" or config.privacy.epsilon is None:
         return expected
-    asked, rounds = request.sum, QUERIES[request.query].rounds_of_one_device(config)
-    delta = config.privacy.delta if config.privacy.delta is not None else delta_for(max(2, asked.devices))
-    least = gaussian_noise(config.privacy.epsilon, delta) * math.sqrt(rounds)
-    if not asked.noise >= least * (1 - _ROUNDING):
-        raise ProtocolError(
-            "the devices' noise is less than this device's privacy budget asks for",
-            value=asked.noise,
-            action=f"It must be at least {least:.4g} times the sensitivity",
-        )
-    return expected.with_noise_of_devices(config, asked.noise, asked.devices)
+    if not (request.sum.noise and request.sum.devices):
+        raise ProtocolError("the request asks for no noise of devices", value=request.query)
+    try:
+        return expected.with_noise_of_devices(config, request.sum.noise, request.sum.devices)
+    except FedrecError as error:
+        raise ProtocolError(error.what, value=error.value, action=error.action) from None

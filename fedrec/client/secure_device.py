@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from fedrec.client.budget import charge
 from fedrec.client.device import Device
 from fedrec.client.pending_round import PendingRound, begin, keep, load_pending, load_replay_guard, save_replay_guard
 from fedrec.client.request_policy import check_agreed
@@ -72,8 +71,9 @@ class SecureDevice:
             self._round(store, pending, load_replay_guard(store)).restore(pending.state).check_inbox(inbox)
             request = pending.invitation.envelope.request
             known.handler.check(request)
+            cost = self.device.cost(store, request)
             with store.transaction(durable=True):
-                charge(store, known.config, known.catalogue, request, run)
+                cost.charge(store, run)
         return self._step(
             run, lambda current, store, pending: current.mask(inbox, self.device.elements(store, request))
         )

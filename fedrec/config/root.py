@@ -125,7 +125,10 @@ class Config(Settings):
     @model_validator(mode="after")
     def _shared_noise_has_known_shares(self) -> Config:
         if self.privacy.noise_place == "distributed" and self.training.sampling == "poisson":
-            raise ValueError("privacy.noise_place 'distributed' needs cohorts of a known size: not sampling 'poisson'")
+            raise ValueError(
+                "privacy.noise_place 'distributed' needs cohorts of a known size, and who knows who takes part "
+                "learns no less by sampling 'poisson': set training.sampling to fixed or cyclic"
+            )
         return self
 
     @model_validator(mode="after")

@@ -110,11 +110,16 @@ def epsilon(costs: Iterable[QueryCost], delta: float) -> float:
     Raises:
         PrivacyError: delta is not in (0, 1), or a mechanism declares what the accountant cannot compose.
     """
+    return epsilon_of(0.0, costs, delta)
+
+
+def epsilon_of(gaussian: float, costs: Iterable[QueryCost], delta: float) -> float:
+    """As `epsilon`, of costs together with Gaussian releases whose 1/z^2 add up to ``gaussian``."""
     check_delta(delta)
     exact, others = _normalised(costs)
     if not others:
-        return _gaussian_epsilon(exact, delta)
-    return float(_composed(exact, others).get_epsilon(delta))
+        return _gaussian_epsilon(gaussian + exact, delta)
+    return float(_composed(gaussian + exact, others).get_epsilon(delta))
 
 
 def delta(costs: Iterable[QueryCost], epsilon: float) -> float:

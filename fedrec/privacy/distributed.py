@@ -38,12 +38,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from fedrec.errors import PrivacyError
-from fedrec.privacy.discrete import MOST
 from fedrec.privacy.noise_range import check_noise_multiplier
 
-# Steps: of the rounding that makes continuous noise discrete, and of the least share.
+# Steps: of the rounding that makes continuous noise discrete, and of the least and the largest share.
 ROUNDING: Final = 2.0
 LEAST_SHARE: Final = 3.0
+MOST_SHARE: Final = 2.0**18
 # A ring has room for so many deviations of all shares together: a wrong sum has a chance of 2^-120 an element.
 ROOM: Final = 13.0
 
@@ -95,7 +95,7 @@ class NoiseShares:
             PrivacyError: it is below 3 or above 2^18 steps.
         """
         share = math.sqrt(self.needed(sensitivity) / self.honest)
-        if not LEAST_SHARE <= share <= MOST:
+        if not LEAST_SHARE <= share <= MOST_SHARE:
             action = f"Use a {'finer' if share < LEAST_SHARE else 'coarser'} resolution"
             raise PrivacyError("a device's share of the noise is not 3 to 2^18 steps", value=share, action=action)
         return share

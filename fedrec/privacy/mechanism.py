@@ -1,16 +1,16 @@
 """The noise: what every mechanism owes, and the Gaussian one, drawn from a cryptographic generator on the sum's grid.
 
-What is guaranteed of the Gaussian.  An opened sum is a whole number of steps of a resolution.  Rounding ideal Gaussian
-noise to whole steps and adding it gives exactly what adding the ideal noise and rounding afterwards would give:
-post-processing, so the guarantee of the continuous mechanism stands, at any resolution.  Since the resolution has at
-most eight significant bits and all numbers stay below 2^45 steps, the addition is exact, and a noisy sum shows nothing
-in its last bits, which is where floating-point noise has been shown to leak the sum (Mironov, CCS 2012).
+What is guaranteed of the Gaussian.  An opened sum is a whole number of steps of a resolution, and so is the noise: it
+is drawn from the discrete Gaussian (`fedrec.privacy.discrete`) with the variance that is accounted, and 4 squared steps
+more.  Its claim is that of the continuous mechanism, proven in `fedrec.privacy.distributed` (part 2, of one share): a
+sum of 2^28 elements differs from post-processing of a continuous one by a factor within 1e-25 of 1.  The sampler is
+within a statistical distance of 2^-110 of its distribution for each element; as the 2^-80 of `grid_sensitivity`, that
+is no part of the stated delta: it is below what double precision holds of it.  All numbers stay below 2^45 steps, and a
+resolution has at most eight significant bits, so the addition is exact, and a noisy sum shows nothing in its last bits,
+which is where floating-point noise has been shown to leak the sum (Mironov, CCS 2012).
 
-What is not.  The noise is made by inverting the normal distribution in double precision from 128 random bits, not by a
-sampler that is proven exact (Canonne, Kamath and Steinke, NeurIPS 2020).  Step probabilities are off by about one part
-in 10^13 and the tail ends at 13 standard deviations (mass 2^-127); neither is part of the stated delta.
-The time that a draw takes is the same for every value up to branches in the inversion, and is not a secret channel
-that fedrec defends.
+The time that a draw takes does not depend on its value up to the processor's caches, and is not a secret channel that
+fedrec defends.
 
 User-level and example-level privacy differ only in what a row is, that is, in whose sensitivity is given here.
 """
@@ -26,12 +26,12 @@ from typing import Any, ClassVar, Literal, Protocol, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec import randomness
 from fedrec.errors import PrivacyError
+from fedrec.privacy.discrete import MOST, discrete_gaussian
+from fedrec.privacy.distributed import ROUNDING
 from fedrec.privacy.noise_range import check_noise_multiplier
 
 Norm = Literal["l1", "l2"]
-_MOST_STEPS = 2.0**40  # of the standard deviation: 13 of them, and the sum itself, then stay below 2^45
 STEP_NUMERATORS = 256  # a grid's step is a whole number below this, times a power of two
 # One row's rounding may move a sum further than `grid_sensitivity` says with this chance (natural logarithm): 2^-80.
 _LOG_CHANCE = 80 * math.log(2)
@@ -99,14 +99,15 @@ class Mechanism(ABC):
         check_noise_multiplier(self.noise_multiplier)
         _check_positive("sensitivity", self.sensitivity)
         check_resolution(self.resolution)
-        if not self.standard_deviation / self.resolution <= _MOST_STEPS:
+        # 13 standard deviations, and the sum itself, then stay below 2^45 steps.
+        if not self.standard_deviation / self.resolution <= MOST:
             steps = self.standard_deviation / self.resolution
             raise PrivacyError("the noise is too many steps", value=f"{steps:g}", action="Use a coarser resolution")
 
     @property
     @abstractmethod
     def standard_deviation(self) -> float:
-        """Of the noise on each element, in the sum's own unit, before rounding to steps."""
+        """Of the noise on each element, in the sum's own unit; of noise that `on_grid` rounds, before it does."""
 
     @abstractmethod
     def noise(self, key: bytes, length: int) -> NDArray[np.float64]:
@@ -157,8 +158,9 @@ class Mechanism(ABC):
     def on_grid(self, standard: NDArray[np.float64]) -> NDArray[np.float64]:
         """Noise that was drawn for a standard deviation of 1, made as large as needed and rounded to whole steps.
 
-        float64 of the same shape.  Of noise that is correlated over rounds, each round's is rounded by itself, after it
-        was correlated: again what rounding the noisy sum would give, hence post-processing of it.
+        float64 of the same shape.  Adding it gives exactly what adding the noise and rounding afterwards would give:
+        post-processing, so the guarantee of the noise that was drawn stands, at any resolution.  Of noise that is
+        correlated over rounds, each round's is rounded by itself, after it was correlated.
         """
         noise = standard * (self.standard_deviation / self.resolution)
         np.rint(noise, out=noise)
@@ -168,19 +170,21 @@ class Mechanism(ABC):
 
 @dataclass(frozen=True)
 class GaussianMechanism(Mechanism):
-    """Gaussian noise of standard deviation ``noise_multiplier`` times ``sensitivity`` (L2), independent each round."""
+    """Discrete Gaussian noise, worth Gaussian noise of ``noise_multiplier`` times ``sensitivity`` (L2); independent
+    each round."""
 
     divisible = True
     gaussian = True
 
     @property
     def standard_deviation(self) -> float:
-        """See `Mechanism.standard_deviation`."""
-        return self.noise_multiplier * self.sensitivity
+        """Of what is added: the accounted deviation, and two steps for its being discrete, as the root of squares."""
+        return math.hypot(self.noise_multiplier * self.sensitivity, ROUNDING * self.resolution)
 
     def noise(self, key: bytes, length: int) -> NDArray[np.float64]:
         """See `Mechanism.noise`."""
-        return self.on_grid(randomness.gaussian(key, length))
+        steps = discrete_gaussian(key, self.standard_deviation / self.resolution, length)
+        return np.asarray(steps.astype(np.float64) * self.resolution, np.float64)
 
     @classmethod
     def dp_event(cls, noise_multiplier: float) -> Any:

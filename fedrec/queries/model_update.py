@@ -68,10 +68,6 @@ class ModelUpdate(Query):
             minimum_separation_of(config, devices),
         )
 
-    def rounds_of_one_device(self, config: Config) -> int:
-        """All rounds where everybody may be in each; one where cohorts are drawn, or take turns."""
-        return config.training.rounds if config.training.sampling in ("full", "fixed") else 1
-
     def mechanism(self, config: Config) -> str:
         """As ``privacy.noise`` names it."""
         return config.privacy.noise

@@ -157,6 +157,13 @@ class PrivateSum:
         """The fewest devices in the sum that its noise is enough for; 0 where devices add none."""
         return self.shares.survivors if self.shares else 0
 
+    @property
+    def honest_noise(self) -> float:
+        """The noise multiplier of the Gaussian mechanism that the fewest honest shares in the sum give; 0 without."""
+        if self.shares is None:
+            return 0.0
+        return self.shares.multiplier(self._share, self.shares.honest, self.sensitivity / self.resolution)
+
     def deviation(self, devices: int) -> float:
         """Of the noise that ``devices`` devices add to an element, in the sum's own unit."""
         return math.sqrt(devices) * self._share * self.resolution

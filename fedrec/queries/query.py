@@ -102,10 +102,6 @@ class Query(ABC):
         """Who takes part, for the accountant. Every device in every round, unless a query says otherwise."""
         return Participation(len(self.rounds(config)))
 
-    def rounds_of_one_device(self, config: Config) -> int:
-        """How many rounds of one device its share of the noise must be enough for, whatever the server says."""
-        return max(1, len(self.rounds(config)))
-
     def mechanism(self, config: Config) -> str:
         """The name of the mechanism that makes its sums private, in `fedrec.privacy.registry.MECHANISMS`."""
         return INDEPENDENT

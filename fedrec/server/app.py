@@ -5,8 +5,9 @@ Its run-config keys, all declared in ``pyproject.toml`` with their defaults, sin
 ``config``: settings, see `fedrec.config.load.from_run_config`.  ``catalogue``: directory of features (`save_features`).
 ``out``: directory of what the run leaves.  ``devices``: wait until so many nodes are there (0 = one).  ``wait``: for so
 many seconds at most.  ``users``: how many users stand behind the nodes (0 = one each).  ``patience``: seconds after
-which a device that was asked counts as silent.  ``roster``: a file that `fedrec roster sign` wrote, needed for secure
-aggregation.
+which a device that was asked counts as silent.  ``grace``: once enough devices have answered, another one may take so
+many times longer than the slowest of these, and ten seconds in any case.  ``roster``: a file that `fedrec roster sign`
+wrote, needed for secure aggregation.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from fedrec.server.federate import federate, load_server_catalogue
 from fedrec.server.flower_devices import FlowerDevices
 from fedrec.server.roster_files import read_roster
 from fedrec.server.secure_devices import SecureDevices
+from fedrec.server.stragglers import StragglerPolicy
 
 _log = logging.getLogger(__name__)
 _APP: Final = Path(__file__).resolve().parent.parent.parent
@@ -59,18 +61,16 @@ def main(grid: Grid, context: Context) -> None:
 def _devices(grid: Grid, config: Config, settings: Mapping[str, Any], catalogue: str) -> FlowerDevices:
     secure = config.secure_aggregation
     nodes = wait_for(grid, int(settings["devices"]), float(settings["wait"]))
-    users, patience = int(settings["users"]), float(settings["patience"])
+    users, policy = int(settings["users"]), StragglerPolicy(float(settings["patience"]), float(settings["grace"]))
     if secure.protocol == "none":
-        return FlowerDevices(grid, nodes, catalogue=catalogue, users=users, patience=patience)
+        return FlowerDevices(grid, nodes, catalogue=catalogue, users=users, policy=policy, dropout=secure.dropout)
     if not settings["roster"]:
         raise ConfigError(
             "secure aggregation needs a roster of the devices",
             action="Make one with fedrec roster sign, and start with --run-config 'roster=\"FILE\"'",
         )
     roster = read_roster(Path(str(settings["roster"])))
-    return SecureDevices(
-        grid, nodes, catalogue=catalogue, roster=roster, settings=secure, users=users, patience=patience
-    )
+    return SecureDevices(grid, nodes, catalogue=catalogue, roster=roster, settings=secure, users=users, policy=policy)
 
 
 def wait_for(grid: Grid, count: int, seconds: float, *, pause: float = 1.0) -> list[int]:

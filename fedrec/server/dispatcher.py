@@ -13,47 +13,70 @@ from flwr.serverapp import Grid
 
 from fedrec.errors import ProtocolError
 from fedrec.queries.wire import ARRAYS, FIELDS, Part
+from fedrec.server.stragglers import OpenExchange, StragglerPolicy
 
 _RAW: Final = "fedrec.raw"
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 3.0
 
 
 @dataclass(frozen=True)
+class Reply:
+    """A reply, in time. ``seconds``: after how long."""
+
+    message: Message
+    seconds: float
+
+    @property
+    def node(self) -> int:
+        """Whose it is."""
+        return self.message.metadata.src_node_id
+
+
+@dataclass(frozen=True)
 class Dispatcher:
     """How messages go out.
 
-    ``patience``: seconds after which a node counts as silent.  ``window``: messages under way at a time, which bounds
-    the memory that waiting replies take.
+    ``policy``: how long nodes are waited for.  ``window``: messages under way at a time, which bounds the memory that
+    waiting replies take.
     """
 
     grid: Grid
-    patience: float
+    policy: StragglerPolicy
     window: int
 
-    def replies(self, messages: Iterator[Message]) -> Iterator[Message]:
-        """One reply at most to each message, as they come in."""
-        waiting: dict[str, float] = {}
+    def replies(self, messages: Iterator[Message], exchange: OpenExchange) -> Iterator[Reply]:
+        """One reply at most to each message, as they come in, until the exchange is over.
+
+        Between two, tell `OpenExchange.judged` what the first was worth.
+        """
         pause = _SHORTEST_PAUSE
         while True:
-            fresh = list(islice(messages, self.window - len(waiting)))
-            if fresh:
-                until = time.monotonic() + self.patience
-                waiting |= {name: until for name in self.grid.push_messages(fresh) if name}
-            elif not waiting:
+            self._send(messages, exchange)
+            if exchange.over(time.monotonic()):
                 return
             pause = min(2 * pause, _LONGEST_PAUSE)
-            for reply in self.grid.pull_messages(list(waiting)):
-                if waiting.pop(reply.metadata.reply_to_message_id, None) is not None:
+            for message in self.grid.pull_messages(exchange.waiting):
+                seconds = exchange.arrived(message.metadata.reply_to_message_id, time.monotonic())
+                if seconds is not None:
                     pause = _SHORTEST_PAUSE
-                    yield reply
-            now = time.monotonic()
-            waiting = {name: until for name, until in waiting.items() if until > now}
-            if waiting and pause > _SHORTEST_PAUSE:
+                    yield Reply(message, seconds)
+            exchange.pass_time(time.monotonic())
+            if exchange.waiting and pause > _SHORTEST_PAUSE:
                 time.sleep(pause)
+
+    def _send(self, messages: Iterator[Message], exchange: OpenExchange) -> None:
+        """As many as there is room for."""
+        fresh = list(islice(messages, max(0, exchange.room(self.window, time.monotonic()))))
+        if fresh:
+            pushed = set(self.grid.push_messages(fresh))
+            for message in fresh:
+                metadata = message.metadata
+                name = metadata.message_id if metadata.message_id in pushed else ""
+                exchange.sent(name, metadata.dst_node_id, time.monotonic())
 
     def message(self, content: RecordDict, node: int, action: str, group: str) -> Message:
         """A message to a node."""
-        return Message(content, node, f"query.{action}", ttl=self.patience, group_id=group)
+        return Message(content, node, f"query.{action}", ttl=self.policy.patience, group_id=group)
 
 
 def write(fields: Mapping[str, str | int], parts: Mapping[str, Part]) -> RecordDict:

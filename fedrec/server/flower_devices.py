@@ -18,6 +18,7 @@ from fedrec.queries.request import Request
 from fedrec.queries.wire import ACTION, REFUSED, Envelope, read_share
 from fedrec.server.dispatcher import Dispatcher, read, write
 from fedrec.server.results import AggregateResult
+from fedrec.server.stragglers import OpenExchange, SilenceRecord, StragglerPolicy, floor_of
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +31,8 @@ class FlowerDevices:
         nodes: ids of the nodes that take part in this run, at least one.
         catalogue: digest of the features that item places refer to.
         users: how many users stand behind the nodes; 0 = one each.
-        patience: seconds after which a device that was asked counts as silent.
+        policy: how long devices are waited for.
+        dropout: share of the devices asked that may be missing; so many are enough to stop waiting for slow ones.
         window: requests under way at a time. It bounds the memory that waiting answers take.
 
     ``tally`` counts what became of the last request: "sum", or why a device is not in it ("silent", "refused",
@@ -47,13 +49,16 @@ class FlowerDevices:
         *,
         catalogue: str,
         users: int = 0,
-        patience: float = 3600.0,
+        policy: StragglerPolicy | None = None,
+        dropout: float = 0.1,
         window: int = 128,
     ) -> None:
         if not nodes or 0 < users < len(nodes):
             raise ConfigError("a run needs nodes, and a user for each at least", value=(len(nodes), users))
         self.grid = grid
-        self.dispatcher = Dispatcher(grid, patience, window)
+        self.dispatcher = Dispatcher(grid, policy or StragglerPolicy(), window)
+        self.dropout = dropout
+        self.silence = SilenceRecord()
         self.nodes = sorted(nodes)
         self.catalogue = catalogue
         self.session = secrets.token_hex(16)
@@ -82,9 +87,17 @@ class FlowerDevices:
         self.tally = Counter()
         total: NDArray[np.uint64] | None = None
         rows = self._rows_each(request, len(cohort))
-        for reply in self.dispatcher.replies(self._requests(request, cohort)):
-            outcome, total = _taken(reply, request.sum, total, rows)
+        nodes = self.silence.reliable_first(self.nodes[place] for place in cohort)
+        answered: set[int] = set()
+        exchange = OpenExchange(
+            self.dispatcher.policy, len(nodes), floor_of(len(nodes), self.dropout), self.silence.unreliable(nodes)
+        )
+        for reply in self.dispatcher.replies(self._requests(request, nodes), exchange):
+            outcome, total = _taken(reply.message, request.sum, total, rows)
             self.tally[outcome] += 1
+            answered.add(reply.node)
+            exchange.judged(reply.seconds, good=outcome == "sum")
+        self.silence.note(answered, set(nodes) - answered)
         survivors = self.tally["sum"]
         if silent := len(cohort) - self.tally.total():
             self.tally["silent"] = silent
@@ -105,12 +118,12 @@ class FlowerDevices:
         """
         return request.sum.rows // max(1, asked) if self._users == self.size else request.sum.rows
 
-    def _requests(self, request: Request, cohort: Sequence[int]) -> Iterator[Message]:
-        """The same content for every device of the cohort."""
+    def _requests(self, request: Request, nodes: Sequence[int]) -> Iterator[Message]:
+        """The same content for every node."""
         asked = Envelope(request, self.session, self.catalogue)
         content = write(asked.fields(), asked.parts())
-        for place in cohort:
-            yield self.dispatcher.message(content, self.nodes[place], ACTION, group_of(request))
+        for node in nodes:
+            yield self.dispatcher.message(content, node, ACTION, group_of(request))
 
 
 def group_of(request: Request) -> str:

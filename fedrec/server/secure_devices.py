@@ -7,6 +7,7 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 from flwr.app import Message
@@ -34,8 +35,10 @@ from fedrec.server.aggregation_failed import AggregationFailedError
 from fedrec.server.dispatcher import Dispatcher, read, write
 from fedrec.server.flower_devices import FlowerDevices, group_of, no_answer
 from fedrec.server.results import AggregateResult
+from fedrec.server.stragglers import OpenExchange, SilenceRecord, StragglerPolicy, floor_of
 
 _log = logging.getLogger(__name__)
+SILENT: Final = "silent"
 
 
 class SecureDevices(FlowerDevices):
@@ -44,7 +47,7 @@ class SecureDevices(FlowerDevices):
     Args:
         roster: of the devices behind the nodes, as the devices know it.
         settings: what the devices insist on.
-        grid, nodes, catalogue, users, patience, window: as of `FlowerDevices`; ``patience`` is for one exchange.
+        grid, nodes, catalogue, users, policy, window: as of `FlowerDevices`; ``policy`` is for one exchange.
 
     ``tally``: as of `FlowerDevices`; a device that is left out counts under the reason the protocol names, or under
     "silent", "refused", "failed".  ``aborted`` counts the attempts at the last request that gave no sum, by reason;
@@ -63,10 +66,11 @@ class SecureDevices(FlowerDevices):
         roster: Roster,
         settings: SecureAggregationSettings,
         users: int = 0,
-        patience: float = 3600.0,
+        policy: StragglerPolicy | None = None,
         window: int = 128,
     ) -> None:
-        super().__init__(grid, nodes, catalogue=catalogue, users=users, patience=patience, window=window)
+        dropout = settings.dropout
+        super().__init__(grid, nodes, catalogue=catalogue, users=users, policy=policy, dropout=dropout, window=window)
         self.roster, self.settings, self.thresholds = roster, settings, thresholds_of(settings)
         self.aborted: Counter[str] = Counter()
         if len(self.nodes) < self.thresholds.cohort:
@@ -110,15 +114,18 @@ class SecureDevices(FlowerDevices):
         workers = os.cpu_count() or 1
         thresholds = self.thresholds.for_noise(request.sum.survivors, request.sum.devices)
         current = ServerRound(agreed, self.roster, thresholds, workers=workers, parameters=self._safe_parameters)
-        running = Attempt(self.dispatcher, current, group_of(request))
+        nodes = self.silence.reliable_first(self.nodes[place] for place in cohort)
+        least = floor_of(len(nodes), self.dropout, thresholds.cohort)
+        running = Attempt(self.dispatcher, current, group_of(request), least, self.silence)
         try:
-            running.invite(invitation, [self.nodes[place] for place in cohort])
+            running.invite(invitation, nodes)
             running.pass_on(Exchange.SHARE, current.close_advertise())
             running.pass_on(Exchange.MASK, current.close_share())
             running.pass_on(Exchange.UNMASK, current.close_masked())
             opened = current.close_unmask()
         finally:
             self.tally = running.tally()
+            self.silence.note(running.answered, running.silent)
         self.tally = running.tally(opened)
         if len(opened.survivors) < len(cohort):
             _log.warning("%s, round %d: %s", request.query, request.round, dict(self.tally))
@@ -138,10 +145,16 @@ class SecureDevices(FlowerDevices):
 
 
 class Attempt:
-    """One attempt at a round: which node is which device, who fell out where, and how much was sent."""
+    """One attempt at a round: which node is which device, who fell out where, and how much was sent.
 
-    def __init__(self, dispatcher: Dispatcher, current: ServerRound, group: str) -> None:
+    Whoever is silent in an exchange is not in the next one.  ``floor``: the fewest devices with which it can go on.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, current: ServerRound, group: str, floor: int, silence: SilenceRecord
+    ) -> None:
         self._dispatcher, self._current, self._group = dispatcher, current, group
+        self._floor, self._silence = floor, silence
         self._nodes: dict[bytes, int] = {}
         self._outcomes: dict[int, str] = {}
         self._sent: Counter[int] = Counter()
@@ -169,15 +182,28 @@ class Attempt:
         outcomes.update(reason for node, reason in self._outcomes.items() if reason and node not in survivors)
         return outcomes
 
+    @property
+    def silent(self) -> frozenset[int]:
+        """Nodes that did not answer in the last exchange they were asked in."""
+        return frozenset(node for node, reason in self._outcomes.items() if reason == SILENT)
+
+    @property
+    def answered(self) -> frozenset[int]:
+        """Nodes that did."""
+        return frozenset(self._outcomes) - self.silent
+
     def bytes_up(self, opened: OpenedSum) -> int:
         """Bytes of the protocol that the survivors sent, in all exchanges together."""
         return sum(self._sent[self._nodes[device]] for device in opened.survivors)
 
     def _ask(self, nodes: Sequence[int], messages: Iterator[Message], *, first: bool) -> None:
-        self._outcomes |= dict.fromkeys(nodes, "silent")
-        for reply in self._dispatcher.replies(messages):
-            node = reply.metadata.src_node_id
-            self._outcomes[node] = self._taken(reply, node, first=first)
+        self._outcomes |= dict.fromkeys(nodes, SILENT)
+        exchange = OpenExchange(
+            self._dispatcher.policy, len(nodes), min(self._floor, len(nodes)), self._silence.unreliable(nodes)
+        )
+        for reply in self._dispatcher.replies(messages, exchange):
+            outcome = self._outcomes[reply.node] = self._taken(reply.message, reply.node, first=first)
+            exchange.judged(reply.seconds, good=not outcome)
 
     def _taken(self, reply: Message, node: int, *, first: bool) -> str:
         """Why a reply is left out, or nothing."""

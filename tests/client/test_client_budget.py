@@ -19,7 +19,8 @@ from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
 from fedrec.errors import BudgetExceededError, ProtocolError
 from fedrec.privacy.accountant import QueryCost, epsilon
-from fedrec.privacy.device_ledger import BUDGET, REPEATS, DeviceLedger, DeviceLedgerEntry
+from fedrec.privacy.device_entry import DeviceLedgerEntry
+from fedrec.privacy.device_ledger import BUDGET, DeviceLedger
 from fedrec.privacy.run_plan import delta_of
 from fedrec.queries.plan import costs_of
 from fedrec.queries.wire import Envelope
@@ -93,12 +94,12 @@ def test_an_answer_that_cannot_be_computed_is_zeros_and_counts(
 
 
 def test_repeats_end_under_whatever_name_of_the_run(federation_study: Study, catalogue: Path, store: Path) -> None:
-    device = cases.device(CONFIG, catalogue, store)
-    for number in range(REPEATS + 1):
+    device, attempts = cases.device(CONFIG, catalogue, store), CONFIG.secure_aggregation.attempts
+    for number in range(attempts):
         device.answer(asked(federation_study), f"run {number}")
     with pytest.raises(BudgetExceededError):
         device.answer(asked(federation_study), "yet another run")
-    assert len(rows(store)) == REPEATS + 1
+    assert len(rows(store)) == attempts
 
 
 def test_two_runs_share_the_lifetime_budget_of_one_store(federation_study: Study, catalogue: Path, store: Path) -> None:

@@ -15,6 +15,7 @@ from fedrec import randomness
 from fedrec.errors import PrivacyError
 from fedrec.privacy import discrete
 from fedrec.privacy.discrete import discrete_gaussian
+from fedrec.privacy.distributed import smoothing
 
 KEY = randomness.key(3, "discrete")
 
@@ -40,7 +41,7 @@ def p_value(drawn: np.ndarray, deviation: float) -> float:
     return float(stats.chi2.sf(((counts - expected) ** 2 / expected)[keep].sum(), int(keep.sum()) - 1))
 
 
-@pytest.mark.parametrize("deviation", [0.9, 3.0, 17.3, 1000.0])
+@pytest.mark.parametrize("deviation", [0.9, 3.0, 17.3, 1000.0, 4097.0])
 @pytest.mark.parametrize(("factor", "accepted"), [(1.0, True), (2 / 3, False), (3 / 2, False)])
 def test_the_stated_scale_is_the_real_scale(deviation: float, factor: float, accepted: bool) -> None:
     drawn = discrete_gaussian(KEY, deviation * factor, 20_000)
@@ -96,8 +97,40 @@ def test_where_the_first_bits_do_not_decide_the_others_do(monkeypatch: pytest.Mo
     assert discrete_gaussian(KEY, 2.0, 3).tolist() == [3, 4, -4]
 
 
+@pytest.mark.parametrize("deviation", [4097.0, 2.0**18, 3e7, 2.0**39])
+@pytest.mark.parametrize(("factor", "accepted"), [(1.0, True), (2 / 3, False), (3 / 2, False)])
+def test_large_noise_has_the_stated_scale(deviation: float, factor: float, accepted: bool) -> None:
+    drawn = discrete_gaussian(KEY, deviation * factor, 20_000) / deviation
+    low, high = stats.chi2.ppf([1e-6, 1 - 1e-6], len(drawn))
+    assert bool(low < float(np.sum(drawn**2)) < high) is accepted
+    assert bool(stats.kstest(drawn, "norm").pvalue > 1e-4) is accepted
+
+
+@pytest.mark.parametrize("stride", [4, 8, 16])
+def test_noise_of_two_parts_is_the_discrete_gaussian(stride: int) -> None:
+    """The distribution of m A + B by convolution, with A narrower than any that is used, against the definition."""
+    coarse, fine = 40.0, 4.0 * stride
+    a, b = (np.arange(-int(12 * one), int(12 * one) + 1) for one in (coarse, fine))
+    spread = np.zeros((len(a) - 1) * stride + 1)
+    spread[::stride] = chances(coarse, int(12 * coarse))
+    total = np.convolve(spread, chances(fine, int(12 * fine)))
+    wanted = chances(math.hypot(stride * coarse, fine), len(total) // 2)
+    near = np.abs(np.arange(len(total)) - len(total) // 2) < 8 * stride * coarse
+    assert np.abs(total / wanted - 1)[near].max() < 1e-9
+    assert len(b) < len(total)
+
+
+@pytest.mark.parametrize("deviation", [4096.1, 2.0**18, 2.0**22, 2.0**33, 2.0**40])
+def test_large_noise_is_split_into_parts_that_are_smooth(deviation: float) -> None:
+    stride, coarse = discrete._split(deviation)
+    fine = 4 * stride
+    assert math.hypot(stride * coarse, fine) == pytest.approx(deviation, rel=1e-14)
+    assert fine <= 4096 and coarse > 1023
+    assert smoothing(coarse * fine / deviation) < 1e-136
+
+
 def test_absurd_settings_are_refused() -> None:
-    for deviation in (0.0, 0.4, -1.0, math.nan, math.inf, 2.0**19):
+    for deviation in (0.0, 0.4, -1.0, math.nan, math.inf, 2.0**41):
         with pytest.raises(PrivacyError):
             discrete_gaussian(KEY, deviation, 1)
     with pytest.raises(PrivacyError):

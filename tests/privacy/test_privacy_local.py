@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import dp_accounting
@@ -15,14 +16,15 @@ from opacus.accountants import PRVAccountant
 from fedrec.config import Config, from_tree
 from fedrec.errors import BudgetExceededError, ConfigError, PrivacyError
 from fedrec.privacy.accountant import QueryCost, epsilon
-from fedrec.privacy.device_ledger import BUDGET, Agreement, DeviceLedger
+from fedrec.privacy.device_entry import Agreement
+from fedrec.privacy.device_ledger import BUDGET, DeviceLedger
 from fedrec.privacy.local import known_count, local_cost, probability_of, promise_of, promise_said
 from fedrec.privacy.page import facts_of, page_of
 from fedrec.privacy.statement import privacy_statement
 from fedrec.queries.plan import costs_of, rows_of
 
 DELTA = 1e-4
-AGREEMENT = Agreement("settings", (), DELTA)
+AGREEMENT = Agreement("settings", 4.0, DELTA)
 
 
 def config(**privacy: Any) -> Config:
@@ -51,7 +53,8 @@ class ServerCatalogue(dict[str, str]):
 def turn(
     server_catalogue: ServerCatalogue, cost: QueryCost, round: int, *, budget: float = 4.0, run: str = "run"
 ) -> None:
-    DeviceLedger(server_catalogue).charge_local(AGREEMENT, cost, budget, run=run, query="training", round=round)
+    agreement = replace(AGREEMENT, epsilon=budget)
+    DeviceLedger(server_catalogue).charge_local(agreement, cost, run=run, query="training", round=round)
 
 
 @given(st.integers(0, 10**6))
@@ -120,7 +123,7 @@ def test_a_device_refuses_when_the_promise_is_spent_whatever_the_run_is_called()
     turn(server_catalogue, cost, 4, run="again")  # a repeat draws noise anew and costs as much
     before = dict(server_catalogue)
     for round, run in ((5, "run"), (1, "another"), (4, "run")):
-        with pytest.raises(BudgetExceededError, match="promise of these settings is spent"):
+        with pytest.raises(BudgetExceededError, match="what these settings promise would be exceeded"):
             turn(server_catalogue, cost, round, run=run)
     assert server_catalogue == before
     assert DeviceLedger(server_catalogue).spent() == pytest.approx(4.0, rel=1e-3)

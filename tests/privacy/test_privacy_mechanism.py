@@ -12,6 +12,9 @@ from scipy import stats
 
 from fedrec import randomness
 from fedrec.errors import PrivacyError
+from fedrec.privacy.accountant import gaussian_delta
+from fedrec.privacy.discrete import discrete_gaussian
+from fedrec.privacy.distributed import ROUNDING
 from fedrec.privacy.mechanism import GaussianMechanism, grid_sensitivity
 from fedrec.secagg.ring import Ring, resolution_for
 from fedrec.secagg.rounding import stochastic_steps
@@ -20,13 +23,26 @@ KEY = randomness.key(7, "mechanism")
 
 
 @given(st.floats(0.01, 100), st.floats(1e-3, 1e3), st.integers(0, 30))
-def test_noise_is_whole_steps_near_the_ideal_noise(z: float, sensitivity: float, bits: int) -> None:
+def test_noise_is_the_discrete_gaussian_in_whole_steps(z: float, sensitivity: float, bits: int) -> None:
     resolution = resolution_for(sensitivity, bits)
-    noise = GaussianMechanism(z, sensitivity, resolution).noise(KEY, 50)
-    steps = noise / resolution
+    mechanism = GaussianMechanism(z, sensitivity, resolution)
+    steps = mechanism.noise(KEY, 50) / resolution
     assert np.array_equal(steps, np.rint(steps))
-    ideal = randomness.gaussian(KEY, 50) * z * sensitivity
-    assert np.abs(noise - ideal).max() <= resolution / 2 * (1 + 1e-3)
+    needed = math.sqrt((z * sensitivity / resolution) ** 2 + ROUNDING**2)
+    assert mechanism.standard_deviation / resolution == pytest.approx(needed, rel=1e-12)
+    assert np.array_equal(steps, discrete_gaussian(KEY, mechanism.standard_deviation / resolution, 50))
+
+
+@pytest.mark.parametrize("steps", [0.3, 1.5, 40.0])
+@pytest.mark.parametrize("epsilon", [0.0, 0.5, 2.0])
+def test_the_noise_is_worth_what_is_accounted(steps: float, epsilon: float) -> None:
+    """The exact divergence of the noise from itself moved by a whole row, on a coarse grid too."""
+    deviation = GaussianMechanism(steps / 3, 3.0, 1.0).standard_deviation
+    k = np.arange(-30 * int(deviation + 1), 30 * int(deviation + 1) + 1, dtype=np.float64)
+    mass = np.exp(-(k**2) / (2 * deviation**2))
+    mass /= mass.sum()
+    moved = np.exp(-((k - 3) ** 2) / (2 * deviation**2)) / np.exp(-(k**2) / (2 * deviation**2)).sum()
+    assert np.maximum(mass - math.exp(epsilon) * moved, 0).sum() <= gaussian_delta(steps / 3, epsilon) + 1e-14
 
 
 @pytest.mark.parametrize(("factor", "accepted"), [(1.0, True), (2 / 3, False), (3 / 2, False)])

@@ -15,6 +15,7 @@ from fedrec.queries.request import Request
 from fedrec.queries.wire import REFUSED, answer_fields
 from fedrec.secagg import bits
 from fedrec.server.flower_devices import FlowerDevices
+from fedrec.server.stragglers import StragglerPolicy
 from fedrec.simulation.engines.grid import InProcessGrid
 
 COUNT, LENGTH = 9, 6
@@ -38,7 +39,7 @@ def reply_with(message: Message, share: bytes) -> Message:
 
 
 @contextmanager
-def devices(call: Call = answer, grid: type[InProcessGrid] = InProcessGrid, **more: float) -> Iterator[FlowerDevices]:
+def devices(call: Call = answer, grid: type[InProcessGrid] = InProcessGrid, **more: object) -> Iterator[FlowerDevices]:
     contexts = {node: Context(1, node, {}, RecordDict(), {}) for node in range(COUNT)}
     with grid(call, contexts, run_id=1) as opened:
         # Flower gives ids in no order; the places of devices follow the ids.
@@ -184,7 +185,7 @@ def test_a_silent_device_is_waited_for_and_then_left_out_and_no_reply_counts_twi
 ) -> None:
     clock = Clock()
     monkeypatch.setattr("fedrec.server.dispatcher.time", clock)
-    with devices(grid=Unreliable, window=4, patience=40.0) as asked:
+    with devices(grid=Unreliable, window=4, policy=StragglerPolicy(patience=40.0)) as asked:
         opened = asked.aggregate(QUESTION, range(COUNT))
     # The two silent ones may be asked one after the other; nobody is waited for longer than the patience and a pause.
     assert 40.0 <= clock.now - 100.0 <= 2 * (40.0 + clock.longest)

@@ -20,6 +20,7 @@ from fedrec.secagg.errors import Reason
 from fedrec.server.aggregation_failed import AGGREGATION_FAILED, AggregationFailedError
 from fedrec.server.federate import ServerCatalogue, federate, load_server_catalogue
 from fedrec.server.secure_devices import SecureDevices
+from fedrec.server.stragglers import OpenExchange
 from fedrec.simulation.study import Study
 
 pytestmark = pytest.mark.slow
@@ -79,9 +80,9 @@ def cut_in(devices: SecureDevices, exchange: Exchange, after: int) -> Iterator[N
     """Kill the server when so many devices have answered in this exchange."""
     replies = devices.dispatcher.replies
 
-    def counted(self: object, messages: Iterator[object]) -> Iterator[object]:
+    def counted(self: object, messages: Iterator[object], open_exchange: OpenExchange) -> Iterator[object]:
         sent = list(messages)
-        for count, reply in enumerate(replies(iter(sent))):  # type: ignore[arg-type]
+        for count, reply in enumerate(replies(iter(sent), open_exchange)):  # type: ignore[arg-type]
             if sent[0].metadata.message_type == f"query.{exchange}" and count == after:  # type: ignore[attr-defined]
                 raise Cut
             yield reply

@@ -181,7 +181,7 @@ def test_devices_that_add_all_noise_charge_what_was_planned(shop: Path, tmp_path
         cost = rows[0].cost
         assert cost is not None
         assert {row.cost for row in rows} == {cost}
-        kept[cost.probability, cost.noise_multiplier, cost.rounds, len(rows), spent] += 1
+        kept[cost.probability, cost.noise_multiplier, rows[0].releases, len(rows), spent] += 1
     assert kept == planned
     assert len(planned) > 1
 

@@ -13,6 +13,7 @@ import pytest
 from flwr.app import Context, Error, Message
 
 from fedrec.client.app import app
+from fedrec.client.budget import shared_cost
 from fedrec.client.request_policy import check_agreed
 from fedrec.config import Config, from_tree, with_protocol
 from fedrec.console import open_reporter
@@ -59,8 +60,8 @@ def devices(study: Study, out: Path, gone: set[int], exchange: Exchange = Exchan
             yield opened
 
 
-def request(study: Study) -> Request:
-    return NOISE.shared(cases.popularity_question(CONFIG, study), cases.USERS)
+def request(study: Study, noise: float = SPENDS["popularity"].noise_multiplier) -> Request:
+    return cases.popularity_question(CONFIG, study).with_noise_of_devices(CONFIG, noise, cases.USERS)
 
 
 def exact(study: Study, places: range) -> np.ndarray:
@@ -131,7 +132,6 @@ def test_a_device_holds_the_noise_to_its_own_settings(federation_study: Study) -
     agreed = asked.sum
     for changed in (
         replace(agreed, noise=0.0, devices=0, dropout=0.0, colluding=0.0),
-        replace(agreed, noise=agreed.noise / 20),
         replace(agreed, dropout=0.0),
         replace(agreed, colluding=0.0),
     ):
@@ -139,6 +139,12 @@ def test_a_device_holds_the_noise_to_its_own_settings(federation_study: Study) -
             check_agreed(CONFIG, replace(asked, sum=changed), features)
     with pytest.raises(ProtocolError):
         check_agreed(cases.settings(privacy={"noise_place": "server"}), asked, features)
+
+
+def test_less_noise_is_agreed_to_and_charged_as_it_is(federation_study: Study) -> None:
+    less = request(federation_study, SPENDS["popularity"].noise_multiplier / 3)
+    check_agreed(CONFIG, less, federation_study.features)
+    assert shared_cost(less).noise_multiplier == pytest.approx(SPENDS["popularity"].noise_multiplier / 3)
 
 
 def test_a_device_takes_part_in_no_larger_cohort_than_the_noise_is_shared_by() -> None:

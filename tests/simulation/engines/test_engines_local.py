@@ -25,7 +25,8 @@ from fedrec.errors import BudgetExceededError, ProtocolError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.privacy.accountant import QueryCost, epsilon
-from fedrec.privacy.device_ledger import Agreement, DeviceLedger
+from fedrec.privacy.device_entry import Agreement
+from fedrec.privacy.device_ledger import DeviceLedger
 from fedrec.queries.request import Request
 from fedrec.queries.wire import Envelope
 from fedrec.server.results import RoundEvent
@@ -95,7 +96,7 @@ def test_the_grid_releases_what_the_cohort_releases(protocol: str, federation_st
             ledger = DeviceLedger(store)
             rows = ledger.rows()
             spent = ledger.spent()
-        assert [(row.query, row.round, row.own) for row in rows] == [("training", n, True) for n in (1, 2, 3)]
+        assert [(row.query, row.round, row.noise) for row in rows] == [("training", n, "device") for n in (1, 2, 3)]
         cost = rows[0].cost
         assert cost is not None
         # An independent composition: all steps of the run at once.
@@ -215,9 +216,8 @@ def test_a_run_states_one_epsilon_verifies_and_learns(tmp_path: Path) -> None:
     # A turn that no settings planned, in one device's ledger.
     with EventStore.open(tmp_path / "private" / "stores" / "00004.sqlite") as store, store.transaction():
         ledger = DeviceLedger(store)
-        ledger.charge_local(
-            Agreement("other", (), DELTA), QueryCost("training", 0.5), 100.0, run="run", query="training", round=9
-        )
+        other = Agreement("other", 100.0, DELTA)
+        ledger.charge_local(other, QueryCost("training", 0.5), run="run", query="training", round=9)
     assert "devices" in [check.name for check in load_run(tmp_path / "private") if not check.passed]
     hits = {name: run["quality"]["loo-99neg"]["ndcg@10"] for name, run in figures.items()}
     assert hits["bare"] > hits["untrained"]
