@@ -70,7 +70,7 @@ def _devices(grid: Grid, config: Config, settings: Mapping[str, Any], catalogue:
             action="Make one with fedrec roster sign, and start with --run-config 'roster=\"FILE\"'",
         )
     roster = read_roster(Path(str(settings["roster"])))
-    return SecureDevices(grid, nodes, catalogue=catalogue, roster=roster, settings=secure, users=users, policy=policy)
+    return SecureDevices(grid, nodes, catalogue=catalogue, roster=roster, config=config, users=users, policy=policy)
 
 
 def wait_for(grid: Grid, count: int, seconds: float, *, pause: float = 1.0) -> list[int]:
