@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from fedrec.cli.device_start import register as register_start
 from fedrec.console import figure, print_json, say, show_table
 
 PublisherKey = Annotated[
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command("recommend")(recommend)
     app.command("personalise")(personalise)
     device = typer.Typer(help="Set a device up.", no_args_is_help=True)
+    register_start(device)
     device.command("identity")(identity)
     device.command("ledger")(ledger)
     device.command("clicked")(clicked)

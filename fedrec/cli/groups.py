@@ -23,8 +23,10 @@ OWN: Final[Mapping[str, str]] = {
     "config": "fedrec.cli.config:register",
     "data": "fedrec.cli.data:register",
     "device": "fedrec.cli.device:register",
+    "manifest": "fedrec.cli.manifest:register",
     "privacy": "fedrec.cli.privacy:register",
     "release": "fedrec.cli.release:register",
+    "server": "fedrec.cli.server:register",
     "simulation": "fedrec.cli.simulation:register",
 }
 

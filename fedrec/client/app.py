@@ -15,6 +15,7 @@ from flwr.clientapp import ClientApp
 
 from fedrec.client.answer_time import DEFAULT, AnswerSchedule
 from fedrec.client.device import Device, device_of
+from fedrec.client.installed_code import refuse_sent_code
 from fedrec.client.secure_device import answer_exchange
 from fedrec.errors import BudgetExceededError, ConfigError, ProtocolError
 from fedrec.queries.secure_wire import Exchange, Invitation, message_fields, message_parts, read_message
@@ -111,7 +112,9 @@ def _schedule(context: Context) -> AnswerSchedule:
 
 def _answered(message: Message, context: Context, answer: _Answer) -> Message:
     try:
-        fields, parts = answer(device_of(context.run_config, context.node_config), str(context.run_id))
+        refuse_sent_code(context.node_config)
+        device = device_of(context.run_config, context.node_config)
+        fields, parts = answer(device, device.device_context.run_name(context.run_id))
     except Exception as error:
         _log.warning("no answer to a request: %s", error)
         code, reason = REFUSED if isinstance(error, ProtocolError | BudgetExceededError) else FAILED

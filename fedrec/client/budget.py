@@ -81,9 +81,9 @@ class AnswerCost:
             ledger.charge_trusted(self.agreement, self.cost, self.attempts, run=run, query=self.query, round=self.round)
 
 
-def agreement_of(config: Config, catalogue: str, population: Population) -> Agreement:
-    """What a device accepted with its settings, over the catalogue of this digest."""
-    return Agreement(agreement_key(config, catalogue), config.privacy.epsilon, delta_of(config, population.users))
+def agreement_of(config: Config, key: str, population: Population) -> Agreement:
+    """What a device accepted with its settings. ``key``: names it, see `DeviceContext.agreement`."""
+    return Agreement(key, config.privacy.epsilon, delta_of(config, population.users))
 
 
 def answer_cost(
@@ -149,7 +149,7 @@ def local_noise(store: EventStore, config: Config, agreement: str) -> QueryCost 
 
 
 def agreement_key(config: Config, catalogue: str) -> str:
-    """Names what a device accepted: the settings, but for those of speed, and the catalogue."""
+    """Names what a simulated device accepted: the settings, but for those of speed, and the catalogue."""
     text = config.model_dump_json(exclude={"speed"})
     return hashlib.sha256(f"{text} {catalogue}".encode()).hexdigest()
 

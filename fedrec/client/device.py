@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.client.budget import (
-    AnswerCost,
-    Population,
-    agreement_key,
-    agreement_of,
-    answer_cost,
-    local_noise,
-    population_said,
-)
+from fedrec.client.budget import AnswerCost, Population, agreement_of, answer_cost, local_noise, population_said
+from fedrec.client.device_context import DeviceContext
+from fedrec.client.device_files import DeviceFiles
 from fedrec.client.request_policy import check_agreed, claim
-from fedrec.client.trust import roster_of
-from fedrec.config import Config, from_run_config, with_protocol
+from fedrec.client.trust import accepted_manifest, roster_of
+from fedrec.config import from_run_config, with_protocol
 from fedrec.config.presets import with_preset
 from fedrec.config.simulated import is_simulated, refuse_reproducible
-from fedrec.content.feature_table import Features, load_table
-from fedrec.content.fit import fit_to_content
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ProtocolError
-from fedrec.queries.device.bounded import bounded
 from fedrec.queries.request import Request
+from fedrec.queries.run_manifest import RunManifest
+from fedrec.queries.run_manifest_draft import settled_for_devices
 from fedrec.queries.wire import Envelope
 from fedrec.randomness import fresh_key, key
 from fedrec.training.local_noise import LocalNoise, local_noise_of
@@ -39,87 +31,9 @@ from fedrec.users import Histories, UserBatch, keys_of
 
 if TYPE_CHECKING:
     from fedrec.client.load_population import LoadedPopulation
-    from fedrec.client.query_handler import QueryHandler
-    from fedrec.content.own_content import StoredContentEncoder
 
 _log = logging.getLogger(__name__)
 _APP: Final = Path(__file__).resolve().parent.parent.parent
-
-
-@dataclass(frozen=True, eq=False)
-class DeviceContext:
-    """What is the same for all devices of a process: the settings it accepted, and the catalogue. Nobody's data.
-
-    Each part is read when it is first needed, and so is the code for it: Flower starts a process for every message to
-    a device, and of the four in a secure sum only one needs a model.
-
-    Args:
-        accepted: the settings, as the device's owner accepted them.
-        directory: the catalogue's, made by `save_features`.
-
-    The properties raise ContentError where the catalogue cannot be read.
-    """
-
-    accepted: Config
-    directory: Path
-
-    @cached_property
-    def config(self) -> Config:
-        """The settings without what the catalogue has nothing of, as the server of a run over it has them.
-
-        Raises:
-            ConfigError: the settings cannot be fitted to the catalogue.
-        """
-        config, left_out = fit_to_content(self.accepted, self.features)
-        for sentence in left_out:
-            _log.info("settings fitted to the content: %s", sentence)
-        return config
-
-    @cached_property
-    def features(self) -> Features:
-        """Of the catalogue's items."""
-        return load_table(self.directory)
-
-    @cached_property
-    def catalogue(self) -> str:
-        """The digest of its features."""
-        return self.features.digest()
-
-    @property
-    def index(self) -> Mapping[str, int]:
-        """Item id -> place."""
-        return self.features.index
-
-    @cached_property
-    def handler(self) -> QueryHandler:
-        """What answers requests."""
-        from fedrec.client.query_handler import QueryHandler
-
-        return QueryHandler(self.config, self.features)
-
-    @cached_property
-    def own_encoders(self) -> tuple[StoredContentEncoder | None, StoredContentEncoder | None]:
-        """What encodes notes, and what encodes photos; None where the model does not read them."""
-        notes, photos = self.config.model.notes, self.config.model.photos
-        if not (notes or photos):
-            return None, None
-        from fedrec.content.features import load_features
-        from fedrec.content.own_content import StoredContentEncoder
-
-        encoders = load_features(self.directory)[1]
-        return (
-            StoredContentEncoder.of(encoders.get("text")) if notes else None,
-            StoredContentEncoder.of(encoders.get("image")) if photos else None,
-        )
-
-    def check_catalogue(self, digest: str) -> None:
-        """Raise ProtocolError where a request is about another catalogue than the device's."""
-        if digest != self.catalogue:
-            raise ProtocolError(
-                "the request is about another catalogue than this device has",
-                value=digest,
-                action="Give the device the run's catalogue",
-            )
 
 
 class Device:
@@ -163,24 +77,27 @@ class Device:
             with store.transaction(durable=True):
                 claim(store, run, asked.session, request)
                 cost.charge(store, run)
-            vector, rows, key = self._told(store, request)
-        return request.sum.encode(vector, rows, key=key)
+            part, key = self._told(store, request)
+        return request.sum.packed(request.sum.written(part, key=key))
 
     def cost(self, store: EventStore, request: Request) -> AnswerCost:
         """What an answer costs this device, reckoned but not taken down.
 
-        How many devices there are is in the signed roster; a device without one takes the server's word.
+        How many users and devices there are is in the manifest. A simulated device, which has none, looks into its
+        roster, and without one takes the server's word.
 
         Raises:
             PrivacyError: the settings cannot be accounted, or the ledger is damaged.
             ConfigError, ProtocolError: the roster is not to be believed.
         """
         known, population = self.device_context, population_said(request)
-        if self.roster is not None:
+        if known.manifest is not None:
+            population = Population(max(2, known.manifest.users), known.manifest.roster.devices)
+        elif self.roster is not None:
             devices = len(roster_of(store, self.roster).devices)
             population = Population(max(2, devices), devices)
         return answer_cost(
-            store, known.config, agreement_of(known.config, known.catalogue, population), request, population
+            store, known.config, agreement_of(known.config, known.agreement, population), request, population
         )
 
     def elements(self, store: EventStore, request: Request) -> NDArray[np.uint64]:
@@ -188,11 +105,11 @@ class Device:
 
         Raises as `answer` does, but does not look at what was agreed or answered: the caller has.
         """
-        vector, rows, key = self._told(store, request)
-        return request.sum.elements(vector, rows, key=key)
+        part, key = self._told(store, request)
+        return request.sum.written(part, key=key)
 
-    def _told(self, store: EventStore, request: Request) -> tuple[NDArray[np.float64], int, bytes]:
-        """The vector within the sum's bound, of how many rows it is, and the key of its rounding.
+    def _told(self, store: EventStore, request: Request) -> tuple[NDArray[np.float64], bytes]:
+        """The sum of its users' parts, and the key of its rounding.
 
         A contribution that cannot be computed is nobody's: its absence would say what the store holds.
         """
@@ -204,16 +121,16 @@ class Device:
             return self._of(store, request, _nobody())
         except Exception as error:
             _log.error("a contribution of nobody's could not be computed: %s", type(error).__name__)
-        return np.zeros(request.sum.length), 1, self._key(request, _nobody())
+        return np.zeros(request.sum.length), self._key(request, _nobody())
 
     def _of(
         self, store: EventStore, request: Request, collected: LoadedPopulation
-    ) -> tuple[NDArray[np.float64], int, bytes]:
-        own = self._own_noise(store, request, collected)
-        vector, rows = self._contribution(request, collected, own)
+    ) -> tuple[NDArray[np.float64], bytes]:
+        own, handler = self._own_noise(store, request, collected), self.device_context.handler
+        rows = handler.rows(request, collected.population)
         if rows > request.sum.rows:
             raise ProtocolError("this device holds more rows than the sum has room for", value=rows)
-        return bounded(request.sum, vector, rows), rows, self._key(request, collected)
+        return handler.contribution(request, collected.population, own), self._key(request, collected)
 
     def _collected(self, store: EventStore) -> LoadedPopulation:
         from fedrec.client.load_population import load_population
@@ -239,19 +156,8 @@ class Device:
         config = self.device_context.config
         if not self.device_context.handler.encoder(request.query).adds_own_noise:
             return None
-        cost = local_noise(store, config, agreement_key(config, self.device_context.catalogue))
+        cost = local_noise(store, config, self.device_context.agreement)
         return local_noise_of(config, request.round, cost, collected.population)
-
-    def _contribution(
-        self, request: Request, collected: LoadedPopulation, own: LocalNoise | None
-    ) -> tuple[NDArray[np.float64], int]:
-        """The vector, and of how many rows it is."""
-        population = collected.population
-        if not len(population) and own is None:
-            return np.zeros(request.sum.length), 1
-        handler = self.device_context.handler
-        rows = handler.rows(request, population)
-        return handler.answer(request, population, own), rows
 
 
 def _nobody() -> LoadedPopulation:
@@ -261,24 +167,49 @@ def _nobody() -> LoadedPopulation:
 
 
 def device_of(run_config: Mapping[str, Any], node_config: Mapping[str, Any]) -> Device:
-    """The device that Flower's settings describe.
+    """The device that a node's own config describes, see `DeviceFiles`; settings come out of the manifest.
 
-    A key of ``node_config``, which is the device's own, goes before the same key of ``run_config``: ``config`` (see
-    `from_run_config`), ``catalogue`` (directory made by `save_features`), and either ``store`` (a path) or, in
-    simulations, ``stores`` (a directory) with ``partition-id``.  ``roster``: a file, for secure aggregation; the key
-    that it must be signed with is in the store.  ``simulation``, in ``node_config`` only: true on a simulated device.
+    A run's config is the server's word: a device of a person uses none of it.  Only a node that says itself that it is
+    simulated, and has no manifest of its own, takes from it ``config`` (see `from_run_config`), ``catalogue``,
+    ``roster`` and ``stores``, a directory with a store for each ``partition-id``; a key of its own goes before.
 
     Raises:
-        ConfigError: a key is missing, or the settings protect nobody and this is no simulation.
+        ConfigError: the node lacks a file of its own, or a ``config`` of its own is not the manifest's; settings
+            protect nobody, and this is no simulation.
+        ProtocolError: the manifest is not to be believed, see `accepted_manifest`.
+        StoreError: the store cannot be read.
     """
-    chosen = {**run_config, **{name: value for name, value in node_config.items() if value != ""}}
+    if is_simulated(node_config) and not node_config.get("manifest"):
+        return _simulated({**run_config, **{name: value for name, value in node_config.items() if value != ""}})
+    files = DeviceFiles.of(node_config)
+    with EventStore.open(files.store) as store:
+        manifest = accepted_manifest(store, files.manifest)
+    refuse_reproducible(manifest.config, simulated=is_simulated(node_config))
+    device_context = _context_of(manifest.to_bytes(), files.catalogue)
+    _check_own_config(device_context, manifest, str(node_config.get("config", "")))
+    return Device(device_context, files.store, files.roster)
+
+
+def _check_own_config(device_context: DeviceContext, manifest: RunManifest, text: str) -> None:
+    """Raise ConfigError where a device has settings of its own, and they are not the manifest's."""
+    if not text:
+        return
+    own = settled_for_devices(from_run_config(text, _APP), device_context.features, manifest.users)
+    if own != manifest.config:
+        differ = [name for name in type(own).model_fields if getattr(own, name) != getattr(manifest.config, name)]
+        raise ConfigError(
+            "this device's own config is not what the manifest says",
+            value=differ,
+            action="Leave config out, or take part only in runs that the publisher signs with these settings",
+        )
+
+
+def _simulated(chosen: Mapping[str, Any]) -> Device:
     catalogue = str(chosen.get("catalogue", ""))
     if not catalogue:
         raise ConfigError("a device needs to know its catalogue", action="Set catalogue to a directory of features")
     roster = Path(str(chosen["roster"])) if chosen.get("roster") else None
-    device_context = _knowledge(str(chosen.get("config", "")), catalogue)
-    refuse_reproducible(device_context.accepted, simulated=is_simulated(node_config))
-    return Device(device_context, _store(chosen), roster)
+    return Device(_simulated_context(str(chosen.get("config", "")), catalogue), _store(chosen), roster)
 
 
 def _store(chosen: Mapping[str, Any]) -> Path:
@@ -291,7 +222,13 @@ def _store(chosen: Mapping[str, Any]) -> Path:
 
 # Reading a catalogue takes longer than most answers, and a simulated node is a call in a process that has had others.
 @lru_cache(maxsize=2)
-def _knowledge(config_text: str, catalogue: str) -> DeviceContext:
+def _simulated_context(config_text: str, catalogue: str) -> DeviceContext:
     # A device is always reached by messages, whatever engine the settings were written for.
     config = with_protocol(with_preset(from_run_config(config_text, _APP)), "flower")
     return DeviceContext(config, Path(catalogue))
+
+
+@lru_cache(maxsize=2)
+def _context_of(manifest: bytes, catalogue: Path) -> DeviceContext:
+    read = RunManifest.from_bytes(manifest)
+    return DeviceContext(read.config, catalogue, read)

@@ -7,6 +7,7 @@ request on to the encoder of its query, and knows none of them by name.
 from __future__ import annotations
 
 import importlib
+import logging
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,14 @@ from numpy.typing import NDArray
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.errors import FedrecError, ProtocolError
+from fedrec.queries.device.bounded import bounded
 from fedrec.queries.device.encoder import EncoderContext, QueryEncoder
 from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request
 from fedrec.training.local_noise import LocalNoise
 from fedrec.users import UserBatch
+
+_log = logging.getLogger(__name__)
 
 
 class QueryHandler:
@@ -62,6 +66,37 @@ class QueryHandler:
             raise
         except FedrecError as error:
             raise ProtocolError(error.what, value=error.value, action=error.action) from None
+
+    def contribution(
+        self, request: Request, population: UserBatch, noise: LocalNoise | None = None
+    ) -> NDArray[np.float64]:
+        """What a device with these users adds, within the bounds of the sum; float64 [request.sum.length].
+
+        Users are computed one after the other.  So what a user adds is within the bound as it stands, whatever the
+        query's encoder made of it, and depends on no other user, not even by the rounding of sums over a batch: a user
+        that is replaced by nothing moves the contribution by the bound at most.  A user whose part cannot be computed
+        adds zero.
+
+        ``noise``: of a device that adds all noise itself, and is one row; then whatever is raised is raised.
+        """
+        if noise is not None:
+            return self._part(request, population, noise)
+        total = np.zeros(request.sum.length)
+        for place in range(len(population)):
+            total += self._part_or_zero(request, population.take(np.array([place])))
+        return total
+
+    def _part_or_zero(self, request: Request, user: UserBatch) -> NDArray[np.float64]:
+        try:
+            return self._part(request, user)
+        except Exception as error:  # whatever it is; its text may hold a user's words, so its kind is all that is noted
+            _log.error("a user's part could not be computed, and is zero: %s", type(error).__name__)
+        return np.zeros(request.sum.length)
+
+    def _part(self, request: Request, one: UserBatch, noise: LocalNoise | None = None) -> NDArray[np.float64]:
+        """What one user, or a device that is one row, adds."""
+        rows = self.rows(request, one)
+        return request.sum.part(bounded(request.sum, self.answer(request, one, noise), rows), rows)
 
     def answer(self, request: Request, population: UserBatch, noise: LocalNoise | None = None) -> NDArray[np.float64]:
         """The contribution, float64 [request.sum.length], each row within the agreed bound.

@@ -19,6 +19,7 @@ from fedrec.queries.eligible import eligible_places, seed_of_roster
 from fedrec.queries.secure_wire import PROTOCOL, Exchange, Invitation, thresholds_of
 from fedrec.secagg.device import DeviceRound
 from fedrec.secagg.replay_guard import ReplayGuard
+from fedrec.secagg.roster import Roster
 
 Clock = Callable[[], float]
 _Step = Callable[[DeviceRound, EventStore, PendingRound], bytes]
@@ -50,7 +51,7 @@ class SecureDevice:
         known.check_catalogue(asked.catalogue)
         check_agreed(known.config, asked.request, known.features)
         with EventStore.open(self.device.store) as store, store.transaction(durable=True):
-            pending = PendingRound(run, invitation, roster_of(store, self.device.roster).digest, b"")
+            pending = PendingRound(run, invitation, self._roster(store).digest, b"")
             current = self._round(store, pending, load_replay_guard(store))
             message = current.advertise()
             begin(store, PendingRound(run, invitation, pending.roster, current.to_state()))
@@ -99,14 +100,18 @@ class SecureDevice:
             keep(store, None if last else current.to_state())
         return message
 
+    def _roster(self, store: EventStore) -> Roster:
+        return roster_of(store, self.device.roster, self.device.device_context.manifest)
+
     def _round(self, store: EventStore, pending: PendingRound, replay_guard: ReplayGuard) -> DeviceRound:
-        config, request = self.device.device_context.config, pending.invitation.envelope.request
-        roster = roster_of(store, self.device.roster)
+        known, request = self.device.device_context, pending.invitation.envelope.request
+        config, roster = known.config, self._roster(store)
+        seed = seed_of_roster(pending.roster) if known.manifest is None else known.manifest.cohort_key
         eligible = eligible_places(config, request, len(roster.devices))
         return DeviceRound(
             identity_of(store),
             roster,
-            pending.invitation.agreed(pending.run, pending.roster, seed_of_roster(pending.roster), eligible),
+            pending.invitation.agreed(pending.run, pending.roster, seed, eligible),
             thresholds_of(config.secure_aggregation).for_noise(request.sum.survivors, request.sum.devices),
             replay_guard,
             now=int(self.clock()),

@@ -26,8 +26,8 @@ and post-processing gives it.  If that is (epsilon, delta)-private, the sum is (
 With r = 2 and t >= 3, k is below 1e-20 for 2^28 elements and 2^20 devices: nothing that double precision shows.
 The Gaussian accountant applies, with noise multiplier sqrt(s^2 - r^2) / sensitivity: what shares are sized for.
 
-**Adjacency.**  A device whose row is left out still adds its noise: a row is *replaced by nothing*, and who is asked
-stays as it is.  No amplification is claimed.  Reduction modulo the ring's size is post-processing too: if the noise
+**Adjacency.**  A device whose row is replaced by nothing still adds its noise, and who is asked stays as it is
+(`adjacency`).  No amplification is claimed.  Reduction modulo the ring's size is post-processing too: if the noise
 should ever not fit, the sum is wrong, not less private.
 """
 

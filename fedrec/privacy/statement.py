@@ -14,10 +14,16 @@ from fedrec.privacy.accountant import (
     equivalent_noise,
     gaussian_noise,
 )
+from fedrec.privacy.adjacency import adjacency
 from fedrec.privacy.registry import MECHANISMS
 
 NoisePlace = Literal["server", "distributed", "local"]
 _LOCAL = "Gaussian, on a grid: DP-SGD of each device over its own interactions, before anything leaves it"
+_DRAWN = {
+    "poisson": "every row was drawn independently each round",
+    "fixed": "every round's cohort was drawn anew, each set of that size alike likely",
+    "balls-in-bins": "every row was dealt to a group by itself, each group alike likely",
+}
 _SHARED = "discrete Gaussian, a share from each device, on the grid of the sum"
 
 
@@ -67,7 +73,7 @@ def privacy_statement(
         "noise_multiplier_of": claim["noise_multiplier_of"],
         "noise_multiplier_equivalent": claim["noise_multiplier_equivalent"],
         "noise_place": noise_place if costs else None,
-        "adjacency": _adjacency(costs, unit, noise_place),
+        "adjacency": adjacency(unit),
         "trust": _trust(costs, protocol, noise_place),
         "queries": [_query(cost) for cost in costs],
     }
@@ -87,8 +93,9 @@ def _local(promised: float, unit: str, delta: float, protocol: str) -> dict[str,
         "mechanism": _LOCAL,
         "sampling": "all of a device's own interactions, or (privacy.local.batch) a Poisson sample that it alone knows",
         "noise_place": "local",
-        "adjacency": "one interaction is replaced by nothing; the number of the device's interactions, rounded down "
-        "to a power of two, stays as it is",
+        "adjacency": adjacency(
+            "example", stays="the number of a device's interactions, rounded down to a power of two"
+        ),
         "trust": [
             "no server and no other device, for what is promised to a device's user",
             "each device's own software, to bound, sample and noise as agreed and to keep its ledger",
@@ -160,6 +167,7 @@ def _query(cost: QueryCost) -> dict[str, Any]:
         "participations": cost.participations,
         "amplification_claimed": cost.amplified,
         **({} if cost.mechanism is None else {"mechanism": cost.mechanism}),
+        **({"secret": True} if cost.secret else {}),
     }
 
 
@@ -169,16 +177,6 @@ def _unbounded(protocol: str, *, noisy: bool) -> str:
     if protocol == "none":
         return "unbounded: the server sees every contribution"
     return "unbounded: the server sees every sum before it adds the noise"
-
-
-def _adjacency(costs: Sequence[QueryCost], unit: str, noise_place: NoisePlace) -> str:
-    row = "one user, with all that the user did" if unit == "user" else "one interaction"
-    if noise_place == "distributed":
-        return f"the contribution of {row}, is replaced by nothing; its device still adds noise, and who is asked stays"
-    if any(cost.sampling in ("fixed", "cyclic") for cost in costs):
-        # Taking a row out of a fixed-size draw or a deal would move others: twice the bound. So the draw must stand.
-        return f"the contribution of {row}, is replaced by nothing; who is asked when stays as it is"
-    return f"{row}, is added or taken away"
 
 
 def _trust(costs: Sequence[QueryCost], protocol: str, noise_place: NoisePlace) -> list[str]:
@@ -198,6 +196,7 @@ def _trust(costs: Sequence[QueryCost], protocol: str, noise_place: NoisePlace) -
         case _:
             assert_never(noise_place)
     if any(cost.amplified for cost in costs):
-        trust.append("that every row was drawn independently each round, and that who was drawn stays secret")
+        drawn = {_DRAWN[cost.sampling] for cost in costs if cost.amplified}
+        trust.append(f"that {', and '.join(sorted(drawn))}, and that who was drawn stays secret")
     trust.append("each device's software, to bound the contribution of a row")
     return trust

@@ -210,30 +210,46 @@ class PrivateSum:
         Raises:
             SumError: wrong length, a value that is not finite, more rows than agreed, or a norm beyond the bound.
         """
-        return bits.pack(self.elements(vector, rows, key=key, devices=devices), self.ring.bits)
+        return self.packed(self.elements(vector, rows, key=key, devices=devices))
 
     def elements(
         self, vector: NDArray[np.float64], rows: int = 1, *, key: bytes | None = None, devices: int = 1
     ) -> NDArray[np.uint64]:
         """A contribution of ``rows`` rows as ring elements, which masks are added to. Raises SumError as `encode`.
 
-        Rotated elements are clipped to ``rows`` times the limit.  So the number of rows is taken as fixed: a row that
-        a device holds with others is protected as one that is *replaced by nothing*.
-
         ``key``: 32 bytes that decide rounding and noise, used for this contribution only; fresh where not given.
         ``devices``: whose noise is added, together: independent shares add up to one discrete Gaussian, but for a
         factor within 1e-20 of 1 (`fedrec.privacy.distributed`).
+        """
+        return self.written(self.part(vector, rows), key=key, devices=devices)
+
+    def part(self, vector: NDArray[np.float64], rows: int = 1) -> NDArray[np.float64]:
+        """What ``rows`` rows add, within their bounds and rotated; float64 [length]. Raises SumError as `encode`.
+
+        Rotated elements are clipped to ``rows`` times the limit.  A clip at one level moves no two vectors further
+        apart, so that a unit that is replaced by nothing moves the part by what it moved the vector, at most.  A level
+        that follows what a device happens to hold does not: u + w clipped at two limits may lie 1.41 times the length
+        of u from w clipped at one.  So ``rows`` is a number that no unit's data can change: the rows of one user, as
+        the settings have them, or of a cohort whose size is public.  A device adds the parts of its users up.
         """
         part = self._checked(vector, rows)
         if self.rotation:
             part = rotate(part, self._seed)
         most = self.element_bound * rows
         np.clip(part, -most, most, out=part)
+        return part
+
+    def written(self, part: NDArray[np.float64], *, key: bytes | None = None, devices: int = 1) -> NDArray[np.uint64]:
+        """A sum of parts as ring elements: rounded once, and with noise where devices add it; as `elements`."""
         rounding, noise = _two_keys(fresh_key() if key is None else key)
         steps = self.ring.from_steps(stochastic_steps(part, self.resolution, rounding))
         if not self._share:
             return steps
         return self.ring.add(steps, self.ring.reduce(sum_of_shares(noise, self._share, devices, self.length)))
+
+    def packed(self, elements: NDArray[np.uint64]) -> bytes:
+        """Ring elements for the wire."""
+        return bits.pack(elements, self.ring.bits)
 
     def add(self, total: NDArray[np.uint64] | None, share: bytes, *, rows: int | None = None) -> NDArray[np.uint64]:
         """Add an encoded contribution to a running total (None = nothing yet).

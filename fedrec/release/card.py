@@ -86,6 +86,8 @@ def _promise(privacy: Mapping[str, Any]) -> str:
         said.append("**Against the server that took part in the training nothing is promised.**")
     else:
         said.append(f"The server itself is held to epsilon = {_shown(server)} at the same delta.")
+    if privacy.get("adjacency"):
+        said.append(f"What is protected is the difference that it makes when {_text(privacy['adjacency'])}.")
     return " ".join(said)
 
 

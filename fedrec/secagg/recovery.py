@@ -48,6 +48,10 @@ class FalseShares:
         """Everybody who gave one."""
         return frozenset(self.owners)
 
+    def certain(self, threshold: int) -> frozenset[int]:
+        """Those that so many owners, or more, stand against."""
+        return frozenset(holder for holder, owners in self.owners.items() if len(owners) >= threshold)
+
     def add(self, holder: int, owner: int) -> None:
         """Note one."""
         self.owners.setdefault(holder, set()).add(owner)

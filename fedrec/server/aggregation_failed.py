@@ -12,8 +12,10 @@ AGGREGATION_FAILED: Final = "aggregation-failed"
 
 
 class AggregationFailedError(ProtocolError):
-    """No attempt at a request gave a sum. ``aborted``: the attempts, by reason."""
+    """No attempt at a request gave a sum. ``aborted``: the attempts, by reason. ``excluded``: devices, by reason."""
 
-    def __init__(self, what: str, aborted: Mapping[str, int], *, value: object, action: str) -> None:
-        self.aborted = dict(aborted)
+    def __init__(
+        self, what: str, aborted: Mapping[str, int], *, excluded: Mapping[str, int], value: object, action: str
+    ) -> None:
+        self.aborted, self.excluded = dict(aborted), dict(excluded)
         super().__init__(what, value=value, action=action)

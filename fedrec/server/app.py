@@ -2,12 +2,16 @@
 
 Its run-config keys, all declared in ``pyproject.toml`` with their defaults, since Flower overrides none that is not:
 
-``config``: settings, see `fedrec.config.load.from_run_config`.  ``catalogue``: directory of features (`save_features`).
-``out``: directory of what the run leaves.  ``devices``: wait until so many nodes are there (0 = one).  ``wait``: for so
-many seconds at most.  ``users``: how many users stand behind the nodes (0 = one each).  ``patience``: seconds after
-which a device that was asked counts as silent.  ``grace``: once enough devices have answered, another one may take so
-many times longer than the slowest of these, and ten seconds in any case.  ``roster``: a file that `fedrec roster sign`
-wrote, needed for secure aggregation.
+``manifest``: a file that `fedrec manifest sign` wrote; settings and the number of users come out of it, and catalogue,
+roster and code must be those that it names.  ``catalogue``: directory of features (`save_features`).  ``roster``: a
+file that `fedrec roster sign` wrote.  ``out``: directory of what the run leaves.  ``devices``: wait until so many nodes
+are there (0 = one).  ``wait``: for so many seconds at most.  ``patience``: seconds after which a device that was asked
+counts as silent.  ``grace``: once enough devices have answered, another one may take so many times longer than the
+slowest of these, and ten seconds in any case.  In simulations only, in place of a manifest: ``config``, settings (see
+`fedrec.config.load.from_run_config`), and ``users``, how many stand behind the nodes (0 = one each).
+
+The server checks for its own sake what it read, so that a mistake is found before devices are asked.  Nobody relies on
+it: each device holds what it is asked to a manifest of its own.
 """
 
 from __future__ import annotations
@@ -23,8 +27,11 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedrec.config import Config, from_run_config, with_protocol
 from fedrec.config.presets import with_preset
-from fedrec.config.simulated import is_simulated, refuse_reproducible
+from fedrec.config.simulated import VARIABLE, is_simulated, refuse_reproducible
 from fedrec.errors import ConfigError, FedrecError
+from fedrec.queries.run_manifest import RunManifest, read_manifest
+from fedrec.queries.run_manifest_words import trusted
+from fedrec.secagg.roster import Roster
 from fedrec.server.federate import federate, load_server_catalogue
 from fedrec.server.flower_devices import FlowerDevices
 from fedrec.server.roster_files import read_roster
@@ -42,15 +49,17 @@ def main(grid: Grid, context: Context) -> None:
     """Run one federation. A FedrecError ends it, with its text in the run's log."""
     settings = context.run_config
     try:
-        config = with_protocol(with_preset(from_run_config(str(settings["config"]), _APP)), "flower")
-        # Whatever engine the settings were written for: a release says which it was.
-        config = config.model_copy(update={"run": config.run.model_copy(update={"engine": "flower"})})
+        manifest = _manifest(settings)
+        config = _config(settings, manifest)
         refuse_reproducible(config, simulated=is_simulated())
+        print(trusted(config))
         server_catalogue = load_server_catalogue(_directory(settings, "catalogue"))
+        if manifest is not None:
+            manifest.check_catalogue(server_catalogue.features.digest())
         out = _directory(settings, "out")
-        devices = _devices(grid, config, settings, server_catalogue.features.digest())
+        devices = _devices(grid, config, settings, server_catalogue.features.digest(), manifest)
         # What is printed is what `flwr run --stream` shows.
-        record = federate(config, server_catalogue, devices, out, print)
+        record = federate(config, server_catalogue, devices, out, print, manifest=manifest)
         if record["stopped"] is not None:
             _log.warning("the privacy budget ended before the run; the release is within it: %s", record["stopped"])
     except FedrecError as error:
@@ -58,19 +67,57 @@ def main(grid: Grid, context: Context) -> None:
         raise
 
 
-def _devices(grid: Grid, config: Config, settings: Mapping[str, Any], catalogue: str) -> FlowerDevices:
+def _manifest(settings: Mapping[str, Any]) -> RunManifest | None:
+    """The run's manifest, made for this code; None in a simulation that has none."""
+    if settings["manifest"]:
+        manifest = read_manifest(Path(str(settings["manifest"])))
+        manifest.check_code()
+        return manifest
+    if is_simulated():
+        return None
+    raise ConfigError(
+        "a run is what the publisher signed, and this one names no manifest",
+        action=f"Start with --run-config 'manifest=\"FILE\"'; a simulation has {VARIABLE}=1 in its environment",
+    )
+
+
+def _config(settings: Mapping[str, Any], manifest: RunManifest | None) -> Config:
+    if manifest is not None:
+        if settings["config"]:
+            raise ConfigError("settings come out of the manifest", action="Leave config out, or leave manifest out")
+        return manifest.config
+    config = with_protocol(with_preset(from_run_config(str(settings["config"]), _APP)), "flower")
+    # Whatever engine the settings were written for: a release says which it was.
+    return config.model_copy(update={"run": config.run.model_copy(update={"engine": "flower"})})
+
+
+def _devices(
+    grid: Grid, config: Config, settings: Mapping[str, Any], catalogue: str, manifest: RunManifest | None
+) -> FlowerDevices:
     secure = config.secure_aggregation
+    roster = _roster(settings, manifest) if manifest is not None or secure.protocol != "none" else None
     nodes = wait_for(grid, int(settings["devices"]), float(settings["wait"]))
-    users, policy = int(settings["users"]), StragglerPolicy(float(settings["patience"]), float(settings["grace"]))
+    users = int(settings["users"]) if manifest is None else manifest.users
+    policy = StragglerPolicy(float(settings["patience"]), float(settings["grace"]))
     if secure.protocol == "none":
         return FlowerDevices(grid, nodes, catalogue=catalogue, users=users, policy=policy, dropout=secure.dropout)
+    assert roster is not None
+    run, seed = (None, None) if manifest is None else (manifest.digest, manifest.cohort_key)
+    return SecureDevices(
+        grid, nodes, catalogue=catalogue, roster=roster, config=config, users=users, policy=policy, run=run, seed=seed
+    )
+
+
+def _roster(settings: Mapping[str, Any], manifest: RunManifest | None) -> Roster:
     if not settings["roster"]:
         raise ConfigError(
-            "secure aggregation needs a roster of the devices",
+            "a run needs the roster of its devices",
             action="Make one with fedrec roster sign, and start with --run-config 'roster=\"FILE\"'",
         )
     roster = read_roster(Path(str(settings["roster"])))
-    return SecureDevices(grid, nodes, catalogue=catalogue, roster=roster, config=config, users=users, policy=policy)
+    if manifest is not None:
+        manifest.check_roster(roster)
+    return roster
 
 
 def wait_for(grid: Grid, count: int, seconds: float, *, pause: float = 1.0) -> list[int]:

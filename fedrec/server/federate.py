@@ -19,6 +19,7 @@ from fedrec.content.fit import fit_to_content
 from fedrec.errors import ContentError
 from fedrec.privacy.run_plan import delta_of
 from fedrec.queries.plan import quality_of_sums
+from fedrec.queries.run_manifest import RunManifest
 from fedrec.server.publish import contents_of
 from fedrec.server.results import Devices, RoundEvent
 from fedrec.server.run_directory import RunDirectory, line_of, record_of
@@ -68,6 +69,8 @@ def federate(
     devices: CountedDevices,
     out: Path,
     note: Callable[[str], None] = lambda line: None,
+    *,
+    manifest: RunManifest | None = None,
 ) -> dict[str, Any]:
     """Run, then write the release and the record.
 
@@ -78,6 +81,7 @@ def federate(
         out: where ``ledger.sqlite``, ``server.sqlite``, ``events.jsonl`` (a line for each opened sum
             and for each that failed), ``release.key`` (made where there is none), ``model/`` and ``server.json`` go.
         note: is told each line of ``events.jsonl``.
+        manifest: what the publisher signed for this run; None in simulations.
 
     Returns:
         The content of ``server.json``.
@@ -90,7 +94,8 @@ def federate(
         _log.warning("settings fitted to the content: %s", sentence)
     features, users = server_catalogue.features, devices.users
     run = {"config": config.model_dump(mode="json"), "catalogue": features.digest(), "users": users}
-    identity = json.dumps({**run, "devices": devices.size}, sort_keys=True)
+    signed = None if manifest is None else {"digest": manifest.digest, "counter": manifest.counter}
+    identity = json.dumps({**run, "devices": devices.size, "manifest": signed}, sort_keys=True)
     with RunDirectory.opened(out, config, users=users, identity=identity) as opened:
 
         def observe(event: RoundEvent) -> None:
@@ -102,6 +107,7 @@ def federate(
         outcome = opened.run(features, devices, observe)
         record = {
             **record_of(config, outcome, opened.log.records, delta_of(config, users)),
+            "manifest": signed,
             "data": {"name": config.run.name, "users": users, "items": len(features), "devices": devices.size},
             "costs": [asdict(cost) for cost in outcome.costs],
             "cost": {"accounting_seconds": round(outcome.accounting_seconds, 4)},

@@ -152,7 +152,7 @@ class PrivateAggregator:
         try:
             return self.devices.aggregate(request, cohort)
         except AggregationFailedError as error:
-            nothing = AggregateResult(np.zeros(0), 0, 0, error.aborted, AGGREGATION_FAILED)
+            nothing = AggregateResult(np.zeros(0), 0, 0, error.aborted, AGGREGATION_FAILED, error.excluded)
             self.aggregation_failed(
                 NoisyAggregate(nothing.vector, request, time.perf_counter() - started, nothing, len(cohort))
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from fedrec.model.recommender import Recommender
 from fedrec.privacy.accountant import QueryCost
 from fedrec.queries.request import Request
 from fedrec.server.aggregation_failed import AGGREGATION_FAILED
+from fedrec.server.exclusions import Exclusions
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class AggregateResult:
 
     ``devices``: survivors.  ``bytes_up``: what they sent for it, in all.
 
-    ``aborted``: attempts before it that gave no sum, by reason.  ``reason``: why the sum is over nobody, if it had to
+    ``aborted``: attempts before it that gave no sum, by reason.  ``excluded``: devices that the run leaves out for what
+    they did, by what it was (`fedrec.server.exclusions`).  ``reason``: why the sum is over nobody, if it had to
     be, or `fedrec.server.aggregation_failed.AGGREGATION_FAILED`.
     """
 
@@ -32,6 +34,7 @@ class AggregateResult:
     bytes_up: int
     aborted: Mapping[str, int] = field(default_factory=dict)
     reason: str | None = None
+    excluded: Mapping[str, int] = field(default_factory=dict)
 
 
 def bytes_up_each(request: Request, opened: AggregateResult) -> int:
@@ -61,6 +64,13 @@ class Devices(Protocol):
         Raises:
             AggregationFailedError: every attempt at it failed.
         """
+
+
+@runtime_checkable
+class ExcludingDevices(Protocol):
+    """Devices of which some may be left out for what they did."""
+
+    exclusions: Exclusions
 
 
 @dataclass(frozen=True)

@@ -64,14 +64,20 @@ def read_identities(path: Path) -> list[bytes]:
 
 def write_roster(path: Path, roster: Roster, key: DeviceIdentity) -> None:
     """Sign a roster into a file; it is there whole or not at all. Raises ConfigError where it cannot be written."""
+    write_signed(path, roster.sign(key))
+
+
+def write_signed(path: Path, data: bytes) -> None:
+    """Write what a publisher signed to a file, whole or not at all. Raises ConfigError where it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".new")
-        partial.write_bytes(roster.sign(key))
+        partial.write_bytes(data)
         partial.replace(path)
     except OSError as error:
-        action = "Name another file"
-        raise ConfigError(f"cannot write the roster: {error.strerror}", value=path.name, action=action) from None
+        raise ConfigError(
+            f"cannot write a signed file: {error.strerror}", value=path.name, action="Name another file"
+        ) from None
 
 
 def read_roster(path: Path, public: bytes | None = None) -> Roster:

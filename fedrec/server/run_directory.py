@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ from fedrec.release.bundle import write_release
 from fedrec.release.contents import ReleaseContents
 from fedrec.release.keys import create_key, load_key
 from fedrec.server.event_log import EventLog
-from fedrec.server.results import Devices, RoundEvent, RunResult, bytes_up_each
+from fedrec.server.results import Devices, ExcludingDevices, RoundEvent, RunResult, bytes_up_each
 from fedrec.server.run import FederatedRun
 from fedrec.server.state import ServerState
 
@@ -78,6 +78,8 @@ class RunDirectory:
 
     def run(self, features: Features, devices: Devices, observe: Callable[[RoundEvent], None]) -> RunResult:
         """Ask everything that the settings ask. ``observe`` is shown each opened sum. Raises as `FederatedRun`."""
+        if isinstance(devices, ExcludingDevices):
+            devices.exclusions.keep_in(self.state)
         return FederatedRun(self.config, features, devices, self.ledger, self.state, observe).run()
 
     def write_release(self, contents: ReleaseContents) -> None:
@@ -99,23 +101,25 @@ def line_of(event: RoundEvent) -> dict[str, Any]:
         "asked": event.cohort,
         "devices": event.opened.devices,
         "aborted": dict(event.opened.aborted),
+        "excluded": dict(event.opened.excluded),
         "reason": event.opened.reason,
         "bytes_up_per_device": bytes_up_each(event.request, event.opened),
         "epsilon_spent": event.epsilon_spent,
     }
 
 
-def record_of(config: Config, outcome: RunResult, lines: Iterable[Mapping[str, Any]], delta: float) -> dict[str, Any]:
+def record_of(config: Config, outcome: RunResult, lines: Sequence[Mapping[str, Any]], delta: float) -> dict[str, Any]:
     """What every record says of a run: settings, what is promised, what queries found, and how sums were opened."""
     privacy = statement_of(config, outcome.costs, delta)
     return {
         "schema": 1,
-        ABOUT: about(config.run.reproducible).get(ABOUT),
+        ABOUT: about(config.run.reproducible, privacy["noise_place"]).get(ABOUT),
         "config": config.model_dump(mode="json"),
         "privacy": {**privacy, "ledger": dict(outcome.ledger)},
         "secure_aggregation": {
             "protocol": config.secure_aggregation.protocol,
             "aborted": _aborts_of(config, lines),
+            "excluded": _excluded_of(config, lines),
         },
         "queries": described(outcome.results),
         "validation": outcome.validation,
@@ -131,3 +135,10 @@ def _aborts_of(config: Config, lines: Iterable[Mapping[str, Any]]) -> dict[str, 
     for line in lines:
         total.update(line.get("aborted") or {})
     return dict(total)
+
+
+def _excluded_of(config: Config, lines: Sequence[Mapping[str, Any]]) -> dict[str, int] | None:
+    """Devices that are left out at the end, by reason; None where no sums are masked."""
+    if config.secure_aggregation.protocol != PROTOCOL:
+        return None
+    return dict(lines[-1].get("excluded") or {}) if lines else {}

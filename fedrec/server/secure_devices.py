@@ -26,6 +26,7 @@ from fedrec.queries.secure_wire import (
     thresholds_of,
 )
 from fedrec.queries.wire import Envelope
+from fedrec.secagg.blame import signed_nonsense
 from fedrec.secagg.errors import Reason, RefusedError, RoundAbortedError
 from fedrec.secagg.messages import Advertise
 from fedrec.secagg.outcome import OpenedSum
@@ -33,12 +34,14 @@ from fedrec.secagg.roster import Roster
 from fedrec.secagg.server import ServerRound
 from fedrec.server.aggregation_failed import AggregationFailedError
 from fedrec.server.dispatcher import Dispatcher, read, write
+from fedrec.server.exclusions import Exclusions
 from fedrec.server.flower_devices import FlowerDevices, group_of, no_answer
 from fedrec.server.results import AggregateResult
 from fedrec.server.stragglers import OpenExchange, SilenceRecord, StragglerPolicy, floor_of
 
 _log = logging.getLogger(__name__)
 SILENT: Final = "silent"
+EXCLUDED: Final = "excluded"
 
 
 class SecureDevices(FlowerDevices):
@@ -47,7 +50,11 @@ class SecureDevices(FlowerDevices):
     Args:
         roster: of the devices behind the nodes, as the devices know it.
         config: the run's settings, as the devices know them.
+        run: what names the run to devices: the digest of its manifest; None = Flower's run id, in simulations.
+        seed: of the manifest, which decides who neighbours whom; None = of the roster, in simulations.
         grid, nodes, catalogue, users, policy, window: as of `FlowerDevices`; ``policy`` is for one exchange.
+
+    ``exclusions``: devices that are not asked any more, for what they did.
 
     ``tally``: as of `FlowerDevices`; a device that is left out counts under the reason the protocol names, or under
     "silent", "refused", "failed".  ``aborted`` counts the attempts at the last request that gave no sum, by reason;
@@ -68,12 +75,19 @@ class SecureDevices(FlowerDevices):
         users: int = 0,
         policy: StragglerPolicy | None = None,
         window: int = 128,
+        run: str | None = None,
+        seed: bytes | None = None,
     ) -> None:
         settings = config.secure_aggregation
         dropout = settings.dropout
         super().__init__(grid, nodes, catalogue=catalogue, users=users, policy=policy, dropout=dropout, window=window)
         self.config, self.roster, self.settings, self.thresholds = config, roster, settings, thresholds_of(settings)
+        self.run = run or str(grid.run.run_id)
+        self.seed = seed or seed_of_roster(roster.digest)
         self.aborted: Counter[str] = Counter()
+        self.exclusions = Exclusions()
+        # Who is behind a node, as soon as it has advertised its keys.
+        self._devices: dict[int, bytes] = {}
         if len(self.nodes) < self.thresholds.cohort:
             raise ConfigError(
                 f"devices take part in cohorts of at least {self.thresholds.cohort}",
@@ -88,41 +102,78 @@ class SecureDevices(FlowerDevices):
     def aggregate(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
         """Put a request to the devices at these places, and open the sum over those who see it through.
 
-        A round that failed is asked again, as another attempt under a fresh session.  A sampled cohort that no
-        device would take part in is not asked: its sum is over nobody.
+        A round that failed is asked again, as another attempt under a fresh session, without those that are known to
+        have spoiled it.  A sampled cohort that no device would take part in is not asked: its sum is over nobody.
 
         Raises:
-            AggregationFailedError: every attempt failed; says why.
+            AggregationFailedError: every attempt failed, or so many devices are excluded that the others would refuse;
+                says why.
         """
         self.tally, self.aborted = Counter(), Counter()
+        self.exclusions.begin()
         if len(cohort) < self.thresholds.cohort:
             self.tally[Reason.SMALL_COHORT.value] = len(cohort)
             return AggregateResult(np.zeros(request.sum.length), 0, 0, reason=Reason.SMALL_COHORT.value)
         for attempt in range(self.settings.attempts):
             try:
-                return self._attempt(request, cohort, attempt)
+                return self._attempt(request, self._asked(request, cohort), len(cohort), attempt)
             except RoundAbortedError as error:
                 self.aborted[error.reason.value] += 1
+                if error.reason is Reason.FALSE_SHARES:
+                    self.exclusions.suspected(error.devices)
                 _log.warning("%s, round %d, attempt %d: %s", request.query, request.round, attempt, error)
-        raise AggregationFailedError(
-            f"no sum for {request.query}, round {request.round}: every attempt failed",
+        raise self._failed(request, "every attempt failed", self._advice(len(cohort)))
+
+    def _asked(self, request: Request, cohort: Sequence[int]) -> list[int]:
+        """The nodes of a cohort without the excluded ones, those that were silent last."""
+        floor = floor_of(len(cohort), self.dropout, self.thresholds.cohort)
+        nodes = self._without_excluded(cohort)
+        if len(nodes) < floor:
+            self.exclusions.forgive()
+            nodes = self._without_excluded(cohort)
+        if len(nodes) < floor:
+            what = f"{len(cohort) - len(nodes)} of {len(cohort)} devices are excluded, and devices insist on {floor}"
+            raise self._failed(request, what, self._advice(len(cohort)))
+        return self.silence.reliable_first(nodes)
+
+    def _without_excluded(self, cohort: Sequence[int]) -> list[int]:
+        nodes = (self.nodes[place] for place in cohort)
+        return [node for node in nodes if self._devices.get(node, b"") not in self.exclusions]
+
+    def _advice(self, asked: int) -> str:
+        """What to do about a sum that cannot be opened."""
+        missing = self.tally.total() - self.tally["sum"] + self.exclusions.counts.total()
+        if missing > self.dropout * asked:
+            wanted = min(0.99, missing / asked + 0.005)
+            return (
+                f"{missing} of {asked} devices are excluded, silent or bad, more than secure_aggregation.dropout = "
+                f"{self.dropout:g} allows for: set it to {wanted:.2f} on devices and server, or replace these devices"
+            )
+        return "Look into a device's log; start again with the same output directory, and the run goes on"
+
+    def _failed(self, request: Request, why: str, action: str) -> AggregationFailedError:
+        excluded = self.exclusions.counts
+        return AggregationFailedError(
+            f"no sum for {request.query}, round {request.round}: {why}",
             self.aborted,
-            value={"aborted": dict(self.aborted), "devices": dict(self.tally)},
-            action="Look into a device's log; start again with the same output directory, and the run goes on",
+            excluded=excluded,
+            value={"aborted": dict(self.aborted), "devices": dict(self.tally), "excluded": dict(excluded)},
+            action=action,
         )
 
-    def _attempt(self, request: Request, cohort: Sequence[int], number: int) -> AggregateResult:
-        """Go through the protocol, step by step; ``number``: of the attempt, from 0."""
+    def _attempt(self, request: Request, nodes: Sequence[int], size: int, number: int) -> AggregateResult:
+        """Go through the protocol, step by step.
+
+        ``nodes``: who is asked, of a cohort of ``size``.  ``number``: of the attempt, from 0.
+        """
         invitation = Invitation(Envelope(request, secrets.token_hex(16), self.catalogue), number)
-        roster = self.roster
+        roster, workers = self.roster, os.cpu_count() or 1
         eligible = eligible_places(self.config, request, len(roster.devices))
-        agreed = invitation.agreed(str(self.grid.run.run_id), roster.digest, seed_of_roster(roster.digest), eligible)
-        workers = os.cpu_count() or 1
+        agreed = invitation.agreed(self.run, roster.digest, self.seed, eligible)
         thresholds = self.thresholds.for_noise(request.sum.survivors, request.sum.devices)
         current = ServerRound(agreed, roster, thresholds, workers=workers)
-        nodes = self.silence.reliable_first(self.nodes[place] for place in cohort)
-        least = floor_of(len(nodes), self.dropout, thresholds.least_cohort(len(eligible or nodes)))
-        running = Attempt(self.dispatcher, current, group_of(request), least, self.silence)
+        least = floor_of(size, self.dropout, thresholds.least_cohort(size if eligible is None else len(eligible)))
+        running = Attempt(self.dispatcher, current, group_of(request), least, self.silence, self.exclusions)
         try:
             running.invite(invitation, nodes)
             running.pass_on(Exchange.SHARE, current.close_advertise())
@@ -136,11 +187,15 @@ class SecureDevices(FlowerDevices):
         finally:
             self.tally = running.tally()
             self.silence.note(running.answered, running.silent)
+            self.exclusions.proved(signed_nonsense(current.refused))
+            self._devices |= running.devices
         self.tally = running.tally(opened)
-        if len(opened.survivors) < len(cohort):
+        if len(opened.survivors) < size:
             _log.warning("%s, round %d: %s", request.query, request.round, dict(self.tally))
         vector, count = request.sum.open(opened.total), len(opened.survivors)
-        return AggregateResult(vector, count, running.bytes_up(opened), dict(self.aborted))
+        return AggregateResult(
+            vector, count, running.bytes_up(opened), dict(self.aborted), excluded=self.exclusions.counts
+        )
 
 
 class Attempt:
@@ -150,10 +205,16 @@ class Attempt:
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, current: ServerRound, group: str, floor: int, silence: SilenceRecord
+        self,
+        dispatcher: Dispatcher,
+        current: ServerRound,
+        group: str,
+        floor: int,
+        silence: SilenceRecord,
+        exclusions: Exclusions,
     ) -> None:
         self._dispatcher, self._current, self._group = dispatcher, current, group
-        self._floor, self._silence = floor, silence
+        self._floor, self._silence, self._exclusions = floor, silence, exclusions
         self._nodes: dict[bytes, int] = {}
         self._outcomes: dict[int, str] = {}
         self._sent: Counter[int] = Counter()
@@ -187,6 +248,11 @@ class Attempt:
         return outcomes
 
     @property
+    def devices(self) -> dict[int, bytes]:
+        """Who is behind each node that advertised keys."""
+        return {node: device for device, node in self._nodes.items()}
+
+    @property
     def silent(self) -> frozenset[int]:
         """Nodes that did not answer in the last exchange they were asked in."""
         return frozenset(node for node, reason in self._outcomes.items() if reason == SILENT)
@@ -217,6 +283,8 @@ class Attempt:
             data = read_message(*read(reply.content))
         except ProtocolError:
             return Reason.MALFORMED.value
+        if first and self._is_excluded(data):
+            return EXCLUDED
         refused = self._current.receive(data)
         if refused is not None:
             return refused.reason.value
@@ -224,3 +292,10 @@ class Attempt:
         if first:
             self._nodes[self._current.roster.device(Advertise.from_bytes(data).device)] = node
         return ""
+
+    def _is_excluded(self, data: bytes) -> bool:
+        """Whether keys are of an excluded device, of which it was not known which node it is behind."""
+        try:
+            return self._current.roster.device(Advertise.from_bytes(data).device) in self._exclusions
+        except ProtocolError:
+            return False

@@ -85,9 +85,9 @@ class ServerState:
 
     @property
     def begun(self) -> bool:
-        """Whether anything was kept yet, but for the secret, the model's frozen parts and a sum that is not charged."""
+        """Whether anything was kept yet, but for the secret, frozen parts, exclusions and a sum that is not charged."""
         found = self._connection.execute(
-            "SELECT 1 FROM state WHERE name NOT IN ('run', 'secret', 'pending', 'frozen') LIMIT 1"
+            "SELECT 1 FROM state WHERE name NOT IN ('run', 'secret', 'pending', 'frozen', 'exclusions') LIMIT 1"
         )
         return found.fetchone() is not None
 
@@ -170,6 +170,14 @@ class ServerState:
         if found.shape != array.shape:
             raise StoreError("the server's state holds parameters of another model", value=found.shape)
         return np.asarray(found)
+
+    def save_exclusions(self, data: bytes) -> None:
+        """Keep which devices the run leaves out (`fedrec.server.exclusions`)."""
+        self._put("exclusions", data)
+
+    def load_exclusions(self) -> bytes | None:
+        """What `save_exclusions` kept last, or None."""
+        return self._get("exclusions")
 
     def _put(self, name: str, value: bytes) -> None:
         self._connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, value))

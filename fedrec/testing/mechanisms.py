@@ -81,7 +81,7 @@ class MechanismContract:
         assert self.built(z, 5.0).standard_deviation == pytest.approx(5 * one.standard_deviation)
 
     def test_no_attack_beats_what_is_declared(self) -> None:
-        """For events E of the noisy sum, P(E) <= e^epsilon Q(E) + delta, with one row more or less."""
+        """For events E of the noisy sum, P(E) <= e^epsilon Q(E) + delta, with one row replaced by nothing."""
         for length in (1, 16):
             there, gone, moved = self._neighbours(length)
             middle = moved / 2

@@ -13,7 +13,8 @@ from typing import Any
 from flwr.app import Message
 
 import fedrec.client
-from fedrec.client.device import Device, DeviceContext
+from fedrec.client.device import Device
+from fedrec.client.device_context import DeviceContext
 from fedrec.config import Config
 from fedrec.console import open_reporter
 from fedrec.data.schema import Event, Note

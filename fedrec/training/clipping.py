@@ -1,8 +1,8 @@
 """Sums of per-row gradients, each clipped to an L2 bound: the heart of differentially private training.
 
 Abadi et al. 2016, "Deep Learning with Differential Privacy", Algorithm 1, without the noise, which is added where the
-private sum is opened.  Per-row gradients come from Opacus (hooks, or ghost norms), or from ``torch.func`` where a
-layer folds items into the batch so that hooks would lose the row.
+private sum is opened.  Per-row gradients come from Opacus' hooks (whole, or as factors, see `row_gradients`), or from
+``torch.func`` where a layer folds items into the batch so that hooks would lose the row.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal, assert_never
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from opacus.grad_sample import GradSampleModule, GradSampleModuleFastGradientClipping
+from opacus.grad_sample import GradSampleModule
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
@@ -22,7 +22,9 @@ from fedrec.config import GradSample
 from fedrec.errors import ModelError
 from fedrec.model.parameters import shared_parameters
 from fedrec.model.rows import Rows
+from fedrec.training.factored_hooks import FactoredGradSampleModule
 from fedrec.training.groups import ParameterGroups
+from fedrec.training.row_gradients import DenseRows, RowGradients
 
 RowLoss = Callable[[Tensor, Rows], Tensor]
 Mode = Literal["hooks", "ghost", "functional"]
@@ -50,10 +52,12 @@ def choose_mode(asked: GradSample, *, flattens_rows: bool, reads_tokens: bool = 
 class ClippedGradients:
     """Computes, for batches of rows, the sum over rows of each row's gradient scaled to at most ``bound``.
 
-    The guarantee: for every row r, ``||g_r * min(1, bound / ||g_r||)|| <= bound``, with ``g_r`` the gradient of that
-    row's loss alone; a test holds it against brute force over single rows within 1e-5.  With groups it holds for each
-    group and its part of the bound, and so, as their squares add up, for the whole.  A row whose gradient has no finite
-    norm adds zero: it would poison the sum, and an answer that fails says whose row it was.
+    The guarantee: what row r adds is ``g_r * min(1, bound / n_r)`` of norm at most ``bound``, with ``g_r`` the gradient
+    of that row's loss alone as float32 has it, and ``n_r`` its norm or more (`row_gradients`), whatever the parameters
+    are.  Tests hold it against brute force over single rows, and search for a row beyond its bound in every mode.  With
+    groups it holds for each group and its part of the bound, and so, as their squares add up, for the whole.  A row
+    whose gradient has no finite norm adds zero: it would poison the sum, and an answer that fails says whose row it
+    was.
 
     Args:
         model: computes logits (or ready losses) from `Rows`; its parameters are read in declared order.
@@ -76,14 +80,7 @@ class ClippedGradients:
             case "hooks":
                 self.wrapped = GradSampleModule(model, batch_first=True, loss_reduction="sum", strict=True)
             case "ghost":
-                self.wrapped = GradSampleModuleFastGradientClipping(
-                    model,
-                    batch_first=True,
-                    loss_reduction="sum",
-                    strict=True,
-                    max_grad_norm=bound,
-                    use_ghost_clipping=True,
-                )
+                self.wrapped = FactoredGradSampleModule(model, batch_first=True, loss_reduction="sum", strict=True)
             case "functional":
                 pass  # needs no wrapper
             case _:
@@ -112,13 +109,13 @@ class ClippedGradients:
         return total.double().numpy(), reach.double().numpy(), loss
 
     def clip(self, samples: Tensor) -> Tensor:
-        """Sum of given gradients, [rows, P], each scaled to the bound as `__call__` scales a row's own; [P].
+        """Sum of given gradients, [rows, P], each scaled to the bound as `__call__` scales a row's own; float64 [P].
 
         One that is not finite adds zero.
         """
-        samples = samples.masked_fill(~torch.isfinite(samples.norm(dim=1, keepdim=True)), 0.0)
+        samples = samples.masked_fill(~torch.isfinite(samples).all(dim=1, keepdim=True), 0.0)
         sizes = [value.numel() for value in shared_parameters(self.model).values()]
-        return self._clipped(torch.split(samples, sizes, dim=1))[0].to(samples.dtype)
+        return self._clipped([DenseRows(part) for part in torch.split(samples, sizes, dim=1)])[0]
 
     def close(self) -> None:
         """Take Opacus' hooks off the model again."""
@@ -126,53 +123,29 @@ class ClippedGradients:
             wrapped: Any = self.wrapped
             wrapped.remove_hooks()
 
-    def _clipped(self, samples: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """The clipped sum [P] of per-row gradients, one [rows, ...] for each parameter, and the rows' norms [rows]."""
-        norms = torch.stack([sample.flatten(1).norm(dim=1) for sample in samples])
+    def _clipped(self, gradients: Sequence[RowGradients]) -> tuple[Tensor, Tensor]:
+        """The clipped sum [P] of per-row gradients, one `RowGradients` for each parameter, and the rows' norms [rows];
+        both float64."""
+        norms = torch.stack([gradient.norms() for gradient in gradients])
         factors, reach = self.groups.factors(norms, self.bound)
-        placed = zip(self.groups.of, samples, strict=True)
-        total = [torch.einsum("r,r...->...", factors[group], sample).flatten() for group, sample in placed]
-        return torch.cat(total), reach.detach()
+        placed = zip(self.groups.of, gradients, strict=True)
+        return torch.cat([gradient.weighted_sum(factors[group]) for group, gradient in placed]), reach
 
     def _by_mode(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
-        match self.mode:
-            case "hooks":
-                return self._hooks(rows)
-            case "ghost":
-                return self._ghost(rows)
-            case "functional":
-                return self._functional(rows)
-            case _:
-                assert_never(self.mode)
+        return self._functional(rows) if self.mode == "functional" else self._hooked(rows)
 
-    def _hooks(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
+    def _hooked(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
+        for value in self._parameters():
+            FactoredGradSampleModule.taken(value)  # what a pass that failed may have left
         losses = self.loss(self.wrapped(rows), rows)
         losses.sum().backward()  # type: ignore[no-untyped-call]
-        parameters = list(shared_parameters(self.model).values())
-        total, norms = self._clipped([_sample(value, rows.rows) for value in parameters])
+        total, norms = self._clipped([self._gradient(value, rows.rows) for value in self._parameters()])
         self.wrapped.zero_grad(set_to_none=True)
         return total, norms, float(losses.detach().sum())
 
-    def _ghost(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
-        wrapped: Any = self.wrapped
-        values = list(shared_parameters(self.model).values())
-        for value in values:
-            value._norm_sample = None  # type: ignore[attr-defined]  # a layer that this batch does not reach keeps none
-        losses = self.loss(wrapped(rows), rows)
-        losses.sum().backward(retain_graph=True)  # type: ignore[no-untyped-call]
-        factors, norms = self.groups.factors(_ghost_norms(values, rows.rows), self.bound)
-        parts = [torch.zeros(0)] * len(values)
-        wrapped.disable_hooks()
-        for group, factor in enumerate(factors):  # a group's rows are scaled by its own factors: a pass for each
-            wrapped.zero_grad(set_to_none=True)
-            (losses * factor).sum().backward(retain_graph=group + 1 < len(factors))
-            for place, value in enumerate(values):
-                if self.groups.of[place] == group:
-                    parts[place] = (torch.zeros_like(value) if value.grad is None else value.grad).flatten()
-        wrapped.enable_hooks()
-        total = torch.cat(parts)
-        wrapped.zero_grad(set_to_none=True)
-        return total, norms, float(losses.detach().sum())
+    def _gradient(self, value: Tensor, rows: int) -> RowGradients:
+        factored = FactoredGradSampleModule.taken(value) if self.mode == "ghost" else None
+        return DenseRows(_sample(value, rows)) if factored is None else factored
 
     def _functional(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
         parameters = {name: value.detach() for name, value in shared_parameters(self.model).items()}
@@ -184,8 +157,11 @@ class ClippedGradients:
             return value, value
 
         samples, losses = vmap(grad(loss_of, has_aux=True), in_dims=(None, 0))(parameters, rows.tensors())
-        total, norms = self._clipped(list(samples.values()))
+        total, norms = self._clipped([DenseRows(sample) for sample in samples.values()])
         return total, norms, float(losses.sum())
+
+    def _parameters(self) -> list[Tensor]:
+        return list(shared_parameters(self.model).values())
 
 
 def _rows_of(rows: Rows, places: Tensor) -> Rows:
@@ -200,18 +176,4 @@ def _sample(value: Tensor, rows: int) -> Tensor:
         return value.new_zeros((rows, *value.shape))
     if isinstance(sample, list):
         sample = torch.stack(sample).sum(0)
-    return sample
-
-
-def _ghost_norms(values: list[Tensor], rows: int) -> Tensor:
-    """Each row's norm by parameter, [parameters, rows]; a layer without norms must have no gradient either."""
-    found = []
-    for value in values:
-        norm = getattr(value, "_norm_sample", None)
-        found.append(torch.zeros(rows) if norm is None else norm.detach())
-        if norm is None and value.grad is not None:
-            raise ModelError(
-                "ghost norms do not reach every layer of this model (words within items)",
-                action="Set speed.grad_sample to auto or hooks",
-            )
-    return torch.stack(found)
+    return sample.detach()

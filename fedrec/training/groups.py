@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fedrec.errors import ModelError
+from fedrec.training.row_gradients import MARGIN
 
 REST: Final = "rest"
 _WRAPPED: Final = "model."
@@ -56,15 +57,16 @@ class ParameterGroups:
         return cls(of, tuple(math.sqrt(share / total) for share in shares.values()))
 
     def factors(self, norms: Tensor, bound: float) -> tuple[Tensor, Tensor]:
-        """How much of each row's gradient is kept, from its norms [parameters, rows].
+        """How much of each row's gradient is kept, from its norms [parameters, rows], float64.
 
         Returns:
-            Factors [groups, rows], at most 1, and [rows]: how large a row is beside the bound, times the bound: its
-            norm with one group, else that of the group which is furthest beyond its part. Beyond the bound = clipped.
+            Factors [groups, rows], at most 1 and with room for `MARGIN`, and [rows]: how large a row is beside the
+            bound, times the bound: its norm with one group, else that of the group which is furthest beyond its part.
+            Beyond the bound = clipped.
         """
         squares = torch.stack([norms[list(self._members(group))].norm(dim=0) for group in range(len(self.parts))])
         parts = torch.tensor([bound * part for part in self.parts], dtype=norms.dtype)
-        factors = (parts.unsqueeze(1) / squares.clamp(min=1e-12)).clamp(max=1.0)
+        factors = (parts.unsqueeze(1) / (squares * (1 + MARGIN)).clamp(min=1e-300)).clamp(max=1.0)
         if len(self.parts) == 1:
             return factors, squares[0]
         return factors, (squares / parts.unsqueeze(1)).amax(dim=0) * bound

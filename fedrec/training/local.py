@@ -1,9 +1,10 @@
 """DP-SGD on one device, by Opacus: what makes a device's contribution private before anything leaves it.
 
-Opacus computes each row's gradient (`GradSampleModule`), clips it, adds it up and takes the step (`DPOptimizer`).  Two
-things of Opacus are not used.  `PrivacyEngine.make_private` draws samples and noise from torch's statistical generator,
-or, in its secure mode, from torchcsprng, which is no longer built; here both come from `fedrec.randomness`.  And its
-accountant lives as long as its process; here the device's ledger is the accountant, in the device's store.
+Opacus computes each row's gradient (`GradSampleModule`) and takes the step (`DPOptimizer`).  Three things of Opacus are
+not used.  It clips by norms in float32; here rows are clipped as in `clipping`, in float64.
+`PrivacyEngine.make_private` draws samples and noise from torch's statistical generator, or, in its secure mode, from
+torchcsprng, which is no longer built; here both come from `fedrec.randomness`.  And its accountant lives as long as its
+process; here the device's ledger is the accountant, in the device's store.
 
 Noise that is added in floating point can be told from its last bits (Mironov, CCS 2012).  So the clipped sum and the
 noise are rounded to one grid, whose step is a power of two, before they are added.  Rounding may move a sum of d
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,13 +38,17 @@ from fedrec.randomness import derived_key, gaussian, key
 from fedrec.training.augment import Augmenting
 from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.examples import by_example, sample_examples
+from fedrec.training.groups import ParameterGroups
 from fedrec.training.learner import Update
 from fedrec.training.local_noise import LocalNoise
+from fedrec.training.row_gradients import DenseRows
 from fedrec.training.tables import Tables
 from fedrec.users import UserBatch
 
 # Steps of the grid in one deviation of the noise: 13 deviations and the sum are then whole numbers that float32 holds.
 _FINENESS: Final = 2.0**18
+# The whole gradient is clipped at once.
+_WHOLE: Final = ParameterGroups((0,), (1.0,))
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,13 @@ class _Optimizer(DPOptimizer):  # type: ignore[misc]  # Opacus has no types
         super().__init__(optimizer, noise_multiplier=multiplier, max_grad_norm=bounds.row, expected_batch_size=rows)
         self.bounds = bounds
         self.noise_key = b""
+
+    def clip_and_accumulate(self) -> None:
+        """In place of Opacus' own, whose norms are of float32: ``p.summed_grad`` becomes the clipped sum, float64."""
+        rows = [DenseRows(value.grad_sample) for value in self.params]
+        factors, _ = _WHOLE.factors(_norms(rows).unsqueeze(0), self.bounds.row)
+        for value, gradient in zip(self.params, rows, strict=True):
+            value.summed_grad = gradient.weighted_sum(factors[0]).view_as(value)
 
     def add_noise(self) -> None:
         """In place of Opacus' own: ``p.grad`` becomes the noisy sum."""
@@ -210,8 +223,8 @@ class LocalLearner:
                 losses = self.wrapped(rows)
                 losses.sum().backward()
             loss = float(torch.nan_to_num(losses.detach(), nan=0.0, posinf=0.0, neginf=0.0).sum())
-        samples = [_samples(value, count) for value in self.values]
-        norms = torch.stack([sample.flatten(1).norm(dim=1) for sample in samples]).norm(dim=0)
+        samples = [DenseRows(_samples(value, count)) for value in self.values]
+        norms = _norms(samples)
         lost = ~torch.isfinite(norms)
         for value in self.values:
             _samples(value, count)[lost] = 0.0  # an answer that fails says whose row it was
@@ -226,6 +239,12 @@ def _samples(value: Any, rows: int) -> Tensor:
         value.grad_sample = torch.zeros((rows, *value.shape))
     found: Tensor = value.grad_sample
     return found
+
+
+def _norms(samples: Sequence[DenseRows]) -> Tensor:
+    """Each row's norm over all parameters, float64 [rows]."""
+    norms: Tensor = torch.linalg.vector_norm(torch.stack([sample.norms() for sample in samples]), dim=0)
+    return norms
 
 
 def _within(vector: NDArray[np.float64], bound: float) -> NDArray[np.float64]:

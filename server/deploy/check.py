@@ -14,15 +14,16 @@ from typing import Any, Final
 
 from fedrec.client.ranker import recommend
 from fedrec.client.trust import identity_of, trust_roster_key
-from fedrec.config import Config, from_tree
+from fedrec.config import Config, load
 from fedrec.console import open_reporter, say
 from fedrec.content.features import save_features
 from fedrec.data.store import EventStore
 from fedrec.data.stores import training_events
 from fedrec.errors import ProtocolError
+from fedrec.queries.run_manifest_draft import make_manifest
 from fedrec.release.keys import load_key
 from fedrec.secagg.roster import Roster
-from fedrec.server.roster_files import create_roster_key, write_roster
+from fedrec.server.roster_files import create_roster_key, load_roster_key, read_roster, write_roster, write_signed
 from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import Study, prepare
 from server.deploy.network import network
@@ -31,18 +32,35 @@ APP: Final = Path(__file__).resolve().parent.parent.parent
 DEVICES: Final = 3
 _USERS, _ITEMS = 24, 150
 _SECONDS: Final = 480.0
-SETTINGS: Final[dict[str, Any]] = {
-    "run": {"name": "deployment-check"},
-    "content": {"text": {"dimension": 16, "vocabulary": 512}, "image": {"dimension": 8}},
-    "model": {"dimension": 8},
-    # One sum: Flower starts a process for each message to a device, so every exchange takes seconds.
-    "collaborative": {"popularity": False, "cooccurrence": {"enabled": False}, "scoring": {"weight": 0.0}},
-    "training": {"rounds": 1, "negatives": 32},
-    "privacy": {"epsilon": 8.0},
-    # Three devices: nothing is hidden from two that tell each other all; a check of the machinery, not a cohort.
-    "secure_aggregation": {"protocol": "secagg+", "minimum_cohort": DEVICES, "minimum_survivors": DEVICES},
-    "speed": {"threads": 1},
-}
+# One sum, and small. Three devices hide nothing from two that tell each other all: what is checked is the machinery.
+SETTINGS: Final = f"""
+[run]
+name = "deployment-check"
+[content.text]
+dimension = 16
+vocabulary = 512
+[content.image]
+dimension = 8
+[model]
+dimension = 8
+[collaborative]
+popularity = false
+[collaborative.cooccurrence]
+enabled = false
+[collaborative.scoring]
+weight = 0.0
+[training]
+rounds = 1
+negatives = 32
+[privacy]
+epsilon = 8.0
+[secure_aggregation]
+protocol = "secagg+"
+minimum_cohort = {DEVICES}
+minimum_survivors = {DEVICES}
+[speed]
+threads = 1
+"""
 
 
 @dataclass(frozen=True)
@@ -59,13 +77,20 @@ def check(out: Path) -> Checked:
     Raises:
         FedrecError: any step fails.
     """
-    config, out = from_tree(SETTINGS), out.resolve()
+    out = out.resolve()
+    settings = out / "settings.toml"
+    settings.write_text(SETTINGS, encoding="utf-8")
+    config = load(settings)
     study = _study(config, out)
     roster, stores = _devices(study, out)
-    common = {"catalogue": str(out / "catalogue"), "roster": str(roster), "config": config.model_dump_json()}
-    with network(out / "network", [{**common, "store": str(store)} for store in stores]) as opened:
+    publisher = load_roster_key(out / "roster.key")
+    manifest = make_manifest(config, study.features, read_roster(roster), counter=1, users=_USERS)
+    write_signed(out / "manifest", manifest.sign(publisher))
+    common = {"manifest": str(out / "manifest"), "catalogue": str(out / "catalogue"), "roster": str(roster)}
+    devices = [{**{f"--{name}": path for name, path in common.items()}, "--store": str(store)} for store in stores]
+    with network(out / "network", devices) as opened:
         run_config: dict[str, str | int | float] = {**common}
-        run_config |= {"out": str(out / "server"), "devices": DEVICES, "users": _USERS, "patience": 120}
+        run_config |= {"out": str(out / "server"), "devices": DEVICES, "patience": 120}
         log = opened.run(APP, run_config, seconds=_SECONDS)
     record = out / "server" / "server.json"
     if not record.is_file():

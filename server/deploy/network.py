@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,15 +17,18 @@ from server.deploy.credentials import write_certificates, write_node_key
 
 _LINK: Final = "fedrec"
 _START_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 20.0
+_FEDREC: Final = (sys.executable, "-m", "fedrec.cli.main")
 Value = str | int | float
 
 
 @dataclass(frozen=True)
 class Network:
-    """``home``: where all logs, keys and certificates are."""
+    """``home``: where all logs, keys and certificates are. ``port``: what devices call, on loopback."""
 
     home: Path
     environment: Mapping[str, str]
+    port: int
 
     def flwr(self, *words: str, seconds: float) -> str:
         """One of Flower's commands; returns what it prints. Raises ProtocolError where it fails or takes too long."""
@@ -40,37 +44,51 @@ class Network:
 
 
 @contextmanager
-def network(home: Path, nodes: Sequence[Mapping[str, Value]]) -> Iterator[Network]:
-    """A SuperLink, and a SuperNode with each of these node configs, while the context lasts.
+def network(home: Path, devices: Sequence[Mapping[str, str]]) -> Iterator[Network]:
+    """A SuperLink, and a device with each of these options of `fedrec device start`, while the context lasts.
 
     Raises:
         ConfigError: Flower's commands are not installed. ProtocolError: the network does not come up.
     """
     write_certificates(home)
-    port = free_port()
-    link = f'address = "127.0.0.1:{port}"\nroot-certificates = "{home / "ca.pem"}"\n'
+    port, control = free_port(), free_port()
+    link = f'address = "127.0.0.1:{control}"\nroot-certificates = "{home / "ca.pem"}"\n'
     (home / "config.toml").write_text(f'[superlink]\ndefault = "{_LINK}"\n\n[superlink.{_LINK}]\n{link}')
-    opened = Network(home, environment_of(home))
-    with ExitStack() as stack:
-        server = ["--ssl-ca-certfile", "ca.pem", "--ssl-certfile", "server.pem", "--ssl-keyfile", "server.key"]
-        command = [command_of("flower-superlink"), *server, "--enable-supernode-auth", "--isolation", "subprocess"]
-        command += ["--host", "127.0.0.1", "--port", str(port), "--disable-runtime-dependency-installation"]
-        _start(stack, opened, "superlink", command)
-        for number, config in enumerate(nodes):
+    opened = Network(home, environment_of(home), port)
+    with ExitStack() as stack, _stopped(home) as started:
+        files = ["--root-certificates", "ca.pem", "--certificate", "server.pem", "--key", "server.key"]
+        ports = ["--listen", f"127.0.0.1:{port}", "--control-port", str(control)]
+        command = [*_FEDREC, "server", "start", *ports, *files, "--database", str(home / "superlink.db")]
+        started.append(_start(stack, opened, "server", command))
+        for number, own in enumerate(devices):
             public = write_node_key(home / f"node-{number}")
             _register(opened, public)
-            chosen = " ".join(f"{key}={toml_value(value)}" for key, value in config.items())
-            command = [command_of("flower-supernode"), "--root-certificates", "ca.pem"]
-            command += ["--superlink", f"127.0.0.1:{port}", "--port", str(free_port())]
-            command += ["--ssl-ca-certfile", "ca.pem", "--ssl-certfile", "server.pem", "--ssl-keyfile", "server.key"]
-            command += ["--auth-supernode-private-key", f"node-{number}", "--node-config", chosen]
-            _start(stack, opened, f"supernode-{number}", command)
+            command = [*_FEDREC, "device", "start"]
+            command += ["--superlink", f"127.0.0.1:{port}", "--root-certificates", "ca.pem"]
+            command += ["--node-key", f"node-{number}", *(word for pair in own.items() for word in pair)]
+            started.append(_start(stack, opened, f"device-{number}", command))
         yield opened
 
 
-def _start(stack: ExitStack, opened: Network, name: str, command: Sequence[str]) -> None:
+@contextmanager
+def _stopped(home: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """A list of processes that are stopped at the end: the last one first, all but the first side by side."""
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        yield processes
+    finally:
+        for process in processes[1:]:
+            process.terminate()
+        for process in processes[1:]:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_SECONDS)
+        for process in processes[:1]:
+            stop_all(process, home)
+
+
+def _start(stack: ExitStack, opened: Network, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
     log = stack.enter_context((opened.home / f"{name}.log").open("wb"))
-    process = subprocess.Popen(
+    return subprocess.Popen(
         command,
         cwd=opened.home,
         env={**opened.environment},
@@ -78,7 +96,6 @@ def _start(stack: ExitStack, opened: Network, name: str, command: Sequence[str])
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
     )
-    stack.callback(stop_all, process, opened.home)
 
 
 def _register(opened: Network, public: Path) -> None:

@@ -1,4 +1,4 @@
-"""Prints the table of parameters that docs/secure-aggregation.md has: python -m simulations.benchmarks.secagg_parameters.
+"""Prints the table of parameters in docs/secure-aggregation.md: python -m simulations.benchmarks.secagg_parameters.
 
 For rosters of several sizes, under the default assumptions: neighbours, threshold, fewest survivors in half a
 neighbourhood, committee, fewest devices in a sum, and how unlikely it is that any of it fails, in bits.

@@ -61,6 +61,13 @@ def request(config: Config, query: str, round_number: int, rows: int) -> Request
             return query_cases.metrics(config, arrays, ITEMS, rows)
 
 
+def context_of(config: Config, directory: Path) -> DeviceContext:
+    """Of a device that has the plain catalogue."""
+    context = DeviceContext(config, directory)
+    vars(context).update(config=config, features=CATALOGUE, catalogue=CATALOGUE.digest())
+    return context
+
+
 class ChargedDevice:
     """A device up to where it would read a history: what it agrees to is charged, and then counts as given."""
 
@@ -71,9 +78,7 @@ class ChargedDevice:
             trust_roster_key(store, key.public)
         signed = directory / "roster"
         signed.write_bytes(roster.sign(key))
-        context = DeviceContext(config, directory)
-        vars(context).update(config=config, features=CATALOGUE, catalogue=CATALOGUE.digest())
-        self.device = Device(context, self.path, signed)
+        self.device = Device(context_of(config, directory), self.path, signed)
         self.given: list[float] = []
 
     @contextmanager

@@ -177,6 +177,7 @@ def test_without_defences_the_server_finds_everybody_who_has_the_item(
 ) -> None:
     with fragile() as patch:
         patch.setattr(Device, "_told", lambda self, store, request: self._of(store, request, self._collected(store)))
+        patch.setattr(QueryHandler, "_part_or_zero", QueryHandler._part)
         having, named = found(world(query, place), tmp_path / "off")
     assert named == having
 
@@ -197,6 +198,7 @@ def test_the_check_alone_keeps_it_from_the_server(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Device, "_told", lambda self, store, request: self._of(store, request, self._collected(store)))
+        patch.setattr(QueryHandler, "_part_or_zero", QueryHandler._part)
         _, named = found(world(query, place), tmp_path / "checked")
     assert named == set(range(10)), "every device refuses alike"
 

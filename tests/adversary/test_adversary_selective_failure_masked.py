@@ -13,6 +13,7 @@ import pytest
 
 from fedrec.client import load_population
 from fedrec.client.device import Device
+from fedrec.client.query_handler import QueryHandler
 from fedrec.console import open_reporter
 from fedrec.data.store import EventStore
 from fedrec.privacy.device_ledger import DeviceLedger
@@ -63,6 +64,7 @@ def test_its_contribution_is_zeros_and_everybody_is_in_the_sum(federation_study:
 def test_without_the_defence_it_is_missed(federation_study: Study, tmp_path: Path) -> None:
     with failing(RuntimeError) as patch:
         patch.setattr(Device, "_told", lambda self, store, request: self._of(store, request, self._collected(store)))
+        patch.setattr(QueryHandler, "_part_or_zero", QueryHandler._part)
         assert asked(federation_study, tmp_path).devices == cases.USERS - 1
 
 

@@ -74,14 +74,15 @@ def test_neither_app_starts_with_noise_from_a_seed(tmp_path: Path, monkeypatch: 
     monkeypatch.delenv("FEDREC_SIMULATION", raising=False)
     run_config = {"config": REPRODUCIBLE, "catalogue": "nowhere", "stores": "x", "simulation": True}
     own = {"store": "x", "partition-id": 0, "num-partitions": 2}
-    with pytest.raises(ConfigError, match="reproducible"):
+    # What a run's config says is not even looked at (a manifest that says so: tests/client/test_client_manifest.py).
+    with pytest.raises(ConfigError, match="starts only with its own"):
         device_of(run_config, own)
     for word in ("true", 1, "", False):
-        with pytest.raises(ConfigError, match="reproducible"):
+        with pytest.raises(ConfigError, match="starts only with its own"):
             device_of(run_config, {**own, "simulation": word})
     grid = InProcessGrid(lambda message, context: message, {}, run_id=1)
-    context = Context(1, 1, {}, RecordDict(), {**run_config, "out": "x", "devices": 1, "wait": 0})
-    with grid, pytest.raises(ConfigError, match="reproducible"):
+    context = Context(1, 1, {}, RecordDict(), {**run_config, "manifest": "", "out": "x", "devices": 1, "wait": 0})
+    with grid, pytest.raises(ConfigError, match="names no manifest"):
         server_app.app(grid, context)
     # A simulation says so where the server has no say; then both go on, to the catalogue that there is not.
     assert device_of(run_config, {**own, "simulation": True}).device_context.accepted.run.reproducible

@@ -50,6 +50,7 @@ SIGNED: dict[Exchange, dict[Act, str]] = {
 }
 # Whoever has sent its vector is in the sum, whatever it does then.
 AFTER = (Exchange.CONFIRM, Exchange.UNMASK)
+SIGNED_NONSENSE = (hostile.useless_keys, hostile.wrong_length, hostile.no_receipts)
 
 
 @pytest.mark.parametrize("exchange", list(Exchange))
@@ -65,11 +66,14 @@ def test_devices_bad_in_every_way_in_one_exchange(exchange: Exchange, federation
         assert opened.devices == len(EVERYBODY - bad)
         assert devices.tally == Counter({"sum": opened.devices}) + Counter(ways.values() if bad else ())
         assert np.abs(opened.vector).sum() > 1
-        # In the next round some say again what they said in this one, the others are well again: all of these are in.
+        # In the next round some say again what they said in this one, the others are well again. All of these are in,
+        # but those that have put their name to a message of no form: they are not asked any more.
+        caught = {node for node, act in enumerate(ways) if act in SIGNED_NONSENSE}
+        assert devices.exclusions.counts == ({"malformed": len(caught)} if caught else {})
         replaying = {20, 21}
         stage.put(exchange, dict.fromkeys(replaying, hostile.replay))
         again = devices.aggregate(second, range(cases.USERS))
-        left_out = set() if exchange in AFTER else replaying
+        left_out = caught if exchange in AFTER else replaying | caught
         np.testing.assert_array_equal(again.vector, stage.sum(second, EVERYBODY - left_out))
         assert again.devices == len(EVERYBODY - left_out)
 

@@ -23,7 +23,22 @@ def imported(source: Path) -> set[str]:
     return names
 
 
+def fedrec_modules(source: Path) -> set[str]:
+    tree = ast.walk(ast.parse(source.read_text(encoding="utf-8")))
+    names = {node.module for node in tree if isinstance(node, ast.ImportFrom) and node.module}
+    return {name for name in names if name.split(".")[0] == "fedrec"}
+
+
 def test_only_the_app_speaks_to_flower_and_nothing_on_a_device_opens_a_connection() -> None:
     assert len(SOURCES) > 5
-    assert [source.name for source in SOURCES if "flwr" in imported(source)] == ["app.py"]
-    assert {source.name: imported(source) & NETWORK for source in SOURCES if imported(source) & NETWORK} == {}
+    # The second takes messages from the SuperNode on this machine and hands it the app's answers.
+    assert [source.name for source in SOURCES if "flwr" in imported(source)] == ["app.py", "flower_runtime.py"]
+    opened = {source.name: imported(source) & NETWORK for source in SOURCES if imported(source) & NETWORK}
+    assert opened == {"flower_runtime.py": {"httpx", "socket"}}
+
+
+def test_what_speaks_to_the_supernode_knows_nothing_of_a_device() -> None:
+    runtime = next(source for source in SOURCES if source.name == "flower_runtime.py")
+    assert fedrec_modules(runtime) == {"fedrec.errors", "fedrec.queries.wire"}
+    executor = next(source for source in SOURCES if source.name == "executor.py")
+    assert fedrec_modules(executor) == {"fedrec.client.flower_runtime", "fedrec.errors"}

@@ -9,7 +9,8 @@ import federation_cases as cases
 import numpy as np
 import pytest
 
-from fedrec.client.device import DeviceContext, device_of
+from fedrec.client.device import device_of
+from fedrec.client.device_context import DeviceContext
 from fedrec.client.request_policy import check_agreed
 from fedrec.config import Config, from_tree
 from fedrec.content.feature_table import Features

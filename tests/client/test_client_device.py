@@ -111,7 +111,9 @@ def test_what_a_device_sets_for_itself_goes_before_what_a_run_says(place: Place,
 
 def test_in_a_simulation_the_partition_names_the_store(place: Place) -> None:
     run = {"catalogue": str(place.catalogue), "stores": "stores", "config": ""}
-    assert device_of(run, {"partition-id": 7, "num-partitions": 9}).store == Path("stores/00007.sqlite")
+    assert device_of(run, {"partition-id": 7, "num-partitions": 9, "simulation": True}).store == Path(
+        "stores/00007.sqlite"
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,11 +127,11 @@ def test_in_a_simulation_the_partition_names_the_store(place: Place) -> None:
 )
 def test_settings_that_lead_nowhere_say_so(run: dict[str, Any], node: dict[str, Any], error: type) -> None:
     with pytest.raises(error):
-        device_of(run, node)
+        device_of(run, {**node, "simulation": True})
 
 
 def test_a_catalogue_that_is_not_there_says_so_when_it_is_needed() -> None:
-    device = device_of({"catalogue": "nowhere"}, {"store": "x"})
+    device = device_of({"catalogue": "nowhere"}, {"store": "x", "simulation": True})
     for _ in range(2):
         with pytest.raises(ContentError, match=r"features\.safetensors"):
             device.device_context.check_catalogue("digest")
@@ -137,7 +139,7 @@ def test_a_catalogue_that_is_not_there_says_so_when_it_is_needed() -> None:
 
 def test_a_device_needs_a_store(place: Place) -> None:
     with pytest.raises(ConfigError):
-        device_of({"catalogue": str(place.catalogue), "stores": "x"}, {})
+        device_of({"catalogue": str(place.catalogue), "stores": "x"}, {"simulation": True})
 
 
 # The app: whatever happens, the server sees a share or one of two fixed texts.

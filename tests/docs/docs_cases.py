@@ -41,6 +41,7 @@ def console_lines(text: str) -> list[str]:
 
 def simple_commands(line: str) -> Iterator[list[str]]:
     """The simple commands of a line of shell: words without comments, redirections and keywords of loops."""
+    line = re.sub(r"\s\d>&\d", "", line)
     lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
     lexer.commenters = "#"
     lexer.whitespace_split = True  # else "$" and "/" end a word

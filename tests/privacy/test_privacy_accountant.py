@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent, SelfComposedDpEvent
+from dp_accounting import GaussianDpEvent, NeighboringRelation, PoissonSampledDpEvent, SelfComposedDpEvent
 from dp_accounting.pld import PLDAccountant
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -135,6 +135,21 @@ def test_more_rounds_less_noise_and_larger_rates_cost_more() -> None:
     assert epsilon([QueryCost("training", 0.9, 50, "poisson", 0.02)], DELTA) > base
     assert epsilon([QueryCost("training", 1.0, 50, "poisson", 0.03)], DELTA) > base
     assert epsilon([QueryCost("training", 1.0, 50, "poisson", 0.02), QueryCost("metrics", 9.0)], DELTA) > base
+
+
+@pytest.mark.parametrize("probability", [0.01, 0.3])
+def test_replaced_by_nothing_costs_what_taken_away_does_and_less_than_replaced_by_another(probability: float) -> None:
+    """The unit without data is drawn as before, and adds zero: the same two outcomes. Another's data is two steps."""
+    cost = QueryCost("training", 1.0, 20, "poisson", probability)
+    event = SelfComposedDpEvent(PoissonSampledDpEvent(probability, GaussianDpEvent(1.0)), 20)
+
+    def under(relation: NeighboringRelation) -> float:
+        grid = 1e-3
+        return float(PLDAccountant(relation, value_discretization_interval=grid).compose(event).get_epsilon(1e-5))
+
+    found = epsilon([cost], 1e-5)
+    assert found == pytest.approx(under(NeighboringRelation.ADD_OR_REMOVE_ONE), rel=1e-2)
+    assert found < under(NeighboringRelation.REPLACE_ONE)
 
 
 def test_rounds_may_be_told_one_by_one_and_in_any_order() -> None:

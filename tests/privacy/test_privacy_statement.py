@@ -61,7 +61,7 @@ def test_turns_and_correlated_noise_are_told() -> None:
     statement = privacy_statement(participations, unit="user", delta=DELTA, mechanisms={"training": "banded"})
     assert statement["epsilon_released"] == epsilon([QueryCost("training", 2.5, 4)], DELTA)
     assert "banded" in statement["mechanism"]
-    assert "as it is" in statement["adjacency"]
+    assert "stay as they are" in statement["adjacency"]
     assert (statement["queries"][0]["minimum_separation"], statement["queries"][0]["participations"]) == (61, 4)
     assert (
         "banded"
@@ -69,11 +69,17 @@ def test_turns_and_correlated_noise_are_told() -> None:
     )
 
 
-def test_adjacency_names_the_unit_and_the_fixed_draw() -> None:
-    assert "user" in privacy_statement(FULL, unit="user", delta=DELTA)["adjacency"]
-    assert "interaction" in privacy_statement(FULL, unit="example", delta=DELTA)["adjacency"]
+def test_adjacency_names_the_unit_and_is_one_relation_everywhere() -> None:
+    assert "one user" in privacy_statement(FULL, unit="user", delta=DELTA)["adjacency"]
+    assert "one interaction" in privacy_statement(FULL, unit="example", delta=DELTA)["adjacency"]
     fixed = privacy_statement([QueryCost("training", 2.0, 5, "fixed", 0.1)], unit="user", delta=DELTA)
-    assert "replaced by nothing" in fixed["adjacency"]
+    for costs in ([], FULL, SAMPLED, [QueryCost("training", 2.0, 5, "fixed", 0.1)]):
+        for place in ("server", "distributed"):
+            stated = privacy_statement(costs, unit="user", delta=DELTA, noise_place=place)["adjacency"]
+            assert stated == fixed["adjacency"]
+            assert "replaced by nothing" in stated and "added or taken away" not in stated
+    local = privacy_statement([], unit="example", delta=DELTA, noise_place="local", promised=1.0)["adjacency"]
+    assert "replaced by nothing" in local and "number of a device's interactions" in local
     assert fixed["epsilon_released"] == epsilon([QueryCost("training", 2.0, 5)], DELTA)
     assert fixed["sampling"] == "fixed"
 

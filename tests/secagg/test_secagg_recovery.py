@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ def shared(owner: int, threshold: int, holders: list[int], label: str = "") -> t
 def lie(secret: SharedSecret, liars: Iterable[int], share: bytes | None = None) -> SharedSecret:
     lies = set(liars)
     shares = {
-        point: given if secret.holders[point] not in lies else share or bytes([given[0] ^ 1]) + given[1:]
+        point: given if secret.holders[point] not in lies else share or b"\0" + hashlib.sha256(given).digest()[1:]
         for point, given in secret.shares.items()
     }
     return replace(secret, shares=shares)

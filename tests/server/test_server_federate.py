@@ -274,7 +274,10 @@ def test_the_app_conducts_a_run(
 
 
 @pytest.mark.parametrize("missing", ["catalogue", "out"])
-def test_the_app_says_which_directory_it_needs(missing: str, federation_study: Study, tmp_path: Path) -> None:
+def test_the_app_says_which_directory_it_needs(
+    missing: str, federation_study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEDREC_SIMULATION", "1")
     catalogue, _ = cases.place(federation_study, tmp_path)
     settings = run_config(**{"catalogue": str(catalogue), "out": str(tmp_path / "out"), missing: ""})
     grid = InProcessGrid(echo, {0: Context(1, 0, {}, RecordDict(), {})}, run_id=1)

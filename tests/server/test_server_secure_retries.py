@@ -152,7 +152,7 @@ def test_a_run_is_killed_in_every_exchange_and_given_up_once_and_ends_as_if_it_h
     """Every restart is a run of its own to Flower, with its own id, as after `flwr run` is called again."""
     with hostile_devices(SHORT, federation_study, tmp_path / "whole") as (devices, _):
         whole = federate(SHORT, server_catalogue, devices, tmp_path / "a")
-    assert whole["secure_aggregation"] == {"protocol": "secagg+", "aborted": {}}
+    assert whole["secure_aggregation"] == {"protocol": "secagg+", "aborted": {}, "excluded": {}}
     for number, exchange in enumerate(Exchange):
         with (
             hostile_devices(SHORT, federation_study, tmp_path / "cut") as (devices, _),

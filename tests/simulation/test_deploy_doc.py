@@ -60,13 +60,18 @@ def test_what_comes_before_the_network_runs_as_it_stands(tmp_path: Path) -> None
 
 def test_every_key_that_it_sets_is_declared() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["flwr"]["app"]["config"]
-    given = re.findall(r'--(?:run|node)-config "([^"]*)"', TEXT)
-    assert len(given) == 3
+    given = re.findall(r'--run-config "([^"]*)"', TEXT)
+    assert len(given) == 2
     for text in given:
         keys = re.findall(r"(\w+)=", text)
         assert keys
-        # A device's own store is no key of the run.
-        assert set(keys) - {"store"} <= set(declared)
+        assert set(keys) <= set(declared)
+
+
+def test_devices_are_started_by_the_command_that_runs_no_bundle() -> None:
+    lines = [line for text in re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL) for line in text.splitlines()]
+    assert [line for line in lines if "fedrec device start" in line]
+    assert not [line for line in lines if "flower-supernode" in line or "flwr-clientapp" in line]
 
 
 def test_the_readme_sends_its_readers_here_and_has_no_second_copy() -> None:

@@ -5,33 +5,45 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from fedrec.client.trust import identity_of, trust_roster_key
+from fedrec.client.trust import adopt_identity, trust_roster_key
 from fedrec.data.store import EventStore
+from fedrec.secagg.identity import DeviceIdentity
 from fedrec.secagg.roster import Roster
 from fedrec.server.roster_files import create_roster_key, load_roster_key, write_roster
 
 ROSTER: Final = "roster"
+_KEY: Final = "roster.key"
 
 
-def enlist(stores: Path) -> Path:
+def enlist(stores: Path, publisher: DeviceIdentity | None = None) -> Path:
     """Give every store in a directory an identity, and list them in a roster; returns its path.
 
-    The roster key is used once and then forgotten: nobody can change the roster later.  A directory that has a roster
-    keeps it.
+    A device's place in the roster is the place of its store among the directory's, so that who is asked does not depend
+    on how identities came out.  A directory that has a roster keeps it.
+
+    Args:
+        stores: the directory.
+        publisher: signs the roster, and is whom the stores believe. None: a key that is used once and then forgotten,
+            so that nobody can change the roster later.
 
     Raises:
-        StoreError: a store cannot be read or written.
+        StoreError: a store cannot be read or written. ProtocolError: a store believes another publisher.
     """
     path = stores / ROSTER
     if path.is_file():
         return path
-    secret = stores / "roster.key"  # there until all stores believe it, so that a call that is cut off can go on
-    key = load_roster_key(secret) if secret.is_file() else create_roster_key(secret)
-    ids = []
-    for file in sorted(stores.glob("*.sqlite")):
+    key = publisher or _passing_key(stores / _KEY)
+    files = sorted(stores.glob("*.sqlite"))
+    identities = sorted((DeviceIdentity.fresh() for _ in files), key=lambda identity: identity.public)
+    for file, identity in zip(files, identities, strict=True):
         with EventStore.open(file, check=False) as store, store.transaction():
-            ids.append(identity_of(store).public)
+            adopt_identity(store, identity)
             trust_roster_key(store, key.public)
-    write_roster(path, Roster.of(ids), key)
-    secret.unlink()
+    write_roster(path, Roster.of(identity.public for identity in identities), key)
+    (stores / _KEY).unlink(missing_ok=True)
     return path
+
+
+def _passing_key(path: Path) -> DeviceIdentity:
+    """A key that is on the disk until all stores believe it, so that a call that is cut off can go on."""
+    return load_roster_key(path) if path.is_file() else create_roster_key(path)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from fedrec.api.load_run import load_run
 from fedrec.cli.main import build
-from fedrec.client.budget import local_noise
+from fedrec.client.budget import agreement_key, local_noise
 from fedrec.config import Config, from_tree
 from fedrec.console import SilentReporter, open_reporter
 from fedrec.data.schema import Event
@@ -131,7 +131,7 @@ def test_a_device_refuses_when_its_promise_is_spent_after_restarts_and_new_runs(
         cases.device(CONFIG, catalogue, store).answer(envelope(federation_study, number), "run")
     spent = _rows(store)
     for run in ("run", "another"):
-        with pytest.raises(BudgetExceededError, match="promise of these settings is spent"):
+        with pytest.raises(BudgetExceededError, match="what these settings promise would be exceeded"):
             cases.device(CONFIG, catalogue, store).answer(envelope(federation_study, 1, session="second"), run)
     assert _rows(store) == spent
 
@@ -142,10 +142,11 @@ def test_a_plan_stands_though_the_device_meets_more_items(federation_study: Stud
     cases.device(CONFIG, catalogue, path).answer(envelope(federation_study, 1), "run")
     with EventStore.open(path) as store:
         store.add_events(store.users()[0], [Event(item, 5) for item in federation_study.features.ids])
-        before = local_noise(store, CONFIG, federation_study.features.digest())
+        before = local_noise(store, CONFIG, agreement_key(CONFIG, federation_study.features.digest()))
+    assert before is not None
     for number in (2, 3):
         cases.device(CONFIG, catalogue, path).answer(envelope(federation_study, number), "run")
-    assert {row.cost for row in _rows(path)} == {before}
+    assert {(row.cost, row.releases) for row in _rows(path)} == {(replace(before, rounds=1), before.rounds)}
 
 
 def test_a_device_without_a_user_adds_noise_too(federation_study: Study, tmp_path: Path) -> None:

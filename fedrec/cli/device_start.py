@@ -1,0 +1,62 @@
+"""``device start``: the one command that connects a device to a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedrec.console import say
+
+_MODULE = "fedrec.cli.main"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this shell's command to ``fedrec device``."""
+    app.command("start")(start)
+
+
+def start(
+    superlink: Annotated[str, typer.Option(help="HOST:PORT of the server, as it faces devices.")],
+    root_certificates: Annotated[Path, typer.Option(help="The authority's certificates (PEM): TLS is not optional.")],
+    node_key: Annotated[Path, typer.Option(help="This SuperNode's secret key, known to the server.")],
+    manifest: Annotated[Path, typer.Option(help="The run's manifest, which the publisher signed.")],
+    catalogue: Annotated[Path, typer.Option(help="The run's catalogue, a directory.")],
+    store: Annotated[Path, typer.Option(help="The device's event store.")],
+    roster: Annotated[Path, typer.Option(help="The roster that the publisher signed.")],
+    answer_after: Annotated[
+        float | None, typer.Option(min=0, max=3600, help="Seconds after which answers leave; see the threat model.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the SuperNode's own API on loopback; 0 = any.")] = 0,
+) -> None:
+    """Take part in runs with the code that is installed here, until the process is told to end.
+
+    Checks first that the device has all that is its own. Then Flower's SuperNode is started, and its messages are
+    answered by this process: the app that a server sends along is never unpacked, imported or run. The process starts
+    itself again isolated, so that nothing but what is installed can be imported.
+    """
+    from fedrec.client.isolated import restart_isolated
+
+    paths = {
+        "root-certificates": root_certificates.absolute(),
+        "node-key": node_key.absolute(),
+        "manifest": manifest.absolute(),
+        "catalogue": catalogue.absolute(),
+        "store": store.absolute(),
+        "roster": roster.absolute(),
+    }
+    arguments = ["device", "start", "--superlink", superlink, "--port", str(port)]
+    arguments += [word for name, path in paths.items() for word in (f"--{name}", str(path))]
+    arguments += [] if answer_after is None else ["--answer-after", str(answer_after)]
+    restart_isolated(_MODULE, arguments)
+
+    from fedrec.client.answer_time import NODE_KEY
+    from fedrec.client.start import start_device
+    from fedrec.client.supernode import Connection
+
+    own: dict[str, str | float] = {name: str(paths[name]) for name in ("manifest", "catalogue", "store", "roster")}
+    if answer_after is not None:
+        own[NODE_KEY] = answer_after
+    connection = Connection(superlink, paths["root-certificates"], paths["node-key"])
+    start_device(own, connection, port, lambda: say(f"{store.name} takes part, with the code that is installed here"))

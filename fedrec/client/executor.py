@@ -1,0 +1,63 @@
+"""Answer a SuperNode's messages with an app of this very process: no bundle is unpacked, imported or looked at."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from fedrec.client.flower_runtime import ClientCall, NodeConfig, ReceivedTask
+from fedrec.errors import ProtocolError
+
+_log = logging.getLogger(__name__)
+_PAUSE_SECONDS: Final = 0.25
+
+
+class Tasks(Protocol):
+    """Where messages come from: see `SuperNodeTasks`."""
+
+    def acquire(self) -> ReceivedTask | None:
+        """The next one, or None."""
+
+
+def answer_tasks(
+    tasks: Tasks, app: ClientCall, node_config: NodeConfig, ended: threading.Event, check: Callable[[], None]
+) -> None:
+    """Answer one message after another until ``ended`` is set.
+
+    Args:
+        tasks: of the SuperNode.
+        app: the installed one; it gets ``node_config`` and no config of any run.
+        node_config: the device's own, from its owner.
+        ended: looked at between messages.
+        check: called between messages; raises where the SuperNode has ended.
+
+    Raises:
+        ProtocolError: the SuperNode cannot be reached any more.
+
+    A message that cannot be received or answered is the server's loss, and the next one is taken.
+    """
+    while not ended.is_set():
+        check()
+        task = tasks.acquire()
+        if task is None:
+            ended.wait(_PAUSE_SECONDS)
+            continue
+        try:
+            _answer(task, app, node_config)
+        except ProtocolError as error:
+            _log.warning("a message was left unanswered: %s", error)
+        finally:
+            task.close()
+
+
+def _answer(task: ReceivedTask, app: ClientCall, node_config: NodeConfig) -> None:
+    with task.kept_alive():
+        received = task.receive()
+        try:
+            reply = app(received.message, received.context(node_config))
+        except Exception as error:  # its text would go to the server
+            _log.error("a message could not be answered: %s", type(error).__name__)
+            reply = received.failure()
+        task.answer(received, reply)
