@@ -130,19 +130,22 @@ def show_by_sampling(found: Mapping[str, Any]) -> None:
     rows = [
         (
             one["sampling"],
+            one["noise"],
             "yes" if one["amplified"] else "no",
             f"{one['participations']:,}",
-            *(figure(noise, 3) for noise in one["noise_multiplier"]),
+            *(figure(noise, 3) for noise in one["iid_equivalent"]),
         )
         for one in found["samplings"]
     ]
     targets = [f"epsilon {epsilon:g}" for epsilon in found["epsilons"]]
     title = (
-        f"Noise multiplier: {found['cohort']:,} of {found['population']:,} devices, {found['rounds']:,} rounds, "
-        f"delta {found['delta']:.3g}"
+        f"Noise multiplier, as independent noise: {found['cohort']:,} of {found['population']:,} devices, "
+        f"{found['rounds']:,} rounds, delta {found['delta']:.3g}"
     )
-    columns = ("sampling", "amplified", "turns of a device", *targets)
-    show_table(title, columns, rows, numbers=tuple(range(2, len(columns))))
+    columns = ("sampling", "noise", "amplified", "turns of a device", *targets)
+    show_table(title, columns, rows, numbers=tuple(range(3, len(columns))))
+    chosen = next(one["groups"] for one in found["samplings"] if one["sampling"] == "cyclic-poisson")
+    say(f"Groups of cyclic-poisson, the best of a few numbers: {', '.join(map(str, chosen))}.")
     say("Amplified: who is asked is known to the server only. Towards the server itself, no row is.")
 
 

@@ -75,7 +75,7 @@ class Device:
         with EventStore.open(self.store) as store:
             cost = self.cost(store, request)
             with store.transaction(durable=True):
-                claim(store, run, asked.session, request)
+                claim(store, run, asked.session, request, attempts=known.config.secure_aggregation.attempts)
                 cost.charge(store, run)
             part, key = self._told(store, request)
         return request.sum.packed(request.sum.written(part, key=key))

@@ -86,10 +86,12 @@ class DeviceContext:
 
     @cached_property
     def handler(self) -> QueryHandler:
-        """What answers requests."""
+        """What answers requests, row by row: how sums over a batch are rounded depends on the rows that are in it, and
+        where a row's terms cancel, on nothing else."""
         from fedrec.client.query_handler import QueryHandler
 
-        return QueryHandler(self.config, self.features)
+        speed = self.config.speed.model_copy(update={"batch_rows": 1})
+        return QueryHandler(self.config.model_copy(update={"speed": speed}), self.features)
 
     @cached_property
     def own_encoders(self) -> tuple[StoredContentEncoder | None, StoredContentEncoder | None]:

@@ -86,7 +86,8 @@ class ReceivedTask:
         try:
             yield
         finally:
-            heartbeat.stop()
+            if heartbeat.is_running:
+                heartbeat.stop()
 
     def receive(self) -> Received:
         """Pull the message. Raises ProtocolError where the SuperNode does not give it out, or it is none."""
@@ -101,9 +102,9 @@ class ReceivedTask:
         """Hand the answer to the SuperNode. Raises ProtocolError where it does not take it."""
         try:
             push_message(self._client, reply, received.context({}))
-        except httpx.HTTPError as error:
+            push_task_output(self._client, None, SubStatus.COMPLETED, "")
+        except Exception as error:  # whatever Flower's own code says of it
             raise ProtocolError("the SuperNode does not take an answer", value=type(error).__name__) from None
-        push_task_output(self._client, None, SubStatus.COMPLETED, "")
 
     def close(self) -> None:
         """Close the connection."""
@@ -113,7 +114,7 @@ class ReceivedTask:
         # A task that expired meanwhile was answered by the SuperNode; nothing of ours depends on it.
         try:
             self._client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
-        except httpx.HTTPError:
+        except Exception:  # it is tried again, whatever it was
             return False
         return True
 
@@ -142,7 +143,7 @@ class SuperNodeTasks:
         """
         try:
             found = self._client.AcquireTask(AcquireTaskRequest(supported_task_types=_TYPES))
-        except httpx.HTTPError as error:
+        except Exception as error:
             raise ProtocolError("the SuperNode offers no messages", value=type(error).__name__) from None
         if not (found.HasField("task") and found.token):
             return None

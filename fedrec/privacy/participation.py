@@ -15,7 +15,7 @@ from typing import Any, Final, assert_never
 
 from scipy.special import bdtr, bdtrc
 
-from fedrec.privacy.accountant import QueryCost
+from fedrec.privacy.accountant import QueryCost, Sampling
 from fedrec.privacy.ledger import LedgerEntry
 
 IMPLAUSIBLE: Final = 1e-9
@@ -78,7 +78,7 @@ def _facts(entry: LedgerEntry) -> Iterator[str]:
         yield f"{name}: more devices than there are ({counts})"
     if entry.cost is None:
         return
-    sampling = "full" if entry.cost.probability == 1 else entry.cost.sampling
+    sampling = _sampling(entry.cost)
     # What is accounted as of a fixed size, and not as secret, claims nothing for the draw, so that any draw will do.
     kinds = ("fixed", "poisson") if sampling == "fixed" and not entry.cost.secret else (sampling,)
     if detail["sampling"] not in kinds or detail["probability"] != entry.cost.probability:
@@ -86,8 +86,13 @@ def _facts(entry: LedgerEntry) -> Iterator[str]:
         yield f"{name}: accounted as {sampling} at {entry.cost.probability:g}, but it was {done}"
 
 
+def _sampling(cost: QueryCost) -> Sampling:
+    """As whom it asks: everybody, where each is sure to be asked in every round."""
+    return "full" if cost.probability == 1 and cost.minimum_separation == 1 else cost.sampling
+
+
 def _sampled(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str]:
-    sampling = "full" if cost.probability == 1 else cost.sampling
+    sampling = _sampling(cost)
     match sampling:
         case "full":
             yield from _full(rows)
@@ -102,6 +107,8 @@ def _sampled(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str]:
             yield from _cyclic(cost, rows)
         case "balls-in-bins":
             yield from _balls_in_bins(cost, rows)
+        case "cyclic-poisson":
+            yield from _cyclic_poisson(cost, rows)
         case _:
             assert_never(sampling)
 
@@ -174,6 +181,22 @@ def _balls_in_bins(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str
             yield (
                 f"{row.query}, round {row.round}: {row.detail['asked']} devices were asked, which dealing each of "
                 f"{row.detail['population']} by itself into {groups} groups does not give"
+            )
+
+
+def _cyclic_poisson(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str]:
+    """Devices come in their group's rounds only, and as many as a Poisson sample of a group gives."""
+    groups = cost.minimum_separation
+    for row in rows:
+        asked, members = row.detail["asked"], row.detail["population"] // groups
+        gap = row.detail.get("gap")
+        if gap is not None and gap % groups:
+            yield f"{row.query}, round {row.round}: a device was asked again after {gap} rounds, of {groups} groups"
+        plausible = max(_tail(asked, size, cost.probability) for size in (members, members + 1))
+        if plausible < IMPLAUSIBLE / len(rows):
+            yield (
+                f"{row.query}, round {row.round}: {asked} devices were asked, which a draw of each of {members} with "
+                f"probability {cost.probability:g} does not give"
             )
 
 

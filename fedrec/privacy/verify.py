@@ -45,7 +45,8 @@ class StatedPrivacy:
     events.jsonl.  ``whole``: whether the run says that it went to its end.  ``promise``: epsilon, delta and unit that
     the settings have each device keep where devices add all noise (`fedrec.privacy.local.promise_of`), else None.
     ``early``: whether training ended by what a query said; the claim is then of the plan (`run_plan.claimed`).
-    ``cut_short``: the queries that end with training, where the settings let it end early.
+    ``cut_short``: the queries that end with training, where the settings let it end early.  ``delta_of_samples``: what
+    is stated beside the ledger's delta.
     """
 
     budget: Budget | None
@@ -56,6 +57,7 @@ class StatedPrivacy:
     promise: Mapping[str, Any] | None = None
     early: bool = False
     cut_short: frozenset[str] = frozenset()
+    delta_of_samples: float = 0.0
 
 
 def verify_run(path: Path, said: StatedPrivacy) -> list[ClaimCheck]:
@@ -116,7 +118,7 @@ def _epsilon(ledger: Ledger, said: StatedPrivacy) -> Iterator[str]:
             if claimed is not None:
                 yield f"{where} claims epsilon {claimed}, and the ledger bears none"
             continue
-        if (delta, unit) != (ledger.budget.delta, ledger.budget.unit):
+        if (delta, unit) != (min(1.0, ledger.budget.delta + said.delta_of_samples), ledger.budget.unit):
             yield f"{where} speaks of delta {delta} and one {unit}, the ledger of {ledger.budget}"
             continue
         found = epsilon(costs, ledger.budget.delta)

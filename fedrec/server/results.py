@@ -15,6 +15,7 @@ from fedrec.model.recommender import Recommender
 from fedrec.privacy.accountant import QueryCost
 from fedrec.queries.request import Request
 from fedrec.server.aggregation_failed import AGGREGATION_FAILED
+from fedrec.server.attempts import AttemptCounter
 from fedrec.server.exclusions import Exclusions
 
 
@@ -64,6 +65,13 @@ class Devices(Protocol):
         Raises:
             AggregationFailedError: every attempt at it failed.
         """
+
+
+@runtime_checkable
+class AttemptingDevices(Protocol):
+    """Devices that are asked in attempts, whose numbers must outlive the server's process."""
+
+    attempts: AttemptCounter
 
 
 @runtime_checkable

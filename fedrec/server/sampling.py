@@ -4,8 +4,9 @@ Poisson sampling is what amplification by sampling is proven for; it is drawn fr
 deployment, from a key that nobody else knows.  A fixed-size sample is drawn without replacement.  Cyclic sampling
 deals the devices once, at random, into groups that follow each other: a device's participations are exactly as many
 rounds apart as there are groups, which is what banded noise needs.  Balls in bins deals so, too, but each device by
-itself: sizes vary, and nobody's group says anything of another's, which is what its amplification is proven for.  The
-key is kept with the run, so that a run that was cut off draws, and deals, as it did before.
+itself: sizes vary, and nobody's group says anything of another's, which is what its amplification is proven for.
+Cyclic Poisson sampling deals as cyclic does, into as many groups as are set, and draws a Poisson sample of a group.
+The key is kept with the run, so that a run that was cut off draws, and deals, as it did before.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from fedrec import randomness
 from fedrec.config import Config
 from fedrec.errors import ConfigError
-from fedrec.privacy.run_plan import minimum_separation_of, share_of
+from fedrec.privacy.run_plan import minimum_separation_of, probability_of, share_of
 
 _NEVER = 64  # bits
 
@@ -36,6 +37,7 @@ class Sampler:
         self.kind = config.training.sampling
         self.devices = devices
         self.share = share_of(config, devices)
+        self.probability = probability_of(config, devices)
         self.groups = minimum_separation_of(config, devices)
         self._key = key
         _check_groups(config, devices, self.groups)
@@ -55,7 +57,7 @@ class Sampler:
                 return self.devices
             case "cyclic":
                 return -(-self.devices // self.groups)
-            case "poisson" | "balls-in-bins":
+            case "poisson" | "balls-in-bins" | "cyclic-poisson":
                 bits = _NEVER * math.log(2)
                 return min(self.devices, math.ceil(mean + bits / 3 + math.sqrt(bits**2 / 9 + 2 * bits * mean)))
             case "fixed":
@@ -70,13 +72,16 @@ class Sampler:
         if self.kind == "balls-in-bins":
             mine = np.flatnonzero(self._bins() == np.uint64((number - 1) % self.groups))
             return [int(place) for place in mine][: self.most]
-        drawn = self._drawn(0 if self.kind == "cyclic" else number)
+        drawn = self._drawn(0 if self.kind in ("cyclic", "cyclic-poisson") else number)
         if self.kind == "poisson":
             return [int(place) for place in np.flatnonzero(drawn < np.uint64(int(self.share * 2**64)))][: self.most]
         order = np.argsort(drawn, kind="stable")
-        if self.kind == "cyclic":
-            return sorted(int(place) for place in order[(number - 1) % self.groups :: self.groups])
-        return sorted(int(place) for place in order[: self.most])
+        if self.kind == "fixed":
+            return sorted(int(place) for place in order[: self.most])
+        group = np.sort(order[(number - 1) % self.groups :: self.groups])
+        if self.kind == "cyclic-poisson" and self.probability < 1:
+            group = group[self._drawn(number)[group] < np.uint64(int(self.probability * 2**64))]
+        return [int(place) for place in group][: self.most]
 
     def _drawn(self, number: int) -> NDArray[np.uint64]:
         return self._drawn_from(self._key, number)
