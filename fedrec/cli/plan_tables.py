@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fedrec.console import figure, say, show_table
+from fedrec.privacy.adjacency import adjacency
 
 
 def show_config_plan(found: Mapping[str, Any]) -> None:
@@ -39,6 +40,7 @@ def show_config_plan(found: Mapping[str, Any]) -> None:
         rows.append((f"epsilon, {found['group']['size']} rows together", figure(found["group"]["epsilon_released"])))
     title = f"{found['config']}: {found['population']:,} users on {found['devices']:,} devices"
     show_table(title, ("", ""), [(name, str(value)) for name, value in rows if value is not None])
+    say(f"Protected is the difference that it makes when {privacy['adjacency']}.")
 
 
 def _show_queries(queries: Sequence[Mapping[str, Any]]) -> None:
@@ -96,6 +98,7 @@ def show_target_plan(found: Mapping[str, Any]) -> None:
     show_table(
         f"sampling {found['sampling']}{kept}, {found['cohort']:,} of {found['population']:,} devices", ("", ""), rows
     )
+    say(f"Protected is the difference that it makes when {adjacency('user')}.")
     say(f"Assumed: the mean update is {signal['coherence_assumed']:g} of the clip long (--coherence).")
     others = [
         (

@@ -14,6 +14,7 @@ from fedrec.config import Config
 from fedrec.content.feature_table import Features, load_table
 from fedrec.content.fit import fit_to_content
 from fedrec.errors import ProtocolError
+from fedrec.queries.cohorts import cohort_key
 from fedrec.queries.run_manifest import RunManifest
 
 if TYPE_CHECKING:
@@ -78,6 +79,11 @@ class DeviceContext:
     def agreement(self) -> str:
         """Names what the device accepted in its ledger: the manifest's digest, which no server can make up."""
         return agreement_key(self.config, self.catalogue) if self.manifest is None else self.manifest.digest
+
+    @property
+    def cohort_key(self) -> bytes:
+        """What decides who is asked in which round, 32 bytes, public."""
+        return cohort_key(self.accepted, self.manifest)
 
     @property
     def index(self) -> Mapping[str, int]:

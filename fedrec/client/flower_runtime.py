@@ -2,7 +2,8 @@
 
 A SuperNode with ``--isolation process`` runs no app: it offers each message as a task to a process of the owner's.
 Flower's own such process unpacks the bundle that the SuperLink sent, puts it first on the path and imports it.  Ours
-takes the message and leaves the bundle where it is: in the SuperNode's memory, and as bytes that nobody opens.
+takes the message and leaves the bundle where it is: in the memory of the SuperNode, which reads of it the settings in
+its ``pyproject.toml``, and those we drop.
 
 This is the one file that uses what Flower does not document as public; it was written for `FLOWER` and refuses others.
 """

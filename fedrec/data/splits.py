@@ -59,7 +59,7 @@ def split(dataset: Dataset, seed: int = 0, *, unit: Literal["user", "example"] =
     first = _first_of_pairs(table, max(len(dataset.items), 1))
     user, item, mark = table.user[first], table.item[first], table.split[first]
     given = dataset.evaluation
-    if given is not None or bool((table.split != UNSPLIT).any()):
+    if given is not None or _has_marks(dataset, unit):
         valid, test = _marked(user, item, mark, len(dataset.users))
         if given is not None:
             named = (given.valid >= 0) | (given.test >= 0)
@@ -107,6 +107,12 @@ def _last_two(
     last = np.cumsum(counts)[enough] - 1
     test[enough], valid[enough] = item[last], item[last - 1]
     return valid, test
+
+
+def _has_marks(dataset: Dataset, unit: Literal["user", "example"]) -> bool:
+    """Whether the file marks rows; for unit ``example`` whether it has the column, which no single row decides."""
+    column = unit == "example" and any(one.taken_as == "split" for one in dataset.columns_taken)
+    return column or bool((dataset.interactions.split != UNSPLIT).any())
 
 
 def _drawn(users: NDArray[np.uint64], items: NDArray[np.uint64], seed: int) -> NDArray[np.int8]:

@@ -16,7 +16,7 @@ from typing import Any, Final, assert_never
 from scipy.special import bdtr, bdtrc
 
 from fedrec.privacy.accountant import QueryCost, Sampling
-from fedrec.privacy.ledger import LedgerEntry
+from fedrec.privacy.ledger import AHEAD, LedgerEntry
 
 IMPLAUSIBLE: Final = 1e-9
 _FACTS: Final = {
@@ -54,11 +54,17 @@ def check_participation(entries: Sequence[LedgerEntry]) -> list[str]:
     if problems:
         return problems
     for cost in {entry.cost for entry in entries if entry.cost is not None}:
-        rows = [entry for entry in entries if entry.cost == cost]
-        problems += _sampled(cost, rows)
+        rows = [entry for entry in entries if entry.cost == cost and not is_in_full(entry)]
+        problems += _sampled(cost, rows) if rows else ()
     if len({entry.detail["population"] for entry in entries}) > 1:
         problems.append("the number of devices changes from row to row")
     return problems
+
+
+def is_in_full(entry: LedgerEntry) -> bool:
+    """Whether a row is of a further attempt that was charged for everybody, and claims nothing for who was drawn."""
+    again = bool(entry.detail.get("repeat", 0)) and bool(entry.detail.get(AHEAD))
+    return again and entry.cost is not None and entry.cost.sampling == "full"
 
 
 def draws_implausible(drawn: int, rounds: int, probability: float) -> bool:
@@ -76,7 +82,7 @@ def _facts(entry: LedgerEntry) -> Iterator[str]:
     if not 0 <= detail["survivors"] <= detail["asked"] <= detail["population"]:
         counts = f"{detail['survivors']} of {detail['asked']} of {detail['population']}"
         yield f"{name}: more devices than there are ({counts})"
-    if entry.cost is None:
+    if entry.cost is None or is_in_full(entry):
         return
     sampling = _sampling(entry.cost)
     # What is accounted as of a fixed size, and not as secret, claims nothing for the draw, so that any draw will do.

@@ -51,8 +51,18 @@ def claimed(plan: Sequence[QueryCost], charged: Sequence[QueryCost]) -> list[Que
     the beginning of what the whole plan would have shown, so the plan's cost covers it.  What the ledger was charged is
     less, and whatever budget is left can be spent on something else (Smith and Thakurta, 2022).
     """
-    asked = {cost.query: cost.rounds for cost in charged}
-    return [replace(cost, rounds=max(cost.rounds, asked.get(cost.query, 0))) for cost in plan]
+    asked = {replace(cost, rounds=1): cost.rounds for cost in charged}
+    covered = {replace(cost, rounds=1) for cost in plan}
+    whole = [replace(cost, rounds=max(cost.rounds, asked.get(replace(cost, rounds=1), 0))) for cost in plan]
+    return [*whole, *(cost for cost in charged if replace(cost, rounds=1) not in covered)]
+
+
+def in_full(cost: QueryCost) -> QueryCost:
+    """What one more attempt at a round costs where each attempt may have been opened: a release that every row is in.
+
+    Nothing is claimed for who was drawn: the turns of a plan foresee no attempt more.
+    """
+    return QueryCost(cost.query, cost.noise_multiplier, mechanism=cost.mechanism)
 
 
 def first_rounds(plan: Sequence[QueryCost], count: int) -> list[QueryCost]:

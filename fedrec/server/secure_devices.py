@@ -6,16 +6,17 @@ import logging
 import os
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from flwr.serverapp import Grid
 
 from fedrec.config import Config
 from fedrec.errors import ConfigError
-from fedrec.queries.eligible import eligible_places, seed_of_roster
+from fedrec.queries.cohorts import are_public, cohort_key, public_cohort
 from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request
+from fedrec.queries.run_manifest import RunManifest
 from fedrec.queries.secure_wire import Exchange, Invitation, thresholds_of
 from fedrec.queries.wire import Envelope
 from fedrec.secagg.blame import signed_nonsense
@@ -26,6 +27,7 @@ from fedrec.server.aggregation_failed import AggregationFailedError
 from fedrec.server.attempts import OPENED_AND_LOST, AttemptCounter
 from fedrec.server.exclusions import Exclusions
 from fedrec.server.flower_devices import FlowerDevices, group_of
+from fedrec.server.node_places import NodePlaces
 from fedrec.server.results import AggregateResult
 from fedrec.server.secure_attempt import Attempt
 from fedrec.server.stragglers import StragglerPolicy, floor_of
@@ -39,11 +41,10 @@ class SecureDevices(FlowerDevices):
     Args:
         roster: of the devices behind the nodes, as the devices know it.
         config: the run's settings, as the devices know them.
-        seed: of the manifest, which decides who neighbours whom; None = of the roster, in simulations.
-        run: what names the run to devices: the digest of its manifest; None = Flower's run id, in simulations.
+        manifest: what the publisher signed, whose digest names the run; None in simulations, named by Flower's run id.
         grid, nodes, catalogue, users, policy, window: as of `FlowerDevices`; ``policy`` is for one exchange.
 
-    ``exclusions``: devices that are not asked any more, for what they did.
+    ``exclusions``: devices that are not asked any more, for what they did.  ``before_masking``: see `MaskedDevices`.
 
     ``tally``: as of `FlowerDevices`; a device that is left out counts under the reason the protocol names, or under
     "silent", "refused", "failed".  ``aborted`` counts the attempts at the last request that gave no sum, by reason;
@@ -64,20 +65,20 @@ class SecureDevices(FlowerDevices):
         users: int = 0,
         policy: StragglerPolicy | None = None,
         window: int = 128,
-        run: str | None = None,
-        seed: bytes | None = None,
+        manifest: RunManifest | None = None,
     ) -> None:
         settings = config.secure_aggregation
         dropout = settings.dropout
         super().__init__(grid, nodes, catalogue=catalogue, users=users, policy=policy, dropout=dropout, window=window)
-        self.config, self.roster, self.settings, self.thresholds = config, roster, settings, thresholds_of(settings)
-        self.run = run or str(grid.run.run_id)
-        self.seed = seed or seed_of_roster(roster.digest)
+        self.roster, self.settings, self.thresholds = roster, settings, thresholds_of(settings)
+        self.config, self.cohort_key = config, cohort_key(config, manifest)
+        self.run = str(grid.run.run_id) if manifest is None else manifest.digest
+        self.places = NodePlaces(nodes, roster)
+        self._users = users or len(roster.devices)
         self.attempts = AttemptCounter()
         self.aborted: Counter[str] = Counter()
+        self.before_masking: Callable[[], None] = lambda: None
         self.exclusions = Exclusions()
-        # Who is behind a node, as soon as it has advertised its keys.
-        self._devices: dict[int, bytes] = {}
         if len(self.nodes) < self.thresholds.cohort:
             raise ConfigError(
                 f"devices take part in cohorts of at least {self.thresholds.cohort}",
@@ -88,6 +89,11 @@ class SecureDevices(FlowerDevices):
             self.thresholds.check_safe(len(roster.devices))
         except RefusedError as error:
             raise ConfigError(error.what, value=error.value, action=error.action) from None
+
+    @property
+    def size(self) -> int:
+        """How many devices the roster lists; a place in a cohort is a place in the roster."""
+        return len(self.roster.devices)
 
     def aggregate(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
         """Put a request to the devices at these places, and open the sum over those who see it through.
@@ -134,8 +140,8 @@ class SecureDevices(FlowerDevices):
         return self.silence.reliable_first(nodes)
 
     def _without_excluded(self, cohort: Sequence[int]) -> list[int]:
-        nodes = (self.nodes[place] for place in cohort)
-        return [node for node in nodes if self._devices.get(node, b"") not in self.exclusions]
+        nodes = self.places.nodes(cohort, public=are_public(self.config))
+        return [node for node in nodes if self.places.device(node) not in self.exclusions]
 
     def _advice(self, asked: int) -> str:
         """What to do about a sum that cannot be opened."""
@@ -176,8 +182,8 @@ class SecureDevices(FlowerDevices):
         """
         invitation = Invitation(Envelope(request, secrets.token_hex(16), self.catalogue), number)
         roster, workers = self.roster, os.cpu_count() or 1
-        eligible = eligible_places(self.config, request, len(roster.devices))
-        agreed = invitation.agreed(self.run, roster.digest, self.seed, eligible)
+        eligible = public_cohort(self.config, request, len(roster.devices), self.cohort_key)
+        agreed = invitation.agreed(self.run, roster.digest, self.cohort_key, eligible)
         thresholds = self.thresholds.for_noise(request.sum.survivors, request.sum.devices)
         current = ServerRound(agreed, roster, thresholds, workers=workers)
         least = floor_of(size, self.dropout, thresholds.least_cohort(size if eligible is None else len(eligible)))
@@ -188,6 +194,7 @@ class SecureDevices(FlowerDevices):
             running.pass_on(Exchange.CHECK, current.close_share())
             views = current.close_check()
             running.leave_out(current.left_out)
+            self.before_masking()
             running.pass_on(Exchange.MASK, views)
             running.pass_on(Exchange.CONFIRM, current.close_masked())
             certificates = current.close_confirm()
@@ -198,7 +205,7 @@ class SecureDevices(FlowerDevices):
             self.tally = running.tally()
             self.silence.note(running.answered, running.silent)
             self.exclusions.proved(signed_nonsense(current.refused))
-            self._devices |= running.devices
+            self.places.learn(running.devices)
         self.tally = running.tally(opened)
         if len(opened.survivors) < size:
             _log.warning("%s, round %d: %s", request.query, request.round, dict(self.tally))

@@ -22,6 +22,7 @@ from fedrec.release.manifest import SIGNATURE
 from fedrec.secagg.identity import DeviceIdentity
 from server.deploy.deployment import Deployment
 from server.deploy.foreign_bundle import write_foreign_bundle
+from server.deploy.lying_server import write_lying_server
 from server.deploy.network import Network
 
 APP: Final = Path(__file__).resolve().parent.parent.parent
@@ -75,17 +76,26 @@ def made_up_run(opened: Network, deployment: Deployment) -> Outcome:
     return _refused_run("run that the publisher did not sign", opened, deployment, signed, "made-up-run")
 
 
+def lying_run(opened: Network, deployment: Deployment) -> Outcome:
+    """A server that names the publisher's manifest, and asks with noise for ten times its epsilon."""
+    app = write_lying_server(APP, opened.home / "lying")
+    what = "less noise under the publisher's manifest"
+    return _refused_run(what, opened, deployment, deployment.manifest, "lying-run", app)
+
+
 def repeated_run(opened: Network, deployment: Deployment) -> Outcome:
     """The publisher's own manifest, by a server that forgot that it ran: the budget is spent, whatever the run's id."""
     return _refused_run("the same run under a fresh id", opened, deployment, deployment.manifest, "repeated-run")
 
 
-def _refused_run(what: str, opened: Network, deployment: Deployment, manifest: Path, name: str) -> Outcome:
+def _refused_run(
+    what: str, opened: Network, deployment: Deployment, manifest: Path, name: str, app: Path = APP
+) -> Outcome:
     before = [_ledger(store) for store in deployment.stores]
     out = opened.home / name
     config: dict[str, str | int | float] = {**deployment.files(manifest), "out": str(out)}
     config |= {"devices": len(deployment.stores), "patience": 30}
-    opened.attempt(APP, config, seconds=_SECONDS)
+    opened.attempt(app, config, seconds=_SECONDS)
     lines = (out / "events.jsonl").read_text(encoding="utf-8").splitlines() if (out / "events.jsonl").is_file() else []
     rounds = [json.loads(line) for line in lines]
     sums = [line for line in rounds if line["devices"]]

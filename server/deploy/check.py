@@ -24,6 +24,7 @@ from server.deploy.attacks import (
     Outcome,
     control_api,
     foreign_bundle,
+    lying_run,
     made_up_run,
     repeated_run,
     rolled_back_release,
@@ -66,7 +67,11 @@ def check(out: Path, done: Callable[[str], None] = lambda text: None) -> Checked
 
     with network(out / "network", [deployment.device(store) for store in deployment.stores]) as opened:
         # Before anything was answered: what devices refuse here they refuse for what it asks.
-        try_all(partial(control_api, opened), partial(made_up_run, opened, deployment))
+        try_all(
+            partial(control_api, opened),
+            partial(made_up_run, opened, deployment),
+            partial(lying_run, opened, deployment),
+        )
         run_config: dict[str, str | int | float] = {**deployment.files(), "out": str(out / "server")}
         log = opened.run(APP, {**run_config, "devices": DEVICES, "patience": 120}, seconds=_SECONDS)
         record = _record(out, log)

@@ -103,6 +103,17 @@ def test_a_split_by_hash_measures_enough_and_trains_on_the_most() -> None:
         assert not {int(found.test[user]), int(found.valid[user])} & set(found.training[user].tolist())
 
 
+def test_the_only_mark_of_a_file_does_not_decide_how_everybody_is_split(tmp_path: Path) -> None:
+    pairs = [(f"u{user}", f"i{item}") for user in range(4) for item in range(8)]
+    (tmp_path / "items.csv").write_text("item,title\n" + "".join(f"i{item},I\n" for item in range(8)))
+    found = []
+    for mark in ("test", ""):
+        rows = "".join(f"{user},{item},{mark if at == 5 else ''}\n" for at, (user, item) in enumerate(pairs))
+        (tmp_path / "interactions.csv").write_text("user,item,split\n" + rows)
+        found.append(trained(split(read_dataset(tmp_path), seed=5, unit="example")))
+    assert len(found[0] ^ found[1]) == 1
+
+
 # The catalogue.
 
 INTERACTIONS = "user,item\nann,a\nann,b\nben,a\nben,secret\n"

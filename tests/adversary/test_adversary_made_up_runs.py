@@ -52,9 +52,9 @@ class MadeUpRuns:
                 grid.get_node_ids(),
                 catalogue=self.context.catalogue,
                 roster=self.deployed.roster,
-                settings=self.context.config.secure_aggregation,
-                run=name,
+                config=self.context.config,
             )
+            devices.run = name or devices.run
             for _ in range(attempt):
                 devices.attempts.begin(self.request)
             try:

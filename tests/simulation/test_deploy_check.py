@@ -45,5 +45,5 @@ def test_authenticated_devices_train_with_masks_and_noise_of_their_own_rank_and_
     assert [line["devices"] for line in checked.record["rounds"]] == [DEVICES]
     assert len(checked.ranked) == DEVICES
     assert all(len(set(items)) == 5 for items in checked.ranked.values())
-    assert len(checked.outcomes) == 5
+    assert len(checked.outcomes) == 6
     assert [outcome for outcome in checked.outcomes if not outcome.held] == []

@@ -88,6 +88,19 @@ def test_the_commands_are_those_that_the_check_runs() -> None:
         assert named == options
 
 
+@pytest.mark.parametrize("unit", ["client/fedrec-device.service", "server/deploy/fedrec-server.service"])
+def test_the_units_start_the_same_commands_with_few_rights(unit: str) -> None:
+    lines = (ROOT / unit).read_text(encoding="utf-8").splitlines()
+    [started] = [line.removeprefix("ExecStart=") for line in lines if line.startswith("ExecStart=")]
+    words = started.split()
+    assert words[0].endswith("/bin/fedrec")
+    assert words[1:3] in (["device", "start"], ["server", "start"])
+    [shown] = [line for line in TEXT.splitlines() if line.startswith("$ ") and f"fedrec {words[1]} start" in line]
+    assert re.findall(r"--([a-z-]+)", started) == re.findall(r"--([a-z-]+)", shown)
+    assert {"NoNewPrivileges=yes", "ProtectSystem=strict", "ProtectHome=yes", "CapabilityBoundingSet="} <= set(lines)
+    assert unit in TEXT
+
+
 def test_what_is_said_to_be_refused_is_what_the_check_tries() -> None:
     table = TEXT[TEXT.index("## 10. What is refused") :]
     rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
