@@ -33,10 +33,10 @@ class Reason(StrEnum):
 
 
 class RefusedError(ProtocolError):
-    """One side turns a message down and stays as it was; ``reason`` says why."""
+    """One side turns a message down and stays as it was; ``reason`` says why, ``plain`` what, without the reason."""
 
     def __init__(self, reason: Reason, what: str, *, value: object | None = None, action: str = "") -> None:
-        self.reason = reason
+        self.reason, self.plain = reason, what
         super().__init__(f"{what} [{reason.value}]", value=value, action=action)
 
 
