@@ -25,7 +25,6 @@ class Reason(StrEnum):
     BAD_BOXES = "too-few-boxes-open"
     BAD_RECEIPT = "no-receipt-for-this-view"
     NO_QUORUM = "too-few-signatures"
-    OTHER_LIST = "another-list-signed"
     ANSWERED = "answered-before"
     TOO_MANY_ROUNDS = "too-many-rounds"
     SECRET_LOST = "too-few-shares"
