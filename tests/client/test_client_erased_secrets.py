@@ -6,6 +6,7 @@ import base64
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import fields
 from pathlib import Path
 
 import federation_cases as cases
@@ -30,14 +31,13 @@ WATCHED = 5
 
 
 def written_forms(state: bytes) -> Iterator[bytes]:
-    """What of a state's text is made of its secrets alone: the four seeds, and the shares of neighbours."""
-    _, _, secrets, _, _, held = unpack_state(state)
-    parts = [] if secrets is None else [secrets.mask, secrets.box, secrets.own, secrets.gate]
-    parts += [part for one in held.values() for part in (one.mask, one.own, one.gate)]
-    for part in parts:
-        place = state.index(part)
-        inner = state[-(-place // 3) * 3 : (place + len(part)) // 3 * 3]
-        yield base64.b64encode(inner)
+    """What of a state's text is made of its secrets alone: the device's seeds, and the shares of neighbours."""
+    kept = unpack_state(state)
+    for whose in (kept.secrets, *kept.held.values()):
+        for part in () if whose is None else (getattr(whose, one.name) for one in fields(whose)):
+            place = state.index(part)
+            inner = state[-(-place // 3) * 3 : (place + len(part)) // 3 * 3]
+            yield base64.b64encode(inner)
 
 
 @contextmanager
