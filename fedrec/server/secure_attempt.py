@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from flwr.app import Message
@@ -59,6 +59,11 @@ class Attempt:
                 yield self._dispatcher.message(content, self._nodes[device], exchange, self._group)
 
         self._ask([self._nodes[device] for device in messages], outgoing(), first=False)
+
+    def leave_out(self, devices: Iterable[bytes]) -> None:
+        """Note those that do not go on because their neighbours, or they, cannot open boxes."""
+        for node in map(self._nodes.__getitem__, devices):
+            self._outcomes[node] = self._outcomes[node] or Reason.BAD_BOXES.value
 
     def tally(self, opened: OpenedSum | None = None) -> Counter[str]:
         """What became of the devices."""

@@ -13,15 +13,14 @@ from flwr.serverapp import Grid
 
 from fedrec.config import Config
 from fedrec.errors import ConfigError
-from fedrec.queries.cohorts import are_public, cohort_key
+from fedrec.queries.cohorts import are_public, cohort_key, public_cohort
 from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request
 from fedrec.queries.run_manifest import RunManifest
 from fedrec.queries.secure_wire import Exchange, Invitation, thresholds_of
 from fedrec.queries.wire import Envelope
 from fedrec.secagg.blame import signed_nonsense
-from fedrec.secagg.errors import Reason, RoundAbortedError
-from fedrec.secagg.parameters import GraphParameters, choose
+from fedrec.secagg.errors import Reason, RefusedError, RoundAbortedError
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.server import ServerRound
 from fedrec.server.aggregation_failed import AggregationFailedError
@@ -86,7 +85,10 @@ class SecureDevices(FlowerDevices):
                 value=len(self.nodes),
                 action="Have more devices, or set secure_aggregation.minimum_cohort and minimum_survivors lower",
             )
-        self._parameters(len(self.nodes))
+        try:
+            self.thresholds.check_safe(len(roster.devices))
+        except RefusedError as error:
+            raise ConfigError(error.what, value=error.value, action=error.action) from None
 
     @property
     def size(self) -> int:
@@ -179,21 +181,25 @@ class SecureDevices(FlowerDevices):
         ``nodes``: who is asked, of a cohort of ``size``.  ``number``: of the attempt, from 0.
         """
         invitation = Invitation(Envelope(request, secrets.token_hex(16), self.catalogue), number)
-        agreed = invitation.agreed(self.run, self.roster.digest)
-        workers = os.cpu_count() or 1
+        roster, workers = self.roster, os.cpu_count() or 1
+        eligible = public_cohort(self.config, request, len(roster.devices), self.cohort_key)
+        agreed = invitation.agreed(self.run, roster.digest, self.cohort_key, eligible)
         thresholds = self.thresholds.for_noise(request.sum.survivors, request.sum.devices)
-        current = ServerRound(agreed, self.roster, thresholds, workers=workers, parameters=self._safe_parameters)
-        least = floor_of(size, self.dropout, thresholds.cohort)
+        current = ServerRound(agreed, roster, thresholds, workers=workers)
+        least = floor_of(size, self.dropout, thresholds.least_cohort(size if eligible is None else len(eligible)))
         running = Attempt(self.dispatcher, current, group_of(request), least, self.silence, self.exclusions)
         try:
             running.invite(invitation, nodes)
             running.pass_on(Exchange.SHARE, current.close_advertise())
-            inboxes = current.close_share()
+            running.pass_on(Exchange.CHECK, current.close_share())
+            views = current.close_check()
+            running.leave_out(current.left_out)
             self.before_masking()
-            running.pass_on(Exchange.MASK, inboxes)
-            survivors = current.close_masked()
+            running.pass_on(Exchange.MASK, views)
+            running.pass_on(Exchange.CONFIRM, current.close_masked())
+            certificates = current.close_confirm()
             self.attempts.opening()
-            running.pass_on(Exchange.UNMASK, survivors)
+            running.pass_on(Exchange.UNMASK, certificates)
             opened = current.close_unmask()
         finally:
             self.tally = running.tally()
@@ -207,14 +213,3 @@ class SecureDevices(FlowerDevices):
         return AggregateResult(
             vector, count, running.bytes_up(opened), dict(self.aborted), excluded=self.exclusions.counts
         )
-
-    def _parameters(self, size: int) -> GraphParameters:
-        if 0 < self.settings.neighbours < size:
-            return GraphParameters(self.settings.neighbours, self.settings.threshold)
-        return choose(size, self.thresholds.assumptions)
-
-    def _safe_parameters(self, size: int) -> GraphParameters:
-        try:
-            return self._parameters(size)
-        except ConfigError as error:
-            raise RoundAbortedError(Reason.WEAK_PARAMETERS, error.what, value=size) from None
