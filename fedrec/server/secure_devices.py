@@ -123,7 +123,7 @@ class SecureDevices(FlowerDevices):
                 if error.reason is Reason.FALSE_SHARES:
                     self.exclusions.suspected(error.devices)
                 _log.warning("%s, round %d, attempt %d: %s", request.query, request.round, attempt, error)
-        if was_opening and not request.sum.noise:
+        if was_opening:
             return self._lost(request)
         raise self._failed(request, "every attempt failed", self._advice(len(cohort)))
 
@@ -166,7 +166,7 @@ class SecureDevices(FlowerDevices):
 
     def _lost(self, request: Request) -> AggregateResult:
         """What becomes of a sum that was opened and not kept: a training round is over nobody, and the run goes on."""
-        why = "it was opened when the server was cut off, and is lost: with noise of the server's, none opens it again"
+        why = "it was opened when the server was cut off, and is lost: no device helps to open a sum twice"
         if QUERIES[request.query].sampled:
             _log.warning("%s, round %d, is over nobody: %s", request.query, request.round, why)
             return AggregateResult(
