@@ -9,7 +9,7 @@ import numpy as np
 from fedrec.errors import SumError
 from fedrec.secagg.errors import Reason, RefusedError
 
-VERSION = 1
+VERSION = 2
 HEADER_BYTES = 2
 
 
@@ -56,6 +56,13 @@ class Reader:
     def bitmap(self) -> frozenset[int]:
         """What `write_bitmap` wrote, as the set of its members (see `read_bitmap`)."""
         size = self.number(4)
+        return read_bitmap(self.take((size + 7) // 8), size, self._what)
+
+    def bitmap_of(self, size: int) -> frozenset[int]:
+        """The same, of ``size`` places and no other number: nothing larger is ever unpacked."""
+        found = self.number(4)
+        if found != size:
+            raise malformed(f"{self._what} has a bitmap of another size", found)
         return read_bitmap(self.take((size + 7) // 8), size, self._what)
 
     def _pass(self, length: int) -> None:

@@ -1,7 +1,7 @@
-"""A device's side of one secure sum: four messages out, three in, no clock, no network, no storage of its own.
+"""A device's side of one secure sum: six messages out, five in, no clock, no network, no storage of its own.
 
-The steps are those of Bell et al. (CCS 2020), algorithm 2, with the signatures and self-computed neighbours of their
-section 4, and with gates and receipts in place of the round in which survivors are agreed on; see
+The steps are those of Bell et al. (CCS 2020), algorithm 2, with signatures, neighbours that each device works out for
+itself, complaints about boxes that do not open, and one list of survivors that a committee signs; see
 docs/secure-aggregation.md for each deviation.
 """
 
@@ -9,37 +9,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.errors import ProtocolError, SumError
+from fedrec.errors import SumError
 from fedrec.secagg import keys
 from fedrec.secagg.agreement import PrivateKey
-from fedrec.secagg.context import Agreed, view_context
-from fedrec.secagg.device_state import DeviceSecrets, DeviceStage, HeldShares, pack_state, unpack_state
+from fedrec.secagg.context import Agreed, survivors_digest, view_context
+from fedrec.secagg.device_state import DeviceSecrets, DeviceStage, DeviceState, HeldShares, pack_state, unpack_state
 from fedrec.secagg.errors import Reason, RefusedError
 from fedrec.secagg.identity import SIGNATURE_BYTES, DeviceIdentity
+from fedrec.secagg.inbox import open_inbox
 from fedrec.secagg.masks import mask_packed
-from fedrec.secagg.messages import Advertise, Inbox, Masked, Shares, Survivors, Unmask
-from fedrec.secagg.neighbourhood import Neighbourhood, check_list, read_cohort
+from fedrec.secagg.messages import Advertise, Complaints, Confirm, Masked, Shares, Unmask
+from fedrec.secagg.neighbourhood import Neighbourhood, box_keys, check_list, read_cohort
 from fedrec.secagg.replay_guard import ReplayGuard
 from fedrec.secagg.roster import Roster
-from fedrec.secagg.sealed_shares import open_box, seal
-from fedrec.secagg.shamir import SHARE_BYTES, split
+from fedrec.secagg.sealed_shares import seal
+from fedrec.secagg.server_messages import Certificate, Survivors, View
+from fedrec.secagg.shamir import split
+from fedrec.secagg.survivor_list import check_quorum, check_survivors
 from fedrec.secagg.thresholds import Thresholds
 
 MOST_WORKERS = min(2, os.cpu_count() or 1)
 _UNSIGNED = bytes(SIGNATURE_BYTES)
-
-
-@dataclass(frozen=True)
-class _View:
-    """Who is still there once secrets are shared. ``context``: see `context.view_context`."""
-
-    context: bytes
-    sharers: frozenset[int]
 
 
 class DeviceRound:
@@ -82,8 +76,9 @@ class DeviceRound:
         self._advert: Advertise | None = None
         self._cohort = b""
         self._near: Neighbourhood | None = None
-        self._box_keys: list[bytes] = []
-        self._view: _View | None = None
+        self._box_keys: dict[int, bytes] = {}
+        self._there: frozenset[int] = frozenset()
+        self._signed = b""
         self._held: dict[int, HeldShares] = {}
 
     def __repr__(self) -> str:
@@ -102,12 +97,12 @@ class DeviceRound:
         """
         self._turn(DeviceStage.FRESH)
         self._replay_guard.check(self._agreed, self._thresholds, self._now)
-        self._secrets = DeviceSecrets(*(self._randomness(keys.SEED_BYTES) for _ in range(4)))
+        self._secrets = DeviceSecrets(*(self._randomness(keys.SEED_BYTES) for _ in range(3)))
         self._stage = DeviceStage.ADVERTISED
         return self._own_advert().to_bytes()
 
     def share(self, cohort: bytes) -> bytes:
-        """Exchange 2: a share of each of three secrets for every neighbour, sealed.
+        """Exchange 2: a share of each of two secrets for every neighbour that is there, sealed.
 
         Raises:
             RefusedError: see `neighbourhood.read_cohort`.
@@ -115,101 +110,135 @@ class DeviceRound:
         self._turn(DeviceStage.ADVERTISED)
         self._enter(cohort)
         near, secrets, public = self._neighbours(), self._known(), self._identity.public
-        points = range(1, near.degree + 1)
-        three = (secrets.mask, secrets.own, secrets.gate)
-        dealt = [split(secret, near.threshold, points, self._randomness) for secret in three]
+        present = list(near.adverts)
+        points = [slot + 1 for slot in present]
+        dealt = [split(secret, near.threshold, points, self._randomness) for secret in (secrets.mask, secrets.own)]
         boxes = tuple(
-            seal(key, public, peer, near.context, b"".join(shares))
-            for key, peer, shares in zip(self._box_keys, near.ids, zip(*dealt, strict=True), strict=True)
+            seal(self._box_keys[slot], public, near.ids[slot], near.context, b"".join(shares))
+            for slot, shares in zip(present, zip(*dealt, strict=True), strict=True)
         )
-        commitments = (
-            keys.self_commitment(public, near.context, secrets.own),
-            keys.gate_commitment(public, near.context, secrets.gate),
-        )
+        commitment = keys.self_commitment(public, near.context, secrets.own)
         self._stage = DeviceStage.SHARED
-        return Shares(self._place, _UNSIGNED, near.context, *commitments, boxes).signed(self._identity).to_bytes()
+        return Shares(self._place, _UNSIGNED, near.context, commitment, boxes).signed(self._identity).to_bytes()
 
-    def check_inbox(self, inbox: bytes) -> None:
-        """Raise what `mask` would of this inbox, and change nothing: before the vector is made, or paid for.
+    def check(self, inbox: bytes) -> bytes:
+        """Exchange 3: which neighbours' boxes do not open. Nothing is spent by this yet.
 
         Raises:
-            RefusedError: as `mask`.
+            RefusedError: another context, or a list without this device or below a threshold.
         """
         self._turn(DeviceStage.SHARED)
-        self._read_inbox(inbox)
-        self._replay_guard.check(self._agreed, self._thresholds, self._now)
+        near, public = self._neighbours(), self._identity.public
+        self._there, self._held, closed = open_inbox(inbox, public, near, self._box_keys, self._thresholds)
+        self._stage = DeviceStage.CHECKED
+        complaints = Complaints(self._place, _UNSIGNED, near.context, near.degree, closed)
+        return complaints.signed(self._identity).to_bytes()
 
-    def mask(self, inbox: bytes, elements: NDArray[np.uint64]) -> bytes:
-        """Exchange 3: the vector under its own mask and one for each neighbour that shared its secrets.
-
-        ``elements``: uint64 [length], below 2^bits.  A neighbour whose box does not open is masked with all the same,
-        since it may have masked too; its share is lost.
+    def check_view(self, view: bytes) -> frozenset[int]:
+        """Who goes on, if `mask` would answer; changes nothing: before the vector is made, or paid for.
 
         Raises:
-            RefusedError: another context, a list without this device or below a threshold, too few boxes that open, or
-                a round answered before.
+            RefusedError: another context, a list without this device or below a threshold, too few boxes that opened,
+                or a round answered before.
+        """
+        self._turn(DeviceStage.CHECKED)
+        near = self._neighbours()
+        shown = View.from_bytes(view, near.size)
+        self._same(shown.context, near.context, "the view is of another cohort than this device's")
+        check_list(shown.members, self._there, near.place, "the devices that go on")
+        self._thresholds.check_survivors(len(shown.members), near.size)
+        opened = sum(slot in self._held for slot in near.slots(shown.members))
+        if opened < near.threshold:
+            raise RefusedError(Reason.BAD_BOXES, "too few boxes open", value=(opened, near.threshold))
+        self._replay_guard.check(self._agreed, self._thresholds, self._now)
+        return shown.members
+
+    def mask(self, view: bytes, elements: NDArray[np.uint64]) -> bytes:
+        """Exchange 4: the vector under its own mask and one for each neighbour in the view.
+
+        ``elements``: uint64 [length], below 2^bits.  A neighbour whose box did not open is masked with all the same,
+        since it masks too; its share is lost.
+
+        Raises:
+            RefusedError: as `check_view`.
             SumError: the elements are not of the agreed form.
         """
-        self._turn(DeviceStage.SHARED)
+        members = self.check_view(view)
         near, secrets, agreed = self._neighbours(), self._known(), self._agreed
-        view, held = self._read_inbox(inbox)
         if elements.shape != (agreed.length,) or elements.dtype != np.uint64:
             raise SumError("elements of another form than agreed", value=(elements.shape, str(elements.dtype)))
-        self._replay_guard.check(agreed, self._thresholds, self._now)
+        context = view_context(near.context, members, near.size)
         private, public = self._pairs()[0]
-        slots = near.slots(view.sharers)
-        signed = [(keys.own_mask_key(secrets.own, view.context), 1)]
+        slots = near.slots(members)
+        signed = [(keys.own_mask_key(secrets.own, context), 1)]
         for slot in slots:
-            key = keys.mask_key(private, public, near.adverts[slot].mask_key, view.context)
+            key = keys.mask_key(private, public, near.adverts[slot].mask_key, context)
             signed.append((key, keys.sign(near.place, near.neighbours[slot])))
         packed = mask_packed(elements, signed, agreed.ring, self._workers)
-        receipts = tuple(self._receipt(slot, view.context, mine=True) for slot in slots)
-        message = Masked(self._place, _UNSIGNED, view.context, receipts, packed)
+        receipts = tuple(self._receipt(slot, context, mine=True) for slot in slots)
+        message = Masked(self._place, _UNSIGNED, context, receipts, packed)
         self._replay_guard.masked(agreed, self._now)
-        self._view, self._held, self._stage = view, held, DeviceStage.MASKED
+        self._there, self._stage = members, DeviceStage.MASKED
+        self._held = {slot: shares for slot, shares in self._held.items() if slot in set(slots)}
         return message.signed(self._identity).to_bytes()
 
-    def unmask(self, survivors: bytes) -> bytes:
-        """Exchange 4: one kind of share of each neighbour, never both: of its own mask, or of its mask key.
-
-        They are sealed behind this device's gate, which opens only if enough of its neighbours count *this* device
-        among the survivors; so nobody's neighbours can be told one thing and the neighbours' neighbours another.
-        A survivor without a receipt for this very view gets nothing.
+    def confirm(self, survivors: bytes) -> bytes:
+        """Exchange 5, of the committee's devices: sign a list of survivors, the only one that this device ever signs.
 
         Raises:
-            RefusedError: another context, a list without this device or below a threshold, or the second time.
+            RefusedError: not on the committee; another context; a list without this device, below a threshold, or with
+                a gap on the ring; or the second time.
         """
         self._turn(DeviceStage.MASKED)
-        near, secrets, view = self._neighbours(), self._known(), self._seen()
+        near = self._neighbours()
+        if near.place not in near.assignment.committee:
+            raise RefusedError(Reason.NOT_MEANT, "this device is not on the committee of this round")
         shown = Survivors.from_bytes(survivors, near.size)
-        if shown.view != view.context:
-            raise RefusedError(Reason.OTHER_CONTEXT, "the survivors are of another view than this device's")
-        check_list(shown.survivors, view.sharers, near.place, "the survivors")
-        self._thresholds.check_survivors(len(shown.survivors))
+        self._same(shown.view, self._view(), "the survivors are of another view than this device's")
+        check_survivors(shown.survivors, self._there, near, self._thresholds)
+        self._signed, self._stage = survivors_digest(shown.survivors, near.size), DeviceStage.CONFIRMED
+        return Confirm(self._place, _UNSIGNED, shown.view, self._signed).signed(self._identity).to_bytes()
+
+    def unmask(self, certificate: bytes) -> bytes:
+        """Exchange 6: one kind of share of each neighbour, never both: of its own mask, or of its mask key.
+
+        Only for a list that a quorum of the committee has signed, so for the same one that every other device helps to
+        open.  A survivor without a receipt for this very view gets nothing.
+
+        Raises:
+            RefusedError: another context; too few signatures, or one that does not hold; a list without this device,
+                below a threshold, with a gap, or other than the one it signed; or the second time.
+        """
+        if self._stage is not DeviceStage.CONFIRMED:
+            self._turn(DeviceStage.MASKED)
+        near = self._neighbours()
+        shown = Certificate.from_bytes(certificate, near.size)
+        self._same(shown.view, self._view(), "the survivors are of another view than this device's")
+        check_survivors(shown.survivors, self._there, near, self._thresholds)
         alive = near.slots(shown.survivors)
         if len(shown.receipts) != len(alive):
             raise RefusedError(Reason.MALFORMED, "receipts do not fit the survivors", value=len(shown.receipts))
+        check_quorum(shown, self._signed, near, self._roster, self._workers)
         vouched = {
             slot
             for slot, found in zip(alive, shown.receipts, strict=True)
-            if keys.same(found, self._receipt(slot, view.context, mine=False))
+            if keys.same(found, self._receipt(slot, shown.view, mine=False))
         }
         if len(vouched) < near.threshold:
             raise RefusedError(Reason.BAD_RECEIPT, "too few neighbours have masked under this view", value=len(vouched))
         slots = sorted(set(self._held) - (set(alive) - vouched))
-        gates = tuple(self._held[slot].gate for slot in slots if slot in vouched)
-        opened = b"".join(self._held[slot].own if slot in vouched else self._held[slot].mask for slot in slots)
-        sealed = keys.close_gate(secrets.gate, self._identity.public, view.context, opened)
-        message = Unmask(self._place, _UNSIGNED, view.context, near.degree, frozenset(slots), gates, sealed)
+        shares = tuple(self._held[slot].own if slot in vouched else self._held[slot].mask for slot in slots)
+        message = Unmask(self._place, _UNSIGNED, shown.view, near.degree, frozenset(slots), shares)
         self._replay_guard.unmasked(self._agreed)
-        self._stage, self._secrets, self._made, self._held, self._box_keys = DeviceStage.UNMASKED, None, None, {}, []
+        self._stage, self._secrets, self._made, self._held = DeviceStage.UNMASKED, None, None, {}
+        self._box_keys, self._signed = {}, b""
         return message.signed(self._identity).to_bytes()
 
     def to_state(self) -> bytes:
-        """All that `from_state` needs to go on, secrets included: for the device's own store, to be erased after."""
-        sharers = self._view.sharers if self._view else frozenset()
+        """All that `restore` needs to go on, secrets included: for the device's own store, to be erased after."""
         size = self._near.size if self._near else 0
-        return pack_state(self._stage, self._agreed.digest, self._secrets, self._cohort, (sharers, size), self._held)
+        kept = self._cohort, self._there, size, self._signed, self._held
+        return pack_state(DeviceState(self._stage, self._agreed.digest, self._secrets, *kept))
 
     def restore(self, state: bytes) -> DeviceRound:
         """Go on from `to_state`, on a fresh round of the same arguments; returns itself.
@@ -218,16 +247,13 @@ class DeviceRound:
             RefusedError: the state is malformed, or of another sum.
         """
         self._turn(DeviceStage.FRESH)
-        stage, agreed, secrets, cohort, sharers, held = unpack_state(state)
-        if agreed != self._agreed.digest:
-            raise RefusedError(Reason.OTHER_CONTEXT, "the stored round is of another sum")
-        self._secrets = secrets
-        if cohort and secrets is not None:
-            self._enter(cohort)
-            near = self._neighbours()
-            if stage >= DeviceStage.MASKED:
-                self._view = _View(view_context(near.context, sharers, near.size), sharers)
-        self._held, self._stage = held, DeviceStage(stage)
+        stored = unpack_state(state)
+        self._same(stored.agreed, self._agreed.digest, "the stored round is of another sum")
+        self._secrets = stored.secrets
+        if stored.cohort and stored.secrets is not None:
+            self._enter(stored.cohort, stored=True)
+        self._there, self._signed, self._held = stored.there, stored.signed, dict(stored.held)
+        self._stage = stored.stage
         return self
 
     def _turn(self, stage: DeviceStage) -> None:
@@ -248,35 +274,20 @@ class DeviceRound:
             self._made = keys.mask_pair(secrets.mask), keys.box_pair(secrets.box)
         return self._made
 
-    def _enter(self, cohort: bytes) -> None:
-        near = read_cohort(cohort, self._own_advert(), self._agreed, self._roster, self._thresholds, self._workers)
-        private, public = self._pairs()[1]
-        try:
-            self._box_keys = [keys.box_key(private, public, advert.box_key, near.context) for advert in near.adverts]
-        except ProtocolError as error:
-            raise RefusedError(Reason.MALFORMED, error.what, value=error.value) from None
+    def _enter(self, cohort: bytes, *, stored: bool = False) -> None:
+        known = self._own_advert(), self._agreed, self._roster, self._thresholds
+        near = read_cohort(cohort, *known, self._workers, stored=stored)
+        self._box_keys = box_keys(near, *self._pairs()[1])
         self._near, self._cohort = near, cohort
 
-    def _read_inbox(self, data: bytes) -> tuple[_View, dict[int, HeldShares]]:
+    def _view(self) -> bytes:
         near = self._neighbours()
-        inbox = Inbox.from_bytes(data, near.size)
-        if inbox.context != near.context:
-            raise RefusedError(Reason.OTHER_CONTEXT, "the inbox is of another cohort than this device's")
-        check_list(inbox.sharers, None, near.place, "the devices that shared")
-        self._thresholds.check_survivors(len(inbox.sharers))
-        slots = near.slots(inbox.sharers)
-        if len(inbox.boxes) != len(slots):
-            raise RefusedError(Reason.MALFORMED, "boxes do not fit the devices that shared", value=len(inbox.boxes))
-        held = {}
-        for slot, box in zip(slots, inbox.boxes, strict=True):
-            try:
-                opened = open_box(self._box_keys[slot], near.ids[slot], self._identity.public, near.context, box)
-            except ProtocolError:
-                continue
-            held[slot] = HeldShares(*(opened[at : at + SHARE_BYTES] for at in range(0, len(opened), SHARE_BYTES)))
-        if len(held) < near.threshold:
-            raise RefusedError(Reason.BAD_BOXES, "too few boxes open", value=(len(held), near.threshold))
-        return _View(view_context(near.context, inbox.sharers, near.size), inbox.sharers), held
+        return view_context(near.context, self._there, near.size)
+
+    @staticmethod
+    def _same(found: bytes, wanted: bytes, what: str) -> None:
+        if found != wanted:
+            raise RefusedError(Reason.OTHER_CONTEXT, what)
 
     def _receipt(self, slot: int, view: bytes, *, mine: bool) -> bytes:
         peer, own = self._neighbours().ids[slot], self._identity.public
@@ -289,7 +300,3 @@ class DeviceRound:
     def _neighbours(self) -> Neighbourhood:
         assert self._near is not None
         return self._near
-
-    def _seen(self) -> _View:
-        assert self._view is not None
-        return self._view

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NoReturn
 
@@ -22,8 +22,10 @@ class DeviceStage(IntEnum):
     FRESH = 0
     ADVERTISED = 1
     SHARED = 2
-    MASKED = 3
-    UNMASKED = 4
+    CHECKED = 3
+    MASKED = 4
+    CONFIRMED = 5
+    UNMASKED = 6
 
 
 class _Hidden:
@@ -38,60 +40,73 @@ class _Hidden:
 
 @dataclass(frozen=True, repr=False)
 class DeviceSecrets(_Hidden):
-    """Seeds of 31 bytes: of the mask key pair, the box key pair, the device's own mask, and its gate."""
+    """Seeds of 31 bytes: of the mask key pair, the box key pair, and the device's own mask."""
 
     mask: bytes
     box: bytes
     own: bytes
-    gate: bytes
 
 
 @dataclass(frozen=True, repr=False)
 class HeldShares(_Hidden):
-    """A neighbour's shares (32 bytes each) of its mask key's seed, its own mask's seed and its gate's seed."""
+    """A neighbour's shares (32 bytes each) of its mask key's seed and its own mask's seed."""
 
     mask: bytes
     own: bytes
-    gate: bytes
 
 
-State = tuple[int, bytes, DeviceSecrets | None, bytes, frozenset[int], dict[int, HeldShares]]
+@dataclass(frozen=True)
+class DeviceState:
+    """All that a device needs to go on with a sum.
+
+    ``stage``: what it did last.  ``agreed``: digest of what was agreed.  ``cohort``: the message.  ``there``: who has
+    shared, and from the masked vector on who is in the view; of ``size`` eligible devices.  ``signed``: digest of the
+    list of survivors that it stood for, or nothing.  ``held``: neighbours' shares, by slot.
+    """
+
+    stage: DeviceStage
+    agreed: bytes
+    secrets: DeviceSecrets | None = None
+    cohort: bytes = b""
+    there: frozenset[int] = frozenset()
+    size: int = 0
+    signed: bytes = b""
+    held: Mapping[int, HeldShares] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"DeviceState({self.stage.name})"
 
 
-def pack_state(
-    stage: int,
-    agreed: bytes,
-    secrets: DeviceSecrets | None,
-    cohort: bytes,
-    sharers: tuple[frozenset[int], int],
-    held: Mapping[int, HeldShares],
-) -> bytes:
-    """``sharers``: places, and the cohort's size; the rest as in `DeviceRound`."""
-    parts = [codec.header(_KIND), bytes((stage,)), agreed, bytes((secrets is not None,))]
+def pack_state(state: DeviceState) -> bytes:
+    """As bytes, secrets included: for the device's own store."""
+    secrets = state.secrets
+    parts = [codec.header(_KIND), bytes((state.stage,)), state.agreed, bytes((secrets is not None,))]
     if secrets is not None:
-        parts += [secrets.mask, secrets.box, secrets.own, secrets.gate]
-    parts += [codec.prefixed(cohort, 4), codec.write_bitmap(*sharers), codec.number(len(held), 4)]
-    for slot, shares in sorted(held.items()):
-        parts += [codec.number(slot, 4), shares.mask, shares.own, shares.gate]
+        parts += [secrets.mask, secrets.box, secrets.own]
+    parts += [codec.prefixed(state.cohort, 4), codec.write_bitmap(state.there, state.size)]
+    parts += [codec.prefixed(state.signed, 1), codec.number(len(state.held), 4)]
+    for slot, shares in sorted(state.held.items()):
+        parts += [codec.number(slot, 4), shares.mask, shares.own]
     return b"".join(parts)
 
 
-def unpack_state(data: bytes) -> State:
-    """Stage, digest of what was agreed, secrets, cohort message, sharers, shares by slot.
-
-    Raises RefusedError(MALFORMED) for anything that `pack_state` would not have written.
-    """
+def unpack_state(data: bytes) -> DeviceState:
+    """The inverse. Raises RefusedError(MALFORMED) for anything that `pack_state` would not have written."""
     reader = Reader(data, "a stored round")
     reader.header(_KIND)
     stage, agreed, has_secrets = reader.number(1), reader.take(DIGEST_BYTES), reader.number(1)
     # Secrets live from the first message to the last, neither before nor after.
     if stage > max(DeviceStage) or has_secrets != (0 < stage < max(DeviceStage)):
         raise codec.malformed("a stored round is in an impossible state", (stage, has_secrets))
-    secrets = DeviceSecrets(*reader.items(SEED_BYTES, 4)) if has_secrets else None
-    cohort, sharers = reader.prefixed(4), reader.bitmap()
+    secrets = DeviceSecrets(*reader.items(SEED_BYTES, 3)) if has_secrets else None
+    cohort, size = reader.prefixed(4), reader.number(4)
+    there = codec.read_bitmap(reader.take((size + 7) // 8), size, "a stored round")
+    signed = reader.prefixed(1)
+    if len(signed) not in (0, DIGEST_BYTES) or bool(signed) is not (stage == DeviceStage.CONFIRMED):
+        raise codec.malformed("a stored round stands for an impossible list", len(signed))
     held = {}
     for _ in range(reader.number(4)):
         slot = reader.number(4)
-        held[slot] = HeldShares(*reader.items(SHARE_BYTES, 3))
+        held[slot] = HeldShares(*reader.items(SHARE_BYTES, 2))
     reader.end()
-    return stage, agreed, secrets, cohort, sharers, held
+    return DeviceState(DeviceStage(stage), agreed, secrets, cohort, there, size, signed, held)

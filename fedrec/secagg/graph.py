@@ -1,7 +1,7 @@
 """Who is whose neighbour: a ring of all devices in an order that nobody chose, each tied to the k nearest.
 
-Bell et al. (CCS 2020, section 3.1) take a Harary graph whose nodes are permuted at random.  The order comes from a hash
-over everybody's fresh keys, so that every device computes it for itself, and the server cannot pick it freely.
+Bell et al. (CCS 2020, section 3.1) take a Harary graph whose nodes are permuted at random.  Every device computes the
+order for itself from public randomness.
 """
 
 from __future__ import annotations

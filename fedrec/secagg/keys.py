@@ -11,11 +11,9 @@ from hmac import compare_digest
 from fedrec.errors import ProtocolError
 from fedrec.secagg.agreement import PrivateKey, derive, key_pair, shared
 from fedrec.secagg.messages import RECEIPT_BYTES
-from fedrec.secagg.sealed_shares import open_box, seal
 from fedrec.secagg.shamir import SECRET_BYTES
 
 SEED_BYTES = SECRET_BYTES
-_SERVER = b"server"
 _PROBE = key_pair(bytes(SEED_BYTES), b"probe")
 
 
@@ -73,21 +71,6 @@ def commitment(label: bytes, device: bytes, context: bytes, secret: bytes) -> by
 def self_commitment(device: bytes, context: bytes, seed: bytes) -> bytes:
     """To the seed of a device's own mask."""
     return commitment(b"self", device, context, seed)
-
-
-def gate_commitment(device: bytes, context: bytes, seed: bytes) -> bytes:
-    """To the seed of a device's gate."""
-    return commitment(b"gate", device, context, seed)
-
-
-def close_gate(seed: bytes, device: bytes, view: bytes, plaintext: bytes) -> bytes:
-    """Seal a device's answer until enough neighbours that count it among the survivors have given its gate's shares."""
-    return seal(derive(seed, b"gate", view), device, _SERVER, view, plaintext)
-
-
-def open_gate(seed: bytes, device: bytes, view: bytes, sealed: bytes) -> bytes:
-    """The inverse. Raises ProtocolError where it does not open."""
-    return open_box(derive(seed, b"gate", view), device, _SERVER, view, sealed)
 
 
 def sign(own: int, neighbour: int) -> int:

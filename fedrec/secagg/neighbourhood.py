@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from fedrec.secagg import codec, merkle
+from fedrec.errors import ProtocolError
+from fedrec.secagg import codec, keys
+from fedrec.secagg.agreement import PrivateKey
+from fedrec.secagg.assignment import Assignment, assign
 from fedrec.secagg.context import Agreed, cohort_context
 from fedrec.secagg.errors import Reason, RefusedError
-from fedrec.secagg.graph import NeighbourGraph
-from fedrec.secagg.messages import Advertise, Cohort
+from fedrec.secagg.messages import Advertise, Signed
+from fedrec.secagg.parameters import GraphParameters
 from fedrec.secagg.roster import Roster
+from fedrec.secagg.server_messages import Cohort
 from fedrec.secagg.thresholds import Thresholds
 
 _WORTH_A_THREAD = 16  # signatures: a millisecond and a half; starting a thread for less costs more than it saves
@@ -19,24 +23,34 @@ _WORTH_A_THREAD = 16  # signatures: a millisecond and a half; starting a thread 
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """A device's place in a cohort of ``size``; neighbours by slot.
+    """A device's place among the eligible devices of a round, and its neighbours, by slot.
 
-    ``place``, ``neighbours``: places in the cohort, which are in the roster's order.  ``ids``: the neighbours' public
-    ids.  ``adverts``: what they signed.  ``context``: see `context.cohort_context`.
+    ``place``, ``neighbours``: places among the eligible.  ``members``: who of them is in the cohort.  ``ids``: public
+    ids of the neighbours in the cohort.  ``adverts``: what these signed.  ``context``: see `context.cohort_context`.
     """
 
     context: bytes
-    size: int
+    assignment: Assignment
     place: int
-    threshold: int
+    members: frozenset[int]
     neighbours: tuple[int, ...]
-    ids: tuple[bytes, ...]
-    adverts: tuple[Advertise, ...]
+    ids: Mapping[int, bytes]
+    adverts: Mapping[int, Advertise]
+
+    @property
+    def size(self) -> int:
+        """Number of eligible devices."""
+        return self.assignment.size
 
     @property
     def degree(self) -> int:
-        """Number of neighbours."""
+        """Number of neighbours, there or not."""
         return len(self.neighbours)
+
+    @property
+    def threshold(self) -> int:
+        """Shares that open a secret."""
+        return self.assignment.parameters.threshold
 
     def slots(self, places: frozenset[int]) -> list[int]:
         """The slots of those neighbours that are among ``places``."""
@@ -44,47 +58,67 @@ class Neighbourhood:
 
 
 def read_cohort(
-    data: bytes, own: Advertise, agreed: Agreed, roster: Roster, thresholds: Thresholds, workers: int = 1
+    data: bytes,
+    own: Advertise,
+    agreed: Agreed,
+    roster: Roster,
+    thresholds: Thresholds,
+    workers: int = 1,
+    *,
+    stored: bool = False,
 ) -> Neighbourhood:
     """Check all that a device can check, and find its neighbours.
 
-    ``own``: what this device advertised.  The server has no say in who neighbours whom: everybody sorts the cohort by
-    a hash over all keys and the whole context.  ``workers``: most threads for signatures.
+    ``own``: what this device advertised.  The server has no say in who neighbours whom, and in neighbours and threshold
+    (see `assignment`); what it shows of them is compared.  ``workers``: most threads for signatures.  ``stored``: it
+    comes from this device's own store, where it was put after its signatures had been checked.
 
     Raises:
-        RefusedError: malformed; of another context; without this device; below a threshold; keys that are not under the
-            root; a neighbour without the signature of a device of the roster in this very context.
+        RefusedError: malformed; of another context; without this device, or with one that is not eligible; below a
+            threshold; with too few of its neighbours; a neighbour without the signature of a device of the roster in
+            this very context.
     """
     cohort = Cohort.from_bytes(data, len(roster.devices))
     if cohort.agreed != agreed.digest:
         raise RefusedError(Reason.OTHER_CONTEXT, "the cohort was asked something else than this device")
     if own.device not in cohort.members:
         raise RefusedError(Reason.NOT_MEANT, "this device is not in the cohort that it is shown")
-    members = sorted(cohort.members)
-    size, degree = len(members), len(cohort.peers)
-    thresholds.check_cohort(size, degree, cohort.threshold)
-    place = members.index(own.device)
-    merkle.check(cohort.root, size, place, merkle.leaf(own.body()), cohort.path)
-    context = cohort_context(agreed.digest, cohort.members, cohort.places, cohort.root, degree, cohort.threshold)
-    neighbours = NeighbourGraph(context, size, degree).neighbours(place)
-    adverts = [
-        Advertise(members[neighbour], peer.signature, agreed.digest, peer.mask_key, peer.box_key)
-        for neighbour, peer in zip(neighbours, cohort.peers, strict=True)
-    ]
-    ids = tuple(roster.device(advert.device) for advert in adverts)
-    _check_signatures(list(zip(adverts, ids, strict=True)), workers)
-    for neighbour, advert, peer in zip(neighbours, adverts, cohort.peers, strict=True):
-        merkle.check(cohort.root, size, neighbour, merkle.leaf(advert.body()), peer.path)
-    return Neighbourhood(context, size, place, cohort.threshold, neighbours, ids, tuple(adverts))
+    eligible = len(cohort.members) if agreed.eligible is None else len(agreed.eligible)
+    thresholds.check_cohort(len(cohort.members), eligible)
+    assignment = assign(agreed, cohort.members, thresholds)
+    place, members = assignment.place(own.device), assignment.places(cohort.members)
+    if place is None or members is None:
+        raise RefusedError(Reason.NOT_MEANT, "a device is in the cohort that this sum is not asked of")
+    parameters = assignment.parameters
+    if GraphParameters(cohort.degree, cohort.threshold) != parameters:
+        what = f"neighbours and threshold follow from the devices asked: they are {parameters}"
+        raise RefusedError(Reason.WEAK_PARAMETERS, what, value=(cohort.degree, cohort.threshold))
+    neighbours = assignment.graph.neighbours(place)
+    present = [slot for slot, neighbour in enumerate(neighbours) if neighbour in members]
+    if len(present) < parameters.threshold:
+        raise RefusedError(Reason.SMALL_COHORT, "too few of this device's neighbours are there", value=len(present))
+    if len(cohort.peers) != len(present):
+        raise codec.malformed("keys do not fit the neighbours that are there", len(cohort.peers))
+    adverts = {
+        slot: Advertise(
+            assignment.eligible[neighbours[slot]], peer.signature, agreed.digest, peer.mask_key, peer.box_key
+        )
+        for slot, peer in zip(present, cohort.peers, strict=True)
+    }
+    ids = {slot: roster.device(advert.device) for slot, advert in adverts.items()}
+    if not stored:
+        check_signatures([(adverts[slot], ids[slot]) for slot in present], workers)
+    context = cohort_context(agreed.digest, members, assignment.size, parameters.degree, parameters.threshold)
+    return Neighbourhood(context, assignment, place, members, neighbours, ids, adverts)
 
 
-def _check_signatures(signed: Sequence[tuple[Advertise, bytes]], workers: int) -> None:
-    """Each of them, by its device's id. Raises RefusedError where one does not hold."""
+def check_signatures(signed: Sequence[tuple[Signed, bytes]], workers: int) -> None:
+    """Each message's, by its device's id. Raises RefusedError where one does not hold."""
     workers = max(1, min(workers, len(signed) // _WORTH_A_THREAD))
 
     def check(first: int) -> None:
-        for advert, public in signed[first::workers]:
-            advert.check(public)
+        for message, public in signed[first::workers]:
+            message.check(public)
 
     # The check of a signature lets other threads run; a pool starts none that it is given no work for.
     with ThreadPoolExecutor(workers) as pool:
@@ -94,9 +128,23 @@ def _check_signatures(signed: Sequence[tuple[Advertise, bytes]], workers: int) -
         other.result()
 
 
-def check_list(places: frozenset[int], among: frozenset[int] | None, own: int, what: str) -> None:
+def box_keys(near: Neighbourhood, private: PrivateKey, public: bytes) -> dict[int, bytes]:
+    """The keys of boxes and receipts that a device has with its neighbours, by slot, from its own pair.
+
+    Raises:
+        RefusedError: MALFORMED, nothing can be agreed with a neighbour's key.
+    """
+    try:
+        return {
+            slot: keys.box_key(private, public, advert.box_key, near.context) for slot, advert in near.adverts.items()
+        }
+    except ProtocolError as error:
+        raise RefusedError(Reason.MALFORMED, error.what, value=error.value) from None
+
+
+def check_list(places: frozenset[int], among: frozenset[int], own: int, what: str) -> None:
     """That a list of participants holds this device and nobody it cannot hold. Raises RefusedError."""
     if own not in places:
         raise RefusedError(Reason.NOT_MEANT, f"this device is not among {what} that it is shown")
-    if among is not None and not places <= among:
+    if not places <= among:
         raise codec.malformed(f"{what} were not all there before", len(places - among))

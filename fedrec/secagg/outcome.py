@@ -16,9 +16,11 @@ class Phase(IntEnum):
 
     ADVERTISE = 1
     SHARE = 2
-    MASK = 3
-    UNMASK = 4
-    CLOSED = 5
+    CHECK = 3
+    MASK = 4
+    CONFIRM = 5
+    UNMASK = 6
+    CLOSED = 7
 
 
 @dataclass(frozen=True)

@@ -1,32 +1,37 @@
 """How many neighbours and how high a threshold: what (k, t) guarantee, and the smallest that guarantee enough.
 
-The devices stand on a ring in random order (`graph`), so who among a device's neighbours is corrupt, or gone, is a
-draw without replacement: hypergeometric tails and a union over the n devices, as in section 3.2 of Bell et al. (CCS
-2020).  All probabilities are exact up to floating point; all are given as bits, -log2.
+The eligible devices stand on a ring in an order that nobody chose (`graph`), so who among a device's neighbours is
+corrupt, or gone, is a draw without replacement: hypergeometric tails and a union over the n devices, as in section 3.2
+of Bell et al. (CCS 2020).  All chances are given as bits, -log2, rounded down; docs/secure-aggregation.md has the
+arguments.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 from fedrec.errors import ConfigError
 from fedrec.secagg.graph import valid_degree
+from fedrec.secagg.tails import at_least, at_most, log2_tail
 
-NEVER = math.inf
+NEVER: Final = math.inf
+LARGEST_DEGREE: Final = 1024
 # Up to so many neighbours everybody is everybody's: it costs little, and then no order of the ring is unlucky.
-_ALL_TOGETHER = 32
+_ALL_TOGETHER: Final = 32
 
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What is assumed about a cohort, and how sure one wants to be.
+    """What is assumed about the devices that a sum is asked of, and how sure one wants to be.
 
     Args:
-        corrupt: share of the cohort that tells an honest but curious server all it knows.
-        dropout: share of the cohort that is gone by the last exchange.
-        colluding: share of the cohort that helps a server which departs from the protocol as it likes.
+        corrupt: share of them that tells an honest but curious server all it knows.
+        dropout: share of them that is missing from the sum at most; a server that lies may choose which.
+        colluding: share of them that helps a server which departs from the protocol as it likes.
         security: bits; 2^-security bounds the chance (over the ring's order) that privacy fails.
         correctness: bits; 2^-correctness bounds the chance that a round fails though no more dropped out.
 
@@ -36,7 +41,7 @@ class Assumptions:
 
     corrupt: float = 0.1
     dropout: float = 0.1
-    colluding: float = 0.0
+    colluding: float = 0.05
     security: float = 40.0
     correctness: float = 30.0
 
@@ -46,6 +51,10 @@ class Assumptions:
             raise ConfigError("corrupt, dropout and colluding are shares below 1", value=shares)
         if not (self.security > 0 and self.correctness > 0):
             raise ConfigError("security and correctness are positive bits", value=(self.security, self.correctness))
+
+    def floor(self, size: int) -> int:
+        """The fewest of ``size`` devices that may be in a sum: all but the share that may be missing."""
+        return size - at_most(self.dropout, size)
 
 
 @dataclass(frozen=True)
@@ -61,42 +70,40 @@ class Guarantee:
     """Bits of what (k, t) give at n devices; infinite where it cannot happen at all.
 
     ``shares``: no corrupt neighbours alone open an honest device's secret.  ``connected``: the honest survivors hang
-    together by masks that nobody else knows, so a curious server sees one sum.  ``two_lists``: whatever a malicious
-    server tells to whom, it opens at most one sum with any honest device in it, over at least `least_sum` honest ones.
-    ``correct``: the round is not failed for want of shares.
+    together by masks that nobody else knows, so a curious server sees one sum.  ``uncut``: the same for a server that
+    chooses who is missing, in every list of survivors that devices accept (`half_floor`).  ``correct``: the round is
+    not failed for want of shares, nor because devices do not accept the list.
     """
 
     shares: float
     connected: float
-    two_lists: float
+    uncut: float
     correct: float
 
     def holds(self, wanted: Assumptions, *, for_devices: bool = False) -> bool:
         """Whether every part is at least what is wanted; a device does not insist on correctness."""
-        private = min(self.shares, self.connected, self.two_lists) >= wanted.security
+        private = min(self.shares, self.connected, self.uncut) >= wanted.security
         return private and (for_devices or self.correct >= wanted.correctness)
 
 
 @lru_cache(maxsize=4096)
 def guarantee(size: int, degree: int, threshold: int, wanted: Assumptions) -> Guarantee:
-    """What ``degree`` and ``threshold`` give a cohort of ``size``, if no more devices are corrupt or gone than assumed.
-
-    ``wanted.security`` and ``wanted.correctness`` are not looked at.
-    """
-    corrupt, gone = _at_least(wanted.corrupt, size), _at_most(wanted.dropout, size)
-    others = size - 1
+    """What ``degree`` and ``threshold`` give ``size`` devices, if no more are corrupt or gone than assumed."""
+    least, gone = half_floor(size, degree, wanted), at_most(wanted.dropout, size)
+    few = _union(size, log2_tail(size - 1, gone, degree, degree - threshold + 1))
     return Guarantee(
-        shares=_union(size, _tail(others, corrupt, degree, threshold)),
-        connected=_connected(size, degree, corrupt + gone),
-        two_lists=_two_lists(size, degree, threshold, _at_least(wanted.colluding, size)),
-        correct=_union(size, _tail(others, gone, degree, degree - threshold + 1)),
+        shares=_shares(size, degree, threshold, wanted),
+        connected=_connected(size, degree, wanted),
+        uncut=_uncut(size, degree, least, wanted),
+        correct=min(few, _accepted(size, degree, least, wanted)),
     )
 
 
 def choose(size: int, wanted: Assumptions | None = None) -> GraphParameters:
-    """The fewest neighbours, then the lowest threshold, that guarantee what is wanted to a cohort of ``size``.
+    """The fewest neighbours, then the lowest threshold above half of them, that guarantee what is wanted.
 
-    In cohorts of up to 33, and where a ring is too small, everybody is everybody's neighbour.
+    Among up to 33 devices, and where a ring is too small, everybody is everybody's neighbour.  Takes milliseconds for
+    any size: no more than a few chances for each number of neighbours up to 1,024, and one for each threshold tried.
 
     Raises:
         ConfigError: there are none; assume less, or ask more devices.
@@ -104,82 +111,108 @@ def choose(size: int, wanted: Assumptions | None = None) -> GraphParameters:
     return _choose(size, wanted or Assumptions())
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _choose(size: int, wanted: Assumptions) -> GraphParameters:
-    small = size - 1 <= _ALL_TOGETHER
-    degrees = [] if size < 2 else [size - 1] if small else [*range(2, size - 1, 2), size - 1]
-    removed = _at_least(wanted.corrupt, size) + _at_most(wanted.dropout, size)
-    for degree in degrees:
-        # Connectedness does not depend on the threshold: most degrees that are too low fall here, at no cost.
-        if _connected(size, degree, removed) < wanted.security:
+    missing = 0
+    for degree in _degrees(size):
+        if min(_connected(size, degree, wanted), _safe_halves(size, degree, wanted)) < wanted.security:
             continue
-        for threshold in range(degree // 2 + 1, degree + 1):
-            found = guarantee(size, degree, threshold, wanted)
-            if found.correct < wanted.correctness:
-                break
-            if found.holds(wanted):
-                return GraphParameters(degree, threshold)
+        if _accepted(size, degree, half_floor(size, degree, wanted), wanted) < wanted.correctness:
+            continue
+        # Neighbours that are missing, one more or less with each step of the degree.
+        missing = _most_missing(size, degree, missing, wanted)
+        highest = degree - missing
+        if highest <= degree // 2 or _shares(size, degree, highest, wanted) < wanted.security:
+            continue
+        low, high = degree // 2 + 1, highest
+        while low < high:
+            middle = (low + high) // 2
+            if _shares(size, degree, middle, wanted) >= wanted.security:
+                high = middle
+            else:
+                low = middle + 1
+        return GraphParameters(degree, low)
     raise ConfigError(
-        "no number of neighbours and threshold is safe for a cohort of this size",
+        "no number of neighbours and threshold is safe for so many devices",
         value=size,
         action="Ask more devices, or assume fewer that drop out or collude",
     )
 
 
-def least_sum(size: int, degree: int, threshold: int, colluding: int = 0) -> int:
-    """The fewest honest devices in any sum that a malicious server can open, where ``two_lists`` holds.
+def _degrees(size: int) -> Iterator[int]:
+    if size >= 2 and size - 1 > _ALL_TOGETHER:
+        yield from range(2, min(size - 1, LARGEST_DEGREE + 1), 2)
+    if 2 <= size <= LARGEST_DEGREE + 1:
+        yield size - 1
 
-    ``colluding``: most corrupt neighbours that one device has.  Each device in the sum has at least
-    threshold - colluding others of it among its neighbours, and no gap on the ring is longer than half a degree.
+
+def _most_missing(size: int, degree: int, known: int, wanted: Assumptions) -> int:
+    """The fewest neighbours that all devices may miss at once; ``known``: what it is at least."""
+    gone = at_most(wanted.dropout, size)
+    while known < degree and _union(size, log2_tail(size - 1, gone, degree, known + 1)) < wanted.correctness:
+        known += 1
+    return known
+
+
+@lru_cache(maxsize=4096)
+def half_floor(size: int, degree: int, wanted: Assumptions) -> int:
+    """The fewest survivors among any k/2 devices that follow each other on the ring: devices accept no other list.
+
+    A ring falls apart only where k/2 positions in a row hold no honest survivor, at two places.  With at least so many
+    survivors in every such stretch, all of them would have to collude, twice.  0 where everybody is everybody's
+    neighbour, k/2 + 1 (which no list has) where k is too small.
     """
-    near = max(threshold - colluding, 0) + 1
     if degree == size - 1:
-        return near
-    return near * max(1, size // (degree + degree // 2 + 1))
+        return 0
+    half = degree // 2
+    low, high = 1, half + 1
+    while low < high:
+        middle = (low + high) // 2
+        if _uncut(size, degree, middle, wanted) >= wanted.security:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
-def _at_least(share: float, size: int) -> int:
-    """Devices that a share of a cohort stands for, rounded up: a tenth of five devices is one that tells, not none."""
-    return math.ceil(round(share * size, 9))
+def _safe_halves(size: int, degree: int, wanted: Assumptions) -> float:
+    return _uncut(size, degree, half_floor(size, degree, wanted), wanted)
 
 
-def _at_most(share: float, size: int) -> int:
-    return math.floor(round(share * size, 9))
+def _shares(size: int, degree: int, threshold: int, wanted: Assumptions) -> float:
+    corrupt = at_least(max(wanted.corrupt, wanted.colluding), size)
+    return _union(size, log2_tail(size - 1, corrupt, degree, threshold))
 
 
-def _connected(size: int, degree: int, removed: int) -> float:
-    """The rest falls apart only where half a degree of neighbouring positions, or more, are removed twice over."""
+def _connected(size: int, degree: int, wanted: Assumptions) -> float:
+    """The rest falls apart only where k/2 neighbouring positions, or more, are removed twice over; one is counted."""
+    if degree == size - 1:
+        return NEVER
+    removed = at_least(wanted.corrupt, size) + at_most(wanted.dropout, size)
+    return _union(size, log2_tail(size - 1, removed, degree // 2, degree // 2))
+
+
+def _uncut(size: int, degree: int, least: int, wanted: Assumptions) -> float:
+    """Two stretches apart from each other with ``least`` colluding devices each: see docs/secure-aggregation.md."""
+    if degree == size - 1:
+        return NEVER
+    if least > degree // 2:
+        return 0.0
+    chance = log2_tail(size, at_least(wanted.colluding, size), degree // 2, least)
+    # Places of devices without replacement are negatively associated: both together have at most the product.
+    return NEVER if chance == -math.inf else max(0.0, 2 * (-chance - math.log2(size)) + 1)
+
+
+def _accepted(size: int, degree: int, least: int, wanted: Assumptions) -> float:
+    """That no stretch of k/2 positions holds fewer than ``least`` survivors, if who is gone is random."""
     if degree == size - 1:
         return NEVER
     half = degree // 2
-    return _union(size, _tail(size - 1, removed, half, half))
-
-
-def _two_lists(size: int, degree: int, threshold: int, colluding: int) -> float:
-    """See docs/secure-aggregation.md, "Two lists": half a neighbourhood must not hold t - k/2 corrupt devices."""
-    if 2 * threshold <= degree:
-        return 0.0
-    if degree == size - 1:
-        return NEVER if 2 * threshold > degree + min(colluding, degree) else 0.0
-    half = degree // 2
-    return _union(2 * size, _tail(size - 1, colluding, half, threshold - half))
+    return _union(size, log2_tail(size, at_most(wanted.dropout, size), half, half - least + 1))
 
 
 def _union(events: int, log2_chance: float) -> float:
     return max(0.0, -log2_chance - math.log2(events)) if log2_chance > -math.inf else NEVER
-
-
-@lru_cache(maxsize=65536)
-def _tail(population: int, marked: int, drawn: int, least: int) -> float:
-    """log2 of the chance that a draw without replacement holds at least ``least`` marked ones; -inf if it cannot."""
-    first, last = max(least, 0, drawn - (population - marked)), min(marked, drawn)
-    if first > last:
-        return -math.inf
-    ways = sum(
-        math.comb(marked, hits) * math.comb(population - marked, drawn - hits) for hits in range(first, last + 1)
-    )
-    # Whole numbers of thousands of bits: the logarithm of each, since their quotient may be below any float.
-    return math.log2(ways) - math.log2(math.comb(population, drawn))
 
 
 def check_exists(size: int, degree: int, threshold: int) -> bool:

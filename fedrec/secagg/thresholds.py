@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from fedrec.errors import ConfigError
 from fedrec.secagg.errors import Reason, RefusedError
-from fedrec.secagg.parameters import Assumptions, check_exists, guarantee
+from fedrec.secagg.parameters import Assumptions, GraphParameters, check_exists, choose, guarantee
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,12 @@ class Thresholds:
     Args:
         cohort: the fewest devices that advertise keys, at least 2.
         survivors: the fewest devices in the sum, at least 2 and at most ``cohort``.
-        assumptions: what neighbours and threshold must guarantee; ``correctness`` is the server's concern only.
+        assumptions: what neighbours and threshold must guarantee.  ``dropout`` of the eligible may be missing from a
+            cohort and from a sum, and no more, whatever ``cohort`` and ``survivors`` allow.
         rounds_a_day: the most sums in any 24 hours.
         attempts: how often one round may be asked; an attempt counts once the device has sent its masked vector.
-        largest: the most devices that advertise keys; 0 = any number.
+        largest: the most devices that are eligible; 0 = any number.
+        graph: neighbours and threshold, in place of what `parameters.choose` gives; held to the assumptions.
 
     Raises:
         ConfigError: a number is out of range.
@@ -31,6 +33,7 @@ class Thresholds:
     rounds_a_day: int = 1000
     attempts: int = 3
     largest: int = 0
+    graph: GraphParameters | None = None
 
     def __post_init__(self) -> None:
         if not 2 <= self.survivors <= self.cohort:
@@ -49,28 +52,56 @@ class Thresholds:
         least = max(self.survivors, survivors)
         return replace(self, survivors=least, cohort=max(self.cohort, least), largest=largest)
 
-    def check_cohort(self, size: int, degree: int, threshold: int) -> None:
-        """Refuse a cohort that is too small, or parameters that do not guarantee enough.
+    def parameters(self, size: int) -> GraphParameters:
+        """Neighbours and threshold for ``size`` eligible devices: what everybody computes, and the server must show.
 
         Raises:
-            RefusedError: SMALL_COHORT or WEAK_PARAMETERS.
+            RefusedError: WEAK_PARAMETERS, none is safe for so many, or ``graph`` is not.
         """
-        if size < self.cohort:
-            raise RefusedError(Reason.SMALL_COHORT, f"this device wants at least {self.cohort} in a cohort", value=size)
-        if self.largest and size > self.largest:
-            what = f"the noise of this sum is shared out for {self.largest} devices at most"
-            raise RefusedError(Reason.WEAK_PARAMETERS, what, value=size)
-        shown = (size, degree, threshold)
+        if self.graph is None or self.graph.degree >= size:
+            try:
+                return choose(size, self.assumptions)
+            except ConfigError as error:
+                raise RefusedError(Reason.WEAK_PARAMETERS, error.what, value=error.value, action=error.action) from None
+        self.check_graph(size, self.graph)
+        return self.graph
+
+    def check_graph(self, size: int, graph: GraphParameters) -> None:
+        """Refuse neighbours and threshold that do not guarantee enough. Raises RefusedError(WEAK_PARAMETERS)."""
+        shown = (size, graph.degree, graph.threshold)
         if not check_exists(*shown):
             raise RefusedError(Reason.WEAK_PARAMETERS, "no such neighbours and threshold exist", value=shown)
-        if 2 * threshold <= degree:
+        if 2 * graph.threshold <= graph.degree:
             raise RefusedError(Reason.WEAK_PARAMETERS, "the threshold must be above half the neighbours", value=shown)
         if not guarantee(*shown, self.assumptions).holds(self.assumptions, for_devices=True):
             wanted = f"at least {self.assumptions.security:g} bits"
             raise RefusedError(Reason.WEAK_PARAMETERS, f"neighbours and threshold must guarantee {wanted}", value=shown)
 
-    def check_survivors(self, count: int) -> None:
+    def least_cohort(self, eligible: int) -> int:
+        """The fewest of so many eligible devices that this device takes part with."""
+        return max(self.cohort, self.assumptions.floor(eligible))
+
+    def least_sum(self, eligible: int) -> int:
+        """The fewest of so many eligible devices in a sum that this device helps to open."""
+        return max(self.survivors, self.assumptions.floor(eligible))
+
+    def check_cohort(self, count: int, eligible: int) -> None:
+        """Refuse a cohort of ``count`` of the ``eligible`` devices that is too small, or more than noise is shared for.
+
+        Raises:
+            RefusedError: SMALL_COHORT or WEAK_PARAMETERS.
+        """
+        least = self.least_cohort(eligible)
+        if count < least:
+            what = f"this device wants at least {least} of {eligible} devices in a cohort"
+            raise RefusedError(Reason.SMALL_COHORT, what, value=count)
+        if self.largest and eligible > self.largest:
+            what = f"the noise of this sum is shared out for {self.largest} devices at most"
+            raise RefusedError(Reason.WEAK_PARAMETERS, what, value=eligible)
+
+    def check_survivors(self, count: int, eligible: int) -> None:
         """Refuse a sum of too few. Raises RefusedError(FEW_SURVIVORS)."""
-        if count < self.survivors:
-            what = f"this device wants at least {self.survivors} in a sum"
+        least = self.least_sum(eligible)
+        if count < least:
+            what = f"this device wants at least {least} of {eligible} devices in a sum"
             raise RefusedError(Reason.FEW_SURVIVORS, what, value=count)

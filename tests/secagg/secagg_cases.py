@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,16 @@ from fedrec.secagg.context import Agreed
 from fedrec.secagg.device import DeviceRound
 from fedrec.secagg.identity import DeviceIdentity
 from fedrec.secagg.outcome import OpenedSum
-from fedrec.secagg.parameters import Assumptions
+from fedrec.secagg.parameters import Assumptions, GraphParameters
 from fedrec.secagg.replay_guard import ReplayGuard
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.server import ServerRound
 from fedrec.secagg.thresholds import Thresholds
 
-NOBODY = Assumptions(corrupt=0, dropout=0)
+NOBODY = Assumptions(corrupt=0, dropout=0, colluding=0)
+# Almost half may be missing, which small cohorts need to lose anybody, and none is corrupt.
+LENIENT = Assumptions(corrupt=0, dropout=0.45, colluding=0)
+EXCHANGES = 6
 Vector = NDArray[np.uint64]
 
 
@@ -44,9 +47,14 @@ def identities(count: int, seed: int = 0) -> list[DeviceIdentity]:
 
 def agree(roster: Roster, *, length: int = 5, round: int = 1, request: bytes = b"model", **more: object) -> Agreed:
     fields: dict[str, object] = {"run": "test", "bound": 4.0, "resolution": 2.0**-8, "rows": len(roster.devices)}
-    fields |= more
+    fields |= {"seed": hashlib.sha256(b"seed").digest(), "eligible": tuple(range(len(roster.devices))), **more}
     digest = hashlib.sha256(request).digest()
     return Agreed.of(round=round, request=digest, roster=roster.digest, length=length, **fields)  # type: ignore[arg-type]
+
+
+def complete(count: int) -> GraphParameters:
+    """Everybody is everybody's neighbour, with the lowest threshold that devices accept."""
+    return GraphParameters(count - 1, (count - 1) // 2 + 1)
 
 
 @dataclass
@@ -61,7 +69,7 @@ class World:
     rounds: list[DeviceRound]
     replay_guards: list[ReplayGuard]
     vectors: list[Vector]
-    sent: list[list[bytes]] = field(default_factory=lambda: [[], [], [], []])
+    sent: list[list[bytes]] = field(default_factory=lambda: [[] for _ in range(EXCHANGES)])
 
     @classmethod
     def of(
@@ -74,13 +82,14 @@ class World:
         replay_guards: list[ReplayGuard] | None = None,
         server: type[ServerRound] = ServerRound,
         vectors: list[Vector] | None = None,
-        parameters: Callable[[int], object] | None = None,
+        graph: GraphParameters | None = None,
         secrets: str = "",
         **agreed: object,
     ) -> World:
         devices = devices or identities(count, seed)
         roster = Roster.of(device.public for device in devices)
-        thresholds = thresholds or Thresholds(cohort=3, survivors=2)
+        thresholds = thresholds or Thresholds(cohort=3, survivors=2, assumptions=LENIENT)
+        thresholds = replace(thresholds, graph=graph or thresholds.graph or complete(count))
         terms = agree(roster, **agreed)  # type: ignore[arg-type]
         replay_guards = replay_guards or [ReplayGuard() for _ in devices]
         label = secrets or f"{seed} {terms.round} {terms.attempt}"
@@ -91,7 +100,7 @@ class World:
         if vectors is None:
             draw = np.random.default_rng(seed)
             vectors = [draw.integers(0, terms.ring.modulus, terms.length, dtype=np.uint64) for _ in devices]
-        at_server = server(terms, roster, thresholds, parameters=parameters)  # type: ignore[arg-type]
+        at_server = server(terms, roster, thresholds)
         return cls(devices, terms, roster, thresholds, at_server, rounds, replay_guards, vectors)
 
     def place(self, public: bytes) -> int:
@@ -111,20 +120,35 @@ class World:
             self.give(1, self.rounds[at].share(cohorts[at]))
         return self._by_place(self.server.close_share())
 
-    def mask(self, inboxes: dict[int, bytes], gone: Iterable[int] = ()) -> dict[int, bytes]:
+    def check_boxes(self, inboxes: dict[int, bytes], gone: Iterable[int] = ()) -> dict[int, bytes]:
         for at in sorted(set(inboxes) - set(gone)):
-            self.give(2, self.rounds[at].mask(inboxes[at], self.vectors[at]))
+            self.give(2, self.rounds[at].check(inboxes[at]))
+        return self._by_place(self.server.close_check())
+
+    def mask(self, views: dict[int, bytes], gone: Iterable[int] = ()) -> dict[int, bytes]:
+        for at in sorted(set(views) - set(gone)):
+            self.give(3, self.rounds[at].mask(views[at], self.vectors[at]))
         return self._by_place(self.server.close_masked())
 
-    def unmask(self, survivors: dict[int, bytes], gone: Iterable[int] = ()) -> OpenedSum:
-        for at in sorted(set(survivors) - set(gone)):
-            self.give(3, self.rounds[at].unmask(survivors[at]))
+    def confirm(self, lists: dict[int, bytes], gone: Iterable[int] = ()) -> dict[int, bytes]:
+        for at in sorted(set(lists) - set(gone)):
+            self.give(4, self.rounds[at].confirm(lists[at]))
+        return self._by_place(self.server.close_confirm())
+
+    def unmask(self, certificates: dict[int, bytes], gone: Iterable[int] = ()) -> OpenedSum:
+        for at in sorted(set(certificates) - set(gone)):
+            self.give(5, self.rounds[at].unmask(certificates[at]))
         return self.server.close_unmask()
 
+    def views(self) -> dict[int, bytes]:
+        """The first three exchanges, in which everybody takes part."""
+        return self.check_boxes(self.share(self.advertise()))
+
     def run(self, *gone: Iterable[int]) -> OpenedSum:
-        """All four exchanges; ``gone``: who drops out before exchanges 2, 3 and 4."""
+        """All six exchanges; ``gone``: who drops out before exchanges 2, 4 and 6."""
         lost = [set(part) for part in (*gone, (), (), ())][:3]
-        return self.unmask(self.mask(self.share(self.advertise(), lost[0]), lost[1]), lost[2])
+        views = self.check_boxes(self.share(self.advertise(), lost[0]))
+        return self.unmask(self.confirm(self.mask(views, lost[1])), lost[2])
 
     def sum(self, who: Iterable[int]) -> Vector:
         total = np.zeros(self.agreed.length, dtype=np.uint64)
