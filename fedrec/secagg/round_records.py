@@ -11,6 +11,7 @@ from fedrec.secagg.graph import NeighbourGraph
 from fedrec.secagg.messages import Unmask
 from fedrec.secagg.parameters import GraphParameters
 from fedrec.secagg.roster import Roster
+from fedrec.secagg.share_box import commitments_of
 
 
 @dataclass
@@ -20,7 +21,7 @@ class RoundRecords:
     ``ids``: public ids of all eligible.  ``neighbours``: of each, by slot, there or not.  ``cohort``: who advertised
     keys; ``sharers``: who of them shared secrets; ``complaints``: by whom, about whom; ``members``: of the view, who
     may send a vector; ``receipts``: of those who did, by slot of the view; ``survivors``: who is in the sum.
-    ``commitments``: to own masks.
+    ``commitments``: to own masks.  ``share_commitments``: to the shares that a device dealt, by slot.
     """
 
     context: bytes = b""
@@ -31,6 +32,7 @@ class RoundRecords:
     mask_keys: dict[int, bytes] = field(default_factory=dict)
     sharers: frozenset[int] = frozenset()
     commitments: dict[int, bytes] = field(default_factory=dict)
+    share_commitments: dict[int, dict[int, tuple[bytes, bytes]]] = field(default_factory=dict)
     complaints: dict[int, frozenset[int]] = field(default_factory=dict)
     members: frozenset[int] = frozenset()
     receipts: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
@@ -85,6 +87,13 @@ class RoundRecords:
         closed = self.complaints.get(place, frozenset())
         near = self.neighbours[place]
         return frozenset(slot for slot in self.slots(place, self.members) if near[slot] not in closed)
+
+    def keep_commitments(self, boxes: Mapping[int, Sequence[bytes]]) -> None:
+        """Keep what each device that shared committed itself to. ``boxes``: for its neighbours in the cohort."""
+        self.share_commitments = {
+            place: dict(zip(self.slots(place, self.cohort), map(commitments_of, found), strict=True))
+            for place, found in boxes.items()
+        }
 
     def passed_on(
         self, items: Mapping[int, Sequence[bytes]], listed: frozenset[int], to: frozenset[int]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.errors import ProtocolError, SumError
-from fedrec.secagg import bits, codec, keys
+from fedrec.secagg import bits, blame, codec, keys
 from fedrec.secagg.assignment import assign
 from fedrec.secagg.context import Agreed, cohort_context, survivors_digest, view_context
 from fedrec.secagg.errors import Reason, RefusedError, RoundAbortedError
@@ -22,6 +22,7 @@ from fedrec.secagg.messages import Advertise, Complaints, Confirm, Masked, Share
 from fedrec.secagg.opening import open_masks
 from fedrec.secagg.outcome import OpenedSum, Phase, RefusedMessage
 from fedrec.secagg.received import read_message
+from fedrec.secagg.recovery import Liars
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.round_records import RoundRecords
 from fedrec.secagg.server_messages import Certificate, Cohort, Inbox, Peer, Survivors, View
@@ -56,6 +57,7 @@ class ServerRound:
         self._complaints: dict[int, frozenset[int]] = {}
         self._signatures: dict[int, bytes] = {}
         self._total: NDArray[Any] = np.zeros(0, dtype=word_type(agreed.ring))
+        self._liars = Liars()
 
     @property
     def size(self) -> int:
@@ -67,6 +69,11 @@ class ServerRound:
         """Devices that have shared and do not go on, because of boxes that do not open; known after `close_check`."""
         records = self._records
         return tuple(records.ids[place] for place in sorted(records.sharers - records.members))
+
+    @property
+    def caught(self) -> dict[bytes, str]:
+        """Devices that are proved to have departed from the protocol, and how; also where there was no sum."""
+        return blame.signed_nonsense(self.refused) | blame.lies(self._liars, self._records.ids)
 
     @property
     def received(self) -> int:
@@ -132,6 +139,7 @@ class ServerRound:
             {place: shares.boxes for place, shares in self._shares.items()}, records.cohort, sharers
         )
         bitmap = codec.write_bitmap(sharers, self.size)
+        records.keep_commitments({place: shares.boxes for place, shares in self._shares.items()})
         records.commitments = {place: shares.self_commitment for place, shares in self._shares.items()}
         self._shares = {}
         return {
@@ -190,13 +198,13 @@ class ServerRound:
         """End of exchange 6: the exact sum of the survivors' vectors, modulo 2^bits."""
         self._close(Phase.UNMASK)
         try:
-            false_shares = open_masks(self._records, self._total, self.agreed.ring, self.workers)
+            open_masks(self._records, self._total, self.agreed.ring, self.workers, self._liars)
         except ProtocolError:
             self._total = np.zeros(0, dtype=self._total.dtype)
             raise
         survivors = tuple(self._records.ids[place] for place in sorted(self._records.survivors))
         total = self._total.astype(np.uint64)
-        return OpenedSum(total, survivors, tuple(self._records.ids[place] for place in sorted(false_shares.holders)))
+        return OpenedSum(total, survivors)
 
     def _accept(self, message: Signed) -> None:
         if isinstance(message, Advertise):
