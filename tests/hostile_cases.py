@@ -25,7 +25,7 @@ from fedrec.data.store import EventStore
 from fedrec.queries.request import Request
 from fedrec.queries.secure_wire import Exchange
 from fedrec.secagg.identity import DeviceIdentity
-from fedrec.secagg.messages import Advertise, Masked, Shares, Unmask
+from fedrec.secagg.messages import Advertise, Complaints, Masked, Shares, Unmask
 from fedrec.server.secure_devices import SecureDevices
 from fedrec.server.stragglers import StragglerPolicy
 from fedrec.simulation.engines import grid_devices as engine
@@ -233,15 +233,22 @@ def false_commitment(turn: Turn) -> bytes:
     return replace(message, self_commitment=bytes(32)).signed(turn.identity).to_bytes()
 
 
-def false_gates(turn: Turn) -> bytes:
-    """Shares of others' gates that it makes up."""
-    message = Unmask.from_bytes(turn.honest(), cases.USERS - 1)
-    lies = tuple(b"\0" + bytes(30) + bytes([at]) for at in range(len(message.gates)))
-    return replace(message, gates=lies).signed(turn.identity).to_bytes()
+def false_complaints(turn: Turn) -> bytes:
+    """That nobody's box opens, which is not so."""
+    message = Complaints.from_bytes(turn.honest(), cases.USERS - 1)
+    everybody = frozenset(range(cases.USERS - 1))
+    return replace(message, slots=everybody).signed(turn.identity).to_bytes()
 
 
-def false_answer(turn: Turn) -> bytes:
-    """What should be sealed behind its gate is noise."""
+def false_shares(turn: Turn) -> bytes:
+    """Shares of others' secrets that it makes up."""
     message = Unmask.from_bytes(turn.honest(), cases.USERS - 1)
-    noise = np.random.default_rng(turn.node).bytes(len(message.sealed))
-    return replace(message, sealed=noise).signed(turn.identity).to_bytes()
+    lies = tuple(b"\0" + bytes(30) + bytes([at]) for at in range(len(message.shares)))
+    return replace(message, shares=lies).signed(turn.identity).to_bytes()
+
+
+def malformed_shares(turn: Turn) -> bytes:
+    """Shares that are no numbers of the field."""
+    message = Unmask.from_bytes(turn.honest(), cases.USERS - 1)
+    noise = tuple(b"\xff" * len(share) for share in message.shares)
+    return replace(message, shares=noise).signed(turn.identity).to_bytes()

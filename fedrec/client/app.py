@@ -1,4 +1,4 @@
-"""The device's Flower app: a request and an answer, or four exchanges of secure aggregation; one way out for both.
+"""The device's Flower app: a request and an answer, or six exchanges of secure aggregation; one way out for both.
 
 Whatever goes wrong on a device stays on it: Flower would send an exception's text to the server, so none gets that far.
 Every answer, refusals too, waits for its time (`fedrec.client.answer_time`).
@@ -61,15 +61,27 @@ def share(message: Message, context: Context) -> Message:
     return _exchange(message, context, Exchange.SHARE)
 
 
+@app.query(Exchange.CHECK.value)
+def check(message: Message, context: Context) -> Message:
+    """Exchange 3: sealed shares, answered with which of them do not open."""
+    return _exchange(message, context, Exchange.CHECK)
+
+
 @app.query(Exchange.MASK.value)
 def mask(message: Message, context: Context) -> Message:
-    """Exchange 3: sealed shares, answered with the masked contribution."""
+    """Exchange 4: who goes on, answered with the masked contribution."""
     return _exchange(message, context, Exchange.MASK)
+
+
+@app.query(Exchange.CONFIRM.value)
+def confirm(message: Message, context: Context) -> Message:
+    """Exchange 5, of a few devices: the survivors, answered with a signature of their list."""
+    return _exchange(message, context, Exchange.CONFIRM)
 
 
 @app.query(Exchange.UNMASK.value)
 def unmask(message: Message, context: Context) -> Message:
-    """Exchange 4: the survivors, answered with shares that take the masks off their sum."""
+    """Exchange 6: the survivors, signed for, answered with shares that take the masks off their sum."""
     return _exchange(message, context, Exchange.UNMASK)
 
 

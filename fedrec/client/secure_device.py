@@ -1,4 +1,4 @@
-"""A device's part in a secure sum: four messages, between which all that it must remember is in its own store.
+"""A device's part in a secure sum: six messages, between which all that it must remember is in its own store.
 
 Every step is one transaction of the store, which is on the disk before its message leaves: a device that is cut off, or
 loses power, has either not answered or remembers that it has.
@@ -15,6 +15,7 @@ from fedrec.client.request_policy import check_agreed
 from fedrec.client.trust import identity_of, roster_of
 from fedrec.data.store import EventStore
 from fedrec.errors import ProtocolError
+from fedrec.queries.eligible import eligible_places, seed_of_roster
 from fedrec.queries.secure_wire import PROTOCOL, Exchange, Invitation, thresholds_of
 from fedrec.secagg.device import DeviceRound
 from fedrec.secagg.replay_guard import ReplayGuard
@@ -60,8 +61,12 @@ class SecureDevice:
         """Exchange 2: a sealed share of its secrets for every neighbour."""
         return self._step(run, lambda current, store, pending: current.share(cohort))
 
-    def mask(self, run: str, inbox: bytes) -> bytes:
-        """Exchange 3: the contribution, masked. From here on this sum counts as answered.
+    def check(self, run: str, inbox: bytes) -> bytes:
+        """Exchange 3: whose sealed shares do not open. Nothing is spent yet."""
+        return self._step(run, lambda current, store, pending: current.check(inbox))
+
+    def mask(self, run: str, view: bytes) -> bytes:
+        """Exchange 4: the contribution, masked. From here on this sum counts as answered.
 
         All that can be refused is refused before a user's data is read, and what it costs is on the disk before, too:
         a device that is cut off while it reckons has paid, whatever it was cut off by.
@@ -69,19 +74,21 @@ class SecureDevice:
         known = self.device.device_context
         with EventStore.open(self.device.store, check=False) as store:
             pending = load_pending(store, run)
-            self._round(store, pending, load_replay_guard(store)).restore(pending.state).check_inbox(inbox)
+            self._round(store, pending, load_replay_guard(store)).restore(pending.state).check_view(view)
             request = pending.invitation.envelope.request
             known.handler.check(request)
             cost = self.device.cost(store, request)
             with store.transaction(durable=True):
                 cost.charge(store, run)
-        return self._step(
-            run, lambda current, store, pending: current.mask(inbox, self.device.elements(store, request))
-        )
+        return self._step(run, lambda current, store, pending: current.mask(view, self.device.elements(store, request)))
 
-    def unmask(self, run: str, survivors: bytes) -> bytes:
-        """Exchange 4: help to take the masks off the sum of the survivors; then everything of the sum is erased."""
-        return self._step(run, lambda current, store, pending: current.unmask(survivors), last=True)
+    def confirm(self, run: str, survivors: bytes) -> bytes:
+        """Exchange 5, of the committee's devices: stand for one list of survivors, and never for another."""
+        return self._step(run, lambda current, store, pending: current.confirm(survivors))
+
+    def unmask(self, run: str, certificate: bytes) -> bytes:
+        """Exchange 6: help to take the masks off the sum of the survivors; then everything of the sum is erased."""
+        return self._step(run, lambda current, store, pending: current.unmask(certificate), last=True)
 
     def _step(self, run: str, step: _Step, *, last: bool = False) -> bytes:
         with EventStore.open(self.device.store, check=False) as store, store.transaction(durable=True):
@@ -97,13 +104,14 @@ class SecureDevice:
         return roster_of(store, self.device.roster, self.device.device_context.manifest)
 
     def _round(self, store: EventStore, pending: PendingRound, replay_guard: ReplayGuard) -> DeviceRound:
-        settings = self.device.device_context.config.secure_aggregation
-        agreed = pending.invitation.envelope.request.sum
+        config, request = self.device.device_context.config, pending.invitation.envelope.request
+        roster = self._roster(store)
+        eligible = eligible_places(config, request, len(roster.devices))
         return DeviceRound(
             identity_of(store),
-            self._roster(store),
-            pending.invitation.agreed(pending.run, pending.roster),
-            thresholds_of(settings).for_noise(agreed.survivors, agreed.devices),
+            roster,
+            pending.invitation.agreed(pending.run, pending.roster, seed_of_roster(pending.roster), eligible),
+            thresholds_of(config.secure_aggregation).for_noise(request.sum.survivors, request.sum.devices),
             replay_guard,
             now=int(self.clock()),
         )
@@ -119,7 +127,13 @@ def answer_exchange(device: Device, exchange: Exchange, run: str, asked: Invitat
         if exchange is not Exchange.ADVERTISE:
             raise ProtocolError("an invitation in the midst of a sum", value=exchange.value)
         return secure.advertise(run, asked)
-    steps = {Exchange.SHARE: secure.share, Exchange.MASK: secure.mask, Exchange.UNMASK: secure.unmask}
+    steps = {
+        Exchange.SHARE: secure.share,
+        Exchange.CHECK: secure.check,
+        Exchange.MASK: secure.mask,
+        Exchange.CONFIRM: secure.confirm,
+        Exchange.UNMASK: secure.unmask,
+    }
     if exchange not in steps:
         raise ProtocolError("a sum begins with an invitation", value=exchange.value)
     return steps[exchange](run, asked)

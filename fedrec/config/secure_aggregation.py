@@ -42,12 +42,17 @@ class SecureAggregationSettings(Settings):
     corrupt: float = Field(
         default=0.1, ge=0, lt=1, description="share of a cohort that tells an honest but curious server all it knows"
     )
-    dropout: float = Field(default=0.1, ge=0, lt=1, description="share of a cohort that is gone by the last exchange")
-    colluding: float = Field(
-        default=0.0,
+    dropout: float = Field(
+        default=0.1,
         ge=0,
         lt=1,
-        description="share of a cohort that helps a server which departs from the protocol as it likes",
+        description="share of the devices asked that may be missing from a sum: with more missing devices refuse it",
+    )
+    colluding: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="share of the roster that helps a server which departs from the protocol as it likes",
     )
     security: float = Field(
         default=40.0, gt=0, le=256, description="what neighbours and threshold hold to, in bits: 2^-security"

@@ -1,4 +1,4 @@
-"""What travels in a secure sum: four exchanges, each one message down to a device and one up.
+"""What travels in a secure sum: six exchanges, each one message down to a device and one up.
 
 The request goes down with the first exchange and is bound, by its hash, into everything that follows; the later ones
 carry the protocol's own bytes and nothing else.  What goes up is always those bytes in one array, beside two constants.
@@ -15,7 +15,7 @@ from fedrec.config import SecureAggregationSettings
 from fedrec.errors import ProtocolError
 from fedrec.queries.wire import FORMAT, Envelope, Part
 from fedrec.secagg.context import Agreed
-from fedrec.secagg.parameters import Assumptions
+from fedrec.secagg.parameters import Assumptions, GraphParameters
 from fedrec.secagg.thresholds import Thresholds
 
 PROTOCOL: Final = "secagg+"
@@ -27,11 +27,13 @@ _ATTEMPTS: Final = 256
 
 
 class Exchange(StrEnum):
-    """The four exchanges in order; the name of each is the name of its action on the wire."""
+    """The six exchanges in order; the name of each is the name of its action on the wire."""
 
     ADVERTISE = "secagg_advertise"
     SHARE = "secagg_share"
+    CHECK = "secagg_check"
     MASK = "secagg_mask"
+    CONFIRM = "secagg_confirm"
     UNMASK = "secagg_unmask"
 
 
@@ -59,8 +61,11 @@ class Invitation:
             raise ProtocolError("an invitation says no attempt", action=_SAME_VERSION)
         return cls(Envelope.read(rest, parts), int(attempt))
 
-    def agreed(self, run: str, roster: bytes) -> Agreed:
-        """What the sum is bound to. ``run``: names it for ever. ``roster``: `Roster.digest`. Raises SumError."""
+    def agreed(self, run: str, roster: bytes, seed: bytes, eligible: tuple[int, ...] | None) -> Agreed:
+        """What the sum is bound to.
+
+        ``run``: names it for ever. ``roster``: `Roster.digest`. ``seed``, ``eligible``: see `Agreed`. Raises SumError.
+        """
         asked = self.envelope.request
         return Agreed(
             run=run,
@@ -72,7 +77,9 @@ class Invitation:
             resolution=asked.sum.resolution,
             rows=asked.sum.rows,
             bits=asked.sum.ring.bits,
+            seed=seed,
             attempt=self.attempt,
+            eligible=eligible,
         )
 
 
@@ -84,6 +91,7 @@ def thresholds_of(settings: SecureAggregationSettings) -> Thresholds:
         assumptions=Assumptions(settings.corrupt, settings.dropout, settings.colluding, settings.security),
         rounds_a_day=settings.rounds_a_day,
         attempts=settings.attempts,
+        graph=GraphParameters(settings.neighbours, settings.threshold) if settings.neighbours else None,
     )
 
 

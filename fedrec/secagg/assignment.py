@@ -13,8 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from fedrec.errors import ConfigError
-from fedrec.secagg.committee import CommitteeSize, committee_size, draw_committee
+from fedrec.secagg.committee import draw_committee
 from fedrec.secagg.context import Agreed
 from fedrec.secagg.errors import Reason, RefusedError
 from fedrec.secagg.graph import NeighbourGraph
@@ -89,7 +88,7 @@ def assign(agreed: Agreed, members: Collection[int], thresholds: Thresholds) -> 
 def _assign(key: bytes, eligible: tuple[int, ...], thresholds: Thresholds) -> Assignment:
     size, assumptions = len(eligible), thresholds.assumptions
     parameters = thresholds.parameters(size)
-    committee = _committee(size, thresholds)
+    committee = thresholds.committee(size)
     return Assignment(
         eligible,
         parameters,
@@ -98,13 +97,6 @@ def _assign(key: bytes, eligible: tuple[int, ...], thresholds: Thresholds) -> As
         draw_committee(key, size, committee.members),
         committee.quorum,
     )
-
-
-def _committee(size: int, thresholds: Thresholds) -> CommitteeSize:
-    try:
-        return committee_size(size, thresholds.assumptions)
-    except ConfigError as error:
-        raise RefusedError(Reason.WEAK_PARAMETERS, error.what, value=error.value, action=error.action) from None
 
 
 @lru_cache(maxsize=4)

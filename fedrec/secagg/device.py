@@ -74,28 +74,24 @@ class DeviceRound:
         self._secrets: DeviceSecrets | None = None
         self._made: tuple[tuple[PrivateKey, bytes], tuple[PrivateKey, bytes]] | None = None
         self._advert: Advertise | None = None
-        self._cohort = b""
         self._near: Neighbourhood | None = None
         self._box_keys: dict[int, bytes] = {}
         self._there: frozenset[int] = frozenset()
-        self._signed = b""
+        self._cohort = self._signed = b""
         self._held: dict[int, HeldShares] = {}
 
     def __repr__(self) -> str:
         return f"DeviceRound({self._identity.public.hex()[:16]}, round {self._agreed.round}, {self._stage.name})"
 
-    @property
-    def stage(self) -> DeviceStage:
-        """What was done last."""
-        return self._stage
-
     def advertise(self) -> bytes:
         """Exchange 1: fresh public keys.
 
         Raises:
-            RefusedError: the round was answered before, or the device has answered enough for a day.
+            RefusedError: not eligible; the round was answered before; or the device has answered enough for a day.
         """
         self._turn(DeviceStage.FRESH)
+        if self._agreed.eligible is not None and self._place not in self._agreed.eligible:
+            raise RefusedError(Reason.NOT_MEANT, "this sum is not asked of this device")
         self._replay_guard.check(self._agreed, self._thresholds, self._now)
         self._secrets = DeviceSecrets(*(self._randomness(keys.SEED_BYTES) for _ in range(3)))
         self._stage = DeviceStage.ADVERTISED
@@ -164,15 +160,14 @@ class DeviceRound:
             SumError: the elements are not of the agreed form.
         """
         members = self.check_view(view)
-        near, secrets, agreed = self._neighbours(), self._known(), self._agreed
+        near, agreed = self._neighbours(), self._agreed
         if elements.shape != (agreed.length,) or elements.dtype != np.uint64:
             raise SumError("elements of another form than agreed", value=(elements.shape, str(elements.dtype)))
         context = view_context(near.context, members, near.size)
-        private, public = self._pairs()[0]
-        slots = near.slots(members)
-        signed = [(keys.own_mask_key(secrets.own, context), 1)]
+        pair, slots = self._pairs()[0], near.slots(members)
+        signed = [(keys.own_mask_key(self._known().own, context), 1)]
         for slot in slots:
-            key = keys.mask_key(private, public, near.adverts[slot].mask_key, context)
+            key = keys.mask_key(*pair, near.adverts[slot].mask_key, context)
             signed.append((key, keys.sign(near.place, near.neighbours[slot])))
         packed = mask_packed(elements, signed, agreed.ring, self._workers)
         receipts = tuple(self._receipt(slot, context, mine=True) for slot in slots)

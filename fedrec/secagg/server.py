@@ -86,9 +86,10 @@ class ServerRound:
     def expected(self) -> int:
         """Most messages that can still count in the open exchange."""
         records, asked = self._records, self._asked
-        counts = (len(self.roster.devices if asked is None else asked), len(records.cohort), len(records.sharers))
-        later = (len(records.members), len(records.survivors & records.committee), len(records.survivors), 0)
-        return (*counts, *later)[self.phase - 1]
+        everybody = range(len(self.roster.devices)) if asked is None else asked
+        signers = records.survivors & records.committee if self.phase is Phase.CONFIRM else ()
+        exchanges = everybody, records.cohort, records.sharers, records.members, signers, records.survivors, ()
+        return len(exchanges[self.phase - 1])
 
     def receive(self, data: bytes) -> RefusedMessage | None:
         """Take a message in; what is wrong with it, or `None`. Never raises, whatever the bytes are."""
@@ -155,7 +156,9 @@ class ServerRound:
             place: frozenset(records.neighbours[place][slot] for slot in slots)
             for place, slots in self._complaints.items()
         }
-        records.members = who_goes_on(records.neighbours, records.complaints, records.parameters)
+        records.members = who_goes_on(
+            records.neighbours, records.complaints, records.parameters, self.thresholds.least_sum(self.size)
+        )
         self._enough(len(records.members), "devices whose boxes open")
         records.view = view_context(records.context, records.members, self.size)
         self._total = np.zeros(self.agreed.length, dtype=word_type(self.agreed.ring))

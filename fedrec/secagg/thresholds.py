@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from fedrec.errors import ConfigError
+from fedrec.secagg.committee import CommitteeSize, committee_size
 from fedrec.secagg.errors import Reason, RefusedError
 from fedrec.secagg.parameters import Assumptions, GraphParameters, check_exists, choose, guarantee
 
@@ -65,6 +66,18 @@ class Thresholds:
                 raise RefusedError(Reason.WEAK_PARAMETERS, error.what, value=error.value, action=error.action) from None
         self.check_graph(size, self.graph)
         return self.graph
+
+    def check_safe(self, size: int) -> None:
+        """That there are neighbours, a threshold and a committee for ``size`` devices. Raises RefusedError."""
+        self.parameters(size)
+        self.committee(size)
+
+    def committee(self, size: int) -> CommitteeSize:
+        """Who of ``size`` devices vouches for the survivors, and how many at least. Raises RefusedError as above."""
+        try:
+            return committee_size(size, self.assumptions)
+        except ConfigError as error:
+            raise RefusedError(Reason.WEAK_PARAMETERS, error.what, value=error.value, action=error.action) from None
 
     def check_graph(self, size: int, graph: GraphParameters) -> None:
         """Refuse neighbours and threshold that do not guarantee enough. Raises RefusedError(WEAK_PARAMETERS)."""

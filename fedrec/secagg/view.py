@@ -16,7 +16,10 @@ def spare_holders(parameters: GraphParameters) -> int:
 
 
 def who_goes_on(
-    neighbours: Sequence[Sequence[int]], complaints: Mapping[int, frozenset[int]], parameters: GraphParameters
+    neighbours: Sequence[Sequence[int]],
+    complaints: Mapping[int, frozenset[int]],
+    parameters: GraphParameters,
+    least: int = 0,
 ) -> frozenset[int]:
     """The largest set of devices in which everybody's secrets are safe with enough of the others.
 
@@ -30,8 +33,19 @@ def who_goes_on(
         neighbours: of each place, whether there or not.
         complaints: of each device that has answered, the places of those whose boxes did not open.
         parameters: neighbours and threshold.
+        least: the fewest devices that are of any use; where so many do not have the spare holders, with fewer spare.
     """
-    least_holders = parameters.threshold + spare_holders(parameters)
+    found: frozenset[int] = frozenset()
+    for spare in range(spare_holders(parameters), -1, -1):
+        found = _with_holders(neighbours, complaints, parameters.threshold + spare, parameters.threshold)
+        if found and len(found) >= least:
+            break
+    return found
+
+
+def _with_holders(
+    neighbours: Sequence[Sequence[int]], complaints: Mapping[int, frozenset[int]], least_holders: int, least_held: int
+) -> frozenset[int]:
     good = {
         place: [near for near in neighbours[place] if near in complaints and near not in closed]
         for place, closed in complaints.items()
@@ -42,7 +56,7 @@ def who_goes_on(
             holders[owner].append(holder)
     held_of = {place: len(owners) for place, owners in good.items()}
     held_by = {place: len(found) for place, found in holders.items()}
-    leaving = [place for place in good if held_by[place] < least_holders or held_of[place] < parameters.threshold]
+    leaving = [place for place in good if held_by[place] < least_holders or held_of[place] < least_held]
     gone = set(leaving)
     while leaving:
         place = leaving.pop()
@@ -51,7 +65,7 @@ def who_goes_on(
         for holder in holders[place]:
             held_of[holder] -= 1
         for near in {*good[place], *holders[place]} - gone:
-            if held_by[near] < least_holders or held_of[near] < parameters.threshold:
+            if held_by[near] < least_holders or held_of[near] < least_held:
                 gone.add(near)
                 leaving.append(near)
     return frozenset(good) - gone

@@ -104,7 +104,7 @@ def _devices(
     assert roster is not None
     run = None if manifest is None else manifest.digest
     return SecureDevices(
-        grid, nodes, catalogue=catalogue, roster=roster, settings=secure, users=users, policy=policy, run=run
+        grid, nodes, catalogue=catalogue, roster=roster, config=config, users=users, policy=policy, run=run
     )
 
 

@@ -6,15 +6,16 @@ import logging
 import os
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from fedrec.config import SecureAggregationSettings
+from fedrec.config import Config
 from fedrec.errors import ConfigError, ProtocolError
+from fedrec.queries.eligible import eligible_places, seed_of_roster
 from fedrec.queries.request import Request
 from fedrec.queries.secure_wire import (
     Exchange,
@@ -25,11 +26,9 @@ from fedrec.queries.secure_wire import (
     thresholds_of,
 )
 from fedrec.queries.wire import Envelope
-from fedrec.secagg.blame import signed_nonsense
-from fedrec.secagg.errors import Reason, RoundAbortedError
+from fedrec.secagg.errors import Reason, RefusedError, RoundAbortedError
 from fedrec.secagg.messages import Advertise
 from fedrec.secagg.outcome import OpenedSum
-from fedrec.secagg.parameters import GraphParameters, choose
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.server import ServerRound
 from fedrec.server.aggregation_failed import AggregationFailedError
@@ -49,7 +48,7 @@ class SecureDevices(FlowerDevices):
 
     Args:
         roster: of the devices behind the nodes, as the devices know it.
-        settings: what the devices insist on.
+        config: the run's settings, as the devices know them.
         run: what names the run to devices: the digest of its manifest; None = Flower's run id, in simulations.
         grid, nodes, catalogue, users, policy, window: as of `FlowerDevices`; ``policy`` is for one exchange.
 
@@ -70,15 +69,16 @@ class SecureDevices(FlowerDevices):
         *,
         catalogue: str,
         roster: Roster,
-        settings: SecureAggregationSettings,
+        config: Config,
         users: int = 0,
         policy: StragglerPolicy | None = None,
         window: int = 128,
         run: str | None = None,
     ) -> None:
+        settings = config.secure_aggregation
         dropout = settings.dropout
         super().__init__(grid, nodes, catalogue=catalogue, users=users, policy=policy, dropout=dropout, window=window)
-        self.roster, self.settings, self.thresholds = roster, settings, thresholds_of(settings)
+        self.config, self.roster, self.settings, self.thresholds = config, roster, settings, thresholds_of(settings)
         self.run = run or str(grid.run.run_id)
         self.aborted: Counter[str] = Counter()
         self.exclusions = Exclusions()
@@ -90,7 +90,10 @@ class SecureDevices(FlowerDevices):
                 value=len(self.nodes),
                 action="Have more devices, or set secure_aggregation.minimum_cohort and minimum_survivors lower",
             )
-        self._parameters(len(self.nodes))
+        try:
+            self.thresholds.check_safe(len(roster.devices))
+        except RefusedError as error:
+            raise ConfigError(error.what, value=error.value, action=error.action) from None
 
     def aggregate(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
         """Put a request to the devices at these places, and open the sum over those who see it through.
@@ -160,22 +163,28 @@ class SecureDevices(FlowerDevices):
         ``nodes``: who is asked, of a cohort of ``size``.  ``number``: of the attempt, from 0.
         """
         invitation = Invitation(Envelope(request, secrets.token_hex(16), self.catalogue), number)
-        agreed = invitation.agreed(self.run, self.roster.digest)
+        roster = self.roster
+        eligible = eligible_places(self.config, request, len(roster.devices))
+        agreed = invitation.agreed(self.run, roster.digest, seed_of_roster(roster.digest), eligible)
         workers = os.cpu_count() or 1
         thresholds = self.thresholds.for_noise(request.sum.survivors, request.sum.devices)
-        current = ServerRound(agreed, self.roster, thresholds, workers=workers, parameters=self._safe_parameters)
-        least = floor_of(size, self.dropout, thresholds.cohort)
+        current = ServerRound(agreed, roster, thresholds, workers=workers)
+        least = floor_of(size, self.dropout, thresholds.least_cohort(len(eligible or nodes)))
         running = Attempt(self.dispatcher, current, group_of(request), least, self.silence, self.exclusions)
         try:
             running.invite(invitation, nodes)
             running.pass_on(Exchange.SHARE, current.close_advertise())
-            running.pass_on(Exchange.MASK, current.close_share())
-            running.pass_on(Exchange.UNMASK, current.close_masked())
+            running.pass_on(Exchange.CHECK, current.close_share())
+            views = current.close_check()
+            running.leave_out(current.left_out)
+            running.pass_on(Exchange.MASK, views)
+            running.pass_on(Exchange.CONFIRM, current.close_masked())
+            running.pass_on(Exchange.UNMASK, current.close_confirm())
             opened = current.close_unmask()
         finally:
             self.tally = running.tally()
             self.silence.note(running.answered, running.silent)
-            self.exclusions.proved(signed_nonsense(current.refused))
+            self.exclusions.proved(current.caught)
             self._devices |= running.devices
         self.tally = running.tally(opened)
         if len(opened.survivors) < size:
@@ -184,17 +193,6 @@ class SecureDevices(FlowerDevices):
         return AggregateResult(
             vector, count, running.bytes_up(opened), dict(self.aborted), excluded=self.exclusions.counts
         )
-
-    def _parameters(self, size: int) -> GraphParameters:
-        if 0 < self.settings.neighbours < size:
-            return GraphParameters(self.settings.neighbours, self.settings.threshold)
-        return choose(size, self.thresholds.assumptions)
-
-    def _safe_parameters(self, size: int) -> GraphParameters:
-        try:
-            return self._parameters(size)
-        except ConfigError as error:
-            raise RoundAbortedError(Reason.WEAK_PARAMETERS, error.what, value=size) from None
 
 
 class Attempt:
@@ -233,6 +231,11 @@ class Attempt:
                 yield self._dispatcher.message(content, self._nodes[device], exchange, self._group)
 
         self._ask([self._nodes[device] for device in messages], outgoing(), first=False)
+
+    def leave_out(self, devices: Iterable[bytes]) -> None:
+        """Note those that do not go on because their neighbours, or they, cannot open boxes."""
+        for node in map(self._nodes.__getitem__, devices):
+            self._outcomes[node] = self._outcomes[node] or Reason.BAD_BOXES.value
 
     def tally(self, opened: OpenedSum | None = None) -> Counter[str]:
         """What became of the devices."""

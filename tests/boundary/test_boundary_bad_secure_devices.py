@@ -22,8 +22,9 @@ from fedrec.simulation.study import Study
 pytestmark = pytest.mark.slow
 
 EVERYBODY = set(range(cases.USERS))
-SECURE = {"protocol": "secagg+", "minimum_cohort": 12, "minimum_survivors": 10, "attempts": 1}
-CONFIG = cases.settings(secure_aggregation=SECURE)
+# Eleven of 24 may be missing.
+SECURE = {"protocol": "secagg+", "minimum_cohort": 12, "minimum_survivors": 10, "dropout": 0.46, "colluding": 0.0}
+CONFIG = cases.settings(secure_aggregation={**SECURE, "attempts": 1})
 # What the server counts a device under that does so.
 ANYWHERE: dict[Act, str] = {
     hostile.crash: "failed",
@@ -38,14 +39,18 @@ ANYWHERE: dict[Act, str] = {
 SIGNED: dict[Exchange, dict[Act, str]] = {
     Exchange.ADVERTISE: {hostile.useless_keys: "malformed"},
     Exchange.SHARE: {hostile.replay: "out-of-turn"},
+    Exchange.CHECK: {hostile.replay: "out-of-turn", hostile.false_complaints: "too-few-boxes-open"},
     Exchange.MASK: {
         hostile.replay: "out-of-turn",
         hostile.wrong_length: "malformed",
         hostile.no_receipts: "malformed",
     },
+    Exchange.CONFIRM: {hostile.replay: "out-of-turn"},
     Exchange.UNMASK: {hostile.replay: "out-of-turn"},
 }
 SIGNED_NONSENSE = (hostile.useless_keys, hostile.wrong_length, hostile.no_receipts)
+# Whoever has sent its vector is in the sum, whatever it does then.
+AFTER = (Exchange.CONFIRM, Exchange.UNMASK)
 
 
 @pytest.mark.parametrize("exchange", list(Exchange))
@@ -56,8 +61,7 @@ def test_devices_bad_in_every_way_in_one_exchange(exchange: Exchange, federation
     with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage):
         stage.put(exchange, dict(enumerate(ways)))
         opened = devices.aggregate(first, range(cases.USERS))
-        # Whoever has sent its vector is in the sum, whatever it does then.
-        bad = set() if exchange is Exchange.UNMASK else set(range(len(ways)))
+        bad = set() if exchange in AFTER else set(range(len(ways)))
         np.testing.assert_array_equal(opened.vector, stage.sum(first, EVERYBODY - bad))
         assert opened.devices == len(EVERYBODY - bad)
         assert devices.tally == Counter({"sum": opened.devices}) + Counter(ways.values() if bad else ())
@@ -69,12 +73,12 @@ def test_devices_bad_in_every_way_in_one_exchange(exchange: Exchange, federation
         replaying = {20, 21}
         stage.put(exchange, dict.fromkeys(replaying, hostile.replay))
         again = devices.aggregate(second, range(cases.USERS))
-        left_out = caught if exchange is Exchange.UNMASK else replaying | caught
+        left_out = caught if exchange in AFTER else replaying | caught
         np.testing.assert_array_equal(again.vector, stage.sum(second, EVERYBODY - left_out))
         assert again.devices == len(EVERYBODY - left_out)
 
 
-@pytest.mark.parametrize("act", [hostile.false_gates, hostile.false_answer])
+@pytest.mark.parametrize("act", [hostile.false_shares, hostile.malformed_shares])
 def test_false_shares_of_a_few_do_not_change_the_sum(act: Act, federation_study: Study, tmp_path: Path) -> None:
     """Nobody can tell them from true ones when they arrive; the opened secrets can."""
     first, _ = requests(CONFIG, federation_study)
@@ -85,6 +89,21 @@ def test_false_shares_of_a_few_do_not_change_the_sum(act: Act, federation_study:
         assert devices.tally == {"sum": cases.USERS}
 
 
+@pytest.mark.parametrize("count", [1, 5])
+def test_garbage_boxes_leave_their_senders_out_and_no_round_is_lost(
+    count: int, federation_study: Study, tmp_path: Path
+) -> None:
+    first, second = requests(CONFIG, federation_study)
+    bad = set(range(count))
+    with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage):
+        for asked in (first, second):
+            stage.put(Exchange.SHARE, dict.fromkeys(bad, hostile.false_boxes))
+            opened = devices.aggregate(asked, range(cases.USERS))
+            np.testing.assert_array_equal(opened.vector, stage.sum(asked, EVERYBODY - bad))
+            assert devices.tally == {"sum": cases.USERS - count, Reason.BAD_BOXES.value: count}
+            assert not devices.aborted
+
+
 @pytest.mark.parametrize(
     ("exchange", "act", "count", "reason"),
     [
@@ -92,9 +111,9 @@ def test_false_shares_of_a_few_do_not_change_the_sum(act: Act, federation_study:
         (Exchange.SHARE, hostile.garbage, 15, Reason.FEW_SURVIVORS),
         (Exchange.MASK, hostile.silence, 15, Reason.FEW_SURVIVORS),
         (Exchange.UNMASK, hostile.late, 13, Reason.SECRET_LOST),
-        (Exchange.UNMASK, hostile.false_gates, 16, Reason.SECRET_LOST),
+        (Exchange.CONFIRM, hostile.silence, 24, Reason.NO_QUORUM),
+        (Exchange.UNMASK, hostile.false_shares, 16, Reason.FALSE_SHARES),
         # One device can make a round fail; it is named.
-        (Exchange.SHARE, hostile.false_boxes, 1, Reason.SECRET_LOST),
         (Exchange.SHARE, hostile.false_commitment, 1, Reason.FALSE_SHARES),
         (Exchange.MASK, hostile.false_receipts, 1, Reason.SECRET_LOST),
     ],

@@ -6,7 +6,7 @@ The devices are those of ``test_boundary_one_door``: one has done nothing, one e
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from flwr.common.serde import message_to_proto, recorddict_to_proto
 from test_boundary_one_door import BUSY, IDLE, NOTE, PHOTO_NAME, PLANTED, QUERIES, UNKNOWN_ITEM, USER, forms_of, plant
 
 from fedrec.console import open_reporter
-from fedrec.queries.secure_wire import Exchange
+from fedrec.queries.secure_wire import Exchange, thresholds_of
 from fedrec.secagg import bits
 from fedrec.secagg.messages import Masked
 from fedrec.simulation.engines import grid_devices as engine
@@ -72,12 +72,15 @@ def wire(federation_study: Study, tmp_path_factory: pytest.TempPathFactory) -> I
         yield seen
 
 
-def test_a_sum_is_four_exchanges_with_every_device_and_nothing_else(wire: list[Seen]) -> None:
+def test_a_sum_is_five_exchanges_with_every_device_one_with_a_few_and_nothing_else(wire: list[Seen]) -> None:
     sums = sum(QUERIES.values())
-    for exchange in Exchange:
+    for exchange in set(Exchange) - {Exchange.CONFIRM}:
         nodes = [seen.node for seen in wire if seen.exchange is exchange]
         assert sorted(nodes) == sorted([*range(cases.USERS)] * sums)
-    assert len(wire) == 4 * sums * cases.USERS
+    committee = thresholds_of(CONFIG.secure_aggregation).committee(cases.USERS).members
+    asked = Counter(seen.group for seen in wire if seen.exchange is Exchange.CONFIRM)
+    assert len(asked) == sums and set(asked.values()) == {committee}
+    assert len(wire) == (5 * cases.USERS + committee) * sums
 
 
 def test_what_goes_up_are_two_constants_and_the_protocols_bytes_of_one_size(wire: list[Seen]) -> None:

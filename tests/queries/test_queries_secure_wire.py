@@ -25,6 +25,7 @@ QUESTION = Request("training", 3, 5, SUM, {"parameters": np.arange(4, dtype=np.f
 ENVELOPE = Envelope(QUESTION, "session", "catalogue")
 INVITATION = Invitation(ENVELOPE, 2)
 ROSTER = bytes(32)
+RANDOM = bytes(range(32)), tuple(range(100))
 
 
 def test_an_invitation_reads_back() -> None:
@@ -63,23 +64,30 @@ def changed() -> list[Invitation]:
 
 @pytest.mark.parametrize("other", changed())
 def test_a_sum_is_bound_to_all_that_is_asked(other: Invitation) -> None:
-    assert other.agreed("run", ROSTER).digest != INVITATION.agreed("run", ROSTER).digest
+    assert other.agreed("run", ROSTER, *RANDOM).digest != INVITATION.agreed("run", ROSTER, *RANDOM).digest
 
 
 def test_a_sum_is_bound_to_run_and_roster() -> None:
-    digest = INVITATION.agreed("run", ROSTER).digest
-    assert digest == INVITATION.agreed("run", ROSTER).digest
-    assert digest != INVITATION.agreed("other", ROSTER).digest
-    assert digest != INVITATION.agreed("run", b"\1" * 32).digest
+    digest = INVITATION.agreed("run", ROSTER, *RANDOM).digest
+    assert digest == INVITATION.agreed("run", ROSTER, *RANDOM).digest
+    assert digest != INVITATION.agreed("other", ROSTER, *RANDOM).digest
+    assert digest != INVITATION.agreed("run", b"\1" * 32, *RANDOM).digest
+
+
+def test_a_sum_is_bound_to_its_seed_and_to_whom_it_is_asked_of() -> None:
+    digest = INVITATION.agreed("run", ROSTER, *RANDOM).digest
+    assert digest != INVITATION.agreed("run", ROSTER, bytes(32), RANDOM[1]).digest
+    assert digest != INVITATION.agreed("run", ROSTER, RANDOM[0], tuple(range(99))).digest
+    assert digest != INVITATION.agreed("run", ROSTER, RANDOM[0], None).digest
 
 
 def test_the_ring_is_that_of_the_sum() -> None:
-    agreed = INVITATION.agreed("run", ROSTER)
+    agreed = INVITATION.agreed("run", ROSTER, *RANDOM)
     assert (agreed.ring, agreed.length) == (SUM.ring, SUM.length)
 
 
 def test_a_sum_is_known_by_its_number_in_the_run() -> None:
-    assert INVITATION.agreed("run", ROSTER).round == QUESTION.number == 5
+    assert INVITATION.agreed("run", ROSTER, *RANDOM).round == QUESTION.number == 5
 
 
 def test_a_message_reads_back_and_nothing_else_does() -> None:

@@ -12,7 +12,7 @@ from fedrec.secagg.errors import Reason, RefusedError
 from fedrec.secagg.replay_guard import ReplayGuard
 
 
-@pytest.mark.parametrize("after", ["advertise", "share", "mask", "unmask"])
+@pytest.mark.parametrize("after", ["advertise", "share", "check", "mask", "confirm", "unmask"])
 def test_a_device_goes_on_from_its_store(after: str) -> None:
     """Every device stops and starts after one exchange; the sum is the same."""
     world = World.of(5)
@@ -35,15 +35,41 @@ def test_a_device_goes_on_from_its_store(after: str) -> None:
     inboxes = world.share(cohorts)
     if after == "share":
         restart()
-    lists = world.mask(inboxes, {2})
+    views = world.check_boxes(inboxes)
+    if after == "check":
+        restart()
+    lists = world.mask(views, {2})
     if after == "mask":
         restart()
-    opened = world.unmask(lists)
+    certificates = world.confirm(lists)
+    if after == "confirm":
+        restart()
+    opened = world.unmask(certificates)
     world.check(opened)
+    assert len(opened.survivors) == 4
     if after == "unmask":
         restart()
         with pytest.raises(RefusedError):
-            world.rounds[0].unmask(lists[0])
+            world.rounds[0].unmask(certificates[0])
+
+
+def test_a_device_that_restarts_remembers_the_list_it_signed() -> None:
+    world = World.of(5)
+    lists = world.mask(world.views(), {2})
+    signer = min(lists)
+    world.confirm(lists)
+    fresh = DeviceRound(
+        world.devices[signer],
+        world.roster,
+        world.agreed,
+        world.thresholds,
+        ReplayGuard.from_bytes(world.replay_guards[signer].to_bytes()),
+        now=0,
+    ).restore(world.rounds[signer].to_state())
+    assert fresh._signed == world.rounds[signer]._signed != b""
+    with pytest.raises(RefusedError) as caught:
+        fresh.confirm(lists[signer])
+    assert caught.value.reason is Reason.OUT_OF_TURN
 
 
 def test_stored_rounds_are_read_strictly() -> None:
@@ -54,7 +80,7 @@ def test_stored_rounds_are_read_strictly() -> None:
     def fresh(agreed: object = world.agreed) -> DeviceRound:
         return DeviceRound(world.devices[0], world.roster, agreed, world.thresholds, ReplayGuard(), now=0)  # type: ignore[arg-type]
 
-    for bad in (state[:-1], state + b"\0", b"", b"\x01\x22\x09" + state[3:]):
+    for bad in (state[:-1], state + b"\0", b"", b"\x02\x22\x09" + state[3:]):
         with pytest.raises(RefusedError):
             fresh().restore(bad)
     with pytest.raises(RefusedError) as caught:

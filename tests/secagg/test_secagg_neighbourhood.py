@@ -20,10 +20,10 @@ def test_one_bad_signature_at_any_place_is_found(workers: int, monkeypatch: pyte
     roster = Roster.of(one.public for one in devices)
     plain = Advertise(0, bytes(64), agree(roster).digest, bytes(32), bytes(32))
     signed = [(replace(plain, device=roster.place(one.public)).signed(one), one.public) for one in devices]
-    neighbourhood._check_signatures(signed, workers)
-    neighbourhood._check_signatures([], workers)
+    neighbourhood.check_signatures(signed, workers)
+    neighbourhood.check_signatures([], workers)
     for at, (advert, public) in enumerate(signed):
         bad = (replace(advert, signature=bytes(64)), public)
         with pytest.raises(RefusedError) as caught:
-            neighbourhood._check_signatures([*signed[:at], bad, *signed[at + 1 :]], workers)
+            neighbourhood.check_signatures([*signed[:at], bad, *signed[at + 1 :]], workers)
         assert caught.value.reason is Reason.BAD_SIGNATURE

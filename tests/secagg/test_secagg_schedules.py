@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from secagg_cases import World
+from secagg_cases import LENIENT, World
 
 from fedrec.errors import ProtocolError
 from fedrec.secagg.errors import Reason, RefusedError, RoundAbortedError
-from fedrec.secagg.messages import Unmask
+from fedrec.secagg.messages import Complaints, Unmask
 from fedrec.secagg.outcome import Phase
 from fedrec.secagg.thresholds import Thresholds
 
@@ -34,7 +34,11 @@ class Round(RuleBasedStateMachine):
 
     @initialize(count=SIZES, length=st.integers(3, 8), floor=st.integers(3, 5))
     def start(self, count: int, length: int, floor: int) -> None:
-        self.count, self.length, self.thresholds = count, length, Thresholds(cohort=floor, survivors=floor - 1)
+        self.count, self.length, self.thresholds = (
+            count,
+            length,
+            Thresholds(cohort=floor, survivors=floor - 1, assumptions=LENIENT),
+        )
         self._begin()
 
     def _begin(self) -> None:
@@ -108,7 +112,9 @@ class Round(RuleBasedStateMachine):
                 world.check(world.server.close_unmask())
                 self.done = True
                 return
-            step = {1: world.server.close_advertise, 2: world.server.close_share, 3: world.server.close_masked}[phase]
+            server = world.server
+            steps = server.close_advertise, server.close_share, server.close_check
+            step = (*steps, server.close_masked, server.close_confirm)[phase - 1]
             out = world._by_place(step())
         except RoundAbortedError as error:
             assert isinstance(error.reason, Reason)
@@ -139,7 +145,11 @@ def _answer(world: World, at: int, phase: Phase, message: bytes) -> bytes:
     if phase is Phase.ADVERTISE:
         return device.share(message)
     if phase is Phase.SHARE:
+        return device.check(message)
+    if phase is Phase.CHECK:
         return device.mask(message, world.vectors[at])
+    if phase is Phase.MASK:
+        return device.confirm(message)
     return device.unmask(message)
 
 
@@ -155,24 +165,31 @@ TestRound.settings = settings(
 def test_random_dropouts_give_the_exact_sum_or_a_named_abort(count: int, length: int, data: st.DataObject) -> None:
     """Who is gone before which exchange; who lies in its shares; who sends twice."""
     everybody = st.sets(st.integers(0, count - 1), max_size=count // 2)
-    gone = [data.draw(everybody) for _ in range(4)]
+    gone = [data.draw(everybody) for _ in range(6)]
     liars = data.draw(st.sets(st.integers(0, count - 1), max_size=1))
-    lie_in_gates = data.draw(st.booleans())
-    world = World.of(count, length=length, thresholds=Thresholds(cohort=3, survivors=3))
+    complains = data.draw(st.booleans())
+    world = World.of(count, length=length, thresholds=Thresholds(cohort=3, survivors=3, assumptions=LENIENT))
     server = world.server
     try:
-        lists = world.mask(world.share(world.advertise(sorted(set(range(count)) - gone[0])), gone[1]), gone[2])
-        for at in sorted(set(lists) - gone[3]):
-            message = world.rounds[at].unmask(lists[at])
-            if at in liars:
-                # Well-formed, signed and false: what is behind the gate does not open, or the gates' shares are wrong.
-                answer = Unmask.from_bytes(message, server._graph().degree)
-                lie = (
-                    {"gates": tuple(bytes(32) for _ in answer.gates)}
-                    if lie_in_gates
-                    else {"sealed": answer.sealed[::-1]}
+        inboxes = world.share(world.advertise(sorted(set(range(count)) - gone[0])), gone[1])
+        for at in sorted(set(inboxes) - gone[2]):
+            message = world.rounds[at].check(inboxes[at])
+            if at in liars and complains:
+                # Of everybody's box, which did open.
+                every = frozenset(server._records.slots(at, server._records.sharers))
+                message = (
+                    Complaints(at, b"", server._records.context, count - 1, every).signed(world.devices[at]).to_bytes()
                 )
-                message = replace(answer, **lie).signed(world.devices[at]).to_bytes()  # type: ignore[arg-type]
+            assert server.receive(message) is None
+        views = world._by_place(server.close_check())
+        certificates = world.confirm(world.mask(views, gone[3]), gone[4])
+        for at in sorted(set(certificates) - gone[5]):
+            message = world.rounds[at].unmask(certificates[at])
+            if at in liars:
+                # Well-formed, signed and false.
+                answer = Unmask.from_bytes(message, server._records.parameters.degree)
+                lie = replace(answer, shares=tuple(bytes(32) for _ in answer.shares))
+                message = lie.signed(world.devices[at]).to_bytes()
             server.receive(message)
             server.receive(message)
         opened = server.close_unmask()
@@ -180,7 +197,7 @@ def test_random_dropouts_give_the_exact_sum_or_a_named_abort(count: int, length:
         assert isinstance(error.reason, Reason)
     else:
         world.check(opened)
-        expected = set(range(count)) - gone[0] - gone[1] - gone[2]
+        expected = set(range(count)) - set().union(*gone[:4])
         assert {world.place(device) for device in opened.survivors} <= expected
 
 

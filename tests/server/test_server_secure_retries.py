@@ -26,7 +26,9 @@ from fedrec.simulation.study import Study
 pytestmark = pytest.mark.slow
 
 EVERYBODY = set(range(cases.USERS))
-SECURE = {"protocol": "secagg+", "minimum_cohort": 12, "minimum_survivors": 10, "attempts": 2}
+# Eleven of 24 may be missing.
+SECURE = {"protocol": "secagg+", "minimum_cohort": 12, "minimum_survivors": 10, "dropout": 0.46, "colluding": 0.0}
+SECURE |= {"attempts": 2}
 CONFIG = cases.settings(secure_aggregation=SECURE)
 # Two sums.
 SHORT = cases.settings(
@@ -56,7 +58,9 @@ def once(act: Act, stage: Stage) -> Act:
     [
         (Exchange.ADVERTISE, 13, Reason.SMALL_COHORT),
         (Exchange.SHARE, 15, Reason.FEW_SURVIVORS),
+        (Exchange.CHECK, 15, Reason.FEW_SURVIVORS),
         (Exchange.MASK, 15, Reason.FEW_SURVIVORS),
+        (Exchange.CONFIRM, 24, Reason.NO_QUORUM),
         (Exchange.UNMASK, 13, Reason.SECRET_LOST),
     ],
 )
@@ -93,7 +97,9 @@ def cut_in(devices: SecureDevices, exchange: Exchange, after: int) -> Iterator[N
             yield
 
 
-@pytest.mark.parametrize("exchange", [Exchange.ADVERTISE, Exchange.SHARE, Exchange.MASK])
+@pytest.mark.parametrize(
+    "exchange", [Exchange.ADVERTISE, Exchange.SHARE, Exchange.CHECK, Exchange.MASK, Exchange.CONFIRM]
+)
 def test_a_server_that_is_killed_in_an_exchange_asks_again_in_the_same_run(
     exchange: Exchange, federation_study: Study, tmp_path: Path
 ) -> None:
@@ -104,7 +110,9 @@ def test_a_server_that_is_killed_in_an_exchange_asks_again_in_the_same_run(
         opened = devices.aggregate(first, range(cases.USERS))
         np.testing.assert_array_equal(opened.vector, stage.sum(first, EVERYBODY))
         # Devices that have sent a vector to an attempt take part in a later one only.
-        assert opened.aborted == ({Reason.SMALL_COHORT.value: 1} if exchange is Exchange.MASK else {})
+        assert opened.aborted == (
+            {Reason.SMALL_COHORT.value: 1} if exchange in (Exchange.MASK, Exchange.CONFIRM) else {}
+        )
 
 
 def test_a_server_that_is_killed_while_a_sum_is_opened_cannot_open_it_again_in_that_run(

@@ -1,6 +1,6 @@
 """A round of secure aggregation in one process: the real device and server, every message as bytes, no network.
 
-What a device does is timed over all four exchanges, for each device that stays to the end; what the server does, from
+What a device does is timed over all six exchanges, for each device that stays to the end; what the server does, from
 its last message to the opened sum.  Devices drop out after they have shared their secrets, which is what costs most.
 """
 
@@ -12,7 +12,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from fedrec.secagg.context import Agreed
 from fedrec.secagg.device import MOST_WORKERS, DeviceRound
 from fedrec.secagg.errors import Reason, RefusedError, RoundAbortedError
 from fedrec.secagg.identity import DeviceIdentity
-from fedrec.secagg.parameters import Assumptions, GraphParameters, choose, least_sum
+from fedrec.secagg.parameters import Assumptions, GraphParameters, choose
 from fedrec.secagg.replay_guard import ReplayGuard
 from fedrec.secagg.ring import Ring
 from fedrec.secagg.roster import Roster
@@ -63,7 +63,7 @@ class SecAggBench:
     """A cohort and a server that are about to make a sum.
 
     ``dropped``: ids of devices that are gone after sharing.  ``receiving``: what the server spends on messages as
-    they come, in seconds; ``closing``: on closing the first three exchanges; ``cpu``: all the server's work, opening
+    they come, in seconds; ``closing``: on closing the first five exchanges; ``cpu``: all the server's work, opening
     once included, in seconds of the process's own time; ``opening_cpu``: that of opening.
     """
 
@@ -83,7 +83,7 @@ class SecAggBench:
         return draw.uniform(-self.agreed.bound, self.agreed.bound, self.agreed.length)
 
     def run(self, repeats: int = 3) -> tuple[list[float], bool]:
-        """The four exchanges. Returns how long opening took, several times over, and whether the sum was exact."""
+        """The six exchanges. Returns how long opening took, several times over, and whether the sum was exact."""
         for one in self.devices.values():
             self._take(one.answer(one.round.advertise))
         for device, cohort in self._close(self.server.close_advertise).items():
@@ -91,11 +91,17 @@ class SecAggBench:
             self._take(one.answer(one.round.share, cohort))
         self.expected = np.zeros(self.agreed.length, dtype=np.uint64)
         for device, inbox in self._close(self.server.close_share).items():
+            one = self.devices[device]
+            self._take(one.answer(one.round.check, inbox))
+        for device, view in self._close(self.server.close_check).items():
             if device not in self.dropped:
-                self._mask(device, inbox)
+                self._mask(device, view)
         for device, survivors in self._close(self.server.close_masked).items():
             one = self.devices[device]
-            self._take(one.answer(one.round.unmask, survivors))
+            self._take(one.answer(one.round.confirm, survivors))
+        for device, certificate in self._close(self.server.close_confirm).items():
+            one = self.devices[device]
+            self._take(one.answer(one.round.unmask, certificate))
         seconds, cpu, exact = [], [], True
         for _ in range(repeats):
             server = copy.deepcopy(self.server)
@@ -113,7 +119,7 @@ class SecAggBench:
         """Devices that stay to the end."""
         return len(self.devices) - len(self.dropped)
 
-    def _mask(self, device: bytes, inbox: bytes) -> None:
+    def _mask(self, device: bytes, view: bytes) -> None:
         one, vector, ring = self.devices[device], self.vector(device), self.agreed.ring
         elements: list[NDArray[np.uint64]] = []
 
@@ -121,7 +127,7 @@ class SecAggBench:
             elements.append(ring.encode(vector, self.agreed.resolution, limit=self.agreed.bound))
             return one.round.mask(shown, elements[0])
 
-        self._take(one.answer(work, inbox))
+        self._take(one.answer(work, view))
         ring.add(self.expected, elements[0], out=self.expected)
 
     def _take(self, message: bytes) -> None:
@@ -154,10 +160,12 @@ def prepare(devices: int, length: int, dropout: float, parameters: GraphParamete
         bound=1.0,
         resolution=resolution,
         rows=devices,
+        seed=bytes(range(32)),
+        eligible=tuple(range(devices)),
     )
     gone = np.random.default_rng(devices).permutation(devices)[: round(dropout * devices)]
-    thresholds = floors_for(devices, devices - len(gone), parameters)
-    server = ServerRound(agreed, roster, thresholds, workers=workers, parameters=lambda size: parameters)
+    thresholds = thresholds_for(devices, dropout, parameters)
+    server = ServerRound(agreed, roster, thresholds, workers=workers)
     rounds = {
         identity.public: TimedDevice(DeviceRound(identity, roster, agreed, thresholds, ReplayGuard(), now=_NOW))
         for identity in identities
@@ -186,15 +194,21 @@ def finished(
     )
 
 
-def floors_for(devices: int, stayed: int, parameters: GraphParameters) -> Thresholds:
-    """The default thresholds; where a comparison asks for weaker parameters than they allow, ones that allow them."""
-    least = min(20, devices), min(15, stayed)
-    thresholds = Thresholds(*least)
+def assumptions_for(dropout: float) -> Assumptions:
+    """The default ones, or as many missing devices as are really missing."""
+    return Assumptions(dropout=max(dropout, Assumptions().dropout))
+
+
+def thresholds_for(devices: int, dropout: float, parameters: GraphParameters) -> Thresholds:
+    """Thresholds of devices that accept these parameters: where a comparison asks for weaker ones, lenient devices."""
+    least, assumptions = min(20, devices), assumptions_for(dropout)
+    found = Thresholds(least, min(15, least), assumptions=assumptions, graph=parameters)
     try:
-        thresholds.check_cohort(devices, parameters.degree, parameters.threshold)
+        found.check_safe(devices)
     except RefusedError:
-        return Thresholds(*least, assumptions=Assumptions(corrupt=0.0, dropout=0.0))
-    return thresholds
+        lenient = replace(assumptions, corrupt=0.0, colluding=0.0)
+        return replace(found, assumptions=lenient)
+    return found
 
 
 def finest(devices: int) -> float:
@@ -224,9 +238,10 @@ def run_secagg(
     """
     load = os.getloadavg()[0]
     workers = workers or os.cpu_count() or 1
-    parameters = choose(devices)
+    parameters = choose(devices, assumptions_for(dropout))
     if neighbours is not None:
         parameters = GraphParameters(neighbours, threshold or neighbours // 2 + 2)
+    thresholds = thresholds_for(devices, dropout, parameters)
     bench, opening, exact, aborted = finished(devices, length, dropout, parameters, workers)
     stayed = [one for device, one in bench.devices.items() if device not in bench.dropped]
     found = {
@@ -235,7 +250,9 @@ def run_secagg(
         "dropped": len(bench.dropped),
         "neighbours": parameters.degree,
         "threshold": parameters.threshold,
-        "least_sum": least_sum(devices, parameters.degree, parameters.threshold),
+        "committee": thresholds.committee(devices).members,
+        "quorum": thresholds.committee(devices).quorum,
+        "least_sum": thresholds.least_sum(devices),
         "bits": bench.agreed.bits,
         "device_ms": 1e3 * statistics.median(one.seconds for one in stayed),
         "device_cpu_ms": 1e3 * statistics.median(one.cpu_seconds for one in stayed),

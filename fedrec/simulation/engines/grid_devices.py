@@ -79,7 +79,7 @@ def grid_devices(
         nodes, digest = grid.get_node_ids(), study.features.digest()
         if secure:
             roster = read_roster(stores / ROSTER)
-            yield SecureGridDevices(grid, nodes, catalogue=digest, roster=roster, settings=config.secure_aggregation)
+            yield SecureGridDevices(grid, nodes, catalogue=digest, roster=roster, config=config)
         else:
             yield GridDevices(grid, nodes, catalogue=digest)
 

@@ -14,14 +14,15 @@ import pytest
 from pytest import MonkeyPatch
 from secagg_cases import World, agree, source
 
-from fedrec.secagg import keys, merkle, neighbourhood
+from fedrec.secagg import context, keys
 from fedrec.secagg.context import Agreed
 from fedrec.secagg.device import DeviceRound
 from fedrec.secagg.errors import Reason, RefusedError
 from fedrec.secagg.masks import add_masks, word_type
-from fedrec.secagg.messages import Advertise, Cohort
+from fedrec.secagg.messages import Advertise, Complaints
 from fedrec.secagg.outcome import Phase
 from fedrec.secagg.server import ServerRound
+from fedrec.secagg.server_messages import Cohort, View
 
 TARGET = 2
 
@@ -66,13 +67,12 @@ def test_on_every_device_refuses_the_others_keys() -> None:
     for at, message in _shown(world, world.advertise()).items():
         with pytest.raises(RefusedError) as caught:
             world.rounds[at].share(message)
-        assert caught.value.reason in (Reason.BAD_SIGNATURE, Reason.BAD_PROOF)
+        assert caught.value.reason is Reason.BAD_SIGNATURE
 
 
 def test_on_without_signatures_the_boxes_do_not_open(monkeypatch: MonkeyPatch) -> None:
-    """The second line: with signatures and proofs switched off, the target opens no box and masks nothing."""
+    """The second line: with signatures switched off, the target opens no box, is left out, and masks nothing."""
     monkeypatch.setattr(Advertise, "check", lambda self, public: None)
-    monkeypatch.setattr(merkle, "check", lambda *arguments: None)
     world = _world()
     sent = {at: world.rounds[at].share(message) for at, message in _shown(world, world.advertise()).items()}
     for message in sent.values():
@@ -83,8 +83,10 @@ def test_on_without_signatures_the_boxes_do_not_open(monkeypatch: MonkeyPatch) -
         assert near is not None
         shown = message[:2] + near.context + message[34:]
         if at == TARGET:
+            complaints = Complaints.from_bytes(world.rounds[at].check(shown), 5)
+            assert complaints.slots == frozenset(range(5))
             with pytest.raises(RefusedError) as caught:
-                world.rounds[at].mask(shown, world.vectors[at])
+                world.rounds[at].mask(View(near.context, 6, frozenset(range(6))).to_bytes(), world.vectors[at])
             assert caught.value.reason is Reason.BAD_BOXES
 
 
@@ -106,7 +108,7 @@ def test_off_a_context_without_the_question_gives_the_target_away(monkeypatch: M
     constant = hashlib.sha256(b"always the same").digest()
     monkeypatch.setattr(Agreed, "digest", property(lambda self: constant))
     world = _world()
-    opened = world.unmask(world.mask(world.share(world.advertise())))
+    opened = world.unmask(world.confirm(world.mask(world.views())))
     np.testing.assert_array_equal(opened.total, world.vectors[TARGET])
 
 
@@ -121,6 +123,9 @@ def test_off_a_context_without_the_question_gives_the_target_away(monkeypatch: M
         {"bound": 8.0},
         {"resolution": 2.0**-9},
         {"rows": 7},
+        {"seed": bytes(32)},
+        {"eligible": (0, 1, 2, 3, 4)},
+        {"eligible": None},
     ],
 )
 def test_every_part_of_what_was_agreed_changes_the_context(change: dict[str, object]) -> None:
@@ -131,10 +136,10 @@ def test_every_part_of_what_was_agreed_changes_the_context(change: dict[str, obj
 
 
 def test_everything_in_a_cohort_changes_its_context() -> None:
-    base = {"agreed": b"a" * 32, "members": {0, 1, 2}, "places": 5, "root": b"r" * 32, "degree": 2, "threshold": 2}
-    changes = {"agreed": b"b" * 32, "members": {0, 1, 3}, "places": 6, "root": b"s" * 32, "degree": 3, "threshold": 1}
-    contexts = {neighbourhood.cohort_context(**(base | {name: value})) for name, value in changes.items()}  # type: ignore[arg-type]
-    assert len(contexts | {neighbourhood.cohort_context(**base)}) == len(changes) + 1  # type: ignore[arg-type]
+    base = {"agreed": b"a" * 32, "members": {0, 1, 2}, "size": 5, "degree": 2, "threshold": 2}
+    changes = {"agreed": b"b" * 32, "members": {0, 1, 3}, "size": 6, "degree": 3, "threshold": 1}
+    contexts = {context.cohort_context(**(base | {name: value})) for name, value in changes.items()}  # type: ignore[arg-type]
+    assert len(contexts | {context.cohort_context(**base)}) == len(changes) + 1  # type: ignore[arg-type]
 
 
 def test_on_and_off_keys_put_in_place_of_a_devices_own(monkeypatch: MonkeyPatch) -> None:
@@ -165,7 +170,7 @@ def test_on_and_off_keys_put_in_place_of_a_devices_own(monkeypatch: MonkeyPatch)
         forged.vectors = [world.vectors[at] if at == TARGET else np.zeros_like(world.vectors[at]) for at in range(5)]
         forged.server = server
         cohorts = dict(enumerate(_replay(server, world)))
-        opened = forged.unmask(forged.mask(forged.share(cohorts)))
+        opened = forged.unmask(forged.confirm(forged.mask(forged.check_boxes(forged.share(cohorts)))))
         np.testing.assert_array_equal(opened.total, world.vectors[TARGET])
 
 

@@ -6,29 +6,35 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from malice import Ledger, cut
+from malice import Ledger, no_quorum
 from pytest import MonkeyPatch
-from secagg_cases import NOBODY, World, agree, identities
+from secagg_cases import LENIENT, World, agree, complete, identities
 
 from fedrec.errors import SumError
-from fedrec.secagg import keys
 from fedrec.secagg import roster as roster_module
 from fedrec.secagg.context import Agreed
 from fedrec.secagg.device import DeviceRound
 from fedrec.secagg.errors import Reason, RefusedError
-from fedrec.secagg.messages import Cohort, Survivors, Unmask
+from fedrec.secagg.messages import Unmask
 from fedrec.secagg.parameters import Assumptions, GraphParameters
 from fedrec.secagg.replay_guard import ReplayGuard
 from fedrec.secagg.roster import Roster
+from fedrec.secagg.server import ServerRound
+from fedrec.secagg.server_messages import Cohort
 from fedrec.secagg.thresholds import Thresholds
 
-LOW = Thresholds(cohort=2, survivors=2, assumptions=NOBODY)
-HIGH = Thresholds(cohort=6, survivors=5)
+LOW = Thresholds(cohort=2, survivors=2, assumptions=LENIENT)
+HIGH = Thresholds(cohort=6, survivors=5, assumptions=LENIENT)
 
 
 def _with(world: World, thresholds: Thresholds, at: int) -> None:
     world.rounds[at] = DeviceRound(
-        world.devices[at], world.roster, world.agreed, thresholds, world.replay_guards[at], now=0
+        world.devices[at],
+        world.roster,
+        world.agreed,
+        replace(thresholds, graph=complete(len(world.devices))),
+        world.replay_guards[at],
+        now=0,
     )
 
 
@@ -43,7 +49,7 @@ def test_a_cohort_of_one_and_the_servers_friends(thresholds: Thresholds) -> None
             world.rounds[target].share(cohorts[target])
         assert caught.value.reason is Reason.SMALL_COHORT
         return
-    opened = world.unmask(world.mask(world.share(cohorts)))
+    opened = world.unmask(world.confirm(world.mask(world.check_boxes(world.share(cohorts)))))
     bare = opened.total - world.vectors[0] - world.vectors[2] & np.uint64(world.agreed.ring.modulus - 1)
     np.testing.assert_array_equal(bare, world.vectors[target])
 
@@ -52,45 +58,90 @@ def test_nobody_makes_a_cohort_alone() -> None:
     world = World.of(3, thresholds=LOW)
     cohorts = world.advertise()
     shown = replace(Cohort.from_bytes(cohorts[0], 3), members=frozenset({0}), peers=(), threshold=1)
-    with pytest.raises(RefusedError):
+    with pytest.raises(RefusedError) as caught:
         world.rounds[0].share(shown.to_bytes())
+    assert caught.value.reason is Reason.SMALL_COHORT
 
 
 @pytest.mark.parametrize("thresholds", [LOW, HIGH])
 def test_a_sum_of_few_survivors(thresholds: Thresholds) -> None:
     """Of six devices two are said to have dropped out, and three tell the server all they know: one vector is left."""
-    world, target = World.of(6, thresholds=LOW, parameters=lambda size: GraphParameters(5, 3)), 1
-    _with(world, thresholds, target)
-    lists = world.mask(world.share(world.advertise()), {4, 5})
+    target = 1
+    for seed in range(100):
+        # A round whose committee the target is not on, so that others can sign what it would refuse to sign.
+        world = World.of(6, thresholds=LOW, seed=seed)
+        _with(world, thresholds, target)
+        views = world.views()
+        if target not in world.server._records.committee and world.server._records.committee <= {0, 2, 3, 4, 5}:
+            break
+    certificates = world.confirm(world.mask(views, {4, 5}))
     if thresholds is HIGH:
         with pytest.raises(RefusedError) as caught:
-            world.rounds[target].unmask(lists[target])
+            world.rounds[target].unmask(certificates[target])
         assert caught.value.reason is Reason.FEW_SURVIVORS
         return
     friends = world.sum({0, 2, 3})
-    bare = world.unmask(lists).total - friends & np.uint64(world.agreed.ring.modulus - 1)
+    bare = world.unmask(certificates).total - friends & np.uint64(world.agreed.ring.modulus - 1)
     np.testing.assert_array_equal(bare, world.vectors[target])
+
+
+@pytest.mark.parametrize("off", [False, True])
+def test_floors_are_relative_to_those_who_are_asked(off: bool, monkeypatch: MonkeyPatch) -> None:
+    """Ten of twenty, of whom nine tell the server all they know: floors that were met by absolute numbers alone."""
+    if off:
+        monkeypatch.setattr(Assumptions, "floor", lambda self, size: 0)
+    thresholds = Thresholds(cohort=10, survivors=10, assumptions=Assumptions(corrupt=0, dropout=0.1, colluding=0))
+    world, target = World.of(20, thresholds=thresholds, server=Unguarded), 4
+    # The threshold is above half the neighbours: half of the devices are not enough for it either.
+    chosen = range(10) if not off else range(13)
+    if not off:
+        cohorts = world.advertise(chosen)
+        for at in cohorts:
+            with pytest.raises(RefusedError) as caught:
+                world.rounds[at].share(cohorts[at])
+            assert caught.value.reason is Reason.SMALL_COHORT
+        return
+    opened = world.unmask(world.confirm(world.mask(world.check_boxes(world.share(world.advertise(chosen))))))
+    friends = world.sum(set(chosen) - {target})
+    bare = opened.total - friends & np.uint64(world.agreed.ring.modulus - 1)
+    np.testing.assert_array_equal(bare, world.vectors[target])
+
+
+class Unguarded(ServerRound):
+    """Takes any cohort."""
+
+    def close_advertise(self) -> dict[bytes, bytes]:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Thresholds, "check_cohort", lambda self, count, eligible: None)
+            return super().close_advertise()
 
 
 @pytest.mark.parametrize("off", [False, True])
 def test_a_threshold_of_one_and_a_single_friend(off: bool, monkeypatch: MonkeyPatch) -> None:
     """With a threshold of one, one colluding neighbour holds all of the target's secrets."""
-    if off:
-        monkeypatch.setattr(Thresholds, "check_cohort", lambda self, size, degree, threshold: None)
-    world = World.of(6, parameters=lambda size: GraphParameters(4, 1))
-    cohorts = world.advertise()
+    weak = GraphParameters(4, 1)
     if not off:
         with pytest.raises(RefusedError) as caught:
-            world.rounds[0].share(cohorts[0])
+            LOW.check_graph(6, weak)
+        assert caught.value.reason is Reason.WEAK_PARAMETERS
+        # Nor is what a server shows taken for it: a device computes its own.
+        world = World.of(6)
+        cohorts = world.advertise()
+        shown = replace(Cohort.from_bytes(cohorts[0], 6), degree=4, threshold=1)
+        with pytest.raises(RefusedError) as caught:
+            world.rounds[0].share(shown.to_bytes())
         assert caught.value.reason is Reason.WEAK_PARAMETERS
         return
+    monkeypatch.setattr(Thresholds, "check_graph", lambda self, size, graph: None)
+    world = World.of(6, graph=weak)
+    views = world.views()
     ledger = Ledger(world)
-    ledger.load_population(world.share(cohorts))
+    ledger.load_population(views)
     target, near = 0, ledger.records.neighbours[0]
     friend = near[0]
     held = world.rounds[friend]._held[ledger.records.neighbours[friend].index(target)]
     # A share of a polynomial of degree zero is the secret itself.
-    seeds = {name: getattr(held, name)[1:] for name in ("own", "mask", "gate")}
+    seeds = {name: getattr(held, name)[1:] for name in ("own", "mask")}
     assert all(seed == getattr(world.rounds[target]._secrets, name) for name, seed in seeds.items())
     np.testing.assert_array_equal(ledger.bare(target, seeds["own"], seeds["mask"]), world.vectors[target])
 
@@ -101,33 +152,30 @@ def test_a_threshold_of_one_and_a_single_friend(off: bool, monkeypatch: MonkeyPa
 def test_parameters_below_the_floor_are_refused(parameters: GraphParameters) -> None:
     thresholds = Thresholds(cohort=5, survivors=3, assumptions=Assumptions(corrupt=0.3, dropout=0.0))
     with pytest.raises(RefusedError) as caught:
-        thresholds.check_cohort(12, parameters.degree, parameters.threshold)
+        thresholds.check_graph(12, parameters)
     assert caught.value.reason is Reason.WEAK_PARAMETERS
-    thresholds.check_cohort(12, 11, 7)
+    thresholds.check_graph(12, GraphParameters(11, 7))
 
 
 @pytest.mark.parametrize("off", [False, True])
-def test_one_device_asked_for_both_secrets_of_a_peer(off: bool) -> None:
-    """Two lists one after the other, to a device that was set back to an earlier state in between."""
+def test_one_device_asked_for_both_secrets_of_a_peer(off: bool, monkeypatch: MonkeyPatch) -> None:
+    """Two lists one after the other, to a device that was set back to an earlier state in between.
+
+    The server has a quorum for both lists here, which takes colluding devices: what holds is that a device that has
+    answered never answers again.
+    """
+    no_quorum(monkeypatch)
     world = World.of(6)
-    world.mask(world.share(world.advertise()))
+    views = world.views()
+    ledger = Ledger(world)
+    ledger.load_population(views)
     asked, peer = 0, 4
-    slot = world.server._records.neighbours[asked].index(peer)
+    slot = ledger.records.neighbours[asked].index(peer)
     before, held = world.rounds[asked].to_state(), world.rounds[asked]._held[slot]
-    assert world.rounds[asked]._secrets is not None
-    gate = world.rounds[asked]._secrets.gate
 
     def ask(device: DeviceRound, alive: set[int]) -> bytes:
-        records = world.server._records
-        receipts = []
-        for neighbour in records.neighbours[asked]:
-            if neighbour in alive:
-                given = dict(zip(records.slots(neighbour, records.sharers), records.receipts[neighbour], strict=True))
-                receipts.append(given[records.neighbours[neighbour].index(asked)])
-        message = device.unmask(Survivors(records.view, 6, frozenset(alive), tuple(receipts)).to_bytes())
-        answer = Unmask.from_bytes(message, 5)
-        opened = cut(keys.open_gate(gate, world.devices[asked].public, answer.view, answer.sealed))
-        return opened[sorted(answer.slots).index(slot)]
+        answer = Unmask.from_bytes(device.unmask(ledger.certificate(asked, alive)), 5)
+        return answer.shares[sorted(answer.slots).index(slot)]
 
     assert ask(world.rounds[asked], set(range(6))) == held.own
     with pytest.raises(RefusedError) as caught:
@@ -192,7 +240,7 @@ def test_a_ring_that_overflows(off: bool, monkeypatch: MonkeyPatch) -> None:
     """Six vectors at the bound in a ring with room for two: the sum comes out wrong, so no device agrees to it."""
     roster = World.of(6).roster
     right = agree(roster, bound=1.0, resolution=0.5)
-    fields = {name: getattr(right, name) for name in ("run", "round", "request", "roster", "length", "rows")}
+    fields = {name: getattr(right, name) for name in ("run", "round", "request", "roster", "length", "rows", "seed")}
     if not off:
         with pytest.raises(SumError):
             Agreed(**fields, bound=1.0, resolution=0.5, bits=right.bits - 1)

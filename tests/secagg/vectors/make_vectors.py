@@ -15,13 +15,13 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parents[2])]
 
-from secagg_cases import World, agree, source  # noqa: E402
+from secagg_cases import LENIENT, World, agree, source  # noqa: E402
 
-from fedrec.secagg import context, keys, merkle  # noqa: E402
+from fedrec.secagg import context, keys  # noqa: E402
+from fedrec.secagg.committee import draw_committee  # noqa: E402
 from fedrec.secagg.errors import RefusedError  # noqa: E402
 from fedrec.secagg.graph import NeighbourGraph  # noqa: E402
-from fedrec.secagg.messages import Cohort, Inbox, Survivors  # noqa: E402
-from fedrec.secagg.parameters import GraphParameters  # noqa: E402
+from fedrec.secagg.server_messages import Certificate, Cohort, Inbox, Survivors, View  # noqa: E402
 from fedrec.secagg.shamir import split  # noqa: E402
 from fedrec.secagg.thresholds import Thresholds  # noqa: E402
 
@@ -29,7 +29,8 @@ COUNT, GONE = 9, ({8}, {7}, {6})
 
 
 def world(**more: Any) -> World:
-    return World.of(COUNT, secrets="vector", thresholds=Thresholds(cohort=4, survivors=3), length=4, **more)
+    thresholds = Thresholds(cohort=4, survivors=3, assumptions=LENIENT)
+    return World.of(COUNT, secrets="vector", thresholds=thresholds, length=4, **more)
 
 
 def parts() -> dict[str, Any]:
@@ -41,14 +42,16 @@ def parts() -> dict[str, Any]:
     box_one, box_two = (keys.box_pair(seed) for seed in seeds)
     view = bytes(range(32))
     box = keys.box_key(box_one[0], box_one[1], box_two[1], view)
-    cohort = context.cohort_context(terms.digest, {0, 2, 3}, 6, bytes(32), 2, 2)
+    cohort = context.cohort_context(terms.digest, {0, 2, 3}, 6, 2, 2)
     return {
         "roster": roster.to_bytes().hex(),
         "roster_digest": roster.digest.hex(),
         "agreed": terms.digest.hex(),
         "cohort_context": cohort.hex(),
         "view_context": context.view_context(cohort, {0, 2}, 3).hex(),
-        "merkle_root_of_5": merkle.levels([merkle.leaf(bytes([at])) for at in range(5)])[-1][0].hex(),
+        "survivors_digest": context.survivors_digest({0, 2}, 3).hex(),
+        "ring_key": terms.ring_key.hex(),
+        "committee_4_of_9": sorted(draw_committee(view, 9, 4)),
         "graph_9_of_4": [list(NeighbourGraph(view, 9, 4).neighbours(place)) for place in range(9)],
         "mask_public": [one[1].hex(), two[1].hex()],
         "mask_key": keys.mask_key(one[0], one[1], two[1], view).hex(),
@@ -56,8 +59,6 @@ def parts() -> dict[str, Any]:
         "box_key": box.hex(),
         "receipt": keys.receipt(box, one[1], two[1], view).hex(),
         "self_commitment": keys.self_commitment(one[1], view, seeds[0]).hex(),
-        "gate_commitment": keys.gate_commitment(one[1], view, seeds[0]).hex(),
-        "closed_gate": keys.close_gate(seeds[0], one[1], view, b"plaintext").hex(),
         "shares": [share.hex() for share in split(seeds[0], 2, [1, 2, 3], source("shares"))],
     }
 
@@ -66,18 +67,21 @@ def rounds() -> dict[str, Any]:
     """A whole round: everybody, and with a device lost before each exchange."""
     out = {}
     for name, gone in (("everybody", ()), ("dropouts", GONE)):
-        made = world(parameters=lambda size: GraphParameters(8, 5))
+        made = world()
         lost = [*gone, (), (), ()][:3]
         cohorts = made.advertise()
         inboxes = made.share(cohorts, lost[0])
-        lists = made.mask(inboxes, lost[1])
-        opened = made.unmask(lists, lost[2])
+        views = made.check_boxes(inboxes)
+        lists = made.mask(views, lost[1])
+        certificates = made.confirm(lists)
+        opened = made.unmask(certificates, lost[2])
+        shown = cohorts, inboxes, views, lists, certificates
         out[name] = {
             "identities": [device.private_bytes().hex() for device in made.devices],
             "vectors": [vector.tolist() for vector in made.vectors],
             "bits": made.agreed.bits,
             "to_server": [[message.hex() for message in sent] for sent in made.sent],
-            "to_devices": [{str(at): text.hex() for at, text in step.items()} for step in (cohorts, inboxes, lists)],
+            "to_devices": [{str(at): text.hex() for at, text in step.items()} for step in shown],
             "survivors": [device.hex() for device in opened.survivors],
             "total": opened.total.tolist(),
         }
@@ -86,13 +90,14 @@ def rounds() -> dict[str, Any]:
 
 def hostile() -> list[dict[str, str]]:
     """What a server may show to device 0, or anybody send to the server, and the reason that it is refused for."""
-    made = world(parameters=lambda size: GraphParameters(8, 5))
+    made = world()
     cases: list[dict[str, str]] = []
 
     def device(step: str, message: bytes) -> None:
-        call = {"cohort": made.rounds[0].share, "survivors": made.rounds[0].unmask}.get(step)
+        one = made.rounds[0]
+        calls = {"cohort": one.share, "inbox": one.check, "survivors": one.confirm, "certificate": one.unmask}
         try:
-            call(message) if call else made.rounds[0].mask(message, made.vectors[0])
+            one.mask(message, made.vectors[0]) if step == "view" else calls[step](message)
         except RefusedError as error:
             cases.append({"to": "device", "step": step, "message": message.hex(), "reason": error.reason.value})
             return
@@ -104,7 +109,7 @@ def hostile() -> list[dict[str, str]]:
         cases.append({"to": "server", "step": step, "message": message.hex(), "reason": refused.reason.value})
 
     advert = made.rounds[0].advertise()
-    for bad in (advert[:-1], advert + b"\0", advert[:-1] + bytes([advert[-1] ^ 1]), b"\x02" + advert[1:], b""):
+    for bad in (advert[:-1], advert + b"\0", advert[:-1] + bytes([advert[-1] ^ 1]), b"\x01" + advert[1:], b""):
         server("advertise", bad)
     made.give(0, advert)
     server("advertise", advert)
@@ -119,7 +124,7 @@ def hostile() -> list[dict[str, str]]:
         replace(cohort, members=cohort.members - {0}),
         fewer,
         replace(cohort, threshold=2),
-        replace(cohort, root=bytes(32)),
+        replace(cohort, degree=6),
         swapped,
         replace(cohort, peers=(own, *cohort.peers[1:])),
     ):
@@ -130,17 +135,32 @@ def hostile() -> list[dict[str, str]]:
         replace(inbox, context=bytes(32)),
         replace(inbox, sharers=inbox.sharers - {0}),
         replace(inbox, boxes=inbox.boxes[1:]),
-        replace(inbox, boxes=inbox.boxes[::-1]),
+        replace(inbox, sharers=frozenset({0, 1}), boxes=inbox.boxes[:1]),
     ):
         device("inbox", other.to_bytes())
-    lists = made.mask(inboxes)
-    shown = Survivors.from_bytes(lists[0], COUNT)
+    views = made.check_boxes(inboxes)
+    view = View.from_bytes(views[0], COUNT)
+    for went in (
+        replace(view, context=bytes(32)),
+        replace(view, members=view.members - {0}),
+        replace(view, members=frozenset({0, 1})),
+    ):
+        device("view", went.to_bytes())
+    lists = made.mask(views)
+    everybody = Survivors(made.server._records.view, COUNT, view.members)
+    for listed in (replace(everybody, view=bytes(32)), replace(everybody, survivors=view.members - {0})):
+        if 0 in made.server._records.committee:
+            device("survivors", listed.to_bytes())
+    certificates = made.confirm(lists)
+    shown = Certificate.from_bytes(certificates[0], COUNT)
     for told in (
         replace(shown, view=bytes(32)),
         replace(shown, survivors=frozenset({0, 1}), receipts=shown.receipts[:1]),
         replace(shown, receipts=shown.receipts[::-1]),
+        replace(shown, signatures=shown.signatures[::-1]),
+        replace(shown, signers=frozenset(), signatures=()),
     ):
-        device("survivors", told.to_bytes())
+        device("certificate", told.to_bytes())
     return cases
 
 
