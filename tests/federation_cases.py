@@ -33,6 +33,7 @@ SETTINGS: Mapping[str, Any] = {
     "training": {"rounds": 3, "optimiser": "sgd", "learning_rate": 1.0, "negatives": 32},
     "privacy": {
         "epsilon": EPSILON,
+        "noise_place": "server",
         "shares": {"popularity": 0.1, "cooccurrence": 0.4, "training": 0.4, "metrics": 0.1},
     },
     # A fine grid, so that engines can be held to each other closely; how few bits are enough is tested elsewhere.

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fedrec.audit.prv import ERROR, prv_epsilon
+from fedrec.api.accountants import by_three
 from fedrec.config import Config, with_protocol
 from fedrec.config.presets import with_preset
 from fedrec.privacy.accountant import QueryCost, epsilon
 from fedrec.privacy.conversions import group_epsilon
-from fedrec.privacy.crosscheck import pld_epsilon, rdp_epsilon
 from fedrec.privacy.local import known_count, local_cost, turns_of
 from fedrec.privacy.registry import MECHANISMS
 from fedrec.privacy.run_plan import delta_of, is_local
@@ -104,16 +103,5 @@ def report(
         "privacy": privacy,
         "own": own_plans(config, devices, interactions or INTERACTIONS),
         "group": {"size": group, "epsilon_released": group_epsilon(costs, delta, group)} if costs else None,
-        "accountants": _accountants(costs, delta, privacy["epsilon_released"]) if costs and checks else None,
-    }
-
-
-def _accountants(costs: Sequence[QueryCost], delta: float, about: float) -> dict[str, float | None]:
-    """By three accountants; null by one that does not know the noise."""
-    gaussian = all(cost.mechanism is None for cost in costs)
-    return {
-        "pld": pld_epsilon(costs, delta),
-        "prv": prv_epsilon(costs, delta, about=about) if gaussian else None,
-        "prv_error": ERROR * about if gaussian else None,
-        "rdp": rdp_epsilon(costs, delta),
+        "accountants": by_three(costs, delta, privacy["epsilon_released"]) if costs and checks else None,
     }

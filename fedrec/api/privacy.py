@@ -98,6 +98,7 @@ def plan_target(
     bands: int = 0,
     noise_place: Place = "server",
     lost: float = 0.0,
+    secret_cohorts: bool = False,
     delta: float | None = None,
     parameters: int = 5000,
     clip: float = 1.0,
@@ -117,6 +118,7 @@ def plan_target(
         bands: of banded noise; 0 = the best number.
         noise_place: who adds the noise.
         lost: share of devices whose part of distributed noise may be missing or known, from 0 below 1.
+        secret_cohorts: cohorts of sampling fixed are drawn from a key that only the server has, and amplified.
         delta: None: users^-1.1.
         parameters: shared parameters of the model.
         clip: L2 bound of one user's update.
@@ -144,6 +146,7 @@ def plan_target(
         clip=clip,
         coherence=coherence,
         lost=lost,
+        secret=secret_cohorts,
     )
     return target_plan.report(make_plan(setting), signal_to_noise, group)
 
@@ -165,8 +168,9 @@ def statement(run: HasDirectory | str | os.PathLike[str]) -> Statement:
         return Statement(facts, page_of(facts))
     record, _ = read_record(directory)
     problems = [f"{check.name}: {problem}" for check in load_run(directory) for problem in check.problems]
+    reproducible = bool(record["config"]["run"].get("reproducible"))
     facts = facts_of(
-        {**about(bool(record["config"]["run"].get("reproducible"))), **record["privacy"]},
+        {**about(reproducible, record["privacy"].get("noise_place")), **record["privacy"]},
         population=int(record["data"]["users"]),
         name=record["config"]["run"]["name"],
         verified=problems,

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
 
-from fedrec.audit.prv import ERROR, prv_epsilon
-from fedrec.privacy.accountant import epsilon_without_amplification
+from fedrec.api.accountants import by_three
+from fedrec.privacy.accountant import Sampling, epsilon_without_amplification
 from fedrec.privacy.conversions import group_epsilon
-from fedrec.privacy.crosscheck import pld_epsilon, rdp_epsilon
 from fedrec.privacy.planner import (
     Planned,
+    Setting,
     epsilon_needed,
     least_population,
+    make_plan,
     most_parameters,
     noise_alternatives,
 )
 
+# Samplings, and whether their cohorts are kept secret, where that is a choice.
+KINDS: Final[tuple[tuple[Sampling, bool], ...]] = (
+    ("full", False),
+    ("fixed", False),
+    ("fixed", True),
+    ("cyclic", False),
+    ("balls-in-bins", False),
+    ("poisson", False),
+)
 UNBOUNDED = "unbounded: the server sees every sum before it adds the noise"
 
 
@@ -32,6 +44,7 @@ def report(planned: Planned, ratio: float, group: int = 1) -> dict[str, Any]:
         "target_epsilon": setting.epsilon,
         "delta": planned.delta,
         "sampling": cost.sampling,
+        "secret_cohorts": cost.secret,
         "probability": cost.probability,
         "minimum_separation": cost.minimum_separation,
         "participations": cost.participations,
@@ -45,12 +58,7 @@ def report(planned: Planned, ratio: float, group: int = 1) -> dict[str, Any]:
         "epsilon_server_reason": UNBOUNDED if planned.epsilon_server is None else None,
         "epsilon_without_amplification": epsilon_without_amplification([cost], planned.delta),
         "group": {"size": group, "epsilon_released": group_epsilon([cost], planned.delta, group)},
-        "accountants": {
-            "pld": pld_epsilon([cost], planned.delta),
-            "prv": prv_epsilon([cost], planned.delta, about=planned.epsilon_released),
-            "prv_error": ERROR * planned.epsilon_released,
-            "rdp": rdp_epsilon([cost], planned.delta),
-        },
+        "accountants": by_three([cost], planned.delta, planned.epsilon_released),
         "signal_to_noise": {
             "parameters": setting.parameters,
             "clip": setting.clip,
@@ -74,6 +82,7 @@ def advice(planned: Planned, ratio: float) -> dict[str, Any]:
         "other_noise": [
             {
                 "sampling": other.setting.sampling,
+                "secret_cohorts": other.cost.secret,
                 "noise": other.setting.noise,
                 "noise_multiplier": other.cost.noise_multiplier,
                 "iid_equivalent": other.equivalent,
@@ -88,4 +97,34 @@ def advice(planned: Planned, ratio: float) -> dict[str, Any]:
         else {"population": more.setting.population, "cohort": more.setting.asked, "whole_run": more.over_run},
         "fewer_parameters": None if reached else most_parameters(planned, ratio),
         "larger_epsilon": None if reached else epsilon_needed(planned, ratio),
+    }
+
+
+def by_sampling(
+    population: int, cohort: int, rounds: int, epsilons: Sequence[float], delta: float | None = None
+) -> dict[str, Any]:
+    """The noise multiplier of each sampling for each released epsilon, JSON-able: how much the account of it gains.
+
+    ``amplified``: whether that who is asked is secret is counted on; without, a device counts in every round that it
+    may be in.
+    """
+    rows = []
+    for sampling, secret in KINDS:
+        setting = Setting(population, cohort, rounds, epsilons[0], sampling=sampling, secret=secret, delta=delta)
+        plans = [make_plan(replace(setting, epsilon=target)) for target in epsilons]
+        rows.append(
+            {
+                "sampling": sampling,
+                "amplified": plans[0].cost.amplified,
+                "participations": plans[0].cost.participations,
+                "noise_multiplier": [planned.cost.noise_multiplier for planned in plans],
+            }
+        )
+    return {
+        "population": population,
+        "cohort": cohort,
+        "rounds": rounds,
+        "delta": plans[0].delta,
+        "epsilons": list(epsilons),
+        "samplings": rows,
     }

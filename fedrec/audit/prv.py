@@ -9,6 +9,7 @@ import numpy as np
 
 from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import QueryCost, check_delta
+from fedrec.privacy.crosscheck import known_elsewhere
 
 # What it may be off by, as a part of epsilon: it is an estimate with an error bound, and the bound is added to it.
 ERROR = 5e-3
@@ -23,7 +24,7 @@ def prv_epsilon(costs: Iterable[QueryCost], delta: float, *, about: float) -> fl
         about: the epsilon that is expected, above 0; the error that is allowed is `ERROR` of it.
 
     Raises:
-        PrivacyError: delta is not in (0, 1), or a spend is not Gaussian.
+        PrivacyError: delta is not in (0, 1), or a spend is not Gaussian or sampled otherwise.
     """
     from opacus.accountants import PRVAccountant
 
@@ -31,6 +32,8 @@ def prv_epsilon(costs: Iterable[QueryCost], delta: float, *, about: float) -> fl
     costs = list(costs)
     if other := [cost.mechanism for cost in costs if cost.mechanism is not None]:
         raise PrivacyError("Opacus' accountant knows Gaussian noise only", value=other[0])
+    if not known_elsewhere(costs):
+        raise PrivacyError("Opacus' accountant knows full and Poisson participation only")
     accountant = PRVAccountant()
     accountant.history = [
         (cost.noise_multiplier, cost.probability if cost.amplified else 1.0, cost.participations) for cost in costs

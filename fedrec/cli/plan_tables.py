@@ -14,6 +14,8 @@ def show_config_plan(found: Mapping[str, Any]) -> None:
     if privacy["epsilon_released"] is None:
         say(f"{found['config']}: a run without noise claims nothing.", style="bold")
         return
+    if privacy["noise_place"] == "server":
+        say("The server is trusted with exact sums: it sees each before it adds the noise.", style="bold")
     if found["own"]:
         _show_own(found["own"])
     else:
@@ -30,7 +32,7 @@ def show_config_plan(found: Mapping[str, Any]) -> None:
     if checks is not None:
         rows += [
             ("  by loss distributions (PLD)", figure(checks["pld"], 3)),
-            ("  by Opacus' PRV", f"{figure(checks['prv'], 3)} (its error, {figure(checks['prv_error'], 3)}, included)"),
+            ("  by Opacus' PRV", _prv(checks)),
             ("  by Renyi (RDP)", figure(checks["rdp"], 3)),
         ]
     if found["group"] and found["group"]["size"] > 1:
@@ -83,17 +85,26 @@ def show_target_plan(found: Mapping[str, Any]) -> None:
         ("epsilon, released model", figure(found["epsilon_released"], 3)),
         ("epsilon, server", found["epsilon_server_reason"] if server is None else figure(server, 3)),
         ("  by loss distributions (PLD)", figure(checks["pld"], 3)),
-        ("  by Opacus' PRV", f"{figure(checks['prv'], 3)} (its error, {figure(checks['prv_error'], 3)}, included)"),
+        ("  by Opacus' PRV", _prv(checks)),
         ("  by Renyi (RDP)", figure(checks["rdp"], 3)),
         ("signal over noise, a round", figure(signal["a_round"], 4)),
         ("signal over noise, whole run", figure(signal["whole_run"], 3)),
     ]
     if found["group"]["size"] > 1:
         rows.append((f"epsilon, {found['group']['size']} rows together", figure(found["group"]["epsilon_released"])))
-    show_table(f"sampling {found['sampling']}, {found['cohort']:,} of {found['population']:,} devices", ("", ""), rows)
+    kept = ", secret cohorts" if found["secret_cohorts"] else ""
+    show_table(
+        f"sampling {found['sampling']}{kept}, {found['cohort']:,} of {found['population']:,} devices", ("", ""), rows
+    )
     say(f"Assumed: the mean update is {signal['coherence_assumed']:g} of the clip long (--coherence).")
     others = [
-        (o["sampling"], o["noise"], figure(o["noise_multiplier"]), figure(o["iid_equivalent"]), figure(o["whole_run"]))
+        (
+            _named(o["sampling"], o["secret_cohorts"]),
+            o["noise"],
+            figure(o["noise_multiplier"]),
+            figure(o["iid_equivalent"]),
+            figure(o["whole_run"]),
+        )
         for o in ways["other_noise"]
     ]
     if others:
@@ -112,3 +123,34 @@ def show_target_plan(found: Mapping[str, Any]) -> None:
     ]
     for line in lines:
         say(f"  {line}")
+
+
+def show_by_sampling(found: Mapping[str, Any]) -> None:
+    """Print what `fedrec.api.target_plan.by_sampling` found."""
+    rows = [
+        (
+            one["sampling"],
+            "yes" if one["amplified"] else "no",
+            f"{one['participations']:,}",
+            *(figure(noise, 3) for noise in one["noise_multiplier"]),
+        )
+        for one in found["samplings"]
+    ]
+    targets = [f"epsilon {epsilon:g}" for epsilon in found["epsilons"]]
+    title = (
+        f"Noise multiplier: {found['cohort']:,} of {found['population']:,} devices, {found['rounds']:,} rounds, "
+        f"delta {found['delta']:.3g}"
+    )
+    columns = ("sampling", "amplified", "turns of a device", *targets)
+    show_table(title, columns, rows, numbers=tuple(range(2, len(columns))))
+    say("Amplified: who is asked is known to the server only. Towards the server itself, no row is.")
+
+
+def _named(sampling: str, secret: bool) -> str:
+    return f"{sampling}, secret" if secret and sampling == "fixed" else sampling
+
+
+def _prv(checks: Mapping[str, Any]) -> str:
+    if checks["prv"] is None:
+        return figure(None)
+    return f"{figure(checks['prv'], 3)} (its error, {figure(checks['prv_error'], 3)}, included)"

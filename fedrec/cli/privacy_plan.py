@@ -13,6 +13,7 @@ import typer
 
 from fedrec.errors import ConfigError
 
+EPSILONS: Final = (8.0, 3.0, 1.0)  # of the table of samplings
 # What else may be said beside a config; the rest it says itself.
 _OF_CONFIGS: Final = {"config", "population", "devices", "interactions", "settings", "group", "as_json"}
 
@@ -24,6 +25,7 @@ class SamplingOption(StrEnum):
     poisson = "poisson"
     fixed = "fixed"
     cyclic = "cyclic"
+    balls_in_bins = "balls-in-bins"
 
 
 class NoiseOption(StrEnum):
@@ -55,6 +57,9 @@ def command(
     sampling: Annotated[
         SamplingOption | None, typer.Option(help="By default poisson, or cyclic with banded noise.")
     ] = None,
+    secret_cohorts: Annotated[
+        bool, typer.Option("--secret-cohorts", help="Of sampling fixed: only the server knows who is asked.")
+    ] = False,
     noise: Annotated[NoiseOption, typer.Option(help="Banded needs sampling cyclic.")] = NoiseOption.independent,
     bands: Annotated[int, typer.Option(min=0, help="Of banded noise; 0 = the best number.")] = 0,
     noise_place: Annotated[
@@ -86,6 +91,10 @@ def command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the config.")
     ] = None,
+    by_sampling: Annotated[
+        bool,
+        typer.Option("--by-sampling", help="Only a table: the noise of every sampling, at epsilon 8, 3 and 1."),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document instead of words and tables.")
     ] = False,
@@ -101,6 +110,9 @@ def command(
     if config is not None:
         _check_alone(context)
         _of_config(config, settings or [], population, devices, interactions or [], group, as_json)
+        return
+    if by_sampling:
+        _by_sampling(population, cohort, rounds, epsilon, delta, as_json)
         return
     if rounds is None or epsilon is None:
         raise ConfigError("a plan needs --rounds and --epsilon, or a config", value=(rounds, epsilon))
@@ -119,6 +131,7 @@ def command(
         bands=bands,
         noise_place="distributed" if noise_place is PlaceOption.distributed else "server",
         lost=min(dropout + colluding, 0.99) if noise_place is PlaceOption.distributed else 0.0,
+        secret_cohorts=secret_cohorts,
         delta=delta,
         parameters=parameters,
         clip=clip,
@@ -130,6 +143,22 @@ def command(
         print_json(found)
     else:
         show_target_plan(found)
+
+
+def _by_sampling(
+    population: int, cohort: int, rounds: int | None, epsilon: float | None, delta: float | None, as_json: bool
+) -> None:
+    from fedrec.api.target_plan import by_sampling
+    from fedrec.cli.plan_tables import show_by_sampling
+    from fedrec.console import print_json
+
+    if rounds is None or not 0 < cohort < population:
+        raise ConfigError("a table of samplings needs --rounds, and a --cohort below --population", value=cohort)
+    found = by_sampling(population, cohort, rounds, EPSILONS if epsilon is None else (epsilon,), delta)
+    if as_json:
+        print_json(found)
+    else:
+        show_by_sampling(found)
 
 
 def _of_config(

@@ -104,13 +104,14 @@ class SecureDevice:
         return roster_of(store, self.device.roster, self.device.device_context.manifest)
 
     def _round(self, store: EventStore, pending: PendingRound, replay_guard: ReplayGuard) -> DeviceRound:
-        config, request = self.device.device_context.config, pending.invitation.envelope.request
-        roster = self._roster(store)
+        known, request = self.device.device_context, pending.invitation.envelope.request
+        config, roster = known.config, self._roster(store)
+        seed = seed_of_roster(pending.roster) if known.manifest is None else known.manifest.cohort_key
         eligible = eligible_places(config, request, len(roster.devices))
         return DeviceRound(
             identity_of(store),
             roster,
-            pending.invitation.agreed(pending.run, pending.roster, seed_of_roster(pending.roster), eligible),
+            pending.invitation.agreed(pending.run, pending.roster, seed, eligible),
             thresholds_of(config.secure_aggregation).for_noise(request.sum.survivors, request.sum.devices),
             replay_guard,
             now=int(self.clock()),

@@ -64,11 +64,12 @@ class PrivacySettings(Settings):
         "that it cancels in the sums of updates, which needs sampling cyclic and the server to add the noise",
     )
     bands: int = Field(default=0, ge=0, le=4096, description="bands of banded noise, in rounds (0 = the best number)")
-    noise_place: Literal["server", "distributed", "local"] = Field(
-        default="server",
-        description="server: added to opened sums, by a server that is trusted with them. distributed: each device "
-        "adds its share, so that the server opens noisy sums only, see fedrec.privacy.distributed. local: each device "
-        "makes its own contribution private, and nobody else is trusted, see fedrec.privacy.local",
+    noise_place: Literal["auto", "server", "distributed", "local"] = Field(
+        default="auto",
+        description="distributed: each device adds its share, so that the server opens noisy sums only, see "
+        "fedrec.privacy.distributed. server: added to opened sums, by a server that is trusted with exact ones. local: "
+        "each device makes its own contribution private, and nobody else is trusted, see fedrec.privacy.local. auto: "
+        "distributed in every engine that sends messages, server in engine cohort, where there are no devices",
     )
     local: LocalSettings = LocalSettings()
     shares: dict[str, float] = Field(

@@ -114,9 +114,9 @@ class Config(Settings):
         mechanism = registry_of("mechanism")[noise]
         if mechanism.correlated and (self.training.sampling != "cyclic" or self.training.cohort == 0):
             raise ValueError(f"privacy.noise={noise} needs training.sampling=cyclic and a training.cohort above 0")
-        if mechanism.correlated and self.privacy.noise_place != "server":
+        if mechanism.correlated and self.privacy.noise_place not in ("auto", "server"):
             raise ValueError(f"privacy.noise={noise} needs privacy.noise_place=server: devices cannot correlate noise")
-        if self.privacy.noise_place != "server" and not mechanism.divisible:
+        if self.privacy.noise_place not in ("auto", "server") and not mechanism.divisible:
             raise ValueError(f"privacy.noise={noise} needs privacy.noise_place=server: devices add Gaussian noise")
         if self.privacy.bands and not mechanism.correlated:
             raise ValueError("privacy.bands is for privacy.noise=banded")
@@ -124,10 +124,27 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _shared_noise_has_known_shares(self) -> Config:
-        if self.privacy.noise_place == "distributed" and self.training.sampling == "poisson":
+        sampling = self.training.sampling
+        if self.privacy.noise_place == "distributed" and sampling in ("poisson", "balls-in-bins"):
             raise ValueError(
                 "privacy.noise_place 'distributed' needs cohorts of a known size, and who knows who takes part "
-                "learns no less by sampling 'poisson': set training.sampling to fixed or cyclic"
+                f"learns no less by sampling {sampling!r}: set training.sampling to fixed or cyclic"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _secret_cohorts_are_the_servers(self) -> Config:
+        if not self.training.secret_cohorts:
+            return self
+        if self.training.sampling != "fixed":
+            raise ValueError(
+                "training.secret_cohorts is for training.sampling=fixed; poisson and balls-in-bins always are secret, "
+                "full and cyclic gain nothing by it"
+            )
+        if self.privacy.noise_place in ("distributed", "local"):
+            raise ValueError(
+                "training.secret_cohorts needs privacy.noise_place=server: who trusts no server with sums cannot trust "
+                "it to draw cohorts, and keep them secret, either"
             )
         return self
 

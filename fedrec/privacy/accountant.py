@@ -3,20 +3,21 @@
 Adjacency: the data of one unit is replaced by nothing, see `fedrec.privacy.adjacency`; N is public.
 Full-participation releases with Gaussian noise compose exactly into one Gaussian release whose 1/z^2 is the sum of
 theirs (Dong, Roth and Su, Gaussian Differential Privacy, 2022, section 3.2), so these are accounted by the exact
-formula of Balle and Wang (ICML 2018, theorem 8).  As soon as a Poisson-sampled release is among them, the privacy loss
-distributions of dp-accounting are composed (Doroshenko et al., PoPETs 2022): an upper bound, tight to about 0.1 %.
+formula of Balle and Wang (ICML 2018, theorem 8).  As soon as an amplified release is among them, the privacy loss
+distributions of dp-accounting are composed (`fedrec.privacy.composition`): an upper bound, tight to about 0.1 %.
 
-Fixed-size sampling is not Poisson sampling.  No amplification is claimed for it: a device counts as in every round.
-Cyclic sampling (minimum separation) claims no amplification either, but a row is in few rounds and is counted in those
-only.  That holds for independent noise, and just so for banded noise of no more bands than rounds lie between two
-participations of a row (Choquette-Choo et al., NeurIPS 2023, section 4): see `fedrec.privacy.banded`.
-Poisson amplification is per row.  It may be claimed only if each row is drawn independently of all others; where a
-device holds many example-level rows and is drawn as one, the others' presence tells that the row is in.
+Cohorts of a fixed size are amplified only where they are drawn in secret (`QueryCost.secret`), and otherwise than
+Poisson samples: another takes the place of who is not drawn (`fedrec.privacy.without_replacement`).  Cohorts that
+anybody can recompute count a device as in every round. Cyclic sampling (minimum separation) claims no amplification,
+but a row is in few rounds and is counted in those only.  That holds for independent noise, and just so for banded
+noise of no more bands than rounds lie between two participations of a row (Choquette-Choo et al., NeurIPS 2023,
+section 4): see `fedrec.privacy.banded`.  Where devices are dealt each by itself and in secret, that they were is
+counted, too (`fedrec.privacy.balls_in_bins`). Poisson amplification is per row.  It may be claimed only if each row
+is drawn independently of all others; where a device holds many example-level rows and is drawn as one, the others'
+presence tells that the row is in.
 
-Noise of a mechanism that is not Gaussian is accounted by what the mechanism declares of it (`mechanism.Mechanism`), as
-one of the losses that are composed.
-
-dp-accounting is imported where it is used: a device that only takes part in a protocol step should not wait for it.
+Noise of a mechanism that is not Gaussian is accounted by what the mechanism declares of it (`mechanism.Mechanism`),
+as one of the losses that are composed.
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ from typing import Any, Literal, get_args
 from scipy.special import log_ndtr
 
 from fedrec.errors import PrivacyError
+from fedrec.privacy.composition import ComposedRounds, DealtRounds, composed
 from fedrec.privacy.noise_range import check_noise_multiplier
 from fedrec.privacy.registry import MECHANISMS
 from fedrec.registry import registry_of
 
-Sampling = Literal["full", "poisson", "fixed", "cyclic"]
+Sampling = Literal["full", "poisson", "fixed", "cyclic", "balls-in-bins"]
+_APART = ("cyclic", "balls-in-bins")  # whose rows take part once in so many rounds
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,16 @@ class QueryCost:
         noise_multiplier: z, the noise's standard deviation divided by the L2 sensitivity of one row; 0.01 to 1e9.
         rounds: how many releases, at least 1.
         sampling: ``full``: every row takes part; ``poisson``: each row independently with ``probability``, drawn anew
-            each round and kept secret; ``fixed``: a cohort of fixed size, accounted as if it were ``full``.
+            each round and kept secret; ``fixed``: a cohort of fixed size, without replacement, drawn anew each round;
+            ``cyclic``: rows are dealt once into groups that take turns; ``balls-in-bins``: so, each row by itself.
         probability: a row's chance to be in a round, in (0, 1]; 1 for ``full``.
-        minimum_separation: rounds from one turn of a row to its next, with sampling ``cyclic``.
+        minimum_separation: rounds from one turn of a row to its next, with sampling ``cyclic`` and ``balls-in-bins``:
+            as many as there are groups.
         mechanism: the registered mechanism whose noise it is; None = Gaussian.  Of another mechanism, the noise
             multiplier is in its own unit.
+        secret: whether cohorts that are ``fixed``, or dealt as ``balls-in-bins``, come from a key that nobody knows who
+            sees what is released: then amplification is claimed.  Without, a row counts in every round that it may be
+            in.  A Poisson sample is always secret: of one that is not, say ``full``.
 
     Raises:
         PrivacyError: a value is outside its range.
@@ -64,6 +72,7 @@ class QueryCost:
     probability: float = 1.0
     minimum_separation: int = 1
     mechanism: str | None = None
+    secret: bool = False
 
     def __post_init__(self) -> None:
         if self.query not in registry_of("query"):
@@ -74,24 +83,29 @@ class QueryCost:
             raise PrivacyError("a cost's rounds must be a whole number from 1", value=self.rounds)
         check_sampling(self.sampling, self.probability)
         check_separation(self.sampling, self.minimum_separation)
+        if self.secret and self.sampling not in ("fixed", "balls-in-bins"):
+            raise PrivacyError("a secret sample is of sampling fixed or balls-in-bins", value=self.sampling)
         if self.mechanism is not None:
             MECHANISMS.check(self.mechanism)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Its fields, JSON-able, as ledgers keep them; without ``mechanism`` where that is the Gaussian."""
+        """Its fields, JSON-able, as ledgers keep them; ``mechanism`` and ``secret`` where they are not the default."""
         kept = asdict(self)
-        return kept if self.mechanism is not None else {name: kept[name] for name in kept if name != "mechanism"}
+        left_out = {name for name in ("mechanism", "secret") if not kept[name]}
+        return {name: kept[name] for name in kept if name not in left_out}
 
     @property
     def participations(self) -> int:
-        """The most rounds that one row is counted in: all of them, with cyclic sampling ceil(rounds/separation)."""
+        """The most rounds that one row is in: all of them, of dealt rows ceil(rounds/separation)."""
         return -(-self.rounds // self.minimum_separation)
 
     @property
     def amplified(self) -> bool:
         """Whether amplification by sampling is claimed for it."""
-        return self.sampling == "poisson" and self.probability < 1
+        if self.probability == 1:
+            return False
+        return self.sampling == "poisson" or (self.secret and self.mechanism is None)
 
     @property
     def exact(self) -> bool:
@@ -102,7 +116,7 @@ class QueryCost:
 def epsilon(costs: Iterable[QueryCost], delta: float) -> float:
     """The epsilon, at ``delta``, of all costs together; 0.0 of none.
 
-    An upper bound with Poisson-sampled costs, exact without.  Without them it also holds when each cost was chosen
+    An upper bound with amplified costs, exact without.  Without them it also holds when each cost was chosen
     after seeing the results so far (Smith and Thakurta, Fully Adaptive Composition for Gaussian Differential Privacy,
     2022); with them, noise, rounds and probabilities must have been planned before.  So with noise that is not
     Gaussian.
@@ -117,9 +131,9 @@ def epsilon_of(gaussian: float, costs: Iterable[QueryCost], delta: float) -> flo
     """As `epsilon`, of costs together with Gaussian releases whose 1/z^2 add up to ``gaussian``."""
     check_delta(delta)
     exact, others = _normalised(costs)
-    if not others:
+    if not any(others):
         return _gaussian_epsilon(gaussian + exact, delta)
-    return float(_composed(gaussian + exact, others).get_epsilon(delta))
+    return composed(gaussian + exact, *others).get_epsilon(delta)
 
 
 def delta(costs: Iterable[QueryCost], epsilon: float) -> float:
@@ -131,9 +145,9 @@ def delta(costs: Iterable[QueryCost], epsilon: float) -> float:
     if not (math.isfinite(epsilon) and epsilon >= 0):
         raise PrivacyError("an epsilon must be finite and at least 0", value=epsilon)
     exact, others = _normalised(costs)
-    if not others:
+    if not any(others):
         return gaussian_delta(1 / math.sqrt(exact), epsilon) if exact else 0.0
-    return float(_composed(exact, others).get_delta(epsilon))
+    return composed(exact, *others).get_delta(epsilon)
 
 
 def epsilon_without_amplification(costs: Iterable[QueryCost], delta: float) -> float:
@@ -200,10 +214,10 @@ def check_sampling(sampling: str, probability: float) -> None:
 
 
 def check_separation(sampling: str, minimum_separation: int) -> None:
-    """Raises PrivacyError unless the separation is a whole number from 1, and 1 unless cohorts are cyclic."""
+    """Raises PrivacyError unless the separation is a whole number from 1, and 1 unless rows are dealt into groups."""
     if isinstance(minimum_separation, bool) or not isinstance(minimum_separation, int) or minimum_separation < 1:
         raise PrivacyError("a cost's separation must be a whole number from 1", value=minimum_separation)
-    if minimum_separation > 1 and sampling != "cyclic":
+    if minimum_separation > 1 and sampling not in _APART:
         raise PrivacyError(
             f"with sampling {sampling!r} a row may be in every round: its separation is 1", value=minimum_separation
         )
@@ -216,71 +230,42 @@ def check_delta(delta: float) -> None:
 
 
 def _known_to_all(cost: QueryCost) -> QueryCost:
-    return cost if cost.sampling == "cyclic" else replace(cost, sampling="full", probability=1.0)
+    if cost.sampling in _APART:
+        return replace(cost, sampling="cyclic", secret=False)
+    return replace(cost, sampling="full", probability=1.0, secret=False)
 
 
-_Others = tuple[tuple[float, float, str, int], ...]
+def _normalised(costs: Iterable[QueryCost]) -> tuple[float, tuple[tuple[ComposedRounds, ...], tuple[DealtRounds, ...]]]:
+    """The exact part as its total 1/z^2, and the others: those that compose by rounds, and the dealt ones.
 
-
-def event_of(noise_multiplier: float, probability: float = 1.0, mechanism: str | None = None) -> Any:
-    """One release as dp-accounting describes it; sampled where the probability is below 1."""
-    import dp_accounting
-
-    if mechanism is None:
-        event = dp_accounting.GaussianDpEvent(noise_multiplier)
-    else:
-        event = MECHANISMS[mechanism].dp_event(noise_multiplier)
-    return event if probability == 1 else dp_accounting.PoissonSampledDpEvent(probability, event)
-
-
-def _normalised(costs: Iterable[QueryCost]) -> tuple[float, _Others]:
-    """The exact part as its total 1/z^2, and the others as sorted (z, probability, mechanism, rounds), rounds merged.
-
-    The probability is 1 where no amplification is claimed, and the rounds are then those that a row takes part in.
+    Of what is not amplified, the rounds are those that a row takes part in.  Costs of the same number of groups are
+    taken together, as of one dealing.
     """
     exact: list[float] = []
-    others: dict[tuple[float, float, str], int] = {}
+    others: dict[tuple[float, float, str, str], int] = {}
+    dealt: dict[int, list[tuple[float, int]]] = {}
     for cost in costs:
         z = float(cost.noise_multiplier)
         if cost.exact:
             exact.append(cost.participations / z**2)
-            continue
-        place = (z, float(cost.probability) if cost.amplified else 1.0, cost.mechanism or "")
-        others[place] = others.get(place, 0) + (cost.rounds if cost.amplified else cost.participations)
-    return math.fsum(exact), tuple(sorted((*place, rounds) for place, rounds in others.items()))
+        elif cost.amplified and cost.sampling == "balls-in-bins":
+            dealt.setdefault(cost.minimum_separation, []).append((z, cost.rounds))
+        else:
+            sampled = cost.sampling if cost.amplified else ""
+            place = (z, float(cost.probability) if cost.amplified else 1.0, cost.mechanism or "", sampled)
+            others[place] = others.get(place, 0) + (cost.rounds if cost.amplified else cost.participations)
+    releases = sorted(ComposedRounds(*place[:3], rounds, place[3]) for place, rounds in others.items())
+    groups = sorted(DealtRounds(count, _merged(noises)) for count, noises in dealt.items())
+    return math.fsum(exact), (tuple(releases), tuple(groups))
+
+
+def _merged(noises: list[tuple[float, int]]) -> tuple[tuple[float, int], ...]:
+    rounds: dict[float, int] = {}
+    for noise, count in noises:
+        rounds[noise] = rounds.get(noise, 0) + count
+    return tuple(sorted(rounds.items()))
 
 
 @lru_cache(maxsize=1024)
 def _gaussian_epsilon(total: float, delta: float) -> float:
     return gaussian_epsilon(1 / math.sqrt(total), delta) if total else 0.0
-
-
-@lru_cache(maxsize=64)
-def _composed(exact: float, others: _Others) -> Any:
-    import dp_accounting
-    from dp_accounting.pld import PLDAccountant
-
-    relation = dp_accounting.NeighboringRelation.REPLACE_SPECIAL  # replaced by nothing, as `adjacency` says
-    accountant = PLDAccountant(neighboring_relation=relation, value_discretization_interval=_interval(exact, others))
-    if exact:
-        accountant.compose(dp_accounting.GaussianDpEvent(1 / math.sqrt(exact)))
-    for z, probability, mechanism, rounds in others:
-        event = event_of(z, probability, mechanism or None)
-        if not accountant.supports(event):
-            raise PrivacyError(
-                f"the accountant cannot compose what the mechanism {mechanism!r} declares",
-                value=str(event),
-                action="Declare a Gaussian or Laplace event, and use sampling other than poisson if it is sampled",
-            )
-        accountant.compose(dp_accounting.SelfComposedDpEvent(event, rounds))
-    return accountant
-
-
-def _interval(exact: float, others: _Others) -> float:
-    """The grid on which losses are laid: a sixteenth of a typical loss of a round, coarser where losses are huge.
-
-    Too coarse a grid overstates epsilon (never understates it); too fine a one costs time and memory.
-    """
-    finest = min(probability / (16 * z) for z, probability, _, _ in others)
-    least_noise = min([z for z, _, _, _ in others] + ([1 / math.sqrt(exact)] if exact else []))
-    return min(max(finest, 1e-4), 1e-3) * max(1.0, (0.3 / least_noise) ** 2)

@@ -36,15 +36,15 @@ def plan(
     sampling: Mapping[str, tuple[Sampling, float]],
     minimum_separation: Mapping[str, int] | None = None,
     mechanism: Mapping[str, str | None] | None = None,
+    secret: Mapping[str, bool] | None = None,
 ) -> list[QueryCost]:
     """The whole run as costs, one for each query that is asked, that together cost at most ``epsilon``.
 
     Each query gets its share of the budget, counted in 1/z^2 of a full-participation Gaussian; shares are normalised
-    over the queries with rounds.  A full-participation (or fixed-size) query k of T_k rounds gets
-    z_k = s sqrt(T_k / s_k), a cyclic one the same with the rounds that a row takes part in.  A Poisson-sampled one, and
-    one whose noise is not Gaussian, gets the noise with which its T_k rounds cost what one full-participation Gaussian
-    release of its share would.  Then all noise is
-    scaled so that the composed epsilon is at most the target and less than 0.1 % below it.
+    over the queries with rounds.  A full-participation query k of T_k rounds gets z_k = s sqrt(T_k / s_k), a cyclic one
+    the same with the rounds that a row takes part in.  One that is amplified by sampling, and one whose noise is not
+    Gaussian, gets the noise with which its T_k rounds cost what one full-participation Gaussian release of its share
+    would.  Then all noise is scaled so that the composed epsilon is at most the target and less than 0.1 % below it.
 
     Args:
         epsilon: the target, above 0.
@@ -54,6 +54,7 @@ def plan(
         sampling: kind and probability of each query; full participation where absent.
         minimum_separation: rounds from one participation of a row to its next, of each query; 1 where absent.
         mechanism: of each query, as `registry.declared` names it; Gaussian where absent.
+        secret: whether cohorts of each query are secret, as of `QueryCost`; they are not where absent.
 
     Raises:
         PrivacyError: a value is outside its range, a query has no share, or no noise in 0.01 to 1e9 meets it.
@@ -76,6 +77,7 @@ def plan(
             *sampling.get(query, ("full", 1.0)),
             (minimum_separation or {}).get(query, 1),
             (mechanism or {}).get(query),
+            (secret or {}).get(query, False),
         )
         alike = _with_noise(once, noise * math.sqrt(once.participations))
         costs.append(alike if alike.exact else _costing_like(alike, noise, delta))
@@ -103,7 +105,7 @@ def _costing_like(cost: QueryCost, noise: float, delta: float) -> QueryCost:
     compared = min(delta, gaussian_delta(noise, 0.0) / 100)
     wanted = composed_epsilon([QueryCost(cost.query, noise)], compared)
     guess = cost.noise_multiplier
-    if cost.amplified:
+    if cost.amplified and cost.sampling != "balls-in-bins":
         # The central limit of the composition: mu = q sqrt(T (e^(1/z^2) - 1)) (Bu et al., 2020, section 3).
         guess = 1 / math.sqrt(math.log1p(1 / (noise**2 * cost.probability**2 * cost.rounds)))
 

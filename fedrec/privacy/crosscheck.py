@@ -14,11 +14,18 @@ import dp_accounting
 from dp_accounting.pld import PLDAccountant
 from dp_accounting.rdp import RdpAccountant
 
-from fedrec.privacy.accountant import QueryCost, check_delta, epsilon, event_of
+from fedrec.errors import PrivacyError
+from fedrec.privacy.accountant import QueryCost, check_delta, epsilon
+from fedrec.privacy.composition import event_of
 
 # Whole orders from 11 on are quick to compute; those below 1.5, whose series may not converge, hardly ever win.
 _ORDERS = [*(x / 10 for x in range(15, 110)), *range(11, 65), 80, 96, 128, 192, 256, 512, 1024]
 _PLD_STEP = 1e-4
+
+
+def known_elsewhere(costs: Iterable[QueryCost]) -> bool:
+    """Whether the other accountants know how these costs are sampled: they do full and Poisson participation."""
+    return not any(cost.amplified and cost.sampling != "poisson" for cost in costs)
 
 
 def pld_epsilon(costs: Iterable[QueryCost], delta: float) -> float:
@@ -40,9 +47,15 @@ def pld_epsilon(costs: Iterable[QueryCost], delta: float) -> float:
 
 
 def rdp_epsilon(costs: Iterable[QueryCost], delta: float) -> float:
-    """Epsilon by Renyi differential privacy; 0.0 of no costs. Raises PrivacyError if delta is not in (0, 1)."""
+    """Epsilon by Renyi differential privacy; 0.0 of no costs.
+
+    Raises:
+        PrivacyError: delta is not in (0, 1), or a cost is sampled otherwise than it knows.
+    """
     spent = list(costs)
     check_delta(delta)
+    if not known_elsewhere(spent):
+        raise PrivacyError("this accountant knows full and Poisson participation only")
     if not spent:
         return 0.0
     accountant = RdpAccountant(_ORDERS)

@@ -18,7 +18,7 @@ Three limits hold, whatever a server says:
   is refused.  This is a privacy filter, so it holds for a server that chooses each request by all it saw before
   (`fedrec.privacy.spent_total`).
 - Where the noise is the server's, each round of each query is answered as often as the settings allow attempts, in the
-  rounds that they plan, and not sooner after the last than they say.  With Poisson sampling a device pays for all
+  rounds that they plan, and not sooner after the last than they say.  Where sampling amplifies, a device pays for all
   rounds when it is drawn for the first time, since that it was not drawn is part of the claim; it refuses what honest
   sampling would not do once in 10^9 runs.
 - Over all agreements, where the device has a setting ``device_budget``: an epsilon that all its rows never exceed.
@@ -137,8 +137,9 @@ class DeviceLedger:
         _check_turn(plan, {*before} - {round}, round)
         one, releases = QueryCost(query, plan.noise_multiplier, mechanism=plan.mechanism), 1
         if plan.amplified:
-            one = replace(one, sampling=plan.sampling, probability=plan.probability)
-            releases = 1 if round in before else 0 if before else plan.rounds
+            one = replace(plan, rounds=1)
+            # A round that is asked again is one more; of dealt devices a whole turn of all groups, its own among them.
+            releases = plan.minimum_separation if round in before else 0 if before else plan.rounds
         entry = DeviceLedgerEntry.under(
             agreement, run, query, round, "server", one, releases=releases, planned=plan.rounds
         )
@@ -242,7 +243,8 @@ def _check_turn(plan: QueryCost, others: set[int], round: int) -> None:
     drawn = len(others) + 1
     if drawn > plan.rounds:
         raise BudgetExceededError(f"{plan.query} was answered as often as agreed", value=len(others), action=_ENOUGH)
-    if plan.amplified and draws_implausible(drawn, plan.rounds, plan.probability):
+    independent = plan.amplified and plan.minimum_separation == 1  # dealt devices are held to how far apart they come
+    if independent and draws_implausible(drawn, plan.rounds, plan.probability):
         value = f"{drawn} of {plan.rounds} rounds at {plan.probability:.3g}"
         raise BudgetExceededError("this device is drawn more often than agreed", value=value)
     if any(abs(round - known) < plan.minimum_separation for known in others):

@@ -180,7 +180,16 @@ def _checked(facts: Mapping[str, Any]) -> str:
 
 
 def _spend(query: Mapping[str, Any]) -> QueryCost:
-    known = ("query", "noise_multiplier", "rounds", "sampling", "probability", "minimum_separation", "mechanism")
+    known = (
+        "query",
+        "noise_multiplier",
+        "rounds",
+        "sampling",
+        "probability",
+        "minimum_separation",
+        "mechanism",
+        "secret",
+    )
     return QueryCost(**{name: query[name] for name in known if name in query})
 
 

@@ -79,8 +79,8 @@ def _facts(entry: LedgerEntry) -> Iterator[str]:
     if entry.cost is None:
         return
     sampling = "full" if entry.cost.probability == 1 else entry.cost.sampling
-    # What is accounted as of a fixed size claims nothing for the draw, so that any draw will do.
-    kinds = ("fixed", "poisson") if sampling == "fixed" else (sampling,)
+    # What is accounted as of a fixed size, and not as secret, claims nothing for the draw, so that any draw will do.
+    kinds = ("fixed", "poisson") if sampling == "fixed" and not entry.cost.secret else (sampling,)
     if detail["sampling"] not in kinds or detail["probability"] != entry.cost.probability:
         done = f"{detail['sampling']} at {detail['probability']:g}"
         yield f"{name}: accounted as {sampling} at {entry.cost.probability:g}, but it was {done}"
@@ -96,8 +96,12 @@ def _sampled(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str]:
         case "fixed":
             if len({row.detail["asked"] for row in rows if row.detail["sampling"] == "fixed"}) > 1:
                 yield f"{cost.query}: cohorts of a fixed size have different sizes"
+            if cost.secret:
+                yield from _without_replacement(cost, rows)
         case "cyclic":
             yield from _cyclic(cost, rows)
+        case "balls-in-bins":
+            yield from _balls_in_bins(cost, rows)
         case _:
             assert_never(sampling)
 
@@ -130,6 +134,18 @@ def _poisson(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str]:
         yield f"{cost.query}: one and the same cohort was asked in {most} rounds: it was not drawn anew"
 
 
+def _without_replacement(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str]:
+    """Cohorts that are amplified are of the size that was accounted, and drawn anew each round."""
+    devices, size = rows[0].detail["population"], rows[0].detail["asked"]
+    if abs(size - cost.probability * devices) >= 1:
+        yield f"{cost.query}: {size} of {devices} devices were asked, accounted was a share of {cost.probability:g}"
+        return
+    most = Counter(row.detail["cohort"] for row in rows).most_common(1)[0][1]
+    cohorts = math.lgamma(devices + 1) - math.lgamma(size + 1) - math.lgamma(devices - size + 1)
+    if most > 1 and math.log(math.comb(len(rows), most)) - (most - 1) * cohorts < math.log(IMPLAUSIBLE):
+        yield f"{cost.query}: one and the same cohort was asked in {most} rounds: it was not drawn anew"
+
+
 def _cyclic(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str]:
     minimum_separation = cost.minimum_separation
     for row in rows:
@@ -145,6 +161,20 @@ def _cyclic(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str]:
     accounted = -(-len(rows) // minimum_separation)
     if participations > accounted:
         yield f"{cost.query}: a cohort had {participations} participations, accounted were {accounted}"
+
+
+def _balls_in_bins(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str]:
+    """As cyclic groups, whose sizes are as each device's own draw gives them."""
+    yield from _cyclic(cost, rows)
+    groups = cost.minimum_separation
+    for row in rows[:groups]:
+        if _tail(row.detail["asked"], row.detail["population"], cost.probability) < IMPLAUSIBLE / min(
+            len(rows), groups
+        ):
+            yield (
+                f"{row.query}, round {row.round}: {row.detail['asked']} devices were asked, which dealing each of "
+                f"{row.detail['population']} by itself into {groups} groups does not give"
+            )
 
 
 def _tail(count: int, trials: int, probability: float) -> float:

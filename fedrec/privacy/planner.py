@@ -47,6 +47,8 @@ class Setting:
         coherence: length of the mean of clipped updates over ``clip``, above 0 and at most 1: an assumption.  The
             default tower's was 0.29 to 0.36 in its first rounds on MovieLens, with every update clipped.
         lost: share of devices whose part of distributed noise may be missing or known, in [0, 1).
+        secret: whether cohorts of sampling fixed are drawn in secret, so that they are amplified; those of poisson and
+            balls-in-bins always are.
 
     Raises:
         PrivacyError: a value is outside its range, or the noise does not go with the sampling or place.
@@ -65,6 +67,7 @@ class Setting:
     clip: float = 1.0
     coherence: float = 0.3
     lost: float = 0.0
+    secret: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("population", 2), ("cohort", 0), ("rounds", 1), ("bands", 0), ("parameters", 1)):
@@ -78,6 +81,11 @@ class Setting:
             raise PrivacyError("banded noise needs cyclic cohorts", value=self.sampling, action=action)
         if self.noise == "banded" and self.place != "server":
             raise PrivacyError("banded noise is added by the server", value=self.place, action="Use noise independent")
+        if self.secret and (self.sampling != "fixed" or self.place != "server"):
+            action = "Use sampling fixed, and noise of the server"
+            raise PrivacyError("secret cohorts are the server's, of a fixed size", value=self.sampling, action=action)
+        if self.sampling == "balls-in-bins" and self.place != "server":
+            raise PrivacyError("balls in bins are dealt by the server, in secret", value=self.place)
         if self.bands and self.noise != "banded":
             raise PrivacyError("bands are of banded noise", value=self.bands, action="Use noise banded")
 
@@ -138,8 +146,10 @@ def make_plan(setting: Setting) -> Planned:
     delta = delta_for(setting.population) if setting.delta is None else setting.delta
     check_delta(delta)
     sampling = "full" if setting.asked == setting.population else setting.sampling
-    groups = rounds_apart(setting.population, setting.asked) if sampling == "cyclic" else 1
-    probability = {"full": 1.0, "cyclic": 1 / groups}.get(sampling, setting.asked / setting.population)
+    dealt = sampling in ("cyclic", "balls-in-bins")
+    groups = rounds_apart(setting.population, setting.asked) if dealt else 1
+    share = setting.asked / setting.population
+    probability = 1.0 if sampling == "full" else 1 / groups if dealt else share
     (cost,) = plan(
         setting.epsilon,
         delta,
@@ -147,6 +157,7 @@ def make_plan(setting: Setting) -> Planned:
         {"training": setting.rounds},
         {"training": (sampling, probability)},
         {"training": groups},
+        secret={"training": sampling == "balls-in-bins" or (sampling == "fixed" and setting.secret)},
     )
     if setting.noise == "independent":
         return Planned(setting, delta, cost, None, cost.noise_multiplier)
@@ -160,17 +171,21 @@ def make_plan(setting: Setting) -> Planned:
 def noise_alternatives(planned: Planned) -> list[Planned]:
     """The same training with other noise and sampling, for the same released epsilon; best signal to noise first."""
     setting = planned.setting
-    kinds: list[tuple[Sampling, Noise]] = [
-        ("full", "independent"),
-        ("poisson", "independent"),
-        ("cyclic", "independent"),
-        ("cyclic", "banded"),
+    kinds: list[tuple[Sampling, bool, Noise]] = [
+        ("full", False, "independent"),
+        ("poisson", False, "independent"),
+        ("fixed", True, "independent"),
+        ("cyclic", False, "independent"),
+        ("balls-in-bins", False, "independent"),
+        ("cyclic", False, "banded"),
     ]
+    trusted = setting.place == "server"
     others = [
-        make_plan(replace(setting, sampling=sampling, noise=noise, bands=0))
-        for sampling, noise in kinds
-        if (sampling, noise) != (setting.sampling, setting.noise)
-        and not (noise == "banded" and (setting.place != "server" or setting.cohort == 0))
+        make_plan(replace(setting, sampling=sampling, secret=secret, noise=noise, bands=0))
+        for sampling, secret, noise in kinds
+        if (sampling, secret, noise) != (setting.sampling, setting.secret, setting.noise)
+        and not (noise == "banded" and setting.cohort == 0)
+        and (trusted or (noise == "independent" and not secret and sampling != "balls-in-bins"))
         and not (sampling != "full" and setting.asked == setting.population)
     ]
     return sorted(others, key=lambda other: -other.over_run)

@@ -48,13 +48,13 @@ def share_of(config: Config, devices: int) -> float:
     """The (expected) share of the devices that take part in a training round; 1 for full participation."""
     if config.training.sampling == "full" or config.training.cohort == 0:
         return 1.0
-    if config.training.sampling == "cyclic":
+    if config.training.sampling in ("cyclic", "balls-in-bins"):
         return 1 / minimum_separation_of(config, devices)
     return min(1.0, config.training.cohort / devices)
 
 
 def minimum_separation_of(config: Config, devices: int) -> int:
-    """Rounds from one participation of a device to its next: as many as there are groups in cyclic sampling, else 1."""
-    if config.training.sampling != "cyclic" or config.training.cohort == 0:
+    """Rounds from one participation of a device to its next: as many as there are groups to deal into, else 1."""
+    if config.training.sampling not in ("cyclic", "balls-in-bins") or config.training.cohort == 0:
         return 1
     return rounds_apart(devices, config.training.cohort)

@@ -19,6 +19,11 @@ from fedrec.privacy.registry import MECHANISMS
 
 NoisePlace = Literal["server", "distributed", "local"]
 _LOCAL = "Gaussian, on a grid: DP-SGD of each device over its own interactions, before anything leaves it"
+_DRAWN = {
+    "poisson": "every row was drawn independently each round",
+    "fixed": "every round's cohort was drawn anew, each set of that size alike likely",
+    "balls-in-bins": "every row was dealt to a group by itself, each group alike likely",
+}
 _SHARED = "discrete Gaussian, a share from each device, on the grid of the sum"
 
 
@@ -162,6 +167,7 @@ def _query(cost: QueryCost) -> dict[str, Any]:
         "participations": cost.participations,
         "amplification_claimed": cost.amplified,
         **({} if cost.mechanism is None else {"mechanism": cost.mechanism}),
+        **({"secret": True} if cost.secret else {}),
     }
 
 
@@ -190,6 +196,7 @@ def _trust(costs: Sequence[QueryCost], protocol: str, noise_place: NoisePlace) -
         case _:
             assert_never(noise_place)
     if any(cost.amplified for cost in costs):
-        trust.append("that every row was drawn independently each round, and that who was drawn stays secret")
+        drawn = {_DRAWN[cost.sampling] for cost in costs if cost.amplified}
+        trust.append(f"that {', and '.join(sorted(drawn))}, and that who was drawn stays secret")
     trust.append("each device's software, to bound the contribution of a row")
     return trust

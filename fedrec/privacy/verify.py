@@ -168,7 +168,7 @@ def _alike(cost: QueryCost, plan: QueryCost) -> bool:
     return (
         math.isclose(cost.noise_multiplier, plan.noise_multiplier, rel_tol=_SAME)
         and (cost.sampling, cost.minimum_separation) == (plan.sampling, plan.minimum_separation)
-        and cost.mechanism == plan.mechanism
+        and (cost.mechanism, cost.secret) == (plan.mechanism, plan.secret)
         and math.isclose(cost.probability, plan.probability, rel_tol=_SAME)
     )
 

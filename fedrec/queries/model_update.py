@@ -56,16 +56,20 @@ class ModelUpdate(Query):
     def participation(self, config: Config, users: int, devices: int) -> Participation:
         """As ``training.sampling`` draws devices.
 
-        Amplification holds for rows that are drawn independently.  Rows of one device come together, so where a device
-        holds several, a Poisson sample of devices is accounted as if its size were fixed: without amplification.
+        Amplification is claimed where a device is one row and its cohorts are secret.  Rows of one device come
+        together, so where a device holds several, no amplification is claimed: a Poisson sample of devices is accounted
+        as a known one of fixed size.
         """
         sampling = config.training.sampling
         several = config.privacy.unit == "example" or devices < users
+        share = share_of(config, devices)
+        secret = sampling == "balls-in-bins" or config.training.secret_cohorts
         return Participation(
             len(self.rounds(config)),
             "fixed" if sampling == "poisson" and several else sampling,
-            share_of(config, devices),
+            share,
             minimum_separation_of(config, devices),
+            secret and not several,
         )
 
     def mechanism(self, config: Config) -> str:

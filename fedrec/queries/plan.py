@@ -67,6 +67,7 @@ def costs_of(config: Config, users: int, devices: int | None = None) -> list[Que
         {name: (part.sampling, part.probability) for name, part in taken.items()},
         {name: part.minimum_separation for name, part in taken.items()},
         {query.name: declared(query.mechanism(config)) for query in queries},
+        {name: part.secret for name, part in taken.items()},
     )
 
 
@@ -90,13 +91,14 @@ def cut_short_by(config: Config) -> frozenset[str]:
 
 
 def statement_of(config: Config, costs: Sequence[QueryCost], delta: float) -> dict[str, Any]:
-    """The `privacy_statement` of a run with these settings."""
+    """The `privacy_statement` of a run with these settings; where ``auto`` was not settled, of engine ``cohort``."""
+    place = config.privacy.noise_place
     return privacy_statement(
         costs,
         unit=config.privacy.unit,
         delta=delta,
         protocol=config.secure_aggregation.protocol,
-        noise_place=config.privacy.noise_place,
+        noise_place="server" if place == "auto" else place,
         promised=config.privacy.epsilon,
         headline=frozenset(query.name for query in QUERIES if query.sampled),
         mechanisms={query.name: query.mechanism(config) for query in QUERIES},

@@ -50,6 +50,7 @@ class Participation:
     sampling: Sampling = "full"
     probability: float = 1.0
     minimum_separation: int = 1
+    secret: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,10 +52,10 @@ def main(grid: Grid, context: Context) -> None:
         manifest = _manifest(settings)
         config = _config(settings, manifest)
         refuse_reproducible(config, simulated=is_simulated())
+        print(trusted(config))
         server_catalogue = load_server_catalogue(_directory(settings, "catalogue"))
         if manifest is not None:
             manifest.check_catalogue(server_catalogue.features.digest())
-            print(trusted(manifest.config))
         out = _directory(settings, "out")
         devices = _devices(grid, config, settings, server_catalogue.features.digest(), manifest)
         # What is printed is what `flwr run --stream` shows.
@@ -102,9 +102,9 @@ def _devices(
     if secure.protocol == "none":
         return FlowerDevices(grid, nodes, catalogue=catalogue, users=users, policy=policy, dropout=secure.dropout)
     assert roster is not None
-    run = None if manifest is None else manifest.digest
+    run, seed = (None, None) if manifest is None else (manifest.digest, manifest.cohort_key)
     return SecureDevices(
-        grid, nodes, catalogue=catalogue, roster=roster, config=config, users=users, policy=policy, run=run
+        grid, nodes, catalogue=catalogue, roster=roster, config=config, users=users, policy=policy, run=run, seed=seed
     )
 
 

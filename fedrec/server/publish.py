@@ -30,7 +30,7 @@ def contents_of(
     ``encoders``: saved encoders by modality.  ``quality``: as measured, or empty where nothing was.
     """
     model, requires = outcome.model, requirements_of(config)
-    privacy = {**about(config.run.reproducible), **privacy}
+    privacy = {**about(config.run.reproducible, privacy.get("noise_place")), **privacy}
     facts = CardFacts(
         name=config.run.name,
         created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -113,7 +113,7 @@ def record_of(config: Config, outcome: RunResult, lines: Sequence[Mapping[str, A
     privacy = statement_of(config, outcome.costs, delta)
     return {
         "schema": 1,
-        ABOUT: about(config.run.reproducible).get(ABOUT),
+        ABOUT: about(config.run.reproducible, privacy["noise_place"]).get(ABOUT),
         "config": config.model_dump(mode="json"),
         "privacy": {**privacy, "ledger": dict(outcome.ledger)},
         "secure_aggregation": {

@@ -8,15 +8,17 @@ from scipy.special import bdtr
 
 from fedrec.config import Config
 from fedrec.errors import ConfigError
-from fedrec.privacy.run_plan import share_of
+from fedrec.privacy.run_plan import minimum_separation_of, share_of
 from fedrec.queries.secure_wire import PROTOCOL
 
 # The chance, over a whole run, that may be left for a Poisson sample that no device would take part in.
 ALLOWED: Final = 1e-6
+_NAMES: Final = {"poisson": "Poisson sample", "balls-in-bins": "group of balls in bins"}
 
 
 def too_small(devices: int, share: float, least: int, rounds: int) -> float:
-    """The chance that one of ``rounds`` Poisson samples, or more, has fewer than ``least`` of ``devices`` devices.
+    """The chance that one of ``rounds`` samples of varying size, or more, has fewer than ``least`` of ``devices``
+    devices.
 
     At most: a union over the rounds, each a tail of the binomial distribution.
     """
@@ -24,7 +26,9 @@ def too_small(devices: int, share: float, least: int, rounds: int) -> float:
 
 
 def check_sampled_cohorts(config: Config, devices: int) -> None:
-    """Refuse to plan a run whose Poisson samples may come out below ``secure_aggregation.minimum_cohort``.
+    """Refuse to plan a run whose samples of varying size may come out below ``secure_aggregation.minimum_cohort``.
+
+    Poisson samples, and groups of balls in bins.
 
     Such a sample is not asked, since nobody would answer, and it is not drawn again, since what was accounted is a
     sample without a condition: its round is a sum over nobody, with noise, and is charged like every other.  A run
@@ -34,19 +38,22 @@ def check_sampled_cohorts(config: Config, devices: int) -> None:
         ConfigError: the chance is above 1e-6 over the run; names the smallest cohort for which it is not.
     """
     training, least = config.training, config.secure_aggregation.minimum_cohort
-    sampled = config.model.tower and training.sampling == "poisson" and 0 < training.cohort < devices
+    sampled = config.model.tower and training.sampling in _NAMES and 0 < training.cohort < devices
     if not sampled or config.secure_aggregation.protocol != PROTOCOL:
         return
-    chance = too_small(devices, share_of(config, devices), least, training.rounds)
+    groups = minimum_separation_of(config, devices)
+    draws = min(training.rounds, groups) if groups > 1 else training.rounds  # a group is dealt once
+    chance = too_small(devices, share_of(config, devices), least, draws)
     if chance <= ALLOWED:
         return
-    enough = _enough(devices, training.cohort, least, training.rounds)
+    enough = _enough(devices, training.cohort, least, draws)
     raise ConfigError(
-        f"a Poisson sample of {training.cohort} of {devices} devices falls below the {least} that devices insist on "
-        f"with a chance of {chance:.2g} in {training.rounds} rounds, and at most {ALLOWED:g} is planned for",
+        f"a {_NAMES[training.sampling]} of {training.cohort} of {devices} devices falls below the {least} that "
+        f"devices insist on with a chance of {chance:.2g} in {training.rounds} rounds, and at most {ALLOWED:g} is "
+        "planned for",
         value=training.cohort,
         action=f"Raise training.cohort to {enough}, set secure_aggregation.minimum_cohort (and minimum_survivors) "
-        "lower, or set training.sampling to 'fixed', which is accounted without amplification",
+        "lower, or set training.sampling to 'fixed'",
     )
 
 

@@ -1,10 +1,11 @@
 """Which devices are asked in a training round: all, a Poisson sample, a fixed number, or the group that is next.
 
 Poisson sampling is what amplification by sampling is proven for; it is drawn from a cryptographic generator and, in a
-deployment, from a key that nobody else knows.  A fixed-size sample is drawn without replacement and accounted without
-amplification.  Cyclic sampling deals the devices once, at random, into groups that follow each other: a device's
-participations are exactly as many rounds apart as there are groups, which is what banded noise needs.  The key is kept
-with the run, so that a run that was cut off draws, and deals, as it did before.
+deployment, from a key that nobody else knows.  A fixed-size sample is drawn without replacement.  Cyclic sampling
+deals the devices once, at random, into groups that follow each other: a device's participations are exactly as many
+rounds apart as there are groups, which is what banded noise needs.  Balls in bins deals so, too, but each device by
+itself: sizes vary, and nobody's group says anything of another's, which is what its amplification is proven for.  The
+key is kept with the run, so that a run that was cut off draws, and deals, as it did before.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedrec import randomness
 from fedrec.config import Config
@@ -42,7 +44,8 @@ class Sampler:
     def most(self) -> int:
         """Most devices in one cohort, which sums must have room for.
 
-        A Poisson sample is larger with probability 2^-64 (Bernstein's inequality), and then the rest of it is dropped.
+        A Poisson sample, or a group of balls in bins, is larger with probability 2^-64 (Bernstein's inequality), and
+        then the rest of it is dropped.
         """
         if self.share == 1.0:
             return self.devices
@@ -52,7 +55,7 @@ class Sampler:
                 return self.devices
             case "cyclic":
                 return -(-self.devices // self.groups)
-            case "poisson":
+            case "poisson" | "balls-in-bins":
                 bits = _NEVER * math.log(2)
                 return min(self.devices, math.ceil(mean + bits / 3 + math.sqrt(bits**2 / 9 + 2 * bits * mean)))
             case "fixed":
@@ -61,9 +64,12 @@ class Sampler:
                 assert_never(self.kind)
 
     def cohort(self, number: int) -> Sequence[int]:
-        """The places of the devices of round ``number``, from 1, ascending; may be empty for a Poisson sample."""
+        """The places of the devices of round ``number``, from 1, ascending; may be empty where sizes vary."""
         if self.share == 1.0:
             return range(self.devices)
+        if self.kind == "balls-in-bins":
+            mine = np.flatnonzero(self._bins() == np.uint64((number - 1) % self.groups))
+            return [int(place) for place in mine][: self.most]
         drawn = self._drawn(0 if self.kind == "cyclic" else number)
         if self.kind == "poisson":
             return [int(place) for place in np.flatnonzero(drawn < np.uint64(int(self.share * 2**64)))][: self.most]
@@ -72,14 +78,25 @@ class Sampler:
             return sorted(int(place) for place in order[(number - 1) % self.groups :: self.groups])
         return sorted(int(place) for place in order[: self.most])
 
-    def _drawn(self, number: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+    def _drawn(self, number: int) -> NDArray[np.uint64]:
+        return self._drawn_from(self._key, number)
+
+    def _drawn_from(self, key: bytes, number: int) -> NDArray[np.uint64]:
         places = np.arange(self.devices, dtype=np.uint64)
-        return randomness.prf_uint64(self._key, places, np.full(self.devices, number, np.uint64))
+        return randomness.prf_uint64(key, places, np.full(self.devices, number, np.uint64))
+
+    def _bins(self) -> NDArray[np.uint64]:
+        """Each device's group, from 0: 64 bits times the number of groups, over 2^64. Dealt for each number anew."""
+        drawn = self._drawn_from(randomness.derived_key(self._key, "balls in bins", self.groups), 0)
+        half, groups = np.uint64(32), np.uint64(self.groups)
+        low = (drawn & np.uint64(2**32 - 1)) * groups >> half
+        return np.asarray((drawn >> half) * groups + low >> half)
 
 
 def _check_groups(config: Config, devices: int, groups: int) -> None:
     least = config.secure_aggregation.minimum_cohort
-    if groups > 1 and config.secure_aggregation.protocol == "secagg+" and devices // groups < least:
+    fixed = groups > 1 and config.training.sampling == "cyclic"  # of the others, `sampled_cohorts` looks at the chance
+    if fixed and config.secure_aggregation.protocol == "secagg+" and devices // groups < least:
         raise ConfigError(
             f"{devices} devices dealt into {groups} groups make cohorts below {least}, in which no device takes part",
             value=devices // groups,

@@ -50,6 +50,7 @@ class SecureDevices(FlowerDevices):
         roster: of the devices behind the nodes, as the devices know it.
         config: the run's settings, as the devices know them.
         run: what names the run to devices: the digest of its manifest; None = Flower's run id, in simulations.
+        seed: of the manifest, which decides who neighbours whom; None = of the roster, in simulations.
         grid, nodes, catalogue, users, policy, window: as of `FlowerDevices`; ``policy`` is for one exchange.
 
     ``exclusions``: devices that are not asked any more, for what they did.
@@ -74,12 +75,14 @@ class SecureDevices(FlowerDevices):
         policy: StragglerPolicy | None = None,
         window: int = 128,
         run: str | None = None,
+        seed: bytes | None = None,
     ) -> None:
         settings = config.secure_aggregation
         dropout = settings.dropout
         super().__init__(grid, nodes, catalogue=catalogue, users=users, policy=policy, dropout=dropout, window=window)
         self.config, self.roster, self.settings, self.thresholds = config, roster, settings, thresholds_of(settings)
         self.run = run or str(grid.run.run_id)
+        self.seed = seed or seed_of_roster(roster.digest)
         self.aborted: Counter[str] = Counter()
         self.exclusions = Exclusions()
         # Who is behind a node, as soon as it has advertised its keys.
@@ -163,13 +166,12 @@ class SecureDevices(FlowerDevices):
         ``nodes``: who is asked, of a cohort of ``size``.  ``number``: of the attempt, from 0.
         """
         invitation = Invitation(Envelope(request, secrets.token_hex(16), self.catalogue), number)
-        roster = self.roster
+        roster, workers = self.roster, os.cpu_count() or 1
         eligible = eligible_places(self.config, request, len(roster.devices))
-        agreed = invitation.agreed(self.run, roster.digest, seed_of_roster(roster.digest), eligible)
-        workers = os.cpu_count() or 1
+        agreed = invitation.agreed(self.run, roster.digest, self.seed, eligible)
         thresholds = self.thresholds.for_noise(request.sum.survivors, request.sum.devices)
         current = ServerRound(agreed, roster, thresholds, workers=workers)
-        least = floor_of(size, self.dropout, thresholds.least_cohort(len(eligible or nodes)))
+        least = floor_of(size, self.dropout, thresholds.least_cohort(size if eligible is None else len(eligible)))
         running = Attempt(self.dispatcher, current, group_of(request), least, self.silence, self.exclusions)
         try:
             running.invite(invitation, nodes)

@@ -31,7 +31,7 @@ BASE: Final[Mapping[str, Any]] = {
         "scoring": {"weight": 0.0},
     },
     "training": {"rounds": 2, "optimiser": "sgd", "learning_rate": 1.0, "negatives": 16, "positives": 4},
-    "privacy": {"epsilon": 8.0, "delta": 1e-3},
+    "privacy": {"epsilon": 8.0, "delta": 1e-3, "noise_place": "server"},
     "secure_aggregation": {"protocol": "none"},
     "evaluation": {"every": 0},
     "speed": {"threads": 1},

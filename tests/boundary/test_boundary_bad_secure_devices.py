@@ -48,9 +48,9 @@ SIGNED: dict[Exchange, dict[Act, str]] = {
     Exchange.CONFIRM: {hostile.replay: "out-of-turn"},
     Exchange.UNMASK: {hostile.replay: "out-of-turn"},
 }
-SIGNED_NONSENSE = (hostile.useless_keys, hostile.wrong_length, hostile.no_receipts)
 # Whoever has sent its vector is in the sum, whatever it does then.
 AFTER = (Exchange.CONFIRM, Exchange.UNMASK)
+SIGNED_NONSENSE = (hostile.useless_keys, hostile.wrong_length, hostile.no_receipts)
 
 
 @pytest.mark.parametrize("exchange", list(Exchange))

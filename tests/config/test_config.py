@@ -195,10 +195,40 @@ def test_secure_aggregation_that_cannot_be_is_refused() -> None:
     secure = from_tree({"secure_aggregation": {"protocol": "secagg+"}})
     with pytest.raises(ConfigError, match="cohort"):
         with_protocol(secure, "cohort")
-    sampled = from_tree({"training": {"sampling": "poisson", "cohort": 6}})
+    sampled = from_tree({"training": {"sampling": "fixed", "cohort": 6}})
     with pytest.raises(ConfigError, match="fewer than 20"):
         with_protocol(sampled, "grid")
     assert with_protocol(sampled, "cohort").secure_aggregation.protocol == "none"
+
+
+@pytest.mark.parametrize("epsilon", [8.0, None])
+@pytest.mark.parametrize("engine", ["cohort", "grid", "flower"])
+def test_devices_share_the_noise_wherever_there_are_devices(engine: Engine, epsilon: float | None) -> None:
+    config = from_tree({"privacy": {"epsilon": epsilon}})
+    assert config.privacy.noise_place == "auto"
+    settled = with_protocol(config, engine)
+    assert settled.privacy.noise_place == ("server" if engine == "cohort" or epsilon is None else "distributed")
+    assert with_protocol(settled, engine) == settled
+    chosen = from_tree({"privacy": {"epsilon": epsilon, "noise_place": "server"}})
+    assert with_protocol(chosen, engine).privacy.noise_place == "server"
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"training": {"sampling": "poisson", "cohort": 30}},
+        {"training": {"sampling": "cyclic", "cohort": 30}, "privacy": {"noise": "banded"}},
+        {"secure_aggregation": {"protocol": "none"}},
+    ],
+)
+def test_a_server_is_trusted_with_exact_sums_by_name_only(tree: dict[str, dict[str, Any]]) -> None:
+    """What devices cannot share is refused where there are devices, unless the settings name the server."""
+    tree = {**tree, "privacy": {"epsilon": 8.0, **tree.get("privacy", {})}}
+    with pytest.raises(ConfigError, match="noise_place=server"):
+        with_protocol(from_tree(tree), "flower")
+    assert with_protocol(from_tree(tree), "cohort").privacy.noise_place == "server"
+    named = {**tree, "privacy": {**tree["privacy"], "noise_place": "server"}}
+    assert with_protocol(from_tree(named), "flower").privacy.noise_place == "server"
 
 
 @pytest.mark.parametrize(

@@ -120,3 +120,41 @@ def test_cyclic_means_participations_as_far_apart_as_accounted() -> None:
 def test_what_claims_nothing_for_the_draw_may_be_drawn_anyhow() -> None:
     assert check_participation(rows(FIXED, [90, 110], sampling="poisson")) == []
     assert check_participation(rows(FIXED, [1000, 1000], sampling="full"))
+
+
+SECRET = QueryCost("training", 1.0, 1, "fixed", 0.1, secret=True)
+
+
+def test_secret_cohorts_are_held_to_their_size_and_to_be_drawn_anew() -> None:
+    assert check_participation(rows(SECRET, [100] * 5)) == []
+    assert "accounted was a share" in check_participation(rows(SECRET, [120] * 5))[0]
+    assert "not drawn anew" in check_participation(rows(SECRET, [100] * 2, cohort="x"))[0]
+    assert check_participation(rows(FIXED, [100] * 2, cohort="x")) == []
+    poisson = rows(SECRET, [100] * 5, sampling="poisson")
+    assert "accounted as fixed" in check_participation(poisson)[0]
+    assert check_participation(rows(FIXED, [100] * 5, sampling="poisson")) == []
+    few = [row for n in range(30) for row in rows(QueryCost("training", 1.0, 1, "fixed", 0.5, secret=True), [1], 2)]
+    assert check_participation(few) == []  # of two cohorts of one, one comes often
+
+
+def dealt(sizes: Sequence[int], groups: int, rounds: int) -> list[LedgerEntry]:
+    cost = QueryCost("training", 1.0, 1, "balls-in-bins", 1 / groups, groups, secret=True)
+    asked = [sizes[number % groups] for number in range(rounds)]
+    found = rows(cost, asked, sum(sizes))
+    for number, row in enumerate(found):
+        row.detail.update(cohort=f"cohort {number % groups}", gap=groups if number >= groups else None)
+    return found
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32), st.integers(2, 20))
+def test_honest_dealing_always_passes(seed: int, groups: int) -> None:
+    sizes = np.bincount(np.random.default_rng(seed).integers(groups, size=500), minlength=groups)
+    assert check_participation(dealt([int(n) for n in sizes], groups, 3 * groups)) == []
+
+
+def test_dealing_that_is_not_even_or_not_kept_is_found() -> None:
+    assert "does not give" in check_participation(dealt([300, 50, 75, 75], 4, 8))[0]
+    again = dealt([125] * 4, 4, 8)
+    again[5].detail.update(gap=3)
+    assert "asked again after 3" in check_participation(again)[0]

@@ -28,6 +28,12 @@ def test_a_poisson_cohort_that_is_cut_is_as_good_as_impossible(cohort: int, devi
     assert all(len(drawn.cohort(number)) <= drawn.most for number in range(20))
 
 
+def test_a_group_of_balls_in_bins_has_room() -> None:
+    drawn = sampler("balls-in-bins", 100, 6040)
+    assert stats.binom.logsf(drawn.most, 6040, 1 / 61) < -64 * math.log(2)
+    assert {len(drawn.cohort(number)) for number in range(1, 62)} != {99}
+
+
 def test_a_cohort_is_cut_to_what_sums_have_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = sampler("poisson", 100, 1000)
     monkeypatch.setattr(Sampler, "most", 7)

@@ -16,13 +16,16 @@ from hypothesis import given
 from hypothesis import settings as few
 from hypothesis import strategies as st
 
+from fedrec.client.budget import Population, answer_cost
 from fedrec.client.query_handler import QueryHandler
 from fedrec.client.request_policy import check_agreed
 from fedrec.config import Config, TrainingSettings, from_tree
-from fedrec.errors import ConfigError, ProtocolError
+from fedrec.data.store import EventStore
+from fedrec.errors import BudgetExceededError, ConfigError, ProtocolError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.privacy.accountant import epsilon, gaussian_noise
+from fedrec.privacy.device_entry import Agreement
 from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.run_plan import delta_of
 from fedrec.queries.device.validation import validation_rows
@@ -130,19 +133,30 @@ def test_a_device_agrees_to_the_questions_of_its_settings_only() -> None:
         check_agreed(cases.settings(), asked[0], catalogue)
 
 
-def test_shares_of_noise_are_held_to_as_many_questions_as_can_be_asked() -> None:
-    """Noise that devices add themselves: enough for all requests of the plan, or no device answers."""
+def test_a_device_answers_validations_until_what_their_noise_costs_is_spent(tmp_path: Path) -> None:
+    """Noise that devices share: as large as planned, it is enough for every round; smaller, for as many as it is."""
     config = a_config(every=2, rounds=8, secure_aggregation={"resolution_bits": None})
     shared = {"noise_place": "distributed", "delta": 1e-4}
     config = config.model_copy(update={"privacy": config.privacy.model_copy(update=shared)})
     planned = {cost.query: cost.noise_multiplier for cost in costs_of(config, 24)}["validation"]
-    catalogue = query_cases.catalogue(40)
-    request = query_cases.validated(config, 2, np.zeros(5, np.float32), 40, 24)
-    check_agreed(config, request.with_noise_of_devices(config, planned, 24), catalogue)
-    whole_budget = gaussian_noise(cases.EPSILON, 1e-4)  # enough for one request, and not for four
-    for noise in (whole_budget, whole_budget * 1.9):
-        with pytest.raises(ProtocolError, match="noise"):
-            check_agreed(config, request.with_noise_of_devices(config, noise, 24), catalogue)
+    whole_budget = gaussian_noise(cases.EPSILON, 1e-4)  # enough for one request, and not for two
+    for noise, wanted in ((planned, 4), (whole_budget * 1.001, 1), (whole_budget * 1.9, 3)):
+        with EventStore.create(tmp_path / f"{wanted}.sqlite") as store:
+            assert validations_answered(config, store, noise) == wanted
+
+
+def validations_answered(config: Config, store: EventStore, noise: float) -> int:
+    agreement, answered = Agreement("settings", config.privacy.epsilon, 1e-4), 0
+    for number in range(1, 5):
+        request = query_cases.validated(config, number, np.zeros(5, np.float32), 40, 24)
+        request = request.with_noise_of_devices(config, noise, 24)
+        check_agreed(config, request, query_cases.catalogue(40))
+        try:
+            answer_cost(store, config, agreement, request, Population(24, 24)).charge(store, "run")
+        except BudgetExceededError:
+            continue
+        answered += 1
+    return answered
 
 
 def test_sums_keep_numbers_that_only_go_up() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import stat
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from fedrec import randomness
 from fedrec.config import Config, from_tree
@@ -97,6 +99,59 @@ def test_amplification_is_claimed_only_where_rows_are_drawn_independently() -> N
     assert not examples.amplified
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 400), st.integers(1, 200), st.integers(0, 2**32))
+def test_devices_that_are_dealt_by_themselves_come_once_in_so_many_rounds(devices: int, cohort: int, seed: int) -> None:
+    settled = config(cohort, "balls-in-bins")
+    sampler, groups = (
+        Sampler(settled, devices, randomness.key(seed, "cohorts")),
+        minimum_separation_of(settled, devices),
+    )
+    first = [list(sampler.cohort(number)) for number in range(1, groups + 1)]
+    assert sorted(place for group in first for place in group) == list(range(devices))
+    assert all(list(sampler.cohort(number + groups)) == first[number - 1] for number in range(1, groups + 1))
+    assert share_of(settled, devices) == 1 / groups
+
+
+def test_each_device_is_dealt_by_itself_and_evenly() -> None:
+    """Groups by 400 keys: as even as chance has it, and of two devices as often the same as one in so many."""
+    groups, keys = 10, [randomness.key(seed, "cohorts") for seed in range(400)]
+    samplers = [Sampler(config(20, "balls-in-bins"), 200, key) for key in keys]
+    dealt = np.stack([sampler._bins() for sampler in samplers])
+    counts = np.stack([np.bincount(dealt[:, place], minlength=groups) for place in range(200)])
+    assert stats.chi2.sf(((counts - 40) ** 2 / 40).sum(), 200 * (groups - 1)) > 1e-6
+    sizes = np.stack([np.bincount(one, minlength=groups) for one in dealt])
+    assert sizes.var() == pytest.approx(200 * 0.1 * 0.9, rel=0.15)  # a deal into equal groups has none
+    together = float((dealt[:, :-1] == dealt[:, 1:]).mean())
+    assert abs(together - 1 / groups) < 6 * math.sqrt(0.09 / (400 * 199))
+
+
+def test_another_number_of_groups_is_another_deal() -> None:
+    """Which is why costs of two such deals compose."""
+    ten, five = (Sampler(config(cohort, "balls-in-bins"), 2000, KEY)._bins() for cohort in (200, 400))
+    assert abs(float(np.corrcoef(ten, five)[0, 1])) < 6 / math.sqrt(2000)
+
+
+def test_secret_cohorts_are_amplified_and_others_are_not() -> None:
+    def training(sampling: str, users: int = 200, devices: int = 200, **more: Any) -> QueryCost:
+        tree = {
+            "training": {"cohort": 10, "sampling": sampling, "rounds": 60, **more},
+            "privacy": {"epsilon": 3.0, "shares": _ALL},
+        }
+        return next(s for s in costs_of(from_tree(tree), users, devices) if s.query == "training")
+
+    fixed, secret = training("fixed"), training("fixed", secret_cohorts=True)
+    assert not fixed.amplified and not fixed.secret
+    assert secret.amplified and secret.noise_multiplier < fixed.noise_multiplier / 3
+    cyclic, dealt = training("cyclic"), training("balls-in-bins")
+    assert not cyclic.amplified
+    assert dealt.amplified and dealt.noise_multiplier < cyclic.noise_multiplier
+    assert dealt.participations == cyclic.participations == 3
+    # Where a device holds several users they come together, and whoever knows the others knows the cohort.
+    for sampling, more in (("fixed", {"secret_cohorts": True}), ("balls-in-bins", {})):
+        assert not training(sampling, users=400, **more).amplified
+
+
 def test_bands_must_fit_between_two_participations() -> None:
     cost = QueryCost("training", 3.0, 200, "cyclic", 1 / 61, 61)
     assert chosen_bands(30, cost) == 30
@@ -111,6 +166,10 @@ def test_bands_must_fit_between_two_participations() -> None:
         ({"sampling": "poisson", "cohort": 9}, {"noise": "banded"}, "cyclic"),
         ({"sampling": "cyclic"}, {"noise": "banded"}, "cohort"),
         ({}, {"bands": 3}, "banded"),
+        ({"sampling": "balls-in-bins", "cohort": 9}, {"noise_place": "distributed"}, "balls-in-bins"),
+        ({"sampling": "balls-in-bins", "cohort": 9}, {"noise": "banded"}, "cyclic"),
+        ({"sampling": "cyclic", "cohort": 9, "secret_cohorts": True}, {}, "fixed"),
+        ({"sampling": "fixed", "cohort": 9, "secret_cohorts": True}, {"noise_place": "distributed"}, "server"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(training: dict[str, Any], privacy: dict[str, Any], words: str) -> None:

@@ -99,3 +99,49 @@ def test_prv_of_several_spends_is_near_the_figure() -> None:
     found = prv_epsilon(costs, 1e-5, about=figure)
     assert figure * 0.998 <= found <= figure * (1 + 2.5 * ERROR)
     assert prv_epsilon([], 1e-5, about=1.0) == 0.0
+
+
+def test_secret_samples_are_planned_with_their_own_accounts() -> None:
+    secret = plan("--epsilon", "8", "--sampling", "fixed", "--secret-cohorts")
+    known = plan("--epsilon", "8", "--sampling", "fixed")
+    assert secret["secret_cohorts"] and not known["secret_cohorts"]
+    assert secret["noise_multiplier"] == pytest.approx(0.939, rel=0.01)
+    assert known["noise_multiplier"] == pytest.approx(7.814, rel=0.01)
+    assert secret["epsilon_without_amplification"] > 100
+    # Neither Opacus nor Renyi's accountant knows such samples, and neither is asked as if they were Poisson's.
+    assert secret["accountants"]["prv"] is secret["accountants"]["rdp"] is None
+    dealt = plan("--epsilon", "8", "--sampling", "balls-in-bins")
+    assert (dealt["participations"], dealt["minimum_separation"]) == (4, 61)
+    assert dealt["noise_multiplier"] == pytest.approx(0.757, rel=0.01)
+
+
+@pytest.mark.slow
+def test_the_noise_of_every_sampling_in_one_table() -> None:
+    result = RUNNER.invoke(build(), ["privacy", "plan", *SIZE, "--by-sampling", "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["epsilons"] == [8.0, 3.0, 1.0]
+    noise = {(one["sampling"], one["amplified"]): one["noise_multiplier"] for one in found["samplings"]}
+    assert noise["full", False] == noise["fixed", False]
+    for column in range(3):
+        order = ("poisson", True), ("balls-in-bins", True), ("cyclic", False), ("full", False)
+        values = [noise[kind][column] for kind in order]
+        assert values == sorted(values)
+        assert noise["poisson", True][column] < noise["fixed", True][column] < noise["full", False][column] / 8
+    words = RUNNER.invoke(build(), ["privacy", "plan", *SIZE, "--by-sampling", "--epsilon", "3"])
+    assert "balls-in-bins" in words.stdout and "epsilon 3" in words.stdout
+
+
+def test_a_table_of_samplings_needs_a_sample() -> None:
+    for options in (["--population", "100", "--cohort", "10"], ["--population", "100", "--rounds", "5"]):
+        assert RUNNER.invoke(build(), ["privacy", "plan", *options, "--by-sampling"]).exit_code != 0
+
+
+def test_secrets_that_the_server_cannot_keep_are_refused() -> None:
+    base = ["privacy", "plan", *SIZE, "--epsilon", "3"]
+    for options in (
+        ["--sampling", "cyclic", "--secret-cohorts"],
+        ["--sampling", "fixed", "--secret-cohorts", "--noise-place", "distributed"],
+        ["--sampling", "balls-in-bins", "--noise-place", "distributed"],
+    ):
+        assert RUNNER.invoke(build(), [*base, *options]).exit_code != 0

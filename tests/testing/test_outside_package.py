@@ -48,7 +48,8 @@ found = {}
 for engine in ("cohort", "grid"):
     config = from_tree({
         "run": {"name": "outside", "engine": engine}, "model": {"preset": "words-only"},
-        "training": {"rounds": 1, "negatives": 16}, "privacy": {"epsilon": 8.0, "noise": "laplace-from-outside"},
+        "training": {"rounds": 1, "negatives": 16},
+        "privacy": {"epsilon": 8.0, "noise": "laplace-from-outside", "noise_place": "server"},
         "secure_aggregation": {"minimum_cohort": 8, "minimum_survivors": 6}, "speed": {"threads": 1},
     })
     with open_reporter(silent=True) as reporter:
