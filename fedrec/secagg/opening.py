@@ -72,6 +72,8 @@ def _secrets(
     """Open the secret of each device. ``fits``: whether it is the one that its owner committed itself to."""
     threshold = records.parameters.threshold
     few = [place for place, given in shares.items() if len(given) < threshold]
+    if withheld := [place for place in few if records.answering(place) >= threshold]:
+        raise _abort(records, Reason.BAD_RECEIPT, "a device's neighbours hold its receipts to be false", withheld)
     if few:
         raise _abort(records, Reason.SECRET_LOST, "too few shares of a device's secret arrived", few)
     secrets = [

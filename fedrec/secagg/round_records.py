@@ -82,6 +82,12 @@ class RoundRecords:
             near in self.survivors and place not in self.complaints.get(near, ()) for near in self.neighbours[place]
         )
 
+    def answering(self, place: int) -> int:
+        """How many devices that hold shares of a device's secrets have answered in the last exchange."""
+        return sum(
+            near in self.answers and place not in self.complaints.get(near, ()) for near in self.neighbours[place]
+        )
+
     def held(self, place: int) -> frozenset[int]:
         """The slots of those members whose shares a device can hold: their boxes opened."""
         closed = self.complaints.get(place, frozenset())
