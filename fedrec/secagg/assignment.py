@@ -17,7 +17,7 @@ from fedrec.secagg.committee import draw_committee
 from fedrec.secagg.context import Agreed
 from fedrec.secagg.errors import Reason, RefusedError
 from fedrec.secagg.graph import NeighbourGraph
-from fedrec.secagg.parameters import GraphParameters, half_floor
+from fedrec.secagg.parameters import GraphParameters
 from fedrec.secagg.thresholds import Thresholds
 
 
@@ -86,14 +86,14 @@ def assign(agreed: Agreed, members: Collection[int], thresholds: Thresholds) -> 
 
 @lru_cache(maxsize=4)
 def _assign(key: bytes, eligible: tuple[int, ...], thresholds: Thresholds) -> Assignment:
-    size, assumptions = len(eligible), thresholds.assumptions
+    size = len(eligible)
     parameters = thresholds.parameters(size)
     committee = thresholds.committee(size)
     return Assignment(
         eligible,
         parameters,
         NeighbourGraph(key, size, parameters.degree),
-        half_floor(size, parameters.degree, assumptions),
+        thresholds.least_in_half(size),
         draw_committee(key, size, committee.members),
         committee.quorum,
     )

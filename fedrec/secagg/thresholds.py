@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from fedrec.errors import ConfigError
 from fedrec.secagg.committee import CommitteeSize, committee_size
 from fedrec.secagg.errors import Reason, RefusedError
-from fedrec.secagg.parameters import Assumptions, GraphParameters, check_exists, choose, guarantee
+from fedrec.secagg.parameters import Assumptions, GraphParameters, check_exists, choose, guarantee, half_floor
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,10 @@ class Thresholds:
         """That there are neighbours, a threshold and a committee for ``size`` devices. Raises RefusedError."""
         self.parameters(size)
         self.committee(size)
+
+    def least_in_half(self, size: int) -> int:
+        """The fewest survivors in a stretch of half a neighbourhood on the ring, see `parameters.half_floor`."""
+        return half_floor(size, self.parameters(size).degree, self.assumptions)
 
     def committee(self, size: int) -> CommitteeSize:
         """Who of ``size`` devices vouches for the survivors, and how many at least. Raises RefusedError as above."""

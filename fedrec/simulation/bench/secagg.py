@@ -199,15 +199,27 @@ def assumptions_for(dropout: float) -> Assumptions:
     return Assumptions(dropout=max(dropout, Assumptions().dropout))
 
 
+class AnyGraph(Thresholds):
+    """Accepts any neighbours and threshold, and lists with gaps: for comparisons with what others take."""
+
+    def check_graph(self, size: int, graph: GraphParameters) -> None:
+        """Accept it."""
+
+    def least_in_half(self, size: int) -> int:
+        """Nobody."""
+        return 0
+
+
 def thresholds_for(devices: int, dropout: float, parameters: GraphParameters) -> Thresholds:
     """Thresholds of devices that accept these parameters: where a comparison asks for weaker ones, lenient devices."""
-    least, assumptions = min(20, devices), assumptions_for(dropout)
-    found = Thresholds(least, min(15, least), assumptions=assumptions, graph=parameters)
+    assumptions = assumptions_for(dropout)
+    least = min(15, assumptions.floor(devices))
+    found = Thresholds(min(20, devices), least, assumptions=assumptions, graph=parameters)
     try:
         found.check_safe(devices)
     except RefusedError:
         lenient = replace(assumptions, corrupt=0.0, colluding=0.0)
-        return replace(found, assumptions=lenient)
+        return AnyGraph(found.cohort, least, assumptions=lenient, graph=parameters)
     return found
 
 

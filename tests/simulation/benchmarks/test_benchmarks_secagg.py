@@ -27,10 +27,10 @@ def test_a_round_is_exact_and_counted() -> None:
     found = run_secagg(40, 300, 0.1, limits=False)
     assert found["exact"] is True
     assert (found["dropped"], found["neighbours"], found["threshold"]) == (4, *vars(choose(40)).values())
-    # The packed vector, and per neighbour three shares of 32 bytes with a tag: no message is missing from the count.
+    # The packed vector, and per neighbour two shares of 32 bytes with a tag, and a receipt: no message is missing from the count.
     vector = 300 * found["bits"] // 8
-    assert vector + found["neighbours"] * 112 < found["bytes_up"] < vector + found["neighbours"] * 300
-    assert found["bytes_down"] > found["neighbours"] * (32 + 32 + 64 + 112)
+    assert vector + found["neighbours"] * 80 < found["bytes_up"] < vector + found["neighbours"] * 300
+    assert found["bytes_down"] > found["neighbours"] * (32 + 32 + 64 + 80)
     assert 0 < found["device_cpu_ms"] <= found["device_ms"] * 1.5
     assert found["server_s"] > 0
 

@@ -151,10 +151,10 @@ def test_a_device_takes_part_in_no_larger_cohort_than_the_noise_is_shared_by() -
     """In a larger one, the same share of it that colludes would be more devices."""
     thresholds = Thresholds(cohort=4, survivors=3).for_noise(9, 10)
     assert (thresholds.cohort, thresholds.survivors, thresholds.largest) == (9, 9, 10)
-    thresholds.check_cohort(10, 9, 5)
+    thresholds.check_cohort(10, 10)
     for size in (8, 11):
         with pytest.raises(RefusedError):
-            thresholds.check_cohort(size, size - 1, 6)
+            thresholds.check_cohort(size, size)
     assert Thresholds().for_noise(0, 0) == Thresholds()
 
 
