@@ -27,7 +27,7 @@ test: $(STAMP) ## run the whole test suite
 test-fast: $(STAMP) ## run the tests that take little time: none that trains at length, none of Flower's own runtime
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not flower"
 
-deploy-check: $(STAMP) ## a SuperLink and three SuperNodes with TLS and keys: train with secure aggregation, then rank
+deploy-check: $(STAMP) ## a server and three devices with TLS and keys: train by secure aggregation, rank, then try what must be refused
 	rm -rf out/deploy-check
 	mkdir -p out/deploy-check
 	$(BIN)/python -m server.deploy.check out/deploy-check

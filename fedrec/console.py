@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedrec.errors import FedrecError
+from fedrec.simulators_view import MARK
 
 _WIDTH_OF_FILES: Final = 120
 _LINE_EVERY_SECONDS: Final = 5.0
@@ -122,9 +123,11 @@ def round_line(record: Mapping[str, Any]) -> str:
     """A round of ``events.jsonl`` as one line; what a record lacks is left out."""
     parts = [f"round {record.get('round', '?')}"]
     quality = (record.get("quality") or {}).get("loo-99neg") or {}
-    parts += [f"{name.upper()} {figure(quality.get(name))}" for name in ("hr@10", "ndcg@10") if name in quality]
+    exact = [f"{name.upper()} {figure(quality.get(name))}" for name in ("hr@10", "ndcg@10") if name in quality]
     if record.get("loss") is not None:
-        parts.append(f"loss {figure(record['loss'])}")
+        exact.append(f"loss {figure(record['loss'])}")
+    if exact:
+        parts.append(f"[{MARK}: {'  '.join(exact)}]")
     if record.get("epsilon_spent") is not None:
         parts.append(f"epsilon {figure(record['epsilon_spent'], 2)}")
     return "  ".join(parts)

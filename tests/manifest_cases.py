@@ -10,6 +10,7 @@ from typing import Any
 import federation_cases as cases
 from flwr.app import Context, RecordDict
 
+from fedrec.client.answer_time import NODE_KEY
 from fedrec.client.device import Device, device_of
 from fedrec.config import Config
 from fedrec.queries.run_manifest import RunManifest
@@ -60,10 +61,10 @@ class Deployment:
         self.manifest_file.write_bytes(manifest.sign(self.publisher))
         return replace(self, counter=manifest.counter)
 
-    def node_config(self, place: int = 0) -> dict[str, str]:
-        """What a device's own config names."""
+    def node_config(self, place: int = 0) -> dict[str, str | int]:
+        """What a device's own config says; its answers do not wait for their time."""
         files = {"manifest": self.manifest_file, "catalogue": self.catalogue, "roster": self.roster_file}
-        return {**{name: str(path) for name, path in files.items()}, "store": str(self.stores[place])}
+        return {**{name: str(path) for name, path in files.items()}, "store": str(self.stores[place]), NODE_KEY: 0}
 
     def device(self, place: int = 0, run_config: Mapping[str, Any] | None = None) -> Device:
         return device_of(run_config or {}, self.node_config(place))

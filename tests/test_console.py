@@ -87,7 +87,7 @@ def test_sizes(count: float | None, shown: str) -> None:
 def test_a_round_in_one_line_leaves_out_what_is_missing() -> None:
     assert round_line({"round": 3, "quality": None, "loss": None, "epsilon_spent": None}) == "round 3"
     full = {"round": 3, "quality": {"loo-99neg": {"hr@10": 0.5, "ndcg@10": 0.25}}, "loss": 2.0, "epsilon_spent": 1.5}
-    assert round_line(full) == "round 3  HR@10 0.500  NDCG@10 0.250  loss 2.000  epsilon 1.50"
+    assert round_line(full) == "round 3  [simulator's view: HR@10 0.500  NDCG@10 0.250  loss 2.000]  epsilon 1.50"
 
 
 def test_reporters_write_to_stderr_only_and_lines_are_few(capsys: pytest.CaptureFixture[str]) -> None:

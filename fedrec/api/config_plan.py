@@ -19,7 +19,7 @@ from fedrec.privacy.registry import MECHANISMS
 from fedrec.privacy.run_plan import delta_of, is_local
 from fedrec.queries.plan import costs_of, statement_of
 from fedrec.queries.registry import QUERIES
-from fedrec.server.sampled_cohorts import check_sampled_cohorts
+from fedrec.server.sampled_cohorts import check_sampled_cohorts, delta_of_samples
 from fedrec.server.sampling import Sampler
 
 # Numbers of interactions whose devices are shown where how many a device has decides its noise.
@@ -89,7 +89,7 @@ def report(
     """
     config, devices = settled(config), users if devices is None else devices
     costs, delta = planned(config, users, devices)
-    privacy = statement_of(config, costs, delta)
+    privacy = statement_of(config, costs, delta, delta_of_samples=delta_of_samples(config, users, devices))
     details: dict[str, int] = {}
     for cost in costs:
         details |= MECHANISMS[QUERIES[cost.query].mechanism(config)].details(cost, config.privacy.bands)

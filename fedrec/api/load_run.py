@@ -16,6 +16,7 @@ from fedrec.privacy.local import promise_of
 from fedrec.privacy.verify import ClaimCheck, StatedPrivacy, verify_run
 from fedrec.queries.plan import budget_of, costs_of, cut_short_by
 from fedrec.release.bundle import read_release
+from fedrec.server.sampled_cohorts import delta_of_samples
 
 LEDGER: Final = "ledger.sqlite"
 _RECORDS: Final = ("run.json", "server.json")
@@ -41,11 +42,22 @@ def load_run(run: Path) -> list[ClaimCheck]:
             problems.append("the model card does not name this ledger's head")
     except FedrecError as error:
         problems.append(str(error))
-    plan = costs_of(config, users, int(record["data"].get("devices", users)))
+    devices = int(record["data"].get("devices", users))
+    plan = costs_of(config, users, devices)
     whole, early = record.get("stopped") is None, bool((record.get("validation") or {}).get("stopped_early"))
-    said = StatedPrivacy(budget, plan, claims, read_lines(run), whole, promise_of(config), early, cut_short_by(config))
-    devices = tuple(_devices(run / "stores", said))
-    return [*verify_run(run / LEDGER, said), ClaimCheck("release", tuple(problems)), ClaimCheck("devices", devices)]
+    said = StatedPrivacy(
+        budget,
+        plan,
+        claims,
+        read_lines(run),
+        whole,
+        promise_of(config),
+        early,
+        cut_short_by(config),
+        delta_of_samples(config, users, devices + config.audit.canaries),
+    )
+    own = tuple(_devices(run / "stores", said))
+    return [*verify_run(run / LEDGER, said), ClaimCheck("release", tuple(problems)), ClaimCheck("devices", own)]
 
 
 def _devices(stores: Path, said: StatedPrivacy) -> Iterator[str]:

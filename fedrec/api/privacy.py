@@ -99,6 +99,7 @@ def plan_target(
     noise_place: Place = "server",
     lost: float = 0.0,
     secret_cohorts: bool = False,
+    groups: int = 1,
     delta: float | None = None,
     parameters: int = 5000,
     clip: float = 1.0,
@@ -114,11 +115,12 @@ def plan_target(
         epsilon: the target, for the released model.
         cohort: devices a round, as expected; 0 = all.
         sampling: who takes part when; None: poisson, or cyclic with banded noise.
-        noise: banded needs sampling cyclic.
+        noise: banded needs sampling cyclic or cyclic-poisson.
         bands: of banded noise; 0 = the best number.
         noise_place: who adds the noise.
         lost: share of devices whose part of distributed noise may be missing or known, from 0 below 1.
         secret_cohorts: cohorts of sampling fixed are drawn from a key that only the server has, and amplified.
+        groups: of sampling cyclic-poisson, which take turns.
         delta: None: users^-1.1.
         parameters: shared parameters of the model.
         clip: L2 bound of one user's update.
@@ -147,6 +149,7 @@ def plan_target(
         coherence=coherence,
         lost=lost,
         secret=secret_cohorts,
+        groups=groups,
     )
     return target_plan.report(make_plan(setting), signal_to_noise, group)
 
@@ -172,6 +175,7 @@ def statement(run: HasDirectory | str | os.PathLike[str]) -> Statement:
     facts = facts_of(
         {**about(reproducible, record["privacy"].get("noise_place")), **record["privacy"]},
         population=int(record["data"]["users"]),
+        interactions=record["data"].get("interactions"),
         name=record["config"]["run"]["name"],
         verified=problems,
     )

@@ -10,8 +10,10 @@ from fedrec.api.accountants import by_three
 from fedrec.privacy.accountant import Sampling, epsilon_without_amplification
 from fedrec.privacy.conversions import group_epsilon
 from fedrec.privacy.planner import (
+    Noise,
     Planned,
     Setting,
+    best_groups,
     epsilon_needed,
     least_population,
     make_plan,
@@ -19,14 +21,16 @@ from fedrec.privacy.planner import (
     noise_alternatives,
 )
 
-# Samplings, and whether their cohorts are kept secret, where that is a choice.
-KINDS: Final[tuple[tuple[Sampling, bool], ...]] = (
-    ("full", False),
-    ("fixed", False),
-    ("fixed", True),
-    ("cyclic", False),
-    ("balls-in-bins", False),
-    ("poisson", False),
+# Samplings, whether their cohorts are kept secret, where that is a choice, and noise.
+KINDS: Final[tuple[tuple[Sampling, bool, Noise], ...]] = (
+    ("full", False, "independent"),
+    ("fixed", False, "independent"),
+    ("fixed", True, "independent"),
+    ("cyclic", False, "independent"),
+    ("balls-in-bins", False, "independent"),
+    ("poisson", False, "independent"),
+    ("cyclic", False, "banded"),
+    ("cyclic-poisson", False, "banded"),
 )
 UNBOUNDED = "unbounded: the server sees every sum before it adds the noise"
 
@@ -106,18 +110,24 @@ def by_sampling(
     """The noise multiplier of each sampling for each released epsilon, JSON-able: how much the account of it gains.
 
     ``amplified``: whether that who is asked is secret is counted on; without, a device counts in every round that it
-    may be in.
+    may be in.  ``iid_equivalent``: the multiplier of independent noise that leaves the same error, of banded noise.
     """
     rows = []
-    for sampling, secret in KINDS:
-        setting = Setting(population, cohort, rounds, epsilons[0], sampling=sampling, secret=secret, delta=delta)
-        plans = [make_plan(replace(setting, epsilon=target)) for target in epsilons]
+    for sampling, secret, noise in KINDS:
+        setting = Setting(
+            population, cohort, rounds, epsilons[0], sampling=sampling, secret=secret, noise=noise, delta=delta
+        )
+        find = best_groups if sampling == "cyclic-poisson" else make_plan
+        plans = [find(replace(setting, epsilon=target)) for target in epsilons]
         rows.append(
             {
                 "sampling": sampling,
+                "noise": noise,
                 "amplified": plans[0].cost.amplified,
-                "participations": plans[0].cost.participations,
+                "participations": max(planned.cost.participations for planned in plans),
+                "groups": [planned.cost.minimum_separation for planned in plans],
                 "noise_multiplier": [planned.cost.noise_multiplier for planned in plans],
+                "iid_equivalent": [planned.equivalent for planned in plans],
             }
         )
     return {

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fedrec.cli.data_option import FromInteractions, source_of
 from fedrec.cli.groups import subgroup
 from fedrec.cli.rows import flat_rows
 from fedrec.console import open_reporter, print_json, say, show_table, size
+
+
+class UnitOption(StrEnum):
+    """What one row is, as in ``privacy.unit``."""
+
+    user = "user"
+    example = "example"
+
 
 ABOUT = "Look at data sets, and make them."
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of words and tables.")]
@@ -25,6 +35,7 @@ def register(app: typer.Typer) -> None:
 
 def inspect(
     directory: Annotated[Path, typer.Argument()],
+    from_interactions: FromInteractions = False,
     as_json: AsJson = False,
 ) -> None:
     """Count what a data set holds, and say what was skipped and why.
@@ -34,7 +45,7 @@ def inspect(
     from fedrec.data.inspect import inspect as inspected
     from fedrec.data.sources import read_data
 
-    found = inspected(read_data(directory))
+    found = inspected(read_data(source_of(directory, from_interactions)))
     if as_json:
         print_json(found)
     else:
@@ -44,6 +55,11 @@ def inspect(
 def stores(
     directory: Annotated[Path, typer.Argument()],
     out: Annotated[Path, typer.Option(file_okay=False, help="Where the stores go.")],
+    unit: Annotated[
+        UnitOption,
+        typer.Option(help="What is protected: with example, an interaction decides alone whether it trains."),
+    ] = UnitOption.user,
+    from_interactions: FromInteractions = False,
     as_json: AsJson = False,
 ) -> None:
     """Write one event store for each user of DIRECTORY (a data set), as if each had a device of their own."""
@@ -53,8 +69,8 @@ def stores(
 
     with open_reporter(silent=as_json) as reporter:
         reporter.stage(f"Writing the stores of {directory.name}")
-        dataset = read_data(directory)
-        written = write_stores(dataset, split(dataset), out, progress=reporter.progress)
+        dataset = read_data(source_of(directory, from_interactions))
+        written = write_stores(dataset, split(dataset, unit=unit.value), out, progress=reporter.progress)
     taken = sum(store.stat().st_size for store in written)
     if as_json:
         print_json({"stores": len(written), "bytes": taken, "directory": out})
@@ -66,6 +82,7 @@ def catalogue(
     directory: Annotated[Path, typer.Argument()],
     config: Annotated[Path, typer.Option(help="The TOML file of the run's settings.")],
     out: Annotated[Path, typer.Option(file_okay=False, help="Where the features and their encoders go.")],
+    from_interactions: FromInteractions = False,
     as_json: AsJson = False,
 ) -> None:
     """Encode the items of DIRECTORY (a data set) as the catalogue that a server and its devices share.
@@ -81,7 +98,9 @@ def catalogue(
 
     settings = with_preset(load(config))
     with open_reporter(silent=as_json) as reporter:
-        features, encoders = encode_catalogue(settings, read_and_say(directory, reporter), reporter)
+        features, encoders = encode_catalogue(
+            settings, read_and_say(source_of(directory, from_interactions), reporter), reporter
+        )
         _, left_out = fit_to_content(settings, features)
         say_fitted(left_out, reporter)
     save_features(features, encoders, out)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fedrec.console import figure, say, show_table
+from fedrec.privacy.adjacency import adjacency
 
 
 def show_config_plan(found: Mapping[str, Any]) -> None:
@@ -39,6 +40,7 @@ def show_config_plan(found: Mapping[str, Any]) -> None:
         rows.append((f"epsilon, {found['group']['size']} rows together", figure(found["group"]["epsilon_released"])))
     title = f"{found['config']}: {found['population']:,} users on {found['devices']:,} devices"
     show_table(title, ("", ""), [(name, str(value)) for name, value in rows if value is not None])
+    say(f"Protected is the difference that it makes when {privacy['adjacency']}.")
 
 
 def _show_queries(queries: Sequence[Mapping[str, Any]]) -> None:
@@ -96,6 +98,7 @@ def show_target_plan(found: Mapping[str, Any]) -> None:
     show_table(
         f"sampling {found['sampling']}{kept}, {found['cohort']:,} of {found['population']:,} devices", ("", ""), rows
     )
+    say(f"Protected is the difference that it makes when {adjacency('user')}.")
     say(f"Assumed: the mean update is {signal['coherence_assumed']:g} of the clip long (--coherence).")
     others = [
         (
@@ -130,19 +133,22 @@ def show_by_sampling(found: Mapping[str, Any]) -> None:
     rows = [
         (
             one["sampling"],
+            one["noise"],
             "yes" if one["amplified"] else "no",
             f"{one['participations']:,}",
-            *(figure(noise, 3) for noise in one["noise_multiplier"]),
+            *(figure(noise, 3) for noise in one["iid_equivalent"]),
         )
         for one in found["samplings"]
     ]
     targets = [f"epsilon {epsilon:g}" for epsilon in found["epsilons"]]
     title = (
-        f"Noise multiplier: {found['cohort']:,} of {found['population']:,} devices, {found['rounds']:,} rounds, "
-        f"delta {found['delta']:.3g}"
+        f"Noise multiplier, as independent noise: {found['cohort']:,} of {found['population']:,} devices, "
+        f"{found['rounds']:,} rounds, delta {found['delta']:.3g}"
     )
-    columns = ("sampling", "amplified", "turns of a device", *targets)
-    show_table(title, columns, rows, numbers=tuple(range(2, len(columns))))
+    columns = ("sampling", "noise", "amplified", "turns of a device", *targets)
+    show_table(title, columns, rows, numbers=tuple(range(3, len(columns))))
+    chosen = next(one["groups"] for one in found["samplings"] if one["sampling"] == "cyclic-poisson")
+    say(f"Groups of cyclic-poisson, the best of a few numbers: {', '.join(map(str, chosen))}.")
     say("Amplified: who is asked is known to the server only. Towards the server itself, no row is.")
 
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedrec.cli.data_option import FromInteractions, source_of
 from fedrec.console import Reporter, open_reporter, print_json, say, show_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fedrec.config import Config
+    from fedrec.data.sources import Source
     from fedrec.simulation.attacks.table import AttackTable
 
 
@@ -33,6 +35,7 @@ def command(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, as section.key=value.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same figures.")] = 0,
+    from_interactions: FromInteractions = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document instead of words and tables.")
     ] = False,
@@ -45,7 +48,7 @@ def command(
     with open_reporter(silent=as_json) as reporter:
         table = attack(
             loaded,
-            data,
+            source_of(data, from_interactions),
             out,
             names=names or [],
             everything=everything,
@@ -61,7 +64,7 @@ def command(
 
 def attack(
     config: Config,
-    data: Path,
+    data: Source,
     out: Path,
     *,
     names: Sequence[str],
@@ -80,6 +83,7 @@ def attack(
     from fedrec.config.presets import with_preset
     from fedrec.content.fit import fit_to_content
     from fedrec.content.left_out import say_fitted
+    from fedrec.privacy.run_plan import with_interactions_counted
     from fedrec.simulation.attacks.registry import chosen
     from fedrec.simulation.attacks.table import FILE, AttackTable, fill
     from fedrec.simulation.report.optional import can_report
@@ -92,6 +96,7 @@ def attack(
     study = prepare(config, data, reporter)
     config, left_out = fit_to_content(config, study.features)
     say_fitted(left_out, reporter)
+    config = with_interactions_counted(config, len(study.dataset.interactions))
     facts = {"seed": seed, "config": config.model_dump(mode="json"), "data": study.facts()}
     key = hashlib.sha256(f"{config.model_dump_json()} {study.fingerprint()} {seed}".encode()).hexdigest()
     table = AttackTable.open(out / FILE, key, facts)

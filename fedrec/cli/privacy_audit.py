@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fedrec.cli.data_option import FromInteractions, source_of
 from fedrec.console import figure, print_json, say, show_table
 from fedrec.errors import PrivacyError
 
@@ -34,6 +35,7 @@ def command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, as section.key=value.")
     ] = None,
+    from_interactions: FromInteractions = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document instead of words and tables.")
     ] = False,
@@ -46,7 +48,7 @@ def command(
 
     found = audit_privacy(
         target,
-        data,
+        source_of(data, from_interactions),
         canaries=canaries,
         epsilons=epsilon or [],
         seeds=seeds,

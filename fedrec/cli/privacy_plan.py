@@ -26,6 +26,7 @@ class SamplingOption(StrEnum):
     fixed = "fixed"
     cyclic = "cyclic"
     balls_in_bins = "balls-in-bins"
+    cyclic_poisson = "cyclic-poisson"
 
 
 class NoiseOption(StrEnum):
@@ -60,8 +61,11 @@ def command(
     secret_cohorts: Annotated[
         bool, typer.Option("--secret-cohorts", help="Of sampling fixed: only the server knows who is asked.")
     ] = False,
-    noise: Annotated[NoiseOption, typer.Option(help="Banded needs sampling cyclic.")] = NoiseOption.independent,
+    noise: Annotated[
+        NoiseOption, typer.Option(help="Banded needs sampling cyclic or cyclic-poisson.")
+    ] = NoiseOption.independent,
     bands: Annotated[int, typer.Option(min=0, help="Of banded noise; 0 = the best number.")] = 0,
+    groups: Annotated[int, typer.Option(min=1, help="Of sampling cyclic-poisson, which take turns.")] = 1,
     noise_place: Annotated[
         PlaceOption, typer.Option(help="Who adds the noise; local only with a config.")
     ] = PlaceOption.server,
@@ -132,6 +136,7 @@ def command(
         noise_place="distributed" if noise_place is PlaceOption.distributed else "server",
         lost=min(dropout + colluding, 0.99) if noise_place is PlaceOption.distributed else 0.0,
         secret_cohorts=secret_cohorts,
+        groups=groups,
         delta=delta,
         parameters=parameters,
         clip=clip,

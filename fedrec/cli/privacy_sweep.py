@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from fedrec.cli.data_option import FromInteractions, source_of
+
 
 def command(
     config: Annotated[Path, typer.Argument(help="A TOML file of settings.")],
@@ -24,6 +26,7 @@ def command(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of all runs.")
     ] = None,
     workers: Annotated[int, typer.Option(min=0, max=64, help="Runs side by side; 0 = one a core.")] = 0,
+    from_interactions: FromInteractions = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, not words and tables.")] = False,
 ) -> None:
     """Run a config at several epsilons and seeds, and draw the curve. Runs that are finished are not run again."""
@@ -35,7 +38,7 @@ def command(
     with open_reporter(silent=as_json) as reporter:
         found = run_sweep(
             config,
-            data,
+            source_of(data, from_interactions),
             out,
             epsilons=epsilons_of(epsilon),
             seeds=seeds,

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from fedrec.cli.data import ABOUT
+from fedrec.cli.data_option import FromInteractions, source_of
 from fedrec.cli.groups import subgroup
 from fedrec.cli.rows import flat_rows, tree_of
 from fedrec.console import open_reporter, print_json, say, show_table
@@ -56,6 +57,7 @@ def simulate(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, as section.key=value.")
     ] = None,
+    from_interactions: FromInteractions = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a whole federation in this process, and write its model and report.
@@ -67,7 +69,8 @@ def simulate(
     """
     from fedrec.api.simulate import simulate as run_simulation
 
-    run = run_simulation(str(config), data, out=out, overrides=settings or [], progress=not as_json).record
+    source = source_of(data, from_interactions)
+    run = run_simulation(str(config), source, out=out, overrides=settings or [], progress=not as_json).record
     if as_json:
         print_json(run)
     else:

@@ -87,7 +87,13 @@ def agreement_of(config: Config, key: str, population: Population) -> Agreement:
 
 
 def answer_cost(
-    store: EventStore, config: Config, agreement: Agreement, request: Request, population: Population
+    store: EventStore,
+    config: Config,
+    agreement: Agreement,
+    request: Request,
+    population: Population,
+    *,
+    restarts: int = 0,
 ) -> AnswerCost:
     """Reckon what an answer to a request costs; outside of transactions, since planning may take seconds.
 
@@ -97,6 +103,7 @@ def answer_cost(
         agreement: what is charged under.
         request: what is asked, held to the settings (`fedrec.client.request_policy.check_agreed`).
         population: what there is, which plans of settings look at; the cost of shared noise does not.
+        restarts: how often a round with the server's noise may be answered beyond the attempts of the settings.
 
     Raises:
         PrivacyError: the settings cannot be accounted, or the ledger is damaged.
@@ -104,7 +111,7 @@ def answer_cost(
     noise, cost = _noise_and_cost(store, config, agreement, request, population)
     if cost is None and noise != "none":
         raise PrivacyError("these settings plan no noise for this request", value=request.query)
-    attempts = config.secure_aggregation.attempts
+    attempts = config.secure_aggregation.attempts + restarts
     return AnswerCost(agreement, noise, cost, attempts, request.query, request.round)
 
 

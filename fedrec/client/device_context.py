@@ -14,6 +14,7 @@ from fedrec.config import Config
 from fedrec.content.feature_table import Features, load_table
 from fedrec.content.fit import fit_to_content
 from fedrec.errors import ProtocolError
+from fedrec.queries.cohorts import cohort_key
 from fedrec.queries.run_manifest import RunManifest
 
 if TYPE_CHECKING:
@@ -80,16 +81,23 @@ class DeviceContext:
         return agreement_key(self.config, self.catalogue) if self.manifest is None else self.manifest.digest
 
     @property
+    def cohort_key(self) -> bytes:
+        """What decides who is asked in which round, 32 bytes, public."""
+        return cohort_key(self.accepted, self.manifest)
+
+    @property
     def index(self) -> Mapping[str, int]:
         """Item id -> place."""
         return self.features.index
 
     @cached_property
     def handler(self) -> QueryHandler:
-        """What answers requests."""
+        """What answers requests, row by row: how sums over a batch are rounded depends on the rows that are in it, and
+        where a row's terms cancel, on nothing else."""
         from fedrec.client.query_handler import QueryHandler
 
-        return QueryHandler(self.config, self.features)
+        speed = self.config.speed.model_copy(update={"batch_rows": 1})
+        return QueryHandler(self.config.model_copy(update={"speed": speed}), self.features)
 
     @cached_property
     def own_encoders(self) -> tuple[StoredContentEncoder | None, StoredContentEncoder | None]:

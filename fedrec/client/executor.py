@@ -12,6 +12,7 @@ from fedrec.errors import ProtocolError
 
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS: Final = 0.25
+_FAILURES: Final = 20
 
 
 class Tasks(Protocol):
@@ -34,13 +35,23 @@ def answer_tasks(
         check: called between messages; raises where the SuperNode has ended.
 
     Raises:
-        ProtocolError: the SuperNode cannot be reached any more.
+        ProtocolError: the SuperNode has ended, or could not be reached twenty times in a row.
 
     A message that cannot be received or answered is the server's loss, and the next one is taken.
     """
+    failures = 0
     while not ended.is_set():
         check()
-        task = tasks.acquire()
+        try:
+            task = tasks.acquire()
+        except ProtocolError:
+            # A machine that slept finds its connections dead.
+            failures += 1
+            if failures >= _FAILURES:
+                raise
+            task = None
+        else:
+            failures = 0
         if task is None:
             ended.wait(_PAUSE_SECONDS)
             continue

@@ -2,7 +2,8 @@
 
 A SuperNode with ``--isolation process`` runs no app: it offers each message as a task to a process of the owner's.
 Flower's own such process unpacks the bundle that the SuperLink sent, puts it first on the path and imports it.  Ours
-takes the message and leaves the bundle where it is: in the SuperNode's memory, and as bytes that nobody opens.
+takes the message and leaves the bundle where it is: in the memory of the SuperNode, which reads of it the settings in
+its ``pyproject.toml``, and those we drop.
 
 This is the one file that uses what Flower does not document as public; it was written for `FLOWER` and refuses others.
 """
@@ -86,7 +87,8 @@ class ReceivedTask:
         try:
             yield
         finally:
-            heartbeat.stop()
+            if heartbeat.is_running:
+                heartbeat.stop()
 
     def receive(self) -> Received:
         """Pull the message. Raises ProtocolError where the SuperNode does not give it out, or it is none."""
@@ -101,9 +103,9 @@ class ReceivedTask:
         """Hand the answer to the SuperNode. Raises ProtocolError where it does not take it."""
         try:
             push_message(self._client, reply, received.context({}))
-        except httpx.HTTPError as error:
+            push_task_output(self._client, None, SubStatus.COMPLETED, "")
+        except Exception as error:  # whatever Flower's own code says of it
             raise ProtocolError("the SuperNode does not take an answer", value=type(error).__name__) from None
-        push_task_output(self._client, None, SubStatus.COMPLETED, "")
 
     def close(self) -> None:
         """Close the connection."""
@@ -113,7 +115,7 @@ class ReceivedTask:
         # A task that expired meanwhile was answered by the SuperNode; nothing of ours depends on it.
         try:
             self._client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
-        except httpx.HTTPError:
+        except Exception:  # it is tried again, whatever it was
             return False
         return True
 
@@ -142,7 +144,7 @@ class SuperNodeTasks:
         """
         try:
             found = self._client.AcquireTask(AcquireTaskRequest(supported_task_types=_TYPES))
-        except httpx.HTTPError as error:
+        except Exception as error:
             raise ProtocolError("the SuperNode offers no messages", value=type(error).__name__) from None
         if not (found.HasField("task") and found.token):
             return None

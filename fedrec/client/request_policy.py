@@ -20,9 +20,7 @@ from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request
 from fedrec.queries.schedule import make_request
 
-_SETTING: Final = "answered"
-# A server that was cut off asks under a new session. So often, and no more, it may begin one run again.
-_SESSIONS: Final = 32
+_SETTING: Final = "answered rounds"
 _RUNS_KEPT: Final = 256
 
 
@@ -54,26 +52,36 @@ def check_agreed(config: Config, request: Request, features: Features) -> None:
         )
 
 
-def claim(store: EventStore, run: str, session: str, request: Request) -> None:
+def claim(store: EventStore, run: str, session: str, request: Request, *, attempts: int) -> None:
     """Take down, durably and before it is answered, that a request of a run is answered.
 
-    Within a session, rounds of a query only go up: a replayed, repeated or late request is refused, also after the
-    device restarted.
+    Rounds of a query only go up, whatever a server says of itself, and also after the device restarted: a replayed,
+    late or earlier request is refused.  Only the last round may be asked again, by a server that was cut off in it and
+    says so with another session.
+
+    Args:
+        store: the device's.
+        run: names the run, see `DeviceContext.run_name`.
+        session: drawn by the server when it started.
+        request: what is to be answered.
+        attempts: how often one round may be answered, at least 1.
 
     Raises:
-        ProtocolError: it was answered, a later one was, or the run was begun again too often.
+        ProtocolError: it was answered, a later one was, or the round was asked too often.
         StoreError: it cannot be taken down.
     """
     with store.transaction(durable=True):
-        runs: dict[str, dict[str, dict[str, int]]] = json.loads(store.get_setting(_SETTING) or "{}")
-        sessions = runs.pop(run, {})
-        rounds = sessions.setdefault(session, {})
-        if request.round <= rounds.get(request.query, -1):
+        runs: dict[str, dict[str, tuple[int, list[str]]]] = json.loads(store.get_setting(_SETTING) or "{}")
+        rounds = runs.pop(run, {})
+        last, sessions = rounds.get(request.query, (-1, []))
+        if request.round > last:
+            sessions = []
+        elif request.round < last or session in sessions:
             raise ProtocolError("this request was answered before", value=(request.query, request.round))
-        if len(sessions) > _SESSIONS:
-            raise ProtocolError("this run was begun again too often", value=len(sessions))
-        rounds[request.query] = request.round
-        runs[run] = sessions
+        if len(sessions) >= attempts:
+            raise ProtocolError("this round was asked too often", value=(request.query, request.round))
+        rounds[request.query] = (request.round, [*sessions, session])
+        runs[run] = rounds
         kept = list(runs.items())[-_RUNS_KEPT:]
         store.set_setting(_SETTING, json.dumps(dict(kept), separators=(",", ":")))
 

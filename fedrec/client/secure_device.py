@@ -9,13 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from fedrec.client.budget import DEVICES, USERS
 from fedrec.client.device import Device
 from fedrec.client.pending_round import PendingRound, begin, keep, load_pending, load_replay_guard, save_replay_guard
 from fedrec.client.request_policy import check_agreed
 from fedrec.client.trust import identity_of, roster_of
 from fedrec.data.store import EventStore
 from fedrec.errors import ProtocolError
-from fedrec.queries.eligible import eligible_places, seed_of_roster
+from fedrec.queries.cohorts import public_cohort
+from fedrec.queries.request import Request
 from fedrec.queries.secure_wire import PROTOCOL, Exchange, Invitation, thresholds_of
 from fedrec.secagg.device import DeviceRound
 from fedrec.secagg.replay_guard import ReplayGuard
@@ -51,6 +53,7 @@ class SecureDevice:
         known.check_catalogue(asked.catalogue)
         check_agreed(known.config, asked.request, known.features)
         with EventStore.open(self.device.store) as store, store.transaction(durable=True):
+            self._check_drawn(store, asked.request)
             pending = PendingRound(run, invitation, self._roster(store).digest, b"")
             current = self._round(store, pending, load_replay_guard(store))
             message = current.advertise()
@@ -100,18 +103,33 @@ class SecureDevice:
             keep(store, None if last else current.to_state())
         return message
 
+    def _check_drawn(self, store: EventStore, request: Request) -> None:
+        """Raise ProtocolError where a request is not put to this device, or names other numbers than were signed.
+
+        Who is asked follows from public randomness (`fedrec.queries.cohorts`), but for samples that the settings leave
+        to the server.
+        """
+        known, roster = self.device.device_context, self._roster(store)
+        size, said = len(roster.devices), request.settings
+        signed = {DEVICES: size} if known.manifest is None else {DEVICES: size, USERS: known.manifest.users}
+        for name, count in signed.items():
+            if said.get(name, count) != count:
+                raise ProtocolError(f"a request names another number of {name} than was signed", value=said[name])
+        cohort = public_cohort(known.config, request, size, known.cohort_key)
+        if cohort is not None and roster.place(identity_of(store).public) not in cohort:
+            raise ProtocolError("this device is not drawn for this round", value=(request.query, request.round))
+
     def _roster(self, store: EventStore) -> Roster:
         return roster_of(store, self.device.roster, self.device.device_context.manifest)
 
     def _round(self, store: EventStore, pending: PendingRound, replay_guard: ReplayGuard) -> DeviceRound:
         known, request = self.device.device_context, pending.invitation.envelope.request
         config, roster = known.config, self._roster(store)
-        seed = seed_of_roster(pending.roster) if known.manifest is None else known.manifest.cohort_key
-        eligible = eligible_places(config, request, len(roster.devices))
+        eligible = public_cohort(config, request, len(roster.devices), known.cohort_key)
         return DeviceRound(
             identity_of(store),
             roster,
-            pending.invitation.agreed(pending.run, pending.roster, seed, eligible),
+            pending.invitation.agreed(pending.run, pending.roster, known.cohort_key, eligible),
             thresholds_of(config.secure_aggregation).for_noise(request.sum.survivors, request.sum.devices),
             replay_guard,
             now=int(self.clock()),

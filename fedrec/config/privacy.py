@@ -51,7 +51,13 @@ class PrivacySettings(Settings):
     epsilon: float | None = Field(
         default=None, gt=0, le=100, description="the budget; null = a run without noise, which claims nothing"
     )
-    delta: float | None = Field(default=None, gt=0, lt=0.1, description="null = N^-1.1, N the number of privacy units")
+    delta: float | None = Field(
+        default=None,
+        gt=0,
+        lt=0.1,
+        description="null = N^-1.1, N the number of users; with unit example it is to be set, below one in the number "
+        "of interactions, but in simulations, which count them",
+    )
     clip: float = Field(
         default=1.0,
         gt=0,
@@ -61,7 +67,8 @@ class PrivacySettings(Settings):
     noise: Annotated[str, Named("mechanism")] = Field(
         default="independent",
         description="noise of training: independent each round, or banded: correlated over privacy.bands rounds so "
-        "that it cancels in the sums of updates, which needs sampling cyclic and the server to add the noise",
+        "that it cancels in the sums of updates, which needs sampling cyclic or cyclic-poisson and the server to add "
+        "the noise",
     )
     bands: int = Field(default=0, ge=0, le=4096, description="bands of banded noise, in rounds (0 = the best number)")
     noise_place: Literal["auto", "server", "distributed", "local"] = Field(

@@ -51,12 +51,15 @@ def _with_noise_place(config: Config, engine: Engine) -> Config:
         if place == "distributed" and not registry_of("mechanism")[privacy.noise].divisible:
             action = f"Set privacy.noise=independent, {_BY_NAME}"
             raise ConfigError("devices cannot share this noise", value=privacy.noise, action=action)
-        if place == "distributed" and sampling == "poisson":
+        if place == "distributed" and sampling in ("poisson", "balls-in-bins", "cyclic-poisson"):
             raise ConfigError(
-                "devices share noise in cohorts of a known size, and Poisson samples have none",
+                "devices share noise in cohorts of a known size, and samples that amplify have none",
                 value=sampling,
                 action=f"Set training.sampling to fixed or cyclic, {_BY_NAME}",
             )
+        if place == "distributed" and config.training.secret_cohorts:
+            action = f"Set training.secret_cohorts=false, {_BY_NAME}"
+            raise ConfigError("secret cohorts are of a server that is trusted", value=sampling, action=action)
     if place == "distributed" and config.secure_aggregation.protocol == "none" and engine != "cohort":
         raise ConfigError(
             "noise that devices share protects sums, and without secure aggregation the server sees each contribution",

@@ -112,8 +112,11 @@ class Config(Settings):
     def _noise_fits(self) -> Config:
         noise = self.privacy.noise
         mechanism = registry_of("mechanism")[noise]
-        if mechanism.correlated and (self.training.sampling != "cyclic" or self.training.cohort == 0):
-            raise ValueError(f"privacy.noise={noise} needs training.sampling=cyclic and a training.cohort above 0")
+        apart = self.training.sampling in ("cyclic", "cyclic-poisson") and self.training.cohort > 0
+        if mechanism.correlated and not apart:
+            raise ValueError(
+                f"privacy.noise={noise} needs training.sampling=cyclic or cyclic-poisson and a training.cohort above 0"
+            )
         if mechanism.correlated and self.privacy.noise_place not in ("auto", "server"):
             raise ValueError(f"privacy.noise={noise} needs privacy.noise_place=server: devices cannot correlate noise")
         if self.privacy.noise_place not in ("auto", "server") and not mechanism.divisible:
@@ -125,7 +128,11 @@ class Config(Settings):
     @model_validator(mode="after")
     def _shared_noise_has_known_shares(self) -> Config:
         sampling = self.training.sampling
-        if self.privacy.noise_place == "distributed" and sampling in ("poisson", "balls-in-bins"):
+        if self.privacy.noise_place == "distributed" and sampling in (
+            "poisson",
+            "balls-in-bins",
+            "cyclic-poisson",
+        ):
             raise ValueError(
                 "privacy.noise_place 'distributed' needs cohorts of a known size, and who knows who takes part "
                 f"learns no less by sampling {sampling!r}: set training.sampling to fixed or cyclic"
@@ -134,6 +141,8 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _secret_cohorts_are_the_servers(self) -> Config:
+        if self.training.groups > 1 and self.training.sampling != "cyclic-poisson":
+            raise ValueError("training.groups is for training.sampling=cyclic-poisson")
         if not self.training.secret_cohorts:
             return self
         if self.training.sampling != "fixed":

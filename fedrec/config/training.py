@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from fedrec.config.base import Settings
 
-Sampling = Literal["full", "poisson", "fixed", "cyclic", "balls-in-bins"]
+Sampling = Literal["full", "poisson", "fixed", "cyclic", "balls-in-bins", "cyclic-poisson"]
 Loss = Literal["sampled-softmax", "bpr", "bce", "mse"]
 Pool = Literal["uniform", "popularity"]
 
@@ -38,13 +38,17 @@ class TrainingSettings(Settings):
         default="full",
         description="full: all devices. poisson: each device with equal chance, anew each round. fixed: so many drawn "
         "anew. cyclic: all devices dealt once into groups of at most training.cohort that take turns. balls-in-bins: "
-        "so, but each device by itself and in secret, so that the groups' sizes vary and the dealing amplifies privacy",
+        "so, but each device by itself and in secret, so that groups' sizes vary and the dealing amplifies privacy. "
+        "cyclic-poisson: all devices dealt once into training.groups that take turns, and a Poisson sample of a group",
+    )
+    groups: int = Field(
+        default=1, ge=1, le=4096, description="groups that take turns, with sampling cyclic-poisson; 1 = as poisson"
     )
     secret_cohorts: bool = Field(
         default=False,
         description="cohorts of sampling fixed are drawn from a key that the server keeps to itself, so that "
         "amplification is claimed towards whoever sees the release; false = anybody may be able to recompute them. "
-        "Those of poisson and balls-in-bins always are",
+        "Those of poisson, cyclic-poisson and balls-in-bins always are",
     )
     positives: int = Field(default=8, ge=1, le=512, description="items of a row's user that are to be ranked up")
     negatives: int = Field(default=128, ge=1, le=4096, description="size of the pool that every device gets, in items")

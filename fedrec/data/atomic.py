@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.data.column_names import taken
+from fedrec.data.derived_catalogue import items_of_interactions
 from fedrec.data.interactions_table import Places, read_interactions
 from fedrec.data.items_table import ItemColumns, items_taken, read_items
 from fedrec.data.private_files import read_users
@@ -37,20 +38,24 @@ class _Field:
     place: int
 
 
-def read_atomic(path: Path, inter: Path | None = None) -> Dataset:
-    """Read a directory of atomic files. ``inter``: which .inter file of it; None: the one that is named after the
-    directory, or the only one.
+def read_atomic(path: Path, inter: Path | None = None, *, catalogue_from_interactions: bool = False) -> Dataset:
+    """Read a directory of atomic files.
+
+    Args:
+        path: the directory.
+        inter: which .inter file of it; None: the one that is named after the directory, or the only one.
+        catalogue_from_interactions: see `read_data`.
 
     ``NAME.inter`` is required: columns ``user_id`` and ``item_id`` (MMRec also ``userID``, ``itemID``), and where there
     are any ``rating``, ``timestamp`` and MMRec's ``x_label`` (0 train, 1 valid, 2 test). A header cell is ``name:type``
     with a type of `TYPES`, or a bare name. ``NAME.item`` gives the catalogue: its title and text by their usual names,
     other ``token`` and ``token_seq`` fields as attributes, ``float`` fields as numbers, ``float_seq`` fields are
-    ignored. Without it, items are the rows of the feature files (ids "0", "1", ...) or, without those, the ids in
-    ``NAME.inter``. ``NAME.user`` adds users without events. ``text_feat.npy`` and ``image_feat.npy`` become
-    ``features``: one row per item, finite numbers, no pickled objects.
+    ignored. Without it, items are the rows of the feature files (ids "0", "1", ...) or, without those and with
+    consent, the ids in ``NAME.inter``. ``NAME.user`` adds users without events. ``text_feat.npy`` and
+    ``image_feat.npy`` become ``features``: one row per item, finite numbers, no pickled objects.
 
     Bad rows are left out and listed in ``skipped`` as by `read_dataset`. Raises DataError likewise, and for an unknown
-    column type or features that do not fit the items.
+    column type, features that do not fit the items, or no list of items.
     """
     inter = _inter_file(path) if inter is None else inter
     skipped: list[Skipped] = []
@@ -58,7 +63,12 @@ def read_atomic(path: Path, inter: Path | None = None) -> Dataset:
     table = Table(inter, ATOMIC)
     fields = _fields(table)
     user, item = _required(table, fields, _USER), _required(table, fields, _ITEM)
-    items = _items(inter.with_suffix(".item"), table, item, features, skipped)
+    listed = inter.with_suffix(".item")
+    items = _listed(listed, features, skipped)
+    if items is None:
+        items = items_of_interactions(
+            table, item, consented=catalogue_from_interactions, where=f"{listed.name}, or features of all items"
+        )
     _check_fit(path, features, len(items))
     index = {record.id: place for place, record in enumerate(items)}
     places = Places(user, item, _place(fields, "rating"), _place(fields, "timestamp"), _place(fields, "x_label"))
@@ -72,7 +82,7 @@ def read_atomic(path: Path, inter: Path | None = None) -> Dataset:
         interactions=interactions,
         skipped=tuple(skipped),
         features=features,
-        columns_taken=tuple(_taken(table, places) + _items_taken(inter.with_suffix(".item"))),
+        columns_taken=tuple(_taken(table, places) + _items_taken(listed)),
     )
 
 
@@ -129,20 +139,16 @@ def _required(table: Table, fields: list[_Field], names: tuple[str, ...]) -> int
     return place
 
 
-def _items(
-    path: Path, inter: Table, item: int, features: Mapping[str, NDArray[np.float32]], skipped: list[Skipped]
-) -> tuple[ItemRecord, ...]:
+def _listed(
+    path: Path, features: Mapping[str, NDArray[np.float32]], skipped: list[Skipped]
+) -> tuple[ItemRecord, ...] | None:
+    """The items of a list or of the rows of features; None without either."""
     if path.exists():
         table = Table(path, ATOMIC)
         return read_items(table, _item_columns(table), Tally(path, skipped))
     if features:
         return tuple(ItemRecord(str(row), "") for row in range(max(len(values) for values in features.values())))
-    ids: dict[str, None] = {}
-    # Rows lost here are lost, and recorded, once more when the interactions themselves are read.
-    for chunk in inter.chunks(Tally(inter.path, [])):
-        ids.update(dict.fromkeys(chunk.columns[item]))
-    ids.pop("", None)
-    return tuple(ItemRecord(id_, "") for id_ in ids)
+    return None
 
 
 def _item_columns(table: Table) -> ItemColumns:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fedrec.data.atomic import read_atomic
 from fedrec.data.column_names import INTERACTION_NAMES, taken
+from fedrec.data.derived_catalogue import items_of_interactions
 from fedrec.data.evaluation_table import read_evaluation
 from fedrec.data.interactions_table import Places, read_interactions
 from fedrec.data.item_media import with_media
@@ -16,17 +17,18 @@ from fedrec.data.items_table import columns_of, items_taken, read_items_csv
 from fedrec.data.media_files import folder
 from fedrec.data.private_files import read_notes, read_photos, read_users
 from fedrec.data.relations import with_relations
-from fedrec.data.schema import ColumnTaken, Dataset, Interactions, LeaveOneOut, Skipped
+from fedrec.data.schema import ColumnTaken, Dataset, Interactions, ItemRecord, LeaveOneOut, Skipped
 from fedrec.data.tables import CSV, Table
 from fedrec.data.tally import Tally
 from fedrec.errors import DataError
 
 
-def read_dataset(path: Path) -> Dataset:
+def read_dataset(path: Path, *, catalogue_from_interactions: bool = False) -> Dataset:
     """Read a data directory; ids are text and are taken as they stand.
 
     Files: ``interactions.csv`` (user,item[,rating][,timestamp][,split], split one of train, valid, test) and
-    ``items.csv`` (see `read_items_csv`) are required; ``images/``, ``sounds/`` and ``videos/`` (see `with_media`),
+    ``items.csv`` (see `read_items_csv`) are required, but with ``catalogue_from_interactions`` (see `read_data`) the
+    items may be those of the interactions; ``images/``, ``sounds/`` and ``videos/`` (see `with_media`),
     ``relations.csv`` (see `with_relations`), ``users.csv`` (user,...), ``loo_99neg.csv`` (see `read_evaluation`),
     ``notes.csv`` (user,text) and ``photos/<user>/`` are optional. A directory without ``interactions.csv`` but with a
     ``.inter`` file is read by `read_atomic`.
@@ -42,18 +44,18 @@ def read_dataset(path: Path) -> Dataset:
         raise DataError("no such data directory", path=path, value=str(path), action="Give the path of a directory")
     if not (path / "interactions.csv").exists():
         if any(path.glob("*.inter")):
-            return read_atomic(path)
+            return read_atomic(path, catalogue_from_interactions=catalogue_from_interactions)
         raise DataError(
             "no data set in this directory",
             path=path,
             action="It needs interactions.csv and items.csv, or RecBole's or MMRec's .inter file",
         )
-    return _read_csv_directory(path)
+    return _read_csv_directory(path, catalogue_from_interactions)
 
 
-def _read_csv_directory(path: Path) -> Dataset:
+def _read_csv_directory(path: Path, consented: bool) -> Dataset:
     skipped: list[Skipped] = []
-    items = with_media(read_items_csv(path / "items.csv", skipped), path, skipped)
+    items = with_media(_items(path, consented, skipped), path, skipped)
     items = with_relations(items, path / "relations.csv", skipped)
     index = {item.id: place for place, item in enumerate(items)}
     users, interactions = _interactions(path / "interactions.csv", index, skipped)
@@ -77,11 +79,22 @@ def _read_csv_directory(path: Path) -> Dataset:
     )
 
 
+def _items(path: Path, consented: bool, skipped: list[Skipped]) -> tuple[ItemRecord, ...]:
+    if (path / "items.csv").exists():
+        return read_items_csv(path / "items.csv", skipped)
+    table = Table(path / "interactions.csv", CSV)
+    table.require("user", "item")
+    return items_of_interactions(table, table.header.index("item"), consented=consented, where="items.csv")
+
+
 def _columns_taken(path: Path) -> list[ColumnTaken]:
-    table, catalogue = Table(path / "interactions.csv", CSV), Table(path / "items.csv", CSV)
+    table = Table(path / "interactions.csv", CSV)
     parts = {place: name for place, name in enumerate(table.header) if name in INTERACTION_NAMES}
-    items = items_taken(catalogue.path.name, catalogue.header, columns_of(catalogue))
-    return taken(table.path.name, table.header, parts) + items
+    found = taken(table.path.name, table.header, parts)
+    if not (path / "items.csv").exists():
+        return found
+    catalogue = Table(path / "items.csv", CSV)
+    return found + items_taken(catalogue.path.name, catalogue.header, columns_of(catalogue))
 
 
 def _interactions(path: Path, items: Mapping[str, int], skipped: list[Skipped]) -> tuple[tuple[str, ...], Interactions]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from fedrec.data.atomic import read_atomic
 from fedrec.data.column_names import INTERACTION_NAMES, find_columns, taken
+from fedrec.data.derived_catalogue import items_of_interactions
 from fedrec.data.event_times import TimedTable
 from fedrec.data.frames import frame_table, is_frame, parquet_table
 from fedrec.data.interactions_table import Places, read_interactions
@@ -28,8 +29,19 @@ if TYPE_CHECKING:
 
 # As text, so that none of these libraries is imported for it.
 Frame: TypeAlias = "pd.DataFrame | pl.DataFrame | pa.Table | Mapping[str, Any]"
-Source: TypeAlias = "str | os.PathLike[str] | Dataset | Frame"
+Source: TypeAlias = "str | os.PathLike[str] | Dataset | Frame | CatalogueFromInteractions"
 ItemSource: TypeAlias = "str | os.PathLike[str] | Frame"
+
+
+@dataclass(frozen=True)
+class CatalogueFromInteractions:
+    """Data without a list of items, with the word that the items of its interactions are public; see `read_data`."""
+
+    source: str | os.PathLike[str]
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.source)
+
 
 _PARQUET: Final = (".parquet", ".pq")
 _TEXT: Final = (".csv", ".tsv", ".txt", ".dat", ".data")
@@ -43,6 +55,7 @@ def read_data(
     name: str | None = None,
     columns: Mapping[str, str] | None = None,
     item_columns: Mapping[str, str] | None = None,
+    catalogue_from_interactions: bool = False,
 ) -> Dataset:
     """Read a data set.
 
@@ -56,12 +69,14 @@ def read_data(
             - a DataFrame of pandas or polars, a table of pyarrow, or a mapping of column names to lists: one
               interaction a row;
             - a `Dataset`, which comes back as it is.
-        items: the catalogue that goes with a frame or file: a frame or a file too, one item a row. Without it, items
-            are the ids of the interactions, without content.
+        items: the catalogue that goes with a frame or file: a frame or a file too, one item a row.
         name: what the data set is called; by default after its directory or file.
         columns: where a column's name is not a usual one: part (``user``, ``item``, ``rating``, ``timestamp``,
             ``split``) -> column.
         item_columns: the same for items: ``item``, ``title``, ``text``, ``image``, ``sound``.
+        catalogue_from_interactions: where there is no list of items, take the ids of the interactions for one, without
+            content. It says that these items are public: such a catalogue shows each single touch, outside of epsilon
+            (`fedrec.data.derived_catalogue`).
 
     Usual names are understood however they are written (``user``, ``user_id``, ``userId``, ``uid``; ``item``,
     ``itemId``, ``movie_id``, ``product_id``; ``rating``, ``score``, ``stars``; ``timestamp``, ``time``, ``date``, ...).
@@ -71,30 +86,37 @@ def read_data(
     from 1.
 
     Raises:
-        DataError: it is missing or cannot be read, a column is missing, or more than half of the rows are unusable
-            (an empty cell, an unknown item, a time that is none, ...); names the file, the line and the column.
+        DataError: it is missing or cannot be read, a column is missing, there is no list of items, or more than half of
+            the rows are unusable (an empty cell, an unknown item, a time that is none, ...); names the file, the line
+            and the column.
         ConfigError: arguments that do not go together, or an optional library is not installed.
     """
+    if isinstance(source, CatalogueFromInteractions):
+        source, catalogue_from_interactions = source.source, True
     if isinstance(source, Dataset):
         _refuse("a Dataset is read already", items=items, columns=columns, item_columns=item_columns)
         return source if name is None else replace(source, name=name)
     if is_frame(source):
-        return _assembled(frame_table(source, "interactions"), name or "data", items, columns, item_columns)
+        table = frame_table(source, "interactions")
+        return _assembled(table, name or "data", items, columns, item_columns, catalogue_from_interactions)
     path = _path(source)
     if path.is_dir():
         ratings = None if (path / "interactions.csv").exists() else find_ratings(path)
         if ratings is None:
             _refuse("a directory says itself what is in it", items=items, columns=columns, item_columns=item_columns)
-            found = read_dataset(path)
+            found = read_dataset(path, catalogue_from_interactions=catalogue_from_interactions)
             return found if name is None else replace(found, name=name)
-        return _movielens(ratings, name or path.resolve().name, items, columns, item_columns)
+        return _movielens(
+            ratings, name or path.resolve().name, items, columns, item_columns, catalogue_from_interactions
+        )
     if path.suffix == ".inter":
         _refuse("atomic files say themselves what is in them", items=items, columns=columns, item_columns=item_columns)
-        found = read_atomic(path.parent, path)
+        found = read_atomic(path.parent, path, catalogue_from_interactions=catalogue_from_interactions)
         return found if name is None else replace(found, name=name)
     if path.name in FILES:
-        return _movielens(path, name or path.resolve().parent.name, items, columns, item_columns)
-    return _assembled(_file_table(path), name or path.stem, items, columns, item_columns)
+        folder = path.resolve().parent.name
+        return _movielens(path, name or folder, items, columns, item_columns, catalogue_from_interactions)
+    return _assembled(_file_table(path), name or path.stem, items, columns, item_columns, catalogue_from_interactions)
 
 
 def _movielens(
@@ -103,13 +125,14 @@ def _movielens(
     items: ItemSource | None,
     columns: Mapping[str, str] | None,
     item_columns: Mapping[str, str] | None,
+    consented: bool,
 ) -> Dataset:
     if items is not None:
-        return _assembled(ratings_table(ratings), name, items, columns, item_columns)
+        return _assembled(ratings_table(ratings), name, items, columns, item_columns, consented)
     _refuse("these are of items, and no items are given", item_columns=item_columns)
     skipped: list[Skipped] = []
     found = movies_beside(ratings, skipped)
-    return _joined(ratings_table(ratings), name, columns, found, skipped)
+    return _joined(ratings_table(ratings), name, columns, found, skipped, consented)
 
 
 def _assembled(
@@ -118,18 +141,19 @@ def _assembled(
     items: ItemSource | None,
     columns: Mapping[str, str] | None,
     item_columns: Mapping[str, str] | None,
+    consented: bool,
 ) -> Dataset:
     """A data set of a table of interactions, and one of items where there is one."""
     skipped: list[Skipped] = []
     if items is None:
         _refuse("these are of items, and no items are given", item_columns=item_columns)
-        return _joined(table, name, columns, None, skipped)
+        return _joined(table, name, columns, None, skipped, consented)
     if is_frame(items):
         found = items_of(frame_table(items, "items"), skipped, given=item_columns)
     else:
         path = _path(items)
         found = items_of(_file_table(path), skipped, given=item_columns, files=path.parent)
-    return _joined(table, name, columns, found, skipped)
+    return _joined(table, name, columns, found, skipped, consented)
 
 
 def _joined(
@@ -138,13 +162,17 @@ def _joined(
     columns: Mapping[str, str] | None,
     catalogue: tuple[tuple[ItemRecord, ...], list[ColumnTaken]] | None,
     skipped: list[Skipped],
+    consented: bool,
 ) -> Dataset:
     places = find_columns(table.header, INTERACTION_NAMES, table.path, columns)
     notes: dict[int, str] = {}
     if "timestamp" in places:
         table = TimedTable(table, places["timestamp"])
         notes[places["timestamp"]] = table.unit
-    records, items_taken = (_without_content(table, places["item"]), []) if catalogue is None else catalogue
+    if catalogue is None:
+        where = "items=, a frame or a file"
+        catalogue = items_of_interactions(table, places["item"], consented=consented, where=where), []
+    records, items_taken = catalogue
     index = {record.id: place for place, record in enumerate(records)}
     users, interactions = read_interactions(table, Places(**places), index, Tally(table.path, skipped))
     parts = {place: part for part, place in places.items()}
@@ -157,16 +185,6 @@ def _joined(
         skipped=tuple(skipped),
         columns_taken=(*taken(table.path.name, table.header, parts, notes), *items_taken),
     )
-
-
-def _without_content(table: TextTable, item: int) -> tuple[ItemRecord, ...]:
-    """An item for each id, in the order in which they come."""
-    ids: dict[str, None] = {}
-    # Rows lost here are lost, and recorded, once more when the interactions themselves are read.
-    for chunk in table.chunks(Tally(table.path, [])):
-        ids.update(dict.fromkeys(chunk.columns[item]))
-    ids.pop("", None)
-    return tuple(ItemRecord(id_, "") for id_ in ids)
 
 
 def _file_table(path: Path) -> TextTable:

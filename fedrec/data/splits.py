@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.data.schema import TEST, UNSPLIT, VALID, Dataset, Interactions, LeaveOneOut
-from fedrec.users import Histories, pointers_of
+from fedrec.randomness import key, prf_uint64
+from fedrec.users import Histories, keys_of, pointers_of
 
 NEGATIVES = 99
 MIN_EVENTS = 3
+_SHARE = 10
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Split:
     rows: NDArray[np.int64]
 
 
-def split(dataset: Dataset, seed: int = 0) -> Split:
+def split(dataset: Dataset, seed: int = 0, *, unit: Literal["user", "example"] = "user") -> Split:
     """Hold items out of training, by the first of these rules that the data set has the means for.
 
     1. ``loo_99neg.csv``: its validation and test items, and its negatives. A user that it does not name follows rule 2,
@@ -40,7 +43,13 @@ def split(dataset: Dataset, seed: int = 0) -> Split:
        for nothing. A user without marks keeps everything in training.
     3. Leave one out by time: each user's last item is the test item, the one before the validation item; a user with
        fewer than 3 different items keeps all in training. Rows without a time count in the order of the file, before
-       those with one.
+       those with one. With ``unit`` ``example``, by a hash instead: of (user, item) and ``seed``, a tenth of the items
+       is for validation and a tenth for testing; of each, a user's last by time is measured, the others are used for
+       nothing.
+
+    Where one interaction is what is protected, it must decide about itself alone whether it trains. A file's marks do
+    not change with the interactions, nor does a hash; *the last two* do: without its last item a user's last but one
+    is the test item, the one before that the validation item, and one interaction changes three.
 
     Of several rows of a (user, item) pair the first counts. Without ``loo_99neg.csv``, 99 evaluation negatives a user
     are drawn uniformly with ``seed``, without repetition, from the items that the user never met (fewer where there are
@@ -50,11 +59,14 @@ def split(dataset: Dataset, seed: int = 0) -> Split:
     first = _first_of_pairs(table, max(len(dataset.items), 1))
     user, item, mark = table.user[first], table.item[first], table.split[first]
     given = dataset.evaluation
-    if given is not None or bool((table.split != UNSPLIT).any()):
+    if given is not None or _has_marks(dataset, unit):
         valid, test = _marked(user, item, mark, len(dataset.users))
         if given is not None:
             named = (given.valid >= 0) | (given.test >= 0)
             valid, test = np.where(named, given.valid, valid), np.where(named, given.test, test)
+    elif unit == "example":
+        mark = _drawn(keys_of(dataset.users)[user], keys_of([one.id for one in dataset.items])[item], seed)
+        valid, test = _marked(user, item, mark, len(dataset.users))
     else:
         valid, test = _last_two(user, item, len(dataset.users))
     trains = (mark != VALID) & (mark != TEST) & (item != valid[user]) & (item != test[user])
@@ -95,6 +107,22 @@ def _last_two(
     last = np.cumsum(counts)[enough] - 1
     test[enough], valid[enough] = item[last], item[last - 1]
     return valid, test
+
+
+def _has_marks(dataset: Dataset, unit: Literal["user", "example"]) -> bool:
+    """Whether the file marks rows; for unit ``example`` whether it has the column, which no single row decides."""
+    column = unit == "example" and any(one.taken_as == "split" for one in dataset.columns_taken)
+    return column or bool((dataset.interactions.split != UNSPLIT).any())
+
+
+def _drawn(users: NDArray[np.uint64], items: NDArray[np.uint64], seed: int) -> NDArray[np.int8]:
+    """Marks of interactions by a hash of each one's user and item alone; int8 [n]."""
+    drawn = prf_uint64(key(seed, "split"), users, items)
+    tenth = np.uint64(2**64 // _SHARE)
+    marks = np.full(len(drawn), UNSPLIT, dtype=np.int8)
+    marks[drawn < 2 * tenth] = VALID
+    marks[drawn < tenth] = TEST
+    return marks
 
 
 def _negatives(

@@ -36,8 +36,8 @@ from fedrec.privacy.noise_range import check_noise_multiplier
 from fedrec.privacy.registry import MECHANISMS
 from fedrec.registry import registry_of
 
-Sampling = Literal["full", "poisson", "fixed", "cyclic", "balls-in-bins"]
-_APART = ("cyclic", "balls-in-bins")  # whose rows take part once in so many rounds
+Sampling = Literal["full", "poisson", "fixed", "cyclic", "balls-in-bins", "cyclic-poisson"]
+_APART = ("cyclic", "balls-in-bins", "cyclic-poisson")  # whose rows take part once in so many rounds
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,12 @@ class QueryCost:
         rounds: how many releases, at least 1.
         sampling: ``full``: every row takes part; ``poisson``: each row independently with ``probability``, drawn anew
             each round and kept secret; ``fixed``: a cohort of fixed size, without replacement, drawn anew each round;
-            ``cyclic``: rows are dealt once into groups that take turns; ``balls-in-bins``: so, each row by itself.
-        probability: a row's chance to be in a round, in (0, 1]; 1 for ``full``.
-        minimum_separation: rounds from one turn of a row to its next, with sampling ``cyclic`` and ``balls-in-bins``:
-            as many as there are groups.
+            ``cyclic``: rows are dealt once into groups that take turns; ``balls-in-bins``: so, each row by itself;
+            ``cyclic-poisson``: so, and a Poisson sample of the group whose turn it is.
+        probability: a row's chance to be in a round, in (0, 1]; 1 for ``full``; with ``cyclic-poisson`` in one of its
+            group's rounds.
+        minimum_separation: rounds from one turn of a row to its next, where rows are dealt into groups: as many as
+            there are.
         mechanism: the registered mechanism whose noise it is; None = Gaussian.  Of another mechanism, the noise
             multiplier is in its own unit.
         secret: whether cohorts that are ``fixed``, or dealt as ``balls-in-bins``, come from a key that nobody knows who
@@ -97,7 +99,7 @@ class QueryCost:
 
     @property
     def participations(self) -> int:
-        """The most rounds that one row is in: all of them, of dealt rows ceil(rounds/separation)."""
+        """The most rounds that one row may be in: all of them, of dealt rows ceil(rounds/separation)."""
         return -(-self.rounds // self.minimum_separation)
 
     @property
@@ -105,7 +107,7 @@ class QueryCost:
         """Whether amplification by sampling is claimed for it."""
         if self.probability == 1:
             return False
-        return self.sampling == "poisson" or (self.secret and self.mechanism is None)
+        return self.sampling in ("poisson", "cyclic-poisson") or (self.secret and self.mechanism is None)
 
     @property
     def exact(self) -> bool:
@@ -251,19 +253,13 @@ def _normalised(costs: Iterable[QueryCost]) -> tuple[float, tuple[tuple[Composed
         elif cost.amplified and cost.sampling == "balls-in-bins":
             dealt.setdefault(cost.minimum_separation, []).append((z, cost.rounds))
         else:
-            sampled = cost.sampling if cost.amplified else ""
+            # Of the rounds of a row's group, banded noise makes one Gaussian release each: see `banded`.
+            sampled = "" if not cost.amplified else "fixed" if cost.sampling == "fixed" else "poisson"
             place = (z, float(cost.probability) if cost.amplified else 1.0, cost.mechanism or "", sampled)
-            others[place] = others.get(place, 0) + (cost.rounds if cost.amplified else cost.participations)
+            others[place] = others.get(place, 0) + cost.participations
     releases = sorted(ComposedRounds(*place[:3], rounds, place[3]) for place, rounds in others.items())
-    groups = sorted(DealtRounds(count, _merged(noises)) for count, noises in dealt.items())
+    groups = sorted(DealtRounds(count, tuple(sorted(noises))) for count, noises in dealt.items())
     return math.fsum(exact), (tuple(releases), tuple(groups))
-
-
-def _merged(noises: list[tuple[float, int]]) -> tuple[tuple[float, int], ...]:
-    rounds: dict[float, int] = {}
-    for noise, count in noises:
-        rounds[noise] = rounds.get(noise, 0) + count
-    return tuple(sorted(rounds.items()))
 
 
 @lru_cache(maxsize=1024)

@@ -50,15 +50,12 @@ def shifts_of(groups: int, costs: tuple[tuple[float, int], ...]) -> Shifts:
 
     Args:
         groups: b, at least 1.
-        costs: noise multiplier and rounds of each.  Where the noises differ, every group counts as one with the most
-            rounds of each, since which group is asked once more is not known of them together.
+        costs: noise multiplier and rounds of each, from its first round on.  Of several, every group counts as one with
+            the most rounds of each, since which groups are asked once more is not known of them together.
     """
-    rounds: dict[float, int] = {}
-    for noise, count in costs:
-        rounds[noise] = rounds.get(noise, 0) + count
-    if len(rounds) > 1:
-        return ((math.sqrt(math.fsum(-(-count // groups) / noise**2 for noise, count in rounds.items())), groups),)
-    ((noise, count),) = rounds.items()
+    if len(costs) > 1:
+        return ((math.sqrt(math.fsum(-(-count // groups) / noise**2 for noise, count in costs)), groups),)
+    ((noise, count),) = costs
     turns, more = divmod(count, groups)
     both = ((math.sqrt(turns + 1) / noise, more), (math.sqrt(turns) / noise, groups - more))
     return tuple((shift, members) for shift, members in both if members)

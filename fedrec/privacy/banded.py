@@ -11,6 +11,13 @@ depends on what was released before (Denisov et al., NeurIPS 2022, theorem 2.1):
 known as soon as round t is.  Sums of changing sensitivity are covered too, each round's noise being in units of its own
 sensitivity.
 
+Of a device that is dealt to one of at least ``bands`` groups that take turns, and drawn by itself with probability q
+in each of its group's rounds (cyclic Poisson sampling), each of these is a Poisson-sampled Gaussian, and they compose.
+Its round t moves rows t to t + bands - 1 of C X only, by column t of C, of norm 1, times what it adds, or not at all,
+and no other round of its group moves these rows.  So with what is known before round t, these rows are made of one
+number with mean 1 (drawn) or 0 and noise z, along that direction; noise across it, and what others add, do not hang
+on the draw (Choquette-Choo et al., section 5).  Which group a device is in may be known.
+
 C is a Toeplitz matrix with its columns normalised, which makes its last columns sharper, since they are cut off.  Its
 coefficients minimise the mean squared error of the prefix sums, starting from the square root of the prefix-sum matrix
 (Kalinin and Lampert, Banded Square Root Matrix Factorization, NeurIPS 2024); beyond `_OPTIMISED` rounds they are that.

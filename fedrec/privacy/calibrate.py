@@ -18,7 +18,7 @@ _ROOM = 1e-3
 
 
 def delta_for(units: int) -> float:
-    """The delta for a population of ``units`` privacy units: units^-1.1, below one in units.
+    """The delta for a population of ``units`` privacy units (users, or interactions): units^-1.1, below one in units.
 
     Raises:
         PrivacyError: there are fewer than 2 units.
@@ -107,7 +107,7 @@ def _costing_like(cost: QueryCost, noise: float, delta: float) -> QueryCost:
     guess = cost.noise_multiplier
     if cost.amplified and cost.sampling != "balls-in-bins":
         # The central limit of the composition: mu = q sqrt(T (e^(1/z^2) - 1)) (Bu et al., 2020, section 3).
-        guess = 1 / math.sqrt(math.log1p(1 / (noise**2 * cost.probability**2 * cost.rounds)))
+        guess = 1 / math.sqrt(math.log1p(1 / (noise**2 * cost.probability**2 * cost.participations)))
 
     def cost_at(z: float) -> float:
         return composed_epsilon([_with_noise(cost, z)], compared)

@@ -25,7 +25,7 @@ _PLD_STEP = 1e-4
 
 def known_elsewhere(costs: Iterable[QueryCost]) -> bool:
     """Whether the other accountants know how these costs are sampled: they do full and Poisson participation."""
-    return not any(cost.amplified and cost.sampling != "poisson" for cost in costs)
+    return not any(cost.amplified and cost.sampling not in ("poisson", "cyclic-poisson") for cost in costs)
 
 
 def pld_epsilon(costs: Iterable[QueryCost], delta: float) -> float:

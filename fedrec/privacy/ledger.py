@@ -4,6 +4,9 @@ A ledger is begun with a budget, which never changes, or without one: then it re
 nothing.  `Ledger.charge` either writes the row and returns, or raises and has written nothing; whoever releases only
 after it returned never leaves a release without its row, wherever the process is killed.  A row without its release can
 be left behind; it counts as spent.
+
+Where devices share the noise, a sum is private as it is opened, so its row is written before devices are asked for what
+opens it, and a second row without a cost (`Ledger.opened`) says what came of it.
 """
 
 from __future__ import annotations
@@ -15,13 +18,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from fedrec.errors import BudgetExceededError, PrivacyError
 from fedrec.privacy.accountant import QueryCost, check_delta, epsilon
 from fedrec.privacy.chain import Chain
 
 SCHEMA = 2
+AHEAD: Final = "ahead"
+_OPENED: Final = "opened"
+_AWAITED: Final = "the sum is yet to be opened"
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,9 @@ class Budget:
 @dataclass(frozen=True)
 class LedgerEntry:
     """One release. ``costs`` is None for one without noise. ``detail``: JSON-able facts that go with it.
+
+    ``detail`` of one that was charged ahead (`Ledger.charge` with ``ahead``) has ``"ahead": true``, and what `opened`
+    said of it once its sum was opened.
 
     ``number`` (of the row) and ``time`` (seconds since 1970) are the ledger's.
     """
@@ -129,10 +138,13 @@ class Ledger:
         self._authorised = wanted
         return total
 
-    def charge(self, cost: QueryCost, *, round: int, detail: Mapping[str, Any] | None = None) -> LedgerEntry:
+    def charge(
+        self, cost: QueryCost, *, round: int, detail: Mapping[str, Any] | None = None, ahead: bool = False
+    ) -> LedgerEntry:
         """Write the row of one release, durably, if the budget bears it; release only after this returned.
 
-        ``round``: the round, or the first of them, that the release belongs to.
+        ``round``: the round, or the first of them, that the release belongs to.  ``ahead``: its sum is yet to be
+        opened; `opened` is to say that it was.
 
         Raises:
             BudgetExceededError: the release would exceed the budget; nothing was written.
@@ -145,11 +157,31 @@ class Ledger:
             if not planned:
                 together = self._spent + self._authorised + Counter({one: cost.rounds})
                 self._checked(together, f"round {round} of {cost.query}")
-            entry = self._append(LedgerEntry(cost.query, round, cost, dict(detail or {})))
+            facts = {**(detail or {}), **({AHEAD: True} if ahead else {})}
+            entry = self._append(LedgerEntry(cost.query, round, cost, facts))
         self._take_in(entry)
         if planned:
             self._authorised[one] -= cost.rounds
         return entry
+
+    def opened(self, query: str, round: int, detail: Mapping[str, Any]) -> None:
+        """Say of the last row of this round, which was charged ahead, what came of it; durably, before it is used.
+
+        Raises:
+            PrivacyError: there is no such row, or its sum was opened before.
+        """
+        with self._chain.transaction():
+            self._catch_up()
+            if not self.is_open(query, round):
+                raise PrivacyError("the ledger has no row for this sum, or it was opened before", value=(query, round))
+            body = {"kind": _OPENED, "query": query, "round": round, "detail": dict(detail), "time": _now()}
+            self._chain.append(body)
+        self._take_in_opened(body)
+
+    def is_open(self, query: str, round: int) -> bool:
+        """Whether the last row of this round was charged ahead, and its sum is yet to be opened."""
+        self._catch_up()
+        return (self._seen.get((query, round)) or [None])[-1] == _AWAITED
 
     def record(self, query: str, *, round: int, detail: Mapping[str, Any] | None = None) -> LedgerEntry:
         """Write the row of a release without noise, durably: it protects nobody, and says so from then on.
@@ -189,7 +221,7 @@ class Ledger:
         return len(self._chain) > 1
 
     def __len__(self) -> int:
-        """How many releases are in it."""
+        """How many rows are in it, but for the one that it was begun with."""
         return len(self._chain) - 1
 
     def has(self, query: str, round: int, released: str | None = None) -> bool:
@@ -198,7 +230,8 @@ class Ledger:
         ``released``: digest of the noisy sum; a row that says it is of another one does not count.
         """
         self._catch_up()
-        return any(released is None or one in (None, released) for one in self._seen.get((query, round), ()))
+        rows = self._seen.get((query, round), ())
+        return any(released is None or one in (None, released) for one in rows)
 
     def count(self, query: str, round: int) -> int:
         """How many rows there are of this round of this query."""
@@ -206,8 +239,15 @@ class Ledger:
         return len(self._seen.get((query, round), ()))
 
     def entries(self) -> list[LedgerEntry]:
-        """All releases, oldest first."""
-        return [_entry(number, body) for number, body in enumerate(self._chain.bodies(1), start=1)]
+        """All releases, oldest first; of those charged ahead, with what came of them."""
+        found: list[LedgerEntry] = []
+        for number, body in enumerate(self._chain.bodies(1), start=1):
+            if body["kind"] == _OPENED:
+                at = max(at for at, one in enumerate(found) if (one.query, one.round) == (body["query"], body["round"]))
+                found[at] = replace(found[at], detail={**found[at].detail, **body["detail"]})
+            else:
+                found.append(_entry(number, body))
+        return found
 
     def verify(self, head: str | None = None) -> None:
         """Recompute the chain; ``head``: a hash it must contain. Raises PrivacyError naming the broken row."""
@@ -249,6 +289,8 @@ class Ledger:
         for number, body in enumerate(bodies, start=self._read):
             if body["kind"] == "release":
                 self._take_in(_entry(number, body))
+            elif body["kind"] == _OPENED:
+                self._take_in_opened(body)
             else:
                 self._read += 1
         if bodies and self._authorised:
@@ -256,9 +298,14 @@ class Ledger:
 
     def _take_in(self, entry: LedgerEntry) -> None:
         self._read += 1
-        self._seen.setdefault((entry.query, entry.round), []).append(entry.detail.get("released"))
+        released = _AWAITED if entry.detail.get(AHEAD) else entry.detail.get("released")
+        self._seen.setdefault((entry.query, entry.round), []).append(released)
         if entry.cost is not None:
             self._spent[replace(entry.cost, rounds=1)] += entry.cost.rounds
+
+    def _take_in_opened(self, body: Mapping[str, Any]) -> None:
+        self._read += 1
+        self._seen[body["query"], body["round"]][-1] = body["detail"].get("released")
 
 
 def _entry(number: int, body: Mapping[str, Any]) -> LedgerEntry:

@@ -31,7 +31,12 @@ NOT_COVERED: Final = (
 
 
 def facts_of(
-    privacy: Mapping[str, Any], *, population: int | None, name: str, verified: Sequence[str] | None
+    privacy: Mapping[str, Any],
+    *,
+    population: int | None,
+    name: str,
+    verified: Sequence[str] | None,
+    interactions: int | None = None,
 ) -> dict[str, Any]:
     """Everything the page says, JSON-able.
 
@@ -39,19 +44,21 @@ def facts_of(
         privacy: what `privacy_statement` made.
         population: how many users the run stands for; None where that is not known, as of a release alone.
         name: of the run.
+        interactions: how many there were, which is known of simulations only.
         verified: problems that `fedrec privacy verify` found; None = not looked.
     """
     costs = [_spend(query) for query in privacy["queries"]]
     delta = float(privacy["delta"])
+    composed_at = delta - float(privacy.get("delta_of_samples") or 0.0)
     return {
         "name": name,
         "population": population,
         **{key: value for key, value in privacy.items() if key != "queries"},
-        "delta_reason": _why(delta, population),
+        "delta_reason": _why(privacy, population if privacy["unit"] == "user" else interactions),
         "released": _meaning(privacy.get("epsilon_released"), delta, exact_advantage(costs)),
         "server": _meaning(privacy.get("epsilon_server"), delta, None),
         "queries": [dict(query) for query in privacy["queries"]],
-        "groups": _group_facts(privacy, costs, delta),
+        "groups": _group_facts(privacy, costs, composed_at),
         "not_covered": list(NOT_COVERED),
         "verified": None if verified is None else not verified,
         "problems": list(verified or ()),
@@ -199,11 +206,15 @@ def _meaning(epsilon: float | None, delta: float, exact: float | None) -> dict[s
     return {"odds_ratio": odds_ratio(epsilon), "advantage": advantage(epsilon, delta), "advantage_exact": exact}
 
 
-def _why(delta: float, population: int | None) -> str:
-    if population is None:
-        return "the chance with which the promise may fail"
-    below = "below one in the number of users" if delta < 1 / population else "NOT below one in the number of users"
-    return f"the chance with which the promise may fail, {below} ({1 / population:.3g})"
+def _why(privacy: Mapping[str, Any], units: int | None) -> str:
+    """What delta is, and whether it is below one in the number of privacy units, where that is known."""
+    said, delta = "the chance with which the promise may fail", float(privacy["delta"])
+    if units is not None:
+        below = "below" if delta < 1 / units else "NOT below"
+        what = "users" if privacy["unit"] == "user" else "interactions"
+        said += f", {below} one in the number of {what} ({1 / units:.3g})"
+    samples = float(privacy.get("delta_of_samples") or 0.0)
+    return said + (f"; {samples:.2g} of it is the chance of a sample too small for its devices" if samples else "")
 
 
 def _amplified(facts: Mapping[str, Any]) -> bool:

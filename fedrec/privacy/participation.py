@@ -15,8 +15,8 @@ from typing import Any, Final, assert_never
 
 from scipy.special import bdtr, bdtrc
 
-from fedrec.privacy.accountant import QueryCost
-from fedrec.privacy.ledger import LedgerEntry
+from fedrec.privacy.accountant import QueryCost, Sampling
+from fedrec.privacy.ledger import AHEAD, LedgerEntry
 
 IMPLAUSIBLE: Final = 1e-9
 _FACTS: Final = {
@@ -54,11 +54,17 @@ def check_participation(entries: Sequence[LedgerEntry]) -> list[str]:
     if problems:
         return problems
     for cost in {entry.cost for entry in entries if entry.cost is not None}:
-        rows = [entry for entry in entries if entry.cost == cost]
-        problems += _sampled(cost, rows)
+        rows = [entry for entry in entries if entry.cost == cost and not is_in_full(entry)]
+        problems += _sampled(cost, rows) if rows else ()
     if len({entry.detail["population"] for entry in entries}) > 1:
         problems.append("the number of devices changes from row to row")
     return problems
+
+
+def is_in_full(entry: LedgerEntry) -> bool:
+    """Whether a row is of a further attempt that was charged for everybody, and claims nothing for who was drawn."""
+    again = bool(entry.detail.get("repeat", 0)) and bool(entry.detail.get(AHEAD))
+    return again and entry.cost is not None and entry.cost.sampling == "full"
 
 
 def draws_implausible(drawn: int, rounds: int, probability: float) -> bool:
@@ -76,9 +82,9 @@ def _facts(entry: LedgerEntry) -> Iterator[str]:
     if not 0 <= detail["survivors"] <= detail["asked"] <= detail["population"]:
         counts = f"{detail['survivors']} of {detail['asked']} of {detail['population']}"
         yield f"{name}: more devices than there are ({counts})"
-    if entry.cost is None:
+    if entry.cost is None or is_in_full(entry):
         return
-    sampling = "full" if entry.cost.probability == 1 else entry.cost.sampling
+    sampling = _sampling(entry.cost)
     # What is accounted as of a fixed size, and not as secret, claims nothing for the draw, so that any draw will do.
     kinds = ("fixed", "poisson") if sampling == "fixed" and not entry.cost.secret else (sampling,)
     if detail["sampling"] not in kinds or detail["probability"] != entry.cost.probability:
@@ -86,8 +92,13 @@ def _facts(entry: LedgerEntry) -> Iterator[str]:
         yield f"{name}: accounted as {sampling} at {entry.cost.probability:g}, but it was {done}"
 
 
+def _sampling(cost: QueryCost) -> Sampling:
+    """As whom it asks: everybody, where each is sure to be asked in every round."""
+    return "full" if cost.probability == 1 and cost.minimum_separation == 1 else cost.sampling
+
+
 def _sampled(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str]:
-    sampling = "full" if cost.probability == 1 else cost.sampling
+    sampling = _sampling(cost)
     match sampling:
         case "full":
             yield from _full(rows)
@@ -102,6 +113,8 @@ def _sampled(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str]:
             yield from _cyclic(cost, rows)
         case "balls-in-bins":
             yield from _balls_in_bins(cost, rows)
+        case "cyclic-poisson":
+            yield from _cyclic_poisson(cost, rows)
         case _:
             assert_never(sampling)
 
@@ -174,6 +187,22 @@ def _balls_in_bins(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str
             yield (
                 f"{row.query}, round {row.round}: {row.detail['asked']} devices were asked, which dealing each of "
                 f"{row.detail['population']} by itself into {groups} groups does not give"
+            )
+
+
+def _cyclic_poisson(cost: QueryCost, rows: Sequence[LedgerEntry]) -> Iterator[str]:
+    """Devices come in their group's rounds only, and as many as a Poisson sample of a group gives."""
+    groups = cost.minimum_separation
+    for row in rows:
+        asked, members = row.detail["asked"], row.detail["population"] // groups
+        gap = row.detail.get("gap")
+        if gap is not None and gap % groups:
+            yield f"{row.query}, round {row.round}: a device was asked again after {gap} rounds, of {groups} groups"
+        plausible = max(_tail(asked, size, cost.probability) for size in (members, members + 1))
+        if plausible < IMPLAUSIBLE / len(rows):
+            yield (
+                f"{row.query}, round {row.round}: {asked} devices were asked, which a draw of each of {members} with "
+                f"probability {cost.probability:g} does not give"
             )
 
 

@@ -10,8 +10,9 @@ forecast.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
 from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import (
@@ -25,6 +26,7 @@ from fedrec.privacy.accountant import (
 from fedrec.privacy.banded import best_bands, error_ratio
 from fedrec.privacy.calibrate import delta_for, plan
 
+GROUPS: Final = (1, 4, 8, 16, 32)
 Noise = Literal["independent", "banded"]
 Place = Literal["server", "distributed"]
 
@@ -41,6 +43,7 @@ class Setting:
         sampling: who takes part when; `accountant.QueryCost` says what is accounted for each.
         noise: ``banded`` needs sampling cyclic and the server to add it.
         bands: of banded noise; 0 = the best number.
+        groups: that take turns, with sampling cyclic-poisson, at least 1.
         place: who adds the noise.
         delta: None = population^-1.1.
         parameters, clip: the model's size and the bound of a row's update.
@@ -68,24 +71,34 @@ class Setting:
     coherence: float = 0.3
     lost: float = 0.0
     secret: bool = False
+    groups: int = 1
 
     def __post_init__(self) -> None:
-        for name, least in (("population", 2), ("cohort", 0), ("rounds", 1), ("bands", 0), ("parameters", 1)):
+        for name, least in (
+            ("population", 2),
+            ("cohort", 0),
+            ("rounds", 1),
+            ("bands", 0),
+            ("parameters", 1),
+            ("groups", 1),
+        ):
             if getattr(self, name) < least:
                 raise PrivacyError(f"a plan's {name} must be at least {least}", value=getattr(self, name))
         if not (0 < self.clip < math.inf and 0 < self.coherence <= 1 and 0 <= self.lost < 1):
             wanted = "a plan needs a clip above 0, a coherence above 0 and at most 1, and a lost share from 0 below 1"
             raise PrivacyError(wanted, value=(self.clip, self.coherence, self.lost))
-        if self.noise == "banded" and self.sampling != "cyclic":
-            action = "Use sampling cyclic"
+        if self.noise == "banded" and self.sampling not in ("cyclic", "cyclic-poisson"):
+            action = "Use sampling cyclic or cyclic-poisson"
             raise PrivacyError("banded noise needs cyclic cohorts", value=self.sampling, action=action)
         if self.noise == "banded" and self.place != "server":
             raise PrivacyError("banded noise is added by the server", value=self.place, action="Use noise independent")
         if self.secret and (self.sampling != "fixed" or self.place != "server"):
             action = "Use sampling fixed, and noise of the server"
             raise PrivacyError("secret cohorts are the server's, of a fixed size", value=self.sampling, action=action)
-        if self.sampling == "balls-in-bins" and self.place != "server":
-            raise PrivacyError("balls in bins are dealt by the server, in secret", value=self.place)
+        if self.sampling in ("balls-in-bins", "cyclic-poisson") and self.place != "server":
+            raise PrivacyError(f"sampling {self.sampling} is the server's, in secret", value=self.place)
+        if self.groups > 1 and self.sampling != "cyclic-poisson":
+            raise PrivacyError("groups are set for sampling cyclic-poisson only", value=self.groups)
         if self.bands and self.noise != "banded":
             raise PrivacyError("bands are of banded noise", value=self.bands, action="Use noise banded")
 
@@ -147,9 +160,9 @@ def make_plan(setting: Setting) -> Planned:
     check_delta(delta)
     sampling = "full" if setting.asked == setting.population else setting.sampling
     dealt = sampling in ("cyclic", "balls-in-bins")
-    groups = rounds_apart(setting.population, setting.asked) if dealt else 1
+    groups = rounds_apart(setting.population, setting.asked) if dealt else setting.groups
     share = setting.asked / setting.population
-    probability = 1.0 if sampling == "full" else 1 / groups if dealt else share
+    probability = 1.0 if sampling == "full" else 1 / groups if dealt else min(1.0, share * groups)
     (cost,) = plan(
         setting.epsilon,
         delta,
@@ -168,6 +181,16 @@ def make_plan(setting: Setting) -> Planned:
     return Planned(setting, delta, cost, bands, cost.noise_multiplier * error_ratio(setting.rounds, bands))
 
 
+def best_groups(setting: Setting, tried: Sequence[int] = GROUPS) -> Planned:
+    """The plan with as many groups, of those that are tried, as leave the most signal over noise.
+
+    More groups let more bands cancel, and fewer let sampling amplify more.  Setting's sampling is cyclic-poisson.
+    """
+    most = min(rounds_apart(setting.population, setting.asked), setting.rounds)
+    fit = [groups for groups in tried if groups <= most] or [1]
+    return max((make_plan(replace(setting, groups=groups)) for groups in fit), key=lambda found: found.over_run)
+
+
 def noise_alternatives(planned: Planned) -> list[Planned]:
     """The same training with other noise and sampling, for the same released epsilon; best signal to noise first."""
     setting = planned.setting
@@ -181,7 +204,7 @@ def noise_alternatives(planned: Planned) -> list[Planned]:
     ]
     trusted = setting.place == "server"
     others = [
-        make_plan(replace(setting, sampling=sampling, secret=secret, noise=noise, bands=0))
+        make_plan(replace(setting, sampling=sampling, secret=secret, noise=noise, bands=0, groups=1))
         for sampling, secret, noise in kinds
         if (sampling, secret, noise) != (setting.sampling, setting.secret, setting.noise)
         and not (noise == "banded" and setting.cohort == 0)

@@ -21,6 +21,7 @@ NoisePlace = Literal["server", "distributed", "local"]
 _LOCAL = "Gaussian, on a grid: DP-SGD of each device over its own interactions, before anything leaves it"
 _DRAWN = {
     "poisson": "every row was drawn independently each round",
+    "cyclic-poisson": "every row of a group was drawn independently in each of its rounds",
     "fixed": "every round's cohort was drawn anew, each set of that size alike likely",
     "balls-in-bins": "every row was dealt to a group by itself, each group alike likely",
 }
@@ -37,6 +38,7 @@ def privacy_statement(
     promised: float | None = None,
     headline: Collection[str] = (),
     mechanisms: Mapping[str, str] | None = None,
+    delta_of_samples: float = 0.0,
 ) -> dict[str, Any]:
     """The ``privacy`` keys of run.json, JSON-able, from all that was really charged (`Ledger.costs`).
 
@@ -47,6 +49,8 @@ def privacy_statement(
     unbounded.  ``noise_multiplier``, ``sampling``: of a query in ``headline`` (training) where there was one, else of
     the query with the least noise (``noise_multiplier_of``); ``queries`` has all.  ``mechanisms``: of each query, its
     mechanism's name; independent Gaussian where absent.  Without costs nothing is claimed: epsilons are null.
+    ``delta``: at which costs are composed; stated is that and ``delta_of_samples``, the chance that a sample was too
+    small for its devices (`fedrec.server.sampled_cohorts`).
     ``promised``: with ``noise_place`` ``local``, the epsilon to which every device holds itself, whoever looks; nothing
     is charged then but in the devices' own ledgers.
 
@@ -61,7 +65,8 @@ def privacy_statement(
     bounded = bool(costs) and noise_place == "distributed" and protocol != "none"
     return {
         "unit": unit,
-        "delta": delta,
+        "delta": min(1.0, delta + delta_of_samples),
+        "delta_of_samples": delta_of_samples,
         "epsilon_released": claim["epsilon_released"],
         "epsilon_server": epsilon_without_amplification(costs, delta) if bounded else None,
         "epsilon_server_reason": None if bounded else _unbounded(protocol, noisy=bool(costs)),
@@ -85,6 +90,7 @@ def _local(promised: float, unit: str, delta: float, protocol: str) -> dict[str,
         **_no_claim(),
         "unit": unit,
         "delta": delta,
+        "delta_of_samples": 0.0,
         "epsilon_released": promised,
         "epsilon_server": promised,
         "epsilon_server_reason": None,

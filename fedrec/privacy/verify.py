@@ -16,8 +16,8 @@ from typing import Any, Final
 from fedrec.errors import PrivacyError
 from fedrec.privacy import run_plan
 from fedrec.privacy.accountant import QueryCost, epsilon
-from fedrec.privacy.ledger import Budget, Ledger, LedgerEntry
-from fedrec.privacy.participation import check_participation, check_rounds
+from fedrec.privacy.ledger import AHEAD, Budget, Ledger, LedgerEntry
+from fedrec.privacy.participation import check_participation, check_rounds, is_in_full
 
 # Composing the same rows again gives the same figure but for the last digits of a transform.
 _SAME: Final = 1e-6
@@ -45,7 +45,8 @@ class StatedPrivacy:
     events.jsonl.  ``whole``: whether the run says that it went to its end.  ``promise``: epsilon, delta and unit that
     the settings have each device keep where devices add all noise (`fedrec.privacy.local.promise_of`), else None.
     ``early``: whether training ended by what a query said; the claim is then of the plan (`run_plan.claimed`).
-    ``cut_short``: the queries that end with training, where the settings let it end early.
+    ``cut_short``: the queries that end with training, where the settings let it end early.  ``delta_of_samples``: what
+    is stated beside the ledger's delta.
     """
 
     budget: Budget | None
@@ -56,6 +57,7 @@ class StatedPrivacy:
     promise: Mapping[str, Any] | None = None
     early: bool = False
     cut_short: frozenset[str] = frozenset()
+    delta_of_samples: float = 0.0
 
 
 def verify_run(path: Path, said: StatedPrivacy) -> list[ClaimCheck]:
@@ -116,7 +118,7 @@ def _epsilon(ledger: Ledger, said: StatedPrivacy) -> Iterator[str]:
             if claimed is not None:
                 yield f"{where} claims epsilon {claimed}, and the ledger bears none"
             continue
-        if (delta, unit) != (ledger.budget.delta, ledger.budget.unit):
+        if (delta, unit) != (min(1.0, ledger.budget.delta + said.delta_of_samples), ledger.budget.unit):
             yield f"{where} speaks of delta {delta} and one {unit}, the ledger of {ledger.budget}"
             continue
         found = epsilon(costs, ledger.budget.delta)
@@ -150,7 +152,7 @@ def _noise(entries: Sequence[LedgerEntry], said: StatedPrivacy) -> Iterator[str]
         charged[entry.query] += not entry.detail.get("repeat", 0)
         if entry.query != entry.cost.query or plan is None:
             yield f"row {entry.number} is for {entry.query}, which the settings do not plan"
-        elif not _alike(entry.cost, plan):
+        elif not _alike(entry.cost, run_plan.in_full(plan) if is_in_full(entry) else plan):
             yield (
                 f"{entry.query}, round {entry.round}: noise multiplier {entry.cost.noise_multiplier:.6g} "
                 f"({entry.cost.sampling}), the settings give {plan.noise_multiplier:.6g} ({plan.sampling})"
@@ -162,6 +164,11 @@ def _noise(entries: Sequence[LedgerEntry], said: StatedPrivacy) -> Iterator[str]
         whole = said.whole and query not in cut_short
         if charged[query] > plan.rounds or (whole and charged[query] != plan.rounds):
             yield f"{query}: {charged[query]} rounds are charged, the settings plan {plan.rounds}"
+
+
+def _is_awaited(entry: LedgerEntry) -> bool:
+    """Whether a row was charged ahead, and its sum was never opened: lost with an attempt, or with the budget."""
+    return bool(entry.detail.get(AHEAD)) and "released" not in entry.detail
 
 
 def _alike(cost: QueryCost, plan: QueryCost) -> bool:
@@ -182,7 +189,7 @@ def _sums(entries: Sequence[LedgerEntry], said: StatedPrivacy) -> Iterator[str]:
         elif count > 1:
             yield f"{query}, round {number}: the sum has {count} lines"
     for place, entry in rows.items():
-        if place not in lines:
+        if place not in lines and not _is_awaited(entry):
             yield f"{entry.query}, round {entry.round}: row {entry.number} has no opened sum beside it"
     for line in said.lines:
         row = rows.get((line.get("query", ""), line.get("round", -1)))

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from fedrec.collaborative import item_tables
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
-from fedrec.errors import ProtocolError, StoreError
-from fedrec.privacy.run_plan import is_local, minimum_separation_of, share_of
+from fedrec.errors import ConfigError, ProtocolError, StoreError
+from fedrec.privacy.run_plan import is_local, minimum_separation_of, probability_of
 from fedrec.queries import adaptive_clip, negatives
 from fedrec.queries.cold_items import warm_items
 from fedrec.queries.learning_rate import share_of_rate
@@ -62,12 +62,14 @@ class ModelUpdate(Query):
         """
         sampling = config.training.sampling
         several = config.privacy.unit == "example" or devices < users
-        share = share_of(config, devices)
+        if sampling == "cyclic-poisson" and several:
+            action = "Use training.sampling cyclic, or a device for each user and privacy.unit user"
+            raise ConfigError("sampling cyclic-poisson needs devices of one row each", value=sampling, action=action)
         secret = sampling == "balls-in-bins" or config.training.secret_cohorts
         return Participation(
             len(self.rounds(config)),
             "fixed" if sampling == "poisson" and several else sampling,
-            share,
+            probability_of(config, devices),
             minimum_separation_of(config, devices),
             secret and not several,
         )

@@ -90,13 +90,16 @@ def cut_short_by(config: Config) -> frozenset[str]:
     return frozenset(query.name for query in asked_by(config) if query.stage is Stage.TRAINING)
 
 
-def statement_of(config: Config, costs: Sequence[QueryCost], delta: float) -> dict[str, Any]:
+def statement_of(
+    config: Config, costs: Sequence[QueryCost], delta: float, *, delta_of_samples: float = 0.0
+) -> dict[str, Any]:
     """The `privacy_statement` of a run with these settings; where ``auto`` was not settled, of engine ``cohort``."""
     place = config.privacy.noise_place
     return privacy_statement(
         costs,
         unit=config.privacy.unit,
         delta=delta,
+        delta_of_samples=delta_of_samples,
         protocol=config.secure_aggregation.protocol,
         noise_place="server" if place == "auto" else place,
         promised=config.privacy.epsilon,

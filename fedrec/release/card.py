@@ -10,9 +10,10 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from fedrec.privacy.simulated import first_line
+from fedrec.simulators_view import simulators_view
 
 NOT_MEASURED = "not measured"
 LIMITS = (
@@ -27,6 +28,9 @@ LIMITS = (
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&])")
 
 
+_EXACT: Final = f"{simulators_view('Quality')}.\n\n"
+
+
 @dataclass(frozen=True)
 class CardFacts:
     """What a card tells. All mappings are JSON-able; None means that a figure does not apply or was not measured.
@@ -37,6 +41,7 @@ class CardFacts:
         data: what it was trained on, such as name, users, items, interactions.
         model: such as preset, modalities, parameters_shared, parameters_private.
         quality: the ``quality`` table of ``run.json``.
+        exact_quality: whether a simulator measured it, which the card then says.
         privacy: the ``privacy`` table of ``run.json``, or the whole privacy statement.
         aggregation: the ``secure_aggregation`` table of ``run.json``.
         limits: what a reader should know beyond `LIMITS`.
@@ -50,6 +55,7 @@ class CardFacts:
     privacy: Mapping[str, Any]
     aggregation: Mapping[str, Any] = field(default_factory=dict)
     limits: Sequence[str] = ()
+    exact_quality: bool = False
 
 
 def model_card(facts: CardFacts) -> str:
@@ -62,7 +68,7 @@ def model_card(facts: CardFacts) -> str:
         "without a network. Its files hold no interaction, note or photo of anybody.\n",
         _section("Trained on", facts.data),
         _section("Model", facts.model),
-        _section("Quality on held-out interactions", facts.quality),
+        _section("Quality on held-out interactions", facts.quality, _EXACT if facts.exact_quality else ""),
         "## Privacy\n\n" + _promise(facts.privacy) + "\n\n" + _table(facts.privacy),
         _section("Secure aggregation", facts.aggregation),
         "## Limits\n\n" + "".join(f"- {limit}\n" for limit in (*LIMITS, *map(_text, facts.limits))),
@@ -91,8 +97,8 @@ def _promise(privacy: Mapping[str, Any]) -> str:
     return " ".join(said)
 
 
-def _section(title: str, facts: Mapping[str, Any]) -> str:
-    return f"## {title}\n\n{_table(facts)}"
+def _section(title: str, facts: Mapping[str, Any], before: str = "") -> str:
+    return f"## {title}\n\n{before}{_table(facts)}"
 
 
 def _table(facts: Mapping[str, Any]) -> str:

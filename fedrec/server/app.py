@@ -102,9 +102,8 @@ def _devices(
     if secure.protocol == "none":
         return FlowerDevices(grid, nodes, catalogue=catalogue, users=users, policy=policy, dropout=secure.dropout)
     assert roster is not None
-    run, seed = (None, None) if manifest is None else (manifest.digest, manifest.cohort_key)
     return SecureDevices(
-        grid, nodes, catalogue=catalogue, roster=roster, config=config, users=users, policy=policy, run=run, seed=seed
+        grid, nodes, catalogue=catalogue, roster=roster, config=config, users=users, policy=policy, manifest=manifest
     )
 
 

@@ -17,7 +17,6 @@ from fedrec.config import Config
 from fedrec.content.feature_table import FEATURES_FILE, Features, features_from_bytes
 from fedrec.content.fit import fit_to_content
 from fedrec.errors import ContentError
-from fedrec.privacy.run_plan import delta_of
 from fedrec.queries.plan import quality_of_sums
 from fedrec.queries.run_manifest import RunManifest
 from fedrec.server.publish import contents_of
@@ -106,7 +105,7 @@ def federate(
 
         outcome = opened.run(features, devices, observe)
         record = {
-            **record_of(config, outcome, opened.log.records, delta_of(config, users)),
+            **record_of(config, outcome, opened.log.records, users, devices.size),
             "manifest": signed,
             "data": {"name": config.run.name, "users": users, "items": len(features), "devices": devices.size},
             "costs": [asdict(cost) for cost in outcome.costs],

@@ -102,7 +102,9 @@ async def _body(receive: Receive) -> AsyncIterator[bytes]:
     more = True
     while more:
         event = await receive()
-        more = event["type"] == "http.request" and event.get("more_body", False)
+        if event["type"] != "http.request":
+            raise httpx.ReadError("whoever asked went away")
+        more = event.get("more_body", False)
         yield event.get("body", b"")
 
 

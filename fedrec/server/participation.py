@@ -49,7 +49,7 @@ class ParticipationLog:
             "asked": len(cohort),
             "survivors": survivors,
             "sampling": self.sampler.kind if sampled else "full",
-            "probability": self.sampler.share if sampled else 1.0,
+            "probability": self.sampler.probability if sampled else 1.0,
             "cohort": self._digest(cohort),
             "gap": self._gap(request.round, cohort) if sampled else None,
         }

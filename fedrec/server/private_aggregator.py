@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 # Read in with the rest of the server: the accountant would do so in the middle of the first sum.
@@ -19,7 +20,7 @@ from fedrec.errors import BudgetExceededError, PrivacyError, ProtocolError
 from fedrec.privacy.accountant import QueryCost
 from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.local import promise_said
-from fedrec.privacy.run_plan import first_rounds
+from fedrec.privacy.run_plan import first_rounds, in_full
 from fedrec.queries.plan import costs_of
 from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request
@@ -27,7 +28,7 @@ from fedrec.server.aggregation_failed import AGGREGATION_FAILED, AggregationFail
 from fedrec.server.keys import RunKeys
 from fedrec.server.noise import ServerNoise
 from fedrec.server.participation import ParticipationLog
-from fedrec.server.results import AggregateResult, Devices
+from fedrec.server.results import AggregateResult, Devices, MaskedDevices
 from fedrec.server.sampling import Sampler
 from fedrec.server.state import ServerState, UnchargedSum
 
@@ -125,7 +126,8 @@ class PrivateAggregator:
         """Ask, add noise, keep, write the ledger; only then may anything be made of the sum.
 
         The noisy sum is kept before it is charged, so that a server killed in between neither loses what was paid for
-        nor draws a second noise for the same sum: what is kept is used as soon as its row is in the ledger.
+        nor draws a second noise for the same sum: what is kept is used as soon as its row is in the ledger.  Where
+        devices share the noise, a sum is charged before it can be opened, and each attempt at it again.
         """
         started = time.perf_counter()
         name = f"{request.query}/{request.round}"
@@ -133,7 +135,7 @@ class PrivateAggregator:
         request = self.noise.shared(replace(request, settings={**request.settings, **said}), len(cohort))
         pending = self.state.load_pending(name)
         opened = None
-        if pending is None or not self.ledger.has(request.query, request.round, digest_of(pending.noisy)):
+        if pending is None or not self._is_charged(request, pending):
             self._check_noise_is_unused(request)
             opened = self._asked(request, cohort, started)
             _check_survivors(request, opened)
@@ -144,11 +146,42 @@ class PrivateAggregator:
             pending = UnchargedSum(noisy, len(cohort), opened.devices, opened.bytes_up, participations)
             self.state.save_pending(name, pending)
             with self.accounting():
-                self._charge(request, facts, noisy)
+                self._settle(request, facts, pending)
+        elif self.ledger.is_open(request.query, request.round):
+            self._note_opened(request, pending)
         seen = AggregateResult(np.zeros(0), pending.devices, pending.bytes_up) if opened is None else opened
         return NoisyAggregate(pending.noisy, request, time.perf_counter() - started, seen, pending.asked)
 
+    def _charged_ahead(self, request: Request) -> bool:
+        """Whether a sum is charged before it is opened: it is private then, and whoever opens it has it."""
+        return self.noise.on_devices and request.query in self.costs
+
+    def _is_charged(self, request: Request, pending: UnchargedSum) -> bool:
+        """Whether the ledger has the row of a sum that was kept."""
+        if self.ledger.is_open(request.query, request.round):
+            return True
+        return self.ledger.has(request.query, request.round, digest_of(pending.noisy))
+
+    def _settle(self, request: Request, facts: Mapping[str, Any], pending: UnchargedSum) -> None:
+        """Write what is not in the ledger yet of a sum that was kept."""
+        if not self._charged_ahead(request):
+            self._charge(request, {**facts, "released": digest_of(pending.noisy)})
+            return
+        if not self.ledger.is_open(request.query, request.round):
+            self._charge(request, facts, ahead=True)  # a sum over nobody: no device was asked for it
+        self._note_opened(request, pending)
+
+    def _note_opened(self, request: Request, pending: UnchargedSum) -> None:
+        """Say in the ledger that a sum which was charged ahead was opened, and which it is."""
+        said = {"survivors": pending.devices, "released": digest_of(pending.noisy)}
+        self.ledger.opened(request.query, request.round, said)
+
     def _asked(self, request: Request, cohort: Sequence[int], started: float) -> AggregateResult:
+        ahead = self._charged_ahead(request)
+        if isinstance(self.devices, MaskedDevices):
+            self.devices.before_masking = partial(self._charge_ahead, request, cohort) if ahead else _nothing
+        elif ahead:
+            self._charge_ahead(request, cohort)
         try:
             return self.devices.aggregate(request, cohort)
         except AggregationFailedError as error:
@@ -180,13 +213,22 @@ class PrivateAggregator:
                 action="Put the run's own server.sqlite back, or begin again in another directory",
             )
 
-    def _charge(self, request: Request, facts: Mapping[str, Any], noisy: NDArray[np.float64]) -> None:
+    def _charge_ahead(self, request: Request, cohort: Sequence[int]) -> None:
+        """Write the row of a sum that devices are about to make it possible to open.
+
+        Raises:
+            BudgetExceededError: the budget does not bear it: they are not asked.
+        """
+        with self.accounting():
+            self._charge(request, self.participation.facts(request, cohort, 0), ahead=True)
+
+    def _charge(self, request: Request, facts: Mapping[str, Any], *, ahead: bool = False) -> None:
         agreed, cost = request.sum, self.costs.get(request.query)
         detail = {
             "sum": agreed.name,
             "length": agreed.length,
             "bound": agreed.bound,
-            **facts,
+            **{name: fact for name, fact in facts.items() if cost is not None or name != "released"},
             **promise_said(self.config),
         }
         detail |= self.noise.details(request.query)
@@ -195,20 +237,27 @@ class PrivateAggregator:
             return
         # A round whose sum was lost after it was charged is charged again, and says so.
         detail["repeat"] = self.ledger.count(request.query, request.round)
-        if detail["repeat"] and cost.minimum_separation > 1:
+        one = replace(cost, rounds=1)
+        if detail["repeat"] and ahead:
+            one = in_full(cost)
+            self.ledger.authorise(())  # the plan has no room for it: from here on rounds are charged while they fit
+        elif detail["repeat"] and cost.minimum_separation > 1:
             # Turns are accounted by the rounds between them; one more in the same round was not foreseen.
             raise BudgetExceededError(
                 "a round was charged and its sum lost; asked again, a device would have a turn too many",
                 value=f"{request.query}/{request.round}",
             )
-        detail["released"] = digest_of(noisy)
-        self.ledger.charge(replace(cost, rounds=1), round=request.round, detail=detail)
+        self.ledger.charge(one, round=request.round, detail=detail, ahead=ahead)
 
     def spent(self, request: Request) -> float | None:
         """Epsilon so far; None where nothing is claimed. Composing losses takes seconds, so it is left out."""
         cost = self.costs.get(request.query)
         with self.accounting():
             return self.ledger.spent() if cost is not None and cost.exact else None
+
+
+def _nothing() -> None:
+    """What is done before a sum is opened that is charged afterwards."""
 
 
 def digest_of(noisy: NDArray[np.float64]) -> str:

@@ -24,10 +24,12 @@ def contents_of(
     *,
     quality: Mapping[str, Any],
     data: Mapping[str, Any],
+    exact_quality: bool = False,
 ) -> ReleaseContents:
     """What a device needs to rank for itself, and what it may know about how it was made.
 
     ``encoders``: saved encoders by modality.  ``quality``: as measured, or empty where nothing was.
+    ``exact_quality``: whether it is a simulator's, and no private sum's.
     """
     model, requires = outcome.model, requirements_of(config)
     privacy = {**about(config.run.reproducible, privacy.get("noise_place")), **privacy}
@@ -41,6 +43,7 @@ def contents_of(
             "parameters_shared": 0 if model is None else parameters.count(model),
         },
         quality=quality,
+        exact_quality=exact_quality,
         privacy=privacy,
         aggregation={"protocol": config.secure_aggregation.protocol},
         limits=(*_limits(config, outcome), *(f"It can be used only where there is the {need}" for need in requires)),

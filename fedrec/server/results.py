@@ -15,6 +15,7 @@ from fedrec.model.recommender import Recommender
 from fedrec.privacy.accountant import QueryCost
 from fedrec.queries.request import Request
 from fedrec.server.aggregation_failed import AGGREGATION_FAILED
+from fedrec.server.attempts import AttemptCounter
 from fedrec.server.exclusions import Exclusions
 
 
@@ -67,10 +68,37 @@ class Devices(Protocol):
 
 
 @runtime_checkable
+class PubliclyDrawnDevices(Protocol):
+    """Devices that recompute who is asked (`fedrec.queries.cohorts`); a place is a place of their roster."""
+
+    @property
+    def cohort_key(self) -> bytes:
+        """What cohorts follow from, 32 bytes, public."""
+
+
+@runtime_checkable
+class AttemptingDevices(Protocol):
+    """Devices that are asked in attempts, whose numbers must outlive the server's process."""
+
+    attempts: AttemptCounter
+
+
+@runtime_checkable
 class ExcludingDevices(Protocol):
     """Devices of which some may be left out for what they did."""
 
     exclusions: Exclusions
+
+
+@runtime_checkable
+class MaskedDevices(Devices, Protocol):
+    """Devices that are asked in steps, of which the first ones open nothing, and which may be asked again.
+
+    ``before_masking``: is called in each attempt, before devices are asked for what opens the sum.  What it raises
+    ends the request.
+    """
+
+    before_masking: Callable[[], None]
 
 
 @dataclass(frozen=True)

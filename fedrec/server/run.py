@@ -12,12 +12,13 @@ from fedrec.content.feature_table import Features
 from fedrec.errors import BudgetExceededError
 from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.run_plan import claimed
+from fedrec.queries.cohorts import are_public
 from fedrec.queries.query import NoisySum, Query, Stage
 from fedrec.queries.run_state import RunState
 from fedrec.queries.schedule import Scheduled, make_request, schedule
 from fedrec.server.keys import RunKeys
 from fedrec.server.private_aggregator import NoisyAggregate, PrivateAggregator
-from fedrec.server.results import Devices, Observer, RoundEvent, RunResult
+from fedrec.server.results import Devices, Observer, PubliclyDrawnDevices, RoundEvent, RunResult
 from fedrec.server.sampled_cohorts import check_sampled_cohorts
 from fedrec.server.sampling import Sampler
 from fedrec.server.state import ServerState
@@ -46,7 +47,8 @@ class FederatedRun:
         self.ledger, self.kept, self.observe = ledger, kept, observe
         check_sampled_cohorts(config, devices.size)
         keys = RunKeys(config, kept)
-        self.sampler = Sampler(config, devices.size, keys.of("cohorts"))
+        public = devices.cohort_key if isinstance(devices, PubliclyDrawnDevices) and are_public(config) else None
+        self.sampler = Sampler(config, devices.size, public or keys.of("cohorts"))
         self.aggregator = self.private_aggregator(config, devices, ledger, kept, self.sampler, keys, self._show)
         self.state = RunState(
             config, features, devices.users, devices.size, share=self.sampler.share, pinned=kept.pinned

@@ -23,6 +23,7 @@ from fedrec.config import Config
 from fedrec.console import jsonable
 from fedrec.content.feature_table import Features
 from fedrec.privacy.ledger import Ledger
+from fedrec.privacy.run_plan import delta_of
 from fedrec.privacy.simulated import KEY as ABOUT
 from fedrec.privacy.simulated import about
 from fedrec.queries.plan import budget_of, described, statement_of
@@ -31,8 +32,16 @@ from fedrec.release.bundle import write_release
 from fedrec.release.contents import ReleaseContents
 from fedrec.release.keys import create_key, load_key
 from fedrec.server.event_log import EventLog
-from fedrec.server.results import Devices, ExcludingDevices, RoundEvent, RunResult, bytes_up_each
+from fedrec.server.results import (
+    AttemptingDevices,
+    Devices,
+    ExcludingDevices,
+    RoundEvent,
+    RunResult,
+    bytes_up_each,
+)
 from fedrec.server.run import FederatedRun
+from fedrec.server.sampled_cohorts import delta_of_samples
 from fedrec.server.state import ServerState
 
 LEDGER: Final = "ledger.sqlite"
@@ -78,6 +87,8 @@ class RunDirectory:
 
     def run(self, features: Features, devices: Devices, observe: Callable[[RoundEvent], None]) -> RunResult:
         """Ask everything that the settings ask. ``observe`` is shown each opened sum. Raises as `FederatedRun`."""
+        if isinstance(devices, AttemptingDevices):
+            devices.attempts.keep_in(self.state)
         if isinstance(devices, ExcludingDevices):
             devices.exclusions.keep_in(self.state)
         return FederatedRun(self.config, features, devices, self.ledger, self.state, observe).run()
@@ -108,9 +119,12 @@ def line_of(event: RoundEvent) -> dict[str, Any]:
     }
 
 
-def record_of(config: Config, outcome: RunResult, lines: Sequence[Mapping[str, Any]], delta: float) -> dict[str, Any]:
+def record_of(
+    config: Config, outcome: RunResult, lines: Sequence[Mapping[str, Any]], users: int, devices: int
+) -> dict[str, Any]:
     """What every record says of a run: settings, what is promised, what queries found, and how sums were opened."""
-    privacy = statement_of(config, outcome.costs, delta)
+    samples = delta_of_samples(config, users, devices)
+    privacy = statement_of(config, outcome.costs, delta_of(config, users), delta_of_samples=samples)
     return {
         "schema": 1,
         ABOUT: about(config.run.reproducible, privacy["noise_place"]).get(ABOUT),

@@ -1,4 +1,11 @@
-"""Whether the cohorts that a run draws are large enough for its devices."""
+"""Whether the cohorts that a run draws are large enough for its devices, and what it costs that one may not be.
+
+A Poisson sample, or a group of balls in bins, that no device takes part in is seen: its round is a sum over nobody.
+Where all others drawn are one too few, that says whether the last device was drawn, and hides nothing of it behind the
+coin; so amplification does not hold then.  Whether the others are too few depends on their coins alone.  Given that
+they are not, rounds cost what is accounted at delta; so together they are (epsilon, delta + c)-private, c the chance
+that the others are too few in some round.  That is what is stated.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +15,17 @@ from scipy.special import bdtr
 
 from fedrec.config import Config
 from fedrec.errors import ConfigError
-from fedrec.privacy.run_plan import minimum_separation_of, share_of
+from fedrec.privacy.run_plan import minimum_separation_of, probability_of
+from fedrec.queries.model_update import MODEL_UPDATE
 from fedrec.queries.secure_wire import PROTOCOL
 
 # The chance, over a whole run, that may be left for a Poisson sample that no device would take part in.
 ALLOWED: Final = 1e-6
-_NAMES: Final = {"poisson": "Poisson sample", "balls-in-bins": "group of balls in bins"}
+_NAMES: Final = {
+    "poisson": "Poisson sample",
+    "balls-in-bins": "group of balls in bins",
+    "cyclic-poisson": "Poisson sample of a group",
+}
 
 
 def too_small(devices: int, share: float, least: int, rounds: int) -> float:
@@ -23,6 +35,21 @@ def too_small(devices: int, share: float, least: int, rounds: int) -> float:
     At most: a union over the rounds, each a tail of the binomial distribution.
     """
     return min(1.0, rounds * float(bdtr(least - 1, devices, share)))
+
+
+def delta_of_samples(config: Config, users: int, devices: int) -> float:
+    """What the chance of samples that nobody takes part in adds to a run's delta; 0 where no amplification is claimed.
+
+    At most: a union over the rounds.  Samples that are larger than there is room for have a chance of 2^-64 a round and
+    are left out here (`Sampler.most`).
+    """
+    drawn = MODEL_UPDATE.participation(config, users, devices)
+    amplified = drawn.sampling in ("poisson", "cyclic-poisson") or drawn.secret
+    if config.privacy.epsilon is None or not amplified or not _may_be_small(config, devices):
+        return 0.0
+    least = config.secure_aggregation.minimum_cohort
+    members, share = _drawn_of(config, devices)
+    return too_small(members - 1, share, least, _draws(config, devices))
 
 
 def check_sampled_cohorts(config: Config, devices: int) -> None:
@@ -38,12 +65,11 @@ def check_sampled_cohorts(config: Config, devices: int) -> None:
         ConfigError: the chance is above 1e-6 over the run; names the smallest cohort for which it is not.
     """
     training, least = config.training, config.secure_aggregation.minimum_cohort
-    sampled = config.model.tower and training.sampling in _NAMES and 0 < training.cohort < devices
-    if not sampled or config.secure_aggregation.protocol != PROTOCOL:
+    if not _may_be_small(config, devices):
         return
-    groups = minimum_separation_of(config, devices)
-    draws = min(training.rounds, groups) if groups > 1 else training.rounds  # a group is dealt once
-    chance = too_small(devices, share_of(config, devices), least, draws)
+    members, share = _drawn_of(config, devices)
+    draws = _draws(config, devices)
+    chance = too_small(members, share, least, draws)
     if chance <= ALLOWED:
         return
     enough = _enough(devices, training.cohort, least, draws)
@@ -55,6 +81,26 @@ def check_sampled_cohorts(config: Config, devices: int) -> None:
         action=f"Raise training.cohort to {enough}, set secure_aggregation.minimum_cohort (and minimum_survivors) "
         "lower, or set training.sampling to 'fixed'",
     )
+
+
+def _may_be_small(config: Config, devices: int) -> bool:
+    """Whether samples are of varying size, and devices insist on a number."""
+    training = config.training
+    sampled = config.model.tower and training.sampling in _NAMES and 0 < training.cohort < devices
+    return sampled and config.secure_aggregation.protocol == PROTOCOL
+
+
+def _draws(config: Config, devices: int) -> int:
+    """How many samples are drawn: one a round, or, of balls in bins, a group once."""
+    rounds = config.training.rounds
+    dealt = config.training.sampling == "balls-in-bins"
+    return min(rounds, minimum_separation_of(config, devices)) if dealt else rounds
+
+
+def _drawn_of(config: Config, devices: int) -> tuple[int, float]:
+    """Of how many devices a sample is drawn, at least, and each of them with which chance."""
+    groups = config.training.groups if config.training.sampling == "cyclic-poisson" else 1
+    return devices // groups, probability_of(config, devices)
 
 
 def _enough(devices: int, low: int, least: int, rounds: int) -> int:

@@ -4,8 +4,9 @@ Poisson sampling is what amplification by sampling is proven for; it is drawn fr
 deployment, from a key that nobody else knows.  A fixed-size sample is drawn without replacement.  Cyclic sampling
 deals the devices once, at random, into groups that follow each other: a device's participations are exactly as many
 rounds apart as there are groups, which is what banded noise needs.  Balls in bins deals so, too, but each device by
-itself: sizes vary, and nobody's group says anything of another's, which is what its amplification is proven for.  The
-key is kept with the run, so that a run that was cut off draws, and deals, as it did before.
+itself: sizes vary, and nobody's group says anything of another's, which is what its amplification is proven for.
+Cyclic Poisson sampling deals as cyclic does, into as many groups as are set, and draws a Poisson sample of a group.
+The key is kept with the run, so that a run that was cut off draws, and deals, as it did before.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ from numpy.typing import NDArray
 from fedrec import randomness
 from fedrec.config import Config
 from fedrec.errors import ConfigError
-from fedrec.privacy.run_plan import minimum_separation_of, share_of
+from fedrec.privacy.run_plan import minimum_separation_of, probability_of, share_of
+from fedrec.queries.cohorts import cyclic_cohort, drawn, fixed_cohort
 
 _NEVER = 64  # bits
 
 
 class Sampler:
-    """Draws cohorts for one run over ``devices`` devices. ``key``: 32 bytes, secret, the same after a restart.
+    """Draws cohorts for one run over ``devices`` devices.
+
+    ``key``: 32 bytes, the same after a restart; secret, but for cohorts that devices recompute
+    (`fedrec.queries.cohorts`).
 
     Raises:
         ConfigError: cyclic sampling would deal groups that are smaller than what devices insist on.
@@ -36,6 +41,7 @@ class Sampler:
         self.kind = config.training.sampling
         self.devices = devices
         self.share = share_of(config, devices)
+        self.probability = probability_of(config, devices)
         self.groups = minimum_separation_of(config, devices)
         self._key = key
         _check_groups(config, devices, self.groups)
@@ -55,7 +61,7 @@ class Sampler:
                 return self.devices
             case "cyclic":
                 return -(-self.devices // self.groups)
-            case "poisson" | "balls-in-bins":
+            case "poisson" | "balls-in-bins" | "cyclic-poisson":
                 bits = _NEVER * math.log(2)
                 return min(self.devices, math.ceil(mean + bits / 3 + math.sqrt(bits**2 / 9 + 2 * bits * mean)))
             case "fixed":
@@ -70,27 +76,23 @@ class Sampler:
         if self.kind == "balls-in-bins":
             mine = np.flatnonzero(self._bins() == np.uint64((number - 1) % self.groups))
             return [int(place) for place in mine][: self.most]
-        drawn = self._drawn(0 if self.kind == "cyclic" else number)
+        if self.kind == "fixed":
+            return fixed_cohort(self._key, self.devices, self.most, number)
         if self.kind == "poisson":
-            return [int(place) for place in np.flatnonzero(drawn < np.uint64(int(self.share * 2**64)))][: self.most]
-        order = np.argsort(drawn, kind="stable")
-        if self.kind == "cyclic":
-            return sorted(int(place) for place in order[(number - 1) % self.groups :: self.groups])
-        return sorted(int(place) for place in order[: self.most])
-
-    def _drawn(self, number: int) -> NDArray[np.uint64]:
-        return self._drawn_from(self._key, number)
-
-    def _drawn_from(self, key: bytes, number: int) -> NDArray[np.uint64]:
-        places = np.arange(self.devices, dtype=np.uint64)
-        return randomness.prf_uint64(key, places, np.full(self.devices, number, np.uint64))
+            below = drawn(self._key, self.devices, number) < np.uint64(int(self.share * 2**64))
+            return [int(place) for place in np.flatnonzero(below)][: self.most]
+        group = cyclic_cohort(self._key, self.devices, self.groups, number)
+        if self.kind == "cyclic-poisson" and self.probability < 1:
+            bits = drawn(self._key, self.devices, number)
+            group = [place for place in group if bits[place] < np.uint64(int(self.probability * 2**64))]
+        return group[: self.most]
 
     def _bins(self) -> NDArray[np.uint64]:
         """Each device's group, from 0: 64 bits times the number of groups, over 2^64. Dealt for each number anew."""
-        drawn = self._drawn_from(randomness.derived_key(self._key, "balls in bins", self.groups), 0)
+        bits = drawn(randomness.derived_key(self._key, "balls in bins", self.groups), self.devices, 0)
         half, groups = np.uint64(32), np.uint64(self.groups)
-        low = (drawn & np.uint64(2**32 - 1)) * groups >> half
-        return np.asarray((drawn >> half) * groups + low >> half)
+        low = (bits & np.uint64(2**32 - 1)) * groups >> half
+        return np.asarray((bits >> half) * groups + low >> half)
 
 
 def _check_groups(config: Config, devices: int, groups: int) -> None:

@@ -6,41 +6,34 @@ import logging
 import os
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedrec.config import Config
-from fedrec.errors import ConfigError, ProtocolError
-from fedrec.queries.eligible import eligible_places, seed_of_roster
+from fedrec.errors import ConfigError
+from fedrec.queries.cohorts import are_public, cohort_key, public_cohort
+from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request
-from fedrec.queries.secure_wire import (
-    Exchange,
-    Invitation,
-    message_fields,
-    message_parts,
-    read_message,
-    thresholds_of,
-)
+from fedrec.queries.run_manifest import RunManifest
+from fedrec.queries.secure_wire import Exchange, Invitation, thresholds_of
 from fedrec.queries.wire import Envelope
 from fedrec.secagg.errors import Reason, RefusedError, RoundAbortedError
-from fedrec.secagg.messages import Advertise
-from fedrec.secagg.outcome import OpenedSum
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.server import ServerRound
 from fedrec.server.aggregation_failed import AggregationFailedError
-from fedrec.server.dispatcher import Dispatcher, read, write
+from fedrec.server.attempts import OPENED_AND_LOST, AttemptCounter
 from fedrec.server.exclusions import Exclusions
-from fedrec.server.flower_devices import FlowerDevices, group_of, no_answer
+from fedrec.server.flower_devices import FlowerDevices, group_of
+from fedrec.server.node_places import NodePlaces
 from fedrec.server.results import AggregateResult
-from fedrec.server.stragglers import OpenExchange, SilenceRecord, StragglerPolicy, floor_of
+from fedrec.server.secure_attempt import Attempt
+from fedrec.server.stragglers import StragglerPolicy, floor_of
 
 _log = logging.getLogger(__name__)
-SILENT: Final = "silent"
-EXCLUDED: Final = "excluded"
+# Attempts that fail so were spoiled by a device when its sum was being opened.
+_LIES: Final = (Reason.FALSE_SHARES, Reason.BAD_RECEIPT)
 
 
 class SecureDevices(FlowerDevices):
@@ -49,15 +42,14 @@ class SecureDevices(FlowerDevices):
     Args:
         roster: of the devices behind the nodes, as the devices know it.
         config: the run's settings, as the devices know them.
-        run: what names the run to devices: the digest of its manifest; None = Flower's run id, in simulations.
-        seed: of the manifest, which decides who neighbours whom; None = of the roster, in simulations.
+        manifest: what the publisher signed, whose digest names the run; None in simulations, named by Flower's run id.
         grid, nodes, catalogue, users, policy, window: as of `FlowerDevices`; ``policy`` is for one exchange.
 
-    ``exclusions``: devices that are not asked any more, for what they did.
+    ``exclusions``: devices that are not asked any more, for what they did.  ``before_masking``: see `MaskedDevices`.
 
     ``tally``: as of `FlowerDevices`; a device that is left out counts under the reason the protocol names, or under
     "silent", "refused", "failed".  ``aborted`` counts the attempts at the last request that gave no sum, by reason;
-    it travels with the sum, too.
+    it travels with the sum, too.  ``attempts``: numbers them, over restarts (`AttemptCounter.keep_in`).
 
     Raises:
         ConfigError: there are fewer nodes than a device wants in a cohort, or too few to be safe.
@@ -74,19 +66,20 @@ class SecureDevices(FlowerDevices):
         users: int = 0,
         policy: StragglerPolicy | None = None,
         window: int = 128,
-        run: str | None = None,
-        seed: bytes | None = None,
+        manifest: RunManifest | None = None,
     ) -> None:
         settings = config.secure_aggregation
         dropout = settings.dropout
         super().__init__(grid, nodes, catalogue=catalogue, users=users, policy=policy, dropout=dropout, window=window)
-        self.config, self.roster, self.settings, self.thresholds = config, roster, settings, thresholds_of(settings)
-        self.run = run or str(grid.run.run_id)
-        self.seed = seed or seed_of_roster(roster.digest)
+        self.roster, self.settings, self.thresholds = roster, settings, thresholds_of(settings)
+        self.config, self.cohort_key = config, cohort_key(config, manifest)
+        self.run = str(grid.run.run_id) if manifest is None else manifest.digest
+        self.places = NodePlaces(nodes, roster)
+        self._users = users or len(roster.devices)
+        self.attempts = AttemptCounter()
         self.aborted: Counter[str] = Counter()
+        self.before_masking: Callable[[], None] = lambda: None
         self.exclusions = Exclusions()
-        # Who is behind a node, as soon as it has advertised its keys.
-        self._devices: dict[int, bytes] = {}
         if len(self.nodes) < self.thresholds.cohort:
             raise ConfigError(
                 f"devices take part in cohorts of at least {self.thresholds.cohort}",
@@ -98,29 +91,43 @@ class SecureDevices(FlowerDevices):
         except RefusedError as error:
             raise ConfigError(error.what, value=error.value, action=error.action) from None
 
+    @property
+    def size(self) -> int:
+        """How many devices the roster lists; a place in a cohort is a place in the roster."""
+        return len(self.roster.devices)
+
     def aggregate(self, request: Request, cohort: Sequence[int]) -> AggregateResult:
         """Put a request to the devices at these places, and open the sum over those who see it through.
 
         A round that failed is asked again, as another attempt under a fresh session, without those that are known to
         have spoiled it.  A sampled cohort that no device would take part in is not asked: its sum is over nobody.
 
+        A training round that devices have helped to open and that gave no sum, because of a device's lie or because
+        the server was cut off, is over nobody, too: no device opens it again.
+
         Raises:
-            AggregationFailedError: every attempt failed, or so many devices are excluded that the others would refuse;
-                says why.
+            AggregationFailedError: every attempt failed, the sum was opened and lost, or so many devices are excluded
+                that the others would refuse; says why.
         """
         self.tally, self.aborted = Counter(), Counter()
         self.exclusions.begin()
         if len(cohort) < self.thresholds.cohort:
             self.tally[Reason.SMALL_COHORT.value] = len(cohort)
             return AggregateResult(np.zeros(request.sum.length), 0, 0, reason=Reason.SMALL_COHORT.value)
-        for attempt in range(self.settings.attempts):
+        for _ in range(self.settings.attempts):
+            attempt = self.attempts.begin(request)
             try:
                 return self._attempt(request, self._asked(request, cohort), len(cohort), attempt)
             except RoundAbortedError as error:
                 self.aborted[error.reason.value] += 1
-                if error.reason is Reason.FALSE_SHARES:
-                    self.exclusions.suspected(error.devices)
                 _log.warning("%s, round %d, attempt %d: %s", request.query, request.round, attempt, error)
+                if error.reason in _LIES:
+                    self.exclusions.suspected(error.devices)
+                    break  # All others have helped to open the sum, and will not do so again.
+                if self.exclusions.counts and not self.attempts.may_be_open(request):
+                    self.exclusions.forgive()
+        if self.attempts.may_be_open(request):
+            return self._lost(request)
         raise self._failed(request, "every attempt failed", self._advice(len(cohort)))
 
     def _asked(self, request: Request, cohort: Sequence[int]) -> list[int]:
@@ -136,8 +143,8 @@ class SecureDevices(FlowerDevices):
         return self.silence.reliable_first(nodes)
 
     def _without_excluded(self, cohort: Sequence[int]) -> list[int]:
-        nodes = (self.nodes[place] for place in cohort)
-        return [node for node in nodes if self._devices.get(node, b"") not in self.exclusions]
+        nodes = self.places.nodes(cohort, public=are_public(self.config))
+        return [node for node in nodes if self.places.device(node) not in self.exclusions]
 
     def _advice(self, asked: int) -> str:
         """What to do about a sum that cannot be opened."""
@@ -160,6 +167,17 @@ class SecureDevices(FlowerDevices):
             action=action,
         )
 
+    def _lost(self, request: Request) -> AggregateResult:
+        """What becomes of a sum that cannot be had any more: a training round is over nobody, and the run goes on."""
+        why = "devices have helped to open it once, and none does so again"
+        if QUERIES[request.query].sampled:
+            _log.warning("%s, round %d, is over nobody: %s", request.query, request.round, why)
+            return AggregateResult(
+                np.zeros(request.sum.length), 0, 0, dict(self.aborted), OPENED_AND_LOST, self.exclusions.counts
+            )
+        action = "Have another manifest signed, with a higher counter, and begin again in another directory"
+        raise self._failed(request, why, action)
+
     def _attempt(self, request: Request, nodes: Sequence[int], size: int, number: int) -> AggregateResult:
         """Go through the protocol, step by step.
 
@@ -167,8 +185,8 @@ class SecureDevices(FlowerDevices):
         """
         invitation = Invitation(Envelope(request, secrets.token_hex(16), self.catalogue), number)
         roster, workers = self.roster, os.cpu_count() or 1
-        eligible = eligible_places(self.config, request, len(roster.devices))
-        agreed = invitation.agreed(self.run, roster.digest, self.seed, eligible)
+        eligible = public_cohort(self.config, request, len(roster.devices), self.cohort_key)
+        agreed = invitation.agreed(self.run, roster.digest, self.cohort_key, eligible)
         thresholds = self.thresholds.for_noise(request.sum.survivors, request.sum.devices)
         current = ServerRound(agreed, roster, thresholds, workers=workers)
         least = floor_of(size, self.dropout, thresholds.least_cohort(size if eligible is None else len(eligible)))
@@ -179,15 +197,18 @@ class SecureDevices(FlowerDevices):
             running.pass_on(Exchange.CHECK, current.close_share())
             views = current.close_check()
             running.leave_out(current.left_out)
+            self.before_masking()
             running.pass_on(Exchange.MASK, views)
             running.pass_on(Exchange.CONFIRM, current.close_masked())
-            running.pass_on(Exchange.UNMASK, current.close_confirm())
+            certificates = current.close_confirm()
+            self.attempts.opening()
+            running.pass_on(Exchange.UNMASK, certificates)
             opened = current.close_unmask()
         finally:
             self.tally = running.tally()
             self.silence.note(running.answered, running.silent)
             self.exclusions.proved(current.caught)
-            self._devices |= running.devices
+            self.places.learn(running.devices)
         self.tally = running.tally(opened)
         if len(opened.survivors) < size:
             _log.warning("%s, round %d: %s", request.query, request.round, dict(self.tally))
@@ -195,106 +216,3 @@ class SecureDevices(FlowerDevices):
         return AggregateResult(
             vector, count, running.bytes_up(opened), dict(self.aborted), excluded=self.exclusions.counts
         )
-
-
-class Attempt:
-    """One attempt at a round: which node is which device, who fell out where, and how much was sent.
-
-    Whoever is silent in an exchange is not in the next one.  ``floor``: the fewest devices with which it can go on.
-    """
-
-    def __init__(
-        self,
-        dispatcher: Dispatcher,
-        current: ServerRound,
-        group: str,
-        floor: int,
-        silence: SilenceRecord,
-        exclusions: Exclusions,
-    ) -> None:
-        self._dispatcher, self._current, self._group = dispatcher, current, group
-        self._floor, self._silence, self._exclusions = floor, silence, exclusions
-        self._nodes: dict[bytes, int] = {}
-        self._outcomes: dict[int, str] = {}
-        self._sent: Counter[int] = Counter()
-
-    def invite(self, invitation: Invitation, nodes: Sequence[int]) -> None:
-        """Exchange 1: the request, to all nodes; answered with keys."""
-        content = write(invitation.fields(), invitation.parts())
-        name = Exchange.ADVERTISE
-        self._ask(nodes, (self._dispatcher.message(content, node, name, self._group) for node in nodes), first=True)
-
-    def pass_on(self, exchange: Exchange, messages: Mapping[bytes, bytes]) -> None:
-        """A later exchange: to each device its message."""
-
-        def outgoing() -> Iterator[Message]:
-            for device, data in messages.items():
-                content = write(message_fields(), message_parts(data))
-                yield self._dispatcher.message(content, self._nodes[device], exchange, self._group)
-
-        self._ask([self._nodes[device] for device in messages], outgoing(), first=False)
-
-    def leave_out(self, devices: Iterable[bytes]) -> None:
-        """Note those that do not go on because their neighbours, or they, cannot open boxes."""
-        for node in map(self._nodes.__getitem__, devices):
-            self._outcomes[node] = self._outcomes[node] or Reason.BAD_BOXES.value
-
-    def tally(self, opened: OpenedSum | None = None) -> Counter[str]:
-        """What became of the devices."""
-        survivors = set() if opened is None else {self._nodes[device] for device in opened.survivors}
-        outcomes = Counter({"sum": len(survivors)} if survivors else {})
-        outcomes.update(reason for node, reason in self._outcomes.items() if reason and node not in survivors)
-        return outcomes
-
-    @property
-    def devices(self) -> dict[int, bytes]:
-        """Who is behind each node that advertised keys."""
-        return {node: device for device, node in self._nodes.items()}
-
-    @property
-    def silent(self) -> frozenset[int]:
-        """Nodes that did not answer in the last exchange they were asked in."""
-        return frozenset(node for node, reason in self._outcomes.items() if reason == SILENT)
-
-    @property
-    def answered(self) -> frozenset[int]:
-        """Nodes that did."""
-        return frozenset(self._outcomes) - self.silent
-
-    def bytes_up(self, opened: OpenedSum) -> int:
-        """Bytes of the protocol that the survivors sent, in all exchanges together."""
-        return sum(self._sent[self._nodes[device]] for device in opened.survivors)
-
-    def _ask(self, nodes: Sequence[int], messages: Iterator[Message], *, first: bool) -> None:
-        self._outcomes |= dict.fromkeys(nodes, SILENT)
-        exchange = OpenExchange(
-            self._dispatcher.policy, len(nodes), min(self._floor, len(nodes)), self._silence.unreliable(nodes)
-        )
-        for reply in self._dispatcher.replies(messages, exchange):
-            outcome = self._outcomes[reply.node] = self._taken(reply.message, reply.node, first=first)
-            exchange.judged(reply.seconds, good=not outcome)
-
-    def _taken(self, reply: Message, node: int, *, first: bool) -> str:
-        """Why a reply is left out, or nothing."""
-        if not reply.has_content():
-            return no_answer(reply)
-        try:
-            data = read_message(*read(reply.content))
-        except ProtocolError:
-            return Reason.MALFORMED.value
-        if first and self._is_excluded(data):
-            return EXCLUDED
-        refused = self._current.receive(data)
-        if refused is not None:
-            return refused.reason.value
-        self._sent[node] += len(data)
-        if first:
-            self._nodes[self._current.roster.device(Advertise.from_bytes(data).device)] = node
-        return ""
-
-    def _is_excluded(self, data: bytes) -> bool:
-        """Whether keys are of an excluded device, of which it was not known which node it is behind."""
-        try:
-            return self._current.roster.device(Advertise.from_bytes(data).device) in self._exclusions
-        except ProtocolError:
-            return False

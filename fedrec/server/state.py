@@ -87,7 +87,8 @@ class ServerState:
     def begun(self) -> bool:
         """Whether anything was kept yet, but for the secret, frozen parts, exclusions and a sum that is not charged."""
         found = self._connection.execute(
-            "SELECT 1 FROM state WHERE name NOT IN ('run', 'secret', 'pending', 'frozen', 'exclusions') LIMIT 1"
+            "SELECT 1 FROM state "
+            "WHERE name NOT IN ('run', 'secret', 'pending', 'frozen', 'attempts', 'exclusions') LIMIT 1"
         )
         return found.fetchone() is not None
 
@@ -170,6 +171,14 @@ class ServerState:
         if found.shape != array.shape:
             raise StoreError("the server's state holds parameters of another model", value=found.shape)
         return np.asarray(found)
+
+    def save_attempts(self, data: bytes) -> None:
+        """Keep how often the sum was asked for that the run is at (`fedrec.server.attempts`)."""
+        self._put("attempts", data)
+
+    def load_attempts(self) -> bytes | None:
+        """What `save_attempts` kept last, or None."""
+        return self._get("attempts")
 
     def save_exclusions(self, data: bytes) -> None:
         """Keep which devices the run leaves out (`fedrec.server.exclusions`)."""

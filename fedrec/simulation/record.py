@@ -9,7 +9,6 @@ from fedrec.collaborative.item_tables import ID, MODALITY
 from fedrec.config import Config
 from fedrec.model import parameters
 from fedrec.model.recommender import Recommender
-from fedrec.privacy.run_plan import delta_of
 from fedrec.queries.registry import QUERIES
 from fedrec.server.aggregation_failed import AGGREGATION_FAILED
 from fedrec.server.results import RunResult
@@ -20,7 +19,8 @@ from fedrec.simulation.study import Study
 
 def simulated_record(config: Config, study: Study, outcome: RunResult, recorder: RunRecorder) -> dict[str, Any]:
     """The record of a run, with what was sent and which model it was; quality and cost are still to come."""
-    record = record_of(config, outcome, recorder.records, delta_of(config, len(study.population)))
+    users = len(study.population)
+    record = record_of(config, outcome, recorder.records, users, users + config.audit.canaries)
     shared = 0 if outcome.model is None else parameters.count(outcome.model)
     return {
         **record,

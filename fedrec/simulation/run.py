@@ -15,7 +15,7 @@ from fedrec.content.fit import fit_to_content
 from fedrec.content.left_out import say_fitted
 from fedrec.content.registry import encoder_to_bytes
 from fedrec.errors import ConfigError
-from fedrec.privacy.run_plan import delta_of
+from fedrec.privacy.run_plan import delta_of, with_interactions_counted
 from fedrec.queries.plan import quality_of_sums
 from fedrec.server.publish import contents_of
 from fedrec.server.results import Observer, RoundEvent, RunResult
@@ -30,6 +30,7 @@ from fedrec.simulation.report.optional import can_report
 from fedrec.simulation.run_recorder import RunRecorder, SimulatedDevices
 from fedrec.simulation.showcase import showcase
 from fedrec.simulation.study import Study, prepare
+from fedrec.simulators_view import KEY, simulators_view
 
 if TYPE_CHECKING:
     from fedrec.data.sources import Source
@@ -72,7 +73,8 @@ def simulate(
     study = prepare(config, data, reporter) if study is None else study
     asked, (config, left_out) = config, fit_to_content(config, study.features)
     say_fitted(left_out, reporter)
-    users = len(study.population)
+    counted = with_interactions_counted(config, len(study.dataset.interactions))
+    changed, config, users = bool(left_out) or counted is not config, counted, len(study.population)
     if config.audit.canaries:
         config = with_delta(config, delta_of(config, users))
     identity = config.model_dump_json() + study.fingerprint()
@@ -91,7 +93,7 @@ def simulate(
         record = {
             **simulated_record(config, study, outcome, recorder),
             "data": {**study.facts(), "left_out_of_settings": left_out},
-            "config_asked": asked.model_dump(mode="json") if left_out else None,
+            "config_asked": asked.model_dump(mode="json") if changed else None,
             "audit": audit,
         }
         return _finish(study, outcome, recorder, opened, record, started, reporter)
@@ -147,10 +149,14 @@ def _finish(
     reporter.stage("Measuring")
     run["quality"] = whole_quality(config, study, outcome.model, outcome.collaborative, outcome.features)
     run["baselines"] = baselines_of(study)
+    run[KEY] = simulators_view("quality, baselines, and the loss and quality of each round")
     reporter.stage("Writing the release")
     encoders = {name: encoder_to_bytes(encoder) for name, encoder in study.encoders.items()}
     public, data = _publishable(config, run, outcome)
-    opened.write_release(contents_of(config, encoders, outcome, run["privacy"], quality=public, data=data))
+    exact = config.privacy.epsilon is None
+    opened.write_release(
+        contents_of(config, encoders, outcome, run["privacy"], quality=public, data=data, exact_quality=exact)
+    )
     run["cost"] = cost_of(config, outcome, recorder, time.perf_counter() - started)
     opened.write_record(RECORD, run)
     if can_report(reporter):

@@ -14,6 +14,7 @@ from fedrec.server.results import Devices, RoundEvent
 from fedrec.server.run_directory import line_of
 from fedrec.simulation.measure import quality_of
 from fedrec.simulation.study import Study
+from fedrec.simulators_view import KEY
 from fedrec.training.learner import Update
 
 
@@ -58,6 +59,7 @@ class RunRecorder:
             "clipped": update.clipped / update.rows if update and update.rows else None,
             "clip": request.settings.get("clip"),
             "quality": self._quality(step),
+            KEY: ["loss", "clipped", "quality"],
         }
         self.lines.add(jsonable(record))
         total = self.config.training.rounds

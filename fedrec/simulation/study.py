@@ -103,7 +103,7 @@ def prepare(config: Config, data: Source, reporter: Reporter) -> Study:
 
 def assemble(config: Config, dataset: Dataset, features: Features, encoders: Mapping[str, AnyEncoder]) -> Study:
     """A study from a data set whose catalogue is encoded."""
-    held, used = without_cold(config, split(dataset, config.run.seed), len(dataset.items))
+    held, used = without_cold(config, split(dataset, config.run.seed, unit=config.privacy.unit), len(dataset.items))
     notes = _own(config.model.notes, encoders.get("text"), dataset.notes, len(dataset.users))
     photos = _own(config.model.photos, encoders.get("image"), dataset.photos, len(dataset.users))
     times = dataset.interactions.timestamp[held.rows] if config.model.context else None

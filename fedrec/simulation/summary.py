@@ -11,6 +11,7 @@ from fedrec.content.left_out import counted_rows
 from fedrec.privacy.simulated import KEY
 from fedrec.simulation.report.charts import BASELINES, METRICS, finite, table
 from fedrec.simulation.report.words import cold_item_words, promises
+from fedrec.simulators_view import simulators_view
 
 
 def show_run(run: Mapping[str, Any], out: Path) -> None:
@@ -23,6 +24,7 @@ def show_run(run: Mapping[str, Any], out: Path) -> None:
     rows += [_row(name, known[name]) for name in BASELINES if known.get(name)]
     say("")
     show_table("Quality, the held-out item against 99 others", ("ranking by", *METRICS.values()), rows, numbers=(1, 2))
+    say(simulators_view("Quality"))
     if cold := cold_item_words(run):
         say(cold)
     privacy = table(run.get("privacy"))

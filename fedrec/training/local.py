@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -177,7 +177,7 @@ class LocalLearner:
         for step in range(local.steps):
             drawn = sample_examples(population, noise.probability, derived_key(noise.key, "sample", step))
             optimiser.noise_key = derived_key(noise.key, "noise", step)
-            seen = self._step(optimiser, self._batch(drawn, pool, round_number, step, inclusion))
+            seen = self._step(optimiser, self._batches(drawn, pool, round_number, step, inclusion))
             rows, loss, clipped = rows + seen[0], loss + seen[1], clipped + seen[2]
         moved = values.astype(np.float64) - parameters.flatten(self.model)
         return Update(_within(moved, local.bound), rows, loss, clipped)
@@ -186,43 +186,49 @@ class LocalLearner:
         """By how many rows a step's sum is divided: a public number, whatever was drawn."""
         return max(1, len(population)) * self.config.training.examples
 
-    def _batch(
+    def _batches(
         self,
         drawn: UserBatch,
         pool: NDArray[np.int32],
         round_number: int,
         step: int,
         inclusion: NDArray[np.float32] | None = None,
-    ) -> Rows | None:
-        """The rows of the drawn interactions; None without any."""
+    ) -> Iterator[Rows]:
+        """The rows of the drawn interactions, ``speed.batch_rows`` at once."""
         seed = self.config.run.seed
         rows = by_example(drawn, self.config.training.examples, key(seed, "local groups", round_number, step))
         shape = RowShape(positives=1, history=self.config.model.history)
         order = key(seed, "local rows", round_number, step)
-        batches = build_rows(
+        return build_rows(
             rows,
             self.tables,
             pool,
             shape,
             key=order,
-            batch_rows=max(1, len(rows)),
+            batch_rows=self.config.speed.batch_rows,
             inclusion=inclusion,
             augment=self.augmenting.of(round_number, step),
         )
-        return next(batches, None)
 
-    def _step(self, optimiser: _Optimizer, rows: Rows | None) -> tuple[int, float, int]:
+    def _step(self, optimiser: _Optimizer, batches: Iterable[Rows]) -> tuple[int, float, int]:
         """One noisy step; returns how many rows it saw, their loss, and how many were clipped."""
-        optimiser.zero_grad()
         count, loss = 0, 0.0
-        if rows is not None:
-            count = rows.rows
+        found: list[list[Tensor]] = [[] for _ in self.values]
+        for rows in batches:
+            optimiser.zero_grad()
             with warnings.catch_warnings():
                 # Rows hold data, so no input needs a gradient; torch warns that hooks fire all the same.
                 warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
                 losses = self.wrapped(rows)
                 losses.sum().backward()
-            loss = float(torch.nan_to_num(losses.detach(), nan=0.0, posinf=0.0, neginf=0.0).sum())
+            count += rows.rows
+            loss += float(torch.nan_to_num(losses.detach(), nan=0.0, posinf=0.0, neginf=0.0).sum())
+            for kept, value in zip(found, self.values, strict=True):
+                kept.append(_samples(value, rows.rows))
+        optimiser.zero_grad()
+        for kept, value in zip(found, self.values, strict=True):
+            if kept:
+                setattr(value, "grad_sample", torch.cat(kept))  # noqa: B010  # an attribute that only Opacus knows
         samples = [DenseRows(_samples(value, count)) for value in self.values]
         norms = _norms(samples)
         lost = ~torch.isfinite(norms)

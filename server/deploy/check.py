@@ -1,137 +1,119 @@
-"""The real thing, small: three devices behind authenticated SuperNodes train privately by secure aggregation over TLS,
-get the release back, and rank for their owners.
+"""The real thing, small: devices behind authenticated SuperNodes train privately by secure aggregation over TLS, with
+noise of their own, get the release back, and rank for their owners; then all that an issue tried is tried on them.
 
-``python -m server.deploy.check DIRECTORY`` runs it and says what happened.
+``python -m server.deploy.check DIRECTORY`` runs it and says what happened; it leaves with 1 where something failed.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from fedrec.client.ranker import recommend
-from fedrec.client.trust import identity_of, trust_roster_key
-from fedrec.config import Config, load
-from fedrec.console import open_reporter, say
-from fedrec.content.features import save_features
+from fedrec.console import say
 from fedrec.data.store import EventStore
-from fedrec.data.stores import training_events
 from fedrec.errors import ProtocolError
-from fedrec.queries.run_manifest_draft import make_manifest
 from fedrec.release.keys import load_key
-from fedrec.secagg.roster import Roster
-from fedrec.server.roster_files import create_roster_key, load_roster_key, read_roster, write_roster, write_signed
-from fedrec.simulation.shop.generate import write_shop
-from fedrec.simulation.study import Study, prepare
+from server.deploy.attacks import (
+    APP,
+    Outcome,
+    control_api,
+    foreign_bundle,
+    lying_run,
+    made_up_run,
+    repeated_run,
+    rolled_back_release,
+)
+from server.deploy.deployment import DEVICES, Deployment, make_deployment
 from server.deploy.network import network
 
-APP: Final = Path(__file__).resolve().parent.parent.parent
-DEVICES: Final = 3
-_USERS, _ITEMS = 24, 150
 _SECONDS: Final = 480.0
-# One sum, and small. Three devices hide nothing from two that tell each other all: what is checked is the machinery.
-SETTINGS: Final = f"""
-[run]
-name = "deployment-check"
-[content.text]
-dimension = 16
-vocabulary = 512
-[content.image]
-dimension = 8
-[model]
-dimension = 8
-[collaborative]
-popularity = false
-[collaborative.cooccurrence]
-enabled = false
-[collaborative.scoring]
-weight = 0.0
-[training]
-rounds = 1
-negatives = 32
-[privacy]
-epsilon = 8.0
-[secure_aggregation]
-protocol = "secagg+"
-minimum_cohort = {DEVICES}
-minimum_survivors = {DEVICES}
-[speed]
-threads = 1
-"""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """``record``: the content of ``server.json``. ``ranked``: for one user of each device, its first items."""
+    """``record``: the content of ``server.json``. ``ranked``: for one user of each device, its first items.
+    ``outcomes``: what was tried against the deployment."""
 
     record: dict[str, Any]
     ranked: dict[str, list[str]]
+    outcomes: tuple[Outcome, ...]
 
 
-def check(out: Path) -> Checked:
-    """Set everything up in a new directory, run, and hand the release to the devices.
+def check(out: Path, done: Callable[[str], None] = lambda text: None) -> Checked:
+    """Set everything up in a new directory, run, hand the release to the devices, and attack.
+
+    Args:
+        out: the directory.
+        done: told each step that is done.
 
     Raises:
         FedrecError: any step fails.
     """
     out = out.resolve()
-    settings = out / "settings.toml"
-    settings.write_text(SETTINGS, encoding="utf-8")
-    config = load(settings)
-    study = _study(config, out)
-    roster, stores = _devices(study, out)
-    publisher = load_roster_key(out / "roster.key")
-    manifest = make_manifest(config, study.features, read_roster(roster), counter=1, users=_USERS)
-    write_signed(out / "manifest", manifest.sign(publisher))
-    common = {"manifest": str(out / "manifest"), "catalogue": str(out / "catalogue"), "roster": str(roster)}
-    devices = [{**{f"--{name}": path for name, path in common.items()}, "--store": str(store)} for store in stores]
-    with network(out / "network", devices) as opened:
-        run_config: dict[str, str | int | float] = {**common}
-        run_config |= {"out": str(out / "server"), "devices": DEVICES, "patience": 120}
-        log = opened.run(APP, run_config, seconds=_SECONDS)
-    record = out / "server" / "server.json"
-    if not record.is_file():
+    deployment = make_deployment(out)
+    done("the publisher signed roster and manifest")
+    outcomes: list[Outcome] = []
+
+    def try_all(*attacks: Callable[[], Outcome]) -> None:
+        for attack in attacks:
+            outcomes.append(attack())
+            done(_line(outcomes[-1]))
+
+    with network(out / "network", [deployment.device(store) for store in deployment.stores]) as opened:
+        # Before anything was answered: what devices refuse here they refuse for what it asks.
+        try_all(
+            partial(control_api, opened),
+            partial(made_up_run, opened, deployment),
+            partial(lying_run, opened, deployment),
+        )
+        run_config: dict[str, str | int | float] = {**deployment.files(), "out": str(out / "server")}
+        log = opened.run(APP, {**run_config, "devices": DEVICES, "patience": 120}, seconds=_SECONDS)
+        record = _record(out, log)
+        done(f"{DEVICES} devices trained, masked and with noise of their own")
+        try_all(partial(foreign_bundle, opened, deployment), partial(repeated_run, opened, deployment))
+    ranked = dict(_ranked(deployment, store) for store in deployment.stores)
+    try_all(partial(rolled_back_release, deployment))
+    return Checked(record, ranked, tuple(outcomes))
+
+
+def _record(out: Path, log: str) -> dict[str, Any]:
+    path = out / "server" / "server.json"
+    if not path.is_file():
         raise ProtocolError(f"the run left nothing: {log[-2000:]}", action=f"Look into {out / 'network'}")
-    return Checked(json.loads(record.read_text(encoding="utf-8")), dict(_ranked(out, store) for store in stores))
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
 
 
-def _study(config: Config, out: Path) -> Study:
-    write_shop(out / "shop", users=_USERS, items=_ITEMS, seed=1)
-    with open_reporter(silent=True) as reporter:
-        study = prepare(config, out / "shop", reporter)
-    save_features(study.features, study.encoders, out / "catalogue")
-    return study
-
-
-def _devices(study: Study, out: Path) -> tuple[Path, list[Path]]:
-    """Stores of several users each, with identities, and the roster that lists them."""
-    key = create_roster_key(out / "roster.key")
-    stores, ids = [], []
-    for number in range(DEVICES):
-        stores.append(out / f"device-{number}.sqlite")
-        with EventStore.create(stores[-1]) as store, store.transaction():
-            for place in range(number, _USERS, DEVICES):
-                store.add_events(study.dataset.users[place], training_events(study.dataset, study.split, place))
-            ids.append(identity_of(store).public)
-            trust_roster_key(store, key.public)
-    write_roster(out / "roster", Roster.of(ids), key)
-    return out / "roster", stores
-
-
-def _ranked(out: Path, path: Path) -> tuple[str, list[str]]:
+def _ranked(deployment: Deployment, path: Path) -> tuple[str, list[str]]:
     with EventStore.open(path) as store:
         user = store.users()[0]
-    trusted = out / "release.pub"
-    trusted.write_text(load_key(out / "server" / "release.key").public.hex() + "\n", encoding="ascii")
-    return user, [one.item for one in recommend(out / "server" / "model", path, user, 5, trusted_key=trusted)]
+    server = deployment.out / "server"
+    trusted = deployment.out / "release.pub"
+    trusted.write_text(load_key(server / "release.key").public.hex() + "\n", encoding="ascii")
+    return user, [one.item for one in recommend(server / "model", path, user, 5, trusted_key=trusted)]
+
+
+def _line(outcome: Outcome) -> str:
+    return f"{'refused' if outcome.held else 'FAILED '}  {outcome.what}: {outcome.seen}"
+
+
+def main(out: Path) -> int:
+    """Check, print what was found, and return the exit code."""
+    found = check(out, say)
+    for line in found.record["rounds"]:
+        say(f"{line['query']} {line['round']}: {line['devices']} devices, {line['bytes_up_per_device']:,} bytes each")
+    privacy = found.record["privacy"]
+    say(f"noise of the {privacy['noise_place']} kind: epsilon_server {privacy['epsilon_server']}")
+    for user, items in found.ranked.items():
+        say(f"{user}: {', '.join(items)}")
+    return 0 if all(outcome.held for outcome in found.outcomes) else 1
 
 
 if __name__ == "__main__":
-    found = check(Path(sys.argv[1]))
-    for line in found.record["rounds"]:
-        say(f"{line['query']} {line['round']}: {line['devices']} devices, {line['bytes_up_per_device']:,} bytes each")
-    for user, items in found.ranked.items():
-        say(f"{user}: {', '.join(items)}")
+    sys.exit(main(Path(sys.argv[1])))

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,11 +24,14 @@ Value = str | int | float
 
 @dataclass(frozen=True)
 class Network:
-    """``home``: where all logs, keys and certificates are. ``port``: what devices call, on loopback."""
+    """``home``: where all logs, keys and certificates are. ``port``: what devices call; ``control_port``: what the
+    operator does; both on loopback. ``started``: the server's process, then the devices'."""
 
     home: Path
     environment: Mapping[str, str]
     port: int
+    control_port: int
+    started: list[subprocess.Popen[bytes]]
 
     def flwr(self, *words: str, seconds: float) -> str:
         """One of Flower's commands; returns what it prints. Raises ProtocolError where it fails or takes too long."""
@@ -39,8 +42,46 @@ class Network:
 
     def run(self, app: Path, run_config: Mapping[str, Value], *, seconds: float) -> str:
         """`flwr run` of an app; returns its log."""
-        chosen = " ".join(f"{key}={toml_value(value)}" for key, value in run_config.items())
-        return self.flwr("run", str(app), _LINK, "--stream", "--run-config", chosen, seconds=seconds)
+        return self.flwr(*_run(app, run_config), seconds=seconds)
+
+    def attempt(self, app: Path, run_config: Mapping[str, Value], *, seconds: float) -> str:
+        """`flwr run` of an app that may fail; returns its log."""
+        log = run_command([command_of("flwr"), *_run(app, run_config)], self.environment, seconds=seconds).stdout
+        with (self.home / "attempts.log").open("a", encoding="utf-8") as kept:
+            kept.write(log)
+        return log
+
+    def start_unguarded(self, node_config: Mapping[str, Value]) -> None:
+        """Start a SuperNode as Flower does, which runs what it is sent: to show what the gate is for."""
+        _register(self, write_node_key(self.home / "node-unguarded"))
+        chosen = " ".join(f"{key}={toml_value(value)}" for key, value in node_config.items())
+        command = [command_of("flower-supernode"), "--superlink", f"127.0.0.1:{self.port}", "--port", str(free_port())]
+        command += ["--root-certificates", "ca.pem", "--auth-supernode-private-key", "node-unguarded"]
+        command += ["--host", "127.0.0.1", "--node-config", chosen]
+        self.start("unguarded", command)
+
+    def start(self, name: str, command: Sequence[str]) -> None:
+        """Start a process of the network; what it prints is in ``NAME.log``."""
+        with (self.home / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=self.home,
+                env={**self.environment},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
+        self.started.append(process)
+
+    def stop(self) -> None:
+        """End all of them: devices side by side, then the server, then what is left of them."""
+        server, *devices = self.started
+        for process in devices:
+            process.terminate()
+        for process in devices:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_SECONDS)
+        stop_all(server, self.home)
 
 
 @contextmanager
@@ -54,48 +95,24 @@ def network(home: Path, devices: Sequence[Mapping[str, str]]) -> Iterator[Networ
     port, control = free_port(), free_port()
     link = f'address = "127.0.0.1:{control}"\nroot-certificates = "{home / "ca.pem"}"\n'
     (home / "config.toml").write_text(f'[superlink]\ndefault = "{_LINK}"\n\n[superlink.{_LINK}]\n{link}')
-    opened = Network(home, environment_of(home), port)
-    with ExitStack() as stack, _stopped(home) as started:
-        files = ["--root-certificates", "ca.pem", "--certificate", "server.pem", "--key", "server.key"]
-        ports = ["--listen", f"127.0.0.1:{port}", "--control-port", str(control)]
-        command = [*_FEDREC, "server", "start", *ports, *files, "--database", str(home / "superlink.db")]
-        started.append(_start(stack, opened, "server", command))
-        for number, own in enumerate(devices):
-            public = write_node_key(home / f"node-{number}")
-            _register(opened, public)
-            command = [*_FEDREC, "device", "start"]
-            command += ["--superlink", f"127.0.0.1:{port}", "--root-certificates", "ca.pem"]
-            command += ["--node-key", f"node-{number}", *(word for pair in own.items() for word in pair)]
-            started.append(_start(stack, opened, f"device-{number}", command))
-        yield opened
-
-
-@contextmanager
-def _stopped(home: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """A list of processes that are stopped at the end: the last one first, all but the first side by side."""
-    processes: list[subprocess.Popen[bytes]] = []
+    opened = Network(home, environment_of(home), port, control, [])
+    files = ["--root-certificates", "ca.pem", "--certificate", "server.pem", "--key", "server.key"]
+    ports = ["--listen", f"127.0.0.1:{port}", "--control-port", str(control)]
+    opened.start("server", [*_FEDREC, "server", "start", *ports, *files, "--database", str(home / "superlink.db")])
     try:
-        yield processes
+        for number, own in enumerate(devices):
+            _register(opened, write_node_key(home / f"node-{number}"))
+            command = [*_FEDREC, "device", "start", "--superlink", f"127.0.0.1:{port}"]
+            command += ["--root-certificates", "ca.pem", "--node-key", f"node-{number}"]
+            opened.start(f"device-{number}", [*command, *(word for pair in own.items() for word in pair)])
+        yield opened
     finally:
-        for process in processes[1:]:
-            process.terminate()
-        for process in processes[1:]:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_STOP_SECONDS)
-        for process in processes[:1]:
-            stop_all(process, home)
+        opened.stop()
 
 
-def _start(stack: ExitStack, opened: Network, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
-    log = stack.enter_context((opened.home / f"{name}.log").open("wb"))
-    return subprocess.Popen(
-        command,
-        cwd=opened.home,
-        env={**opened.environment},
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-    )
+def _run(app: Path, run_config: Mapping[str, Value]) -> list[str]:
+    chosen = " ".join(f"{key}={toml_value(value)}" for key, value in run_config.items())
+    return ["run", str(app), _LINK, "--stream", "--run-config", chosen]
 
 
 def _register(opened: Network, public: Path) -> None:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Final
 
 import uvicorn
 from flwr.app import ConfigRecord, Context, Message, RecordDict
@@ -24,60 +23,9 @@ from flwr.supernode.main import create_app
 from flwr.supernode.nodestate import NodeState, NodeStateFactory
 
 from fedrec.client.flower_runtime import LOOPBACK, free_port
+from server.deploy.foreign_bundle import foreign_bundle
 
 RUN, NODE, SERVER = 7, 11, 1
-MARK: Final = "came out of the bundle"
-
-PROJECT: Final = """
-[project]
-name = "thief"
-version = "1.0.0"
-license = "Apache-2.0"
-dependencies = []
-[tool.flwr.app]
-publisher = "fedrec"
-fab-include = ["**/*.py"]
-[tool.flwr.app.components]
-serverapp = "thief.server:app"
-clientapp = "thief.client:app"
-[tool.flwr.app.config]
-catalogue = ""
-"""
-# It brings a fedrec of its own, as a bundle of this project does, and imports it first.
-CLIENT: Final = """
-from pathlib import Path
-import fedrec
-from flwr.app import ConfigRecord, Message, RecordDict
-from flwr.clientapp import ClientApp
-
-app = ClientApp()
-
-@app.query("private_sum")
-def steal(message, context):
-    data = Path(context.node_config["store"]).read_bytes()
-    return Message(RecordDict({"stolen": ConfigRecord({"store": data, "by": fedrec.MARK})}), reply_to=message)
-"""
-SERVER_APP: Final = """
-from flwr.serverapp import ServerApp
-
-app = ServerApp()
-
-@app.main()
-def main(grid, context):
-    print("a server app")
-"""
-
-
-def thief(server: str = SERVER_APP) -> dict[str, bytes]:
-    """The files of a bundle. ``server``: its server app's source."""
-    texts = {
-        "pyproject.toml": PROJECT,
-        "thief/__init__.py": "",
-        "thief/client.py": CLIENT,
-        "thief/server.py": server,
-        "fedrec/__init__.py": f"MARK = {MARK!r}\n",
-    }
-    return {name: text.encode() for name, text in texts.items()}
 
 
 @dataclass(frozen=True)
@@ -104,7 +52,7 @@ class Offered:
 def offered(
     node_config: dict[str, str], *, secret: bytes = b"", agent: bool = False, kind: str = "query.private_sum"
 ) -> Iterator[Offered]:
-    """A SuperNode of Flower's own, without its connection, that has been sent `thief` and one message.
+    """A SuperNode of Flower's own, without its connection, that has been sent `foreign_bundle` and one message.
 
     Args:
         node_config: what the node was started with.
@@ -112,13 +60,13 @@ def offered(
         agent: the run says that its app is an agent's.
         kind: of the message.
     """
-    fab, _ = build_fab_from_files(thief())
+    fab, _ = build_fab_from_files({name: text.encode() for name, text in foreign_bundle().items()})
     factory = NodeStateFactory(ObjectStoreFactory())
     state = factory.state()
     state.set_node_id(NODE)
     digest = hashlib.sha256(fab).hexdigest()
     state.store_fab(Fab(digest, fab, {}))
-    state.store_run(replace(Run.create_empty(RUN), fab_id="fedrec/thief", fab_version="1.0.0", fab_hash=digest))
+    state.store_run(replace(Run.create_empty(RUN), fab_id="fedrec/foreign", fab_version="1.0.0", fab_hash=digest))
     state.set_run_series_context(0, Context(RUN, NODE, {**node_config}, RecordDict(), {"catalogue": "the server's"}))
     metadata = Metadata(RUN, "", SERVER, NODE, "", "", time.time(), 3600.0, kind)
     message = make_message(metadata=metadata, content=RecordDict({"fields": ConfigRecord({"format": 1})}))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import numpy as np
@@ -61,8 +62,16 @@ def request(config: Config, query: str, round_number: int, rows: int) -> Request
             return query_cases.metrics(config, arrays, ITEMS, rows)
 
 
-def context_of(config: Config, directory: Path) -> DeviceContext:
-    """Of a device that has the plain catalogue."""
+def context_of(config: Config, directory: Path, devices: int) -> DeviceContext:
+    """Of a device that has the plain catalogue, and of its manifest what the ledger looks at."""
+    manifest: Any = SimpleNamespace(digest="the manifest", users=devices, roster=SimpleNamespace(devices=devices))
+    context = DeviceContext(config, directory, manifest)
+    vars(context).update(config=config, features=CATALOGUE, catalogue=CATALOGUE.digest())
+    return context
+
+
+def simulated(config: Config, directory: Path) -> DeviceContext:
+    """Of a simulated device, which has no manifest."""
     context = DeviceContext(config, directory)
     vars(context).update(config=config, features=CATALOGUE, catalogue=CATALOGUE.digest())
     return context
@@ -78,7 +87,7 @@ class ChargedDevice:
             trust_roster_key(store, key.public)
         signed = directory / "roster"
         signed.write_bytes(roster.sign(key))
-        self.device = Device(context_of(config, directory), self.path, signed)
+        self.device = Device(context_of(config, directory, len(roster.devices)), self.path, signed)
         self.given: list[float] = []
 
     @contextmanager

@@ -16,13 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from fedrec.api.config_plan import report as plan_of
+from fedrec.api.privacy import plan_target
+from fedrec.cli.plan_tables import show_config_plan, show_target_plan
 from fedrec.client.query_handler import QueryHandler
 from fedrec.config import from_tree
 from fedrec.content.features import Features
 from fedrec.privacy.accountant import QueryCost, epsilon
 from fedrec.privacy.calibrate import delta_for
+from fedrec.privacy.page import facts_of, page_of
+from fedrec.privacy.statement import privacy_statement
 from fedrec.queries.private_sum import PrivateSum
 from fedrec.queries.request import Request
+from fedrec.release.card import CardFacts, model_card
 from fedrec.secagg.rotation import unrotate
 from fedrec.users import Histories, UserBatch, keys_of
 
@@ -190,3 +196,20 @@ def test_a_user_whose_part_fails_takes_nobody_along() -> None:
 def test_the_limit_is_reached() -> None:
     """The device above does reach the limit, so that the tests are of something."""
     assert ROTATED.limit < BOUND / 4 and math.isclose(ROTATED.limit, 5 / math.sqrt(LENGTH) * BOUND)
+
+
+def test_every_place_states_one_relation(capsys: pytest.CaptureFixture[str]) -> None:
+    """Terminal, statement, page and card: none speaks of somebody who is added or taken away."""
+    stated = "is replaced by nothing; how many users there are, how they are drawn, and who adds noise stay as they are"
+    costs = [QueryCost("training", 2.0, 10, "poisson", 0.1)]
+    for unit in ("user", "example"):
+        statement = privacy_statement(costs, unit=unit, delta=1e-5)  # type: ignore[arg-type]
+        assert statement["adjacency"].endswith(stated)
+        page = page_of(facts_of(statement, population=100, name="run", verified=None))
+        card = model_card(CardFacts("run", "2026-11-28T00:00:00Z", {}, {}, {}, statement))
+        for text in (page, card):
+            assert stated in text and "added or taken" not in text
+    show_config_plan(plan_of(from_tree({"privacy": {"epsilon": 3.0}}), 100, checks=False))
+    show_target_plan(plan_target(1000, rounds=10, epsilon=3.0, cohort=100))
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.count(stated) == 2

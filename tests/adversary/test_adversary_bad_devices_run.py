@@ -1,4 +1,4 @@
-"""Bad devices in a whole run, over Flower's messages: it goes on, every sum is exact, and who spoils one does so once."""
+"""Bad devices in a whole run, over Flower's messages: it goes on, every sum is exact, who spoils one does so once."""
 
 from __future__ import annotations
 
@@ -99,9 +99,11 @@ def test_garbage_silence_and_lies_in_every_round_stop_no_run(
     acts: dict[tuple[int, Exchange], Any] = {(node, Exchange.SHARE): hostile.false_boxes for node in (0, 5, 9)}
     acts |= {(node, Exchange.ADVERTISE): hostile.silence for node in (2, 14)}
     acts |= {(node, Exchange.UNMASK): hostile.false_shares for node in (3, 11, 17, 20)}
-    with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage):
-        with Watched(devices, stage, lambda request: acts) as watched:
-            record = federate(CONFIG, server_catalogue, devices, tmp_path / "run")
+    with (
+        hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage),
+        Watched(devices, stage, lambda request: acts) as watched,
+    ):
+        record = federate(CONFIG, server_catalogue, devices, tmp_path / "run")
     lines = record["rounds"]
     assert len(lines) == len(watched.sums) >= 5
     # All that may be missing are: the liars are known from the first sum on, and asked again for want of others.
@@ -114,15 +116,17 @@ def test_garbage_silence_and_lies_in_every_round_stop_no_run(
 def test_a_liar_that_nobody_can_correct_costs_a_round_once(
     federation_study: Study, server_catalogue: ServerCatalogue, tmp_path: Path
 ) -> None:
-    """What it dealt is of another secret than it published: only the opening shows it. Then it is not asked any more."""
+    """What it dealt is of another secret than it published: only the opening shows it. Then it is not asked again."""
     lying = {(4, Exchange.SHARE): hostile.false_commitment}
 
     def acts(request: Request) -> dict[tuple[int, Exchange], Any]:
         return lying if request.query == TRAINING else {}
 
-    with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage):
-        with Watched(devices, stage, acts) as watched:
-            record = federate(CONFIG, server_catalogue, devices, tmp_path / "run")
+    with (
+        hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage),
+        Watched(devices, stage, acts) as watched,
+    ):
+        record = federate(CONFIG, server_catalogue, devices, tmp_path / "run")
     trained = [line for line in record["rounds"] if line["query"] == TRAINING]
     assert [line["devices"] for line in trained] == [0, 23, 23, 23]
     assert [line["reason"] for line in trained] == [OPENED_AND_LOST, None, None, None]
@@ -138,9 +142,8 @@ def test_without_exclusion_the_same_liar_costs_every_round(
     def acts(request: Request) -> dict[tuple[int, Exchange], Any]:
         return {(4, Exchange.SHARE): hostile.false_commitment} if request.query == TRAINING else {}
 
-    with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage):
-        with Watched(devices, stage, acts):
-            record = federate(CONFIG, server_catalogue, devices, tmp_path / "run")
+    with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage), Watched(devices, stage, acts):
+        record = federate(CONFIG, server_catalogue, devices, tmp_path / "run")
     trained = [line for line in record["rounds"] if line["query"] == TRAINING]
     assert [line["devices"] for line in trained] == [0, 0, 0, 0]
 
@@ -153,9 +156,8 @@ def test_false_receipts_cost_two_rounds_at_most(
     def acts(request: Request) -> dict[tuple[int, Exchange], Any]:
         return {(4, Exchange.MASK): hostile.false_receipts} if request.query == TRAINING else {}
 
-    with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage):
-        with Watched(devices, stage, acts):
-            record = federate(CONFIG, server_catalogue, devices, tmp_path / "run")
+    with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage), Watched(devices, stage, acts):
+        record = federate(CONFIG, server_catalogue, devices, tmp_path / "run")
     trained = [line for line in record["rounds"] if line["query"] == TRAINING]
     assert [line["devices"] for line in trained] == [0, 0, 23, 23]
     assert record["secure_aggregation"]["excluded"] == {"suspected": 1}

@@ -23,6 +23,7 @@ from fedrec.client.executor import answer_tasks
 from fedrec.client.flower_runtime import FLOWER, ReceivedTask, SuperNodeTasks, check_flower
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.queries.wire import FAILED
+from server.deploy.foreign_bundle import MARK
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what Flower builds bundles with
 SECRET = b"what somebody did last night"
@@ -63,8 +64,8 @@ def test_with_flowers_own_process_the_bundle_gets_the_store(tmp_path: Path, stor
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert offered.says(SECRET)
-        assert offered.says(cases.MARK.encode())
-        assert list((tmp_path / "home" / "apps").rglob("thief/client.py"))
+        assert offered.says(MARK.encode())
+        assert list((tmp_path / "home" / "apps").rglob("foreign/client.py"))
 
 
 @pytest.mark.parametrize("agent", [False, True])
@@ -78,9 +79,9 @@ def test_the_installed_app_answers_and_the_bundle_stays_where_it_is(
         reply = offered.reply()
         assert (reply.error.code, reply.error.reason) == FAILED
         assert not offered.says(SECRET)
-        assert not offered.says(cases.MARK.encode())
+        assert not offered.says(MARK.encode())
     assert sys.path == path
-    assert not {name for name in set(sys.modules) - before if name.split(".")[0] == "thief"}
+    assert not {name for name in set(sys.modules) - before if name.split(".")[0] == "foreign"}
     assert not hasattr(fedrec, "MARK")
     assert not (tmp_path / "home").exists()
 
@@ -118,6 +119,36 @@ def test_nobody_else_on_the_machine_gets_a_message_or_may_answer_it(store: Path)
         pytest.raises(ProtocolError, match="offers no messages"),
     ):
         other.acquire()
+
+
+class Deaf:
+    """Tasks of a SuperNode that cannot be reached, ``times`` in a row."""
+
+    def __init__(self, times: int, ended: threading.Event) -> None:
+        self.times, self.ended = times, ended
+
+    def acquire(self) -> ReceivedTask | None:
+        self.times -= 1
+        if self.times < 0:
+            self.ended.set()
+            return None
+        raise ProtocolError("not now")
+
+
+def test_a_supernode_that_is_not_heard_for_long_ends_the_device_and_a_short_silence_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fedrec.client.executor._PAUSE_SECONDS", 0.0)
+    ended = threading.Event()
+    answer_tasks(Deaf(19, ended), client_app.app, {}, ended, lambda: None)
+    with pytest.raises(ProtocolError, match="not now"):
+        answer_tasks(Deaf(20, threading.Event()), client_app.app, {}, threading.Event(), lambda: None)
+
+    def gone() -> None:
+        raise ProtocolError("the SuperNode ended")
+
+    with pytest.raises(ProtocolError, match="ended"):
+        answer_tasks(Deaf(0, ended), client_app.app, {}, threading.Event(), gone)
 
 
 def test_a_message_that_cannot_be_received_is_left_and_the_next_one_taken(monkeypatch: pytest.MonkeyPatch) -> None:

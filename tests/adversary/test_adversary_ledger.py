@@ -209,7 +209,8 @@ def test_noise_of_the_device_alone_is_charged_as_it_is_whatever_population_is_sa
         model={"notes": False, "photos": False, "dimension": 8},
     )
     device = cases.ChargedDevice(config, tmp_path, *cases.roster_of(DEVICES))
-    device.device.roster = None  # the worst case: a device that has no roster takes the server's word
+    vars(device.device)["device_context"] = cases.simulated(config, tmp_path)
+    device.device.roster = None  # the worst case: a simulated device takes the server's word for what there is
     answers = []
     for number in range(40):
         plain = cases.request(config, "training", 1 + number % 4, DEVICES)
@@ -238,7 +239,7 @@ def test_one_charge_too_many_is_refused_and_writes_nothing(tmp_path: Path) -> No
         assert len(ledger.rows()) == 1
 
 
-def test_the_population_is_the_rosters(tmp_path: Path) -> None:
+def test_the_population_is_the_manifests(tmp_path: Path) -> None:
     config = cases.settings()
     device = cases.ChargedDevice(config, tmp_path, *cases.roster_of(DEVICES))
     with device.store() as store:

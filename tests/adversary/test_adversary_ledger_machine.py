@@ -30,7 +30,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from fedrec.client.budget import AnswerCost, agreement_key, local_noise
+from fedrec.client.budget import AnswerCost, local_noise
 from fedrec.config import Config
 from fedrec.data.store import EventStore
 from fedrec.errors import BudgetExceededError, ConfigError, FedrecError
@@ -93,7 +93,7 @@ class MemoryDevice(cases.ChargedDevice):
 
     def __init__(self, config: Config, roster: Roster, place: Path) -> None:
         self.config, self.roster, self.given = config, roster, []
-        context = cases.context_of(config, place)
+        context = cases.context_of(config, place, len(roster.devices))
         self.device = cases.Device(context, place, place / f"roster-{len(roster.devices)}")
         self.kept: dict[str, str] = {}
         with self.store() as store:
@@ -212,7 +212,7 @@ class LyingServer(RuleBasedStateMachine):
         self.asked.append(request)
         if self.local:
             with self.device.store() as store:
-                noise = local_noise(store, self.config, agreement_key(self.config, cases.CATALOGUE.digest()))
+                noise = local_noise(store, self.config, self.device.device.device_context.agreement)
             assert noise is not None
             self.device.given[-1:] = [noise.noise_multiplier] * self.config.privacy.local.steps
 

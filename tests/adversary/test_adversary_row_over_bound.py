@@ -5,7 +5,7 @@ The search draws hostile scales, temperatures, bounds and duplicated items, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, get_args
@@ -214,7 +214,7 @@ def test_no_interaction_adds_more_than_its_bound_to_a_local_step(scale: float, c
     step = learner._step
     sums: list[np.ndarray] = []
 
-    def watched(optimiser: Any, rows: Rows | None) -> tuple[int, float, int]:
+    def watched(optimiser: Any, rows: Iterable[Rows]) -> tuple[int, float, int]:
         add = optimiser.add_noise
         optimiser.add_noise = lambda: (
             sums.append(torch.cat([value.summed_grad.flatten() for value in optimiser.params]).numpy()), add()

@@ -208,7 +208,10 @@ def test_nothing_is_left_of_a_run_that_fails(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(fedrec.DataError, match="at least 2 users"):
-        fedrec.simulate("popularity-only", plays().query("user_id == 'u1'"))
+        alone = fedrec.read_data(plays().query("user_id == 'u1'"), items=albums())
+        fedrec.simulate("popularity-only", alone)
+    with pytest.raises(fedrec.DataError, match="no list of items"):
+        fedrec.simulate("popularity-only", plays())
     with pytest.raises(fedrec.ConfigError, match="flower"):
         fedrec.simulate("popularity-only", data, overrides={"run.engine": "flower"})
     with pytest.raises(fedrec.DataError):

@@ -29,7 +29,7 @@ def test_importing_the_package_loads_nothing_else() -> None:
 def test_the_optional_libraries_are_loaded_by_nothing_that_does_not_need_them() -> None:
     code = (
         "import sys; import fedrec; [getattr(fedrec, name) for name in fedrec.__all__]; "
-        "fedrec.read_data({'user': ['a', 'b'], 'item': ['x', 'y']}); "
+        "fedrec.read_data({'user': ['a', 'b'], 'item': ['x', 'y']}, catalogue_from_interactions=True); "
         "print([name for name in ('pandas', 'polars', 'pyarrow', 'plotly', 'ray') if name in sys.modules])"
     )
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -94,7 +94,7 @@ def test_an_answer_that_cannot_be_computed_is_zeros_and_counts(
 
 
 def test_repeats_end_under_whatever_name_of_the_run(federation_study: Study, catalogue: Path, store: Path) -> None:
-    device, attempts = cases.device(CONFIG, catalogue, store), CONFIG.secure_aggregation.attempts
+    device, attempts = cases.device(CONFIG, catalogue, store), CONFIG.secure_aggregation.attempts + 12
     for number in range(attempts):
         device.answer(asked(federation_study), f"run {number}")
     with pytest.raises(BudgetExceededError):

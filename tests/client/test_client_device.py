@@ -15,13 +15,16 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordD
 
 from fedrec.client.app import app
 from fedrec.client.device import device_of
+from fedrec.client.query_handler import QueryHandler
 from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ContentError, ProtocolError, StoreError
 from fedrec.queries.private_sum import PrivateSum
+from fedrec.queries.request import Request
 from fedrec.queries.wire import FAILED, REFUSED, Envelope
 from fedrec.simulation.engines.grid import InProcessGrid
 from fedrec.simulation.study import Study
+from fedrec.users import UserBatch
 
 CONFIG = cases.settings()
 SECRET = "a-secret-of-ann"
@@ -56,6 +59,25 @@ def place(federation_study: Study, catalogue: Path, tmp_path: Path) -> Iterator[
     with EventStore.create(tmp_path / f"{SECRET}.sqlite") as store:
         store.add_events(SECRET, [Event(item, 1) for item in federation_study.features.ids[:4]])
     yield Place(federation_study, catalogue, tmp_path / f"{SECRET}.sqlite")
+
+
+def test_rows_are_computed_one_by_one(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How a sum over a batch is rounded depends on the rows in it, so that one user could move another's gradient."""
+    settings = cases.settings(model={"tower": True}, privacy={"unit": "example", "epsilon": 8.0, "delta": 1e-4})
+    device = cases.device(settings, place.catalogue, place.store)
+    seen: list[tuple[int, int]] = []
+    right = QueryHandler.answer
+
+    def watched(self: QueryHandler, request: Request, population: UserBatch, noise: Any = None) -> Any:
+        seen.append((len(population), self.config.speed.batch_rows))
+        return right(self, request, population, noise)
+
+    monkeypatch.setattr(QueryHandler, "answer", watched)
+    with EventStore.open(place.store) as store:
+        store.add_events("second", [Event(item, 1) for item in place.study.features.ids[2:7]])
+        device.elements(store, place.asked().request)
+    assert seen == [(1, 1), (1, 1)]
+    assert settings.speed.batch_rows > 1, "as the settings say it is faster"
 
 
 def test_a_share_is_what_the_users_events_add(place: Place) -> None:

@@ -51,7 +51,7 @@ def test_recbole_files(tmp_path: Path) -> None:
 
 
 def test_without_an_item_file_the_items_are_those_that_occur(tmp_path: Path) -> None:
-    dataset = read_atomic(write(tmp_path, inter=INTER))
+    dataset = read_atomic(write(tmp_path, inter=INTER), catalogue_from_interactions=True)
     assert [item.id for item in dataset.items] == ["x", "y", "z", "nowhere"]
     assert len(dataset.interactions) == 4
     assert dataset.skipped == ()
@@ -95,20 +95,20 @@ def test_mmrec_files(tmp_path: Path) -> None:
 )
 def test_wrong_headers(tmp_path: Path, inter: str, words: str) -> None:
     with pytest.raises(DataError, match=words) as caught:
-        read_atomic(write(tmp_path, inter=inter))
+        read_atomic(write(tmp_path, inter=inter), catalogue_from_interactions=True)
     assert (caught.value.path.name, caught.value.line) == ("films.inter", 1)
 
 
 def test_which_of_several_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no \.inter file"):
-        read_atomic(tmp_path)
+        read_atomic(tmp_path, catalogue_from_interactions=True)
     directory = tmp_path / "films"
     directory.mkdir()
     (directory / "other.inter").write_text(INTER.replace("\tx\t", "\tq\t"))
     (directory / "more.inter").write_text(INTER)
     with pytest.raises(DataError, match="more than one"):
-        read_atomic(directory)
-    assert read_atomic(write(directory, inter=INTER)).items[0].id == "x"
+        read_atomic(directory, catalogue_from_interactions=True)
+    assert read_atomic(write(directory, inter=INTER), catalogue_from_interactions=True).items[0].id == "x"
 
 
 @pytest.mark.parametrize(
@@ -125,15 +125,15 @@ def test_features_must_fit(tmp_path: Path, values: NDArray[np.generic], words: s
     np.save(tmp_path / "text_feat.npy", np.ones((3, 2), "float32"))
     np.save(tmp_path / "image_feat.npy", values)
     with pytest.raises(DataError, match=words) as caught:
-        read_atomic(write(tmp_path, inter=MMREC))
+        read_atomic(write(tmp_path, inter=MMREC), catalogue_from_interactions=True)
     assert caught.value.path.name == "image_feat.npy"
 
 
 def test_pickled_or_damaged_features_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "text_feat.npy", np.array([{}, {}, {}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="no plain NumPy array"):
-        read_atomic(write(tmp_path, inter=MMREC))
+        read_atomic(write(tmp_path, inter=MMREC), catalogue_from_interactions=True)
     for raw in (b"", b"\x93NUMPY\x01\x00", b"PK\x03\x04"):
         (tmp_path / "text_feat.npy").write_bytes(raw)
         with pytest.raises(DataError, match="no plain NumPy array"):
-            read_atomic(tmp_path)
+            read_atomic(tmp_path, catalogue_from_interactions=True)

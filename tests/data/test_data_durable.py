@@ -78,8 +78,8 @@ def test_the_claim_of_a_question_and_an_identity_are_synced(
     path = tmp_path / "device.sqlite"
     with EventStore.create(path) as store:
         written.clear()
-        claim(store, "run", "session", cases.popularity_question(cases.settings(), federation_study))
-    assert written == {"answered": {FULL}}
+        claim(store, "run", "session", cases.popularity_question(cases.settings(), federation_study), attempts=1)
+    assert written == {"answered rounds": {FULL}}
     written.clear()
     done = CliRunner().invoke(build(), ["device", "identity", "--store", str(path), "--json"])
     assert json.loads(done.stdout)["roster_key"] is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ import pytest
 from PIL import Image
 from source_cases import EVENTS, check_events
 
+from fedrec.data import sources
 from fedrec.data.schema import TEST
-from fedrec.data.sources import read_data
+
+read_data = partial(sources.read_data, catalogue_from_interactions=True)
 
 
 @pytest.mark.parametrize("factor", [1, 1_000, 1_000_000, 1_000_000_000])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import polars as pl
 import pytest
 from source_cases import EVENTS, lines, u_data
 
-from fedrec.data.sources import read_data
+from fedrec.data import sources
 from fedrec.errors import ConfigError, DataError
+
+read_data = partial(sources.read_data, catalogue_from_interactions=True)
 
 
 def hostile_rows() -> Mapping[str, list[Any]]:

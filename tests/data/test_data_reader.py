@@ -183,7 +183,7 @@ def test_any_written_directory_reads_back(
         ({"interactions_csv": HEADER}, "interactions.csv", 1, "no rows"),
         ({"items_csv": ""}, "items.csv", 1, "empty"),
         ({"items_csv": "item,title\n"}, "items.csv", 1, "no rows"),
-        ({"items_csv": None}, "items.csv", None, "cannot be read"),
+        ({"items_csv": None}, "interactions.csv", None, "no list of items"),
         ({"interactions_csv": "person,item\nu,a\n"}, "interactions.csv", 1, "wrong header: no column user"),
         ({"interactions_csv": "1,a,3,4\n"}, "interactions.csv", 1, "wrong header"),
         ({"items_csv": "item;title\na;Apple\n"}, "items.csv", 1, "wrong header"),

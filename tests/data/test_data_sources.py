@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ import pyarrow.parquet
 import pytest
 from source_cases import EVENTS, FILMS, FRAMES, check_events, check_films, lines, u_data
 
-from fedrec.data.sources import read_data
+from fedrec.data import sources
 from fedrec.errors import ConfigError, DataError
+
+read_data = partial(sources.read_data, catalogue_from_interactions=True)
 
 
 @pytest.mark.parametrize("kind", FRAMES)

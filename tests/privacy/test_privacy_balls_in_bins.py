@@ -113,10 +113,11 @@ def test_without_secrecy_nothing_is_gained() -> None:
         QueryCost("training", 1.0, 60, "cyclic", 1 / 20, 20, secret=True)
 
 
-def test_rounds_that_are_charged_one_by_one_are_of_one_dealing() -> None:
-    """As a ledger has them; and of two noises, never less than either had its own dealing, or both the larger noise."""
+def test_several_costs_are_of_one_dealing() -> None:
+    """Never less than of dealings of their own, nor than if each began with the same group."""
     whole = epsilon([run(1.0, 60, 20)], 1e-5)
-    assert epsilon([run(1.0, 1, 20)] * 60, 1e-5) == whole
+    assert epsilon([run(1.0, 20, 20)] * 3, 1e-5) == pytest.approx(whole, rel=1e-6)
+    assert epsilon([run(1.0, 1, 20)] * 3, 1e-5) == pytest.approx(whole, rel=1e-6)
     mixed = epsilon([run(1.0, 40, 20), run(2.0, 20, 20)], 1e-5)
     assert epsilon([run(1.0, 40, 20)], 1e-5) < mixed < whole
     apart = epsilon([run(1.0, 20, 20), QueryCost("training", 1.0, 20, "poisson", 1 / 20)], 1e-5)

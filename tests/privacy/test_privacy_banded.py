@@ -13,8 +13,10 @@ from scipy import stats
 from scipy.optimize import approx_fprime
 
 from fedrec import randomness
-from fedrec.errors import PrivacyError
+from fedrec.errors import ConfigError, PrivacyError
 from fedrec.privacy import banded
+from fedrec.privacy.accountant import QueryCost, delta
+from fedrec.privacy.banded_noise import chosen_bands
 from fedrec.privacy.planner import Setting, make_plan
 
 KEY = randomness.key(5, "banded")
@@ -145,3 +147,41 @@ def test_rounds_and_bands_out_of_range_are_refused() -> None:
 
 def test_long_runs_are_quick_and_still_gain() -> None:
     assert banded.error_ratio(600, 30) < 0.3
+
+
+@pytest.mark.parametrize(("bands", "groups"), [(4, 4), (3, 4), (1, 4)])
+def test_sampled_turns_of_a_group_are_poisson_sampled_gaussians(bands: int, groups: int) -> None:
+    """The likelihood ratios of whole runs of a device that is drawn in some of its turns, against the account."""
+    rounds, noise, chance, draws = 12, 0.8, 0.3, 400_000
+    rng = np.random.default_rng(3)
+    turns = banded.encoder(rounds, banded.coefficients(rounds, bands))[:, 1::groups]  # of the second group
+    drawn = rng.random((draws, turns.shape[1])) < chance
+    seen = [noise * rng.normal(size=(draws, rounds)) for _ in range(2)]
+    seen[0] += drawn @ turns.T
+    lengths = (turns**2).sum(0)
+
+    def ratio(sums: banded.Matrix) -> banded.Matrix:
+        # Of all draws that may be, not turn by turn: that turns do not overlap is what is tested.
+        total = np.zeros(draws)
+        for one in itertools.product((0, 1), repeat=turns.shape[1]):
+            weight = math.prod(chance if here else 1 - chance for here in one)
+            moved = turns @ np.array(one, float)
+            total += weight * np.exp((sums @ moved - moved @ moved / 2) / noise**2)
+        return total
+
+    ratios = [ratio(one) for one in seen]
+    cost = QueryCost("training", noise, rounds, "cyclic-poisson", chance, groups)
+    assert np.allclose(lengths, 1) and cost.participations == 3
+    for level in (0.0, 0.5, 2.0):
+        allowed = delta([cost], level)
+        found = []
+        for gain in (1 - math.exp(level) / ratios[0], 1 - math.exp(level) * ratios[1]):
+            gain = np.maximum(gain, 0)
+            assert gain.mean() <= allowed + 6 * gain.std() / math.sqrt(draws)
+            found.append(float(gain.mean()))
+        assert max(found) >= allowed * 0.98 - 1e-4  # and no more is claimed than must be
+
+
+def test_more_bands_than_groups_would_overlap_and_are_refused() -> None:
+    with pytest.raises(ConfigError, match="at most 4"):
+        chosen_bands(5, QueryCost("training", 1.0, 12, "cyclic-poisson", 0.3, 4))

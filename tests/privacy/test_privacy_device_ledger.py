@@ -153,6 +153,28 @@ def test_a_sampled_round_is_paid_with_all_rounds_at_once() -> None:
     trusted(Settings({BUDGET: str(planned * 1.01)}), 1, SAMPLED)
 
 
+@pytest.mark.parametrize(
+    "plan",
+    [
+        QueryCost("training", 1.0, 50, "fixed", 0.02, secret=True),
+        QueryCost("training", 2.0, 40, "balls-in-bins", 1 / 10, 10, secret=True),
+        QueryCost("training", 2.0, 40, "cyclic-poisson", 0.2, 10),
+    ],
+)
+def test_whatever_amplifies_is_paid_at_once_and_a_repeat_as_a_turn_more(plan: QueryCost) -> None:
+    settings, apart = Settings(), plan.minimum_separation
+    for number in (7, 7 + 2 * apart):
+        trusted(settings, number, (plan,))
+        assert DeviceLedger(settings).spent() == pytest.approx(epsilon([plan], DELTA))
+    trusted(settings, 7, (plan,))
+    more = replace(plan, rounds=plan.rounds + apart)
+    assert more.participations == plan.participations + 1
+    assert DeviceLedger(settings).spent() == pytest.approx(epsilon([more], DELTA))
+    if apart > 1:
+        with pytest.raises(BudgetExceededError, match="sooner"):
+            trusted(settings, 8, (plan,))
+
+
 def test_a_device_that_is_drawn_too_often_refuses() -> None:
     """At probability 0.02, an honest server draws nobody in fifteen of fifty rounds."""
     settings = Settings()

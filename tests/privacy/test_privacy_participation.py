@@ -158,3 +158,23 @@ def test_dealing_that_is_not_even_or_not_kept_is_found() -> None:
     again = dealt([125] * 4, 4, 8)
     again[5].detail.update(gap=3)
     assert "asked again after 3" in check_participation(again)[0]
+
+
+def in_turn(asked: Sequence[int], groups: int, probability: float, gaps: Sequence[int | None]) -> list[LedgerEntry]:
+    found = rows(QueryCost("training", 1.0, 1, "cyclic-poisson", probability, groups), asked)
+    for row, gap in zip(found, gaps, strict=True):
+        row.detail["gap"] = gap
+    return found
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32), st.integers(2, 20), st.floats(0.05, 1.0))
+def test_honest_samples_of_groups_pass(seed: int, groups: int, probability: float) -> None:
+    asked = np.random.default_rng(seed).binomial(1000 // groups, probability, 3 * groups)
+    gaps = [None] * groups + [groups] * groups + [2 * groups] * groups
+    assert check_participation(in_turn([int(n) for n in asked], groups, probability, gaps)) == []
+
+
+def test_samples_that_are_not_of_the_group_whose_turn_it_is_are_found() -> None:
+    assert "of 4 groups" in check_participation(in_turn([25] * 3, 4, 0.1, [None, None, 2]))[0]
+    assert "does not give" in check_participation(in_turn([100] * 3, 4, 0.1, [None] * 3))[0]

@@ -92,6 +92,12 @@ def test_without_training_the_least_noise_is_shown() -> None:
     assert statement["noise_multiplier_equivalent"] == pytest.approx((1 / 16 + 1 / 4) ** -0.5)
 
 
+def test_the_chance_of_small_samples_is_stated_in_delta_and_not_spent_on_noise() -> None:
+    with_it = privacy_statement(SAMPLED, unit="user", delta=DELTA, delta_of_samples=3e-7)
+    assert with_it["delta"] == DELTA + 3e-7 and with_it["delta_of_samples"] == 3e-7
+    assert with_it["epsilon_released"] == privacy_statement(SAMPLED, unit="user", delta=DELTA)["epsilon_released"]
+
+
 def test_an_absurd_delta_is_refused() -> None:
     with pytest.raises(PrivacyError, match="delta"):
         privacy_statement([], unit="user", delta=0.0)

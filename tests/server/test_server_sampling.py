@@ -18,7 +18,7 @@ from fedrec.config import Config, from_tree
 from fedrec.errors import ConfigError, PrivacyError
 from fedrec.privacy.accountant import QueryCost
 from fedrec.privacy.banded_noise import chosen_bands
-from fedrec.privacy.run_plan import minimum_separation_of, share_of
+from fedrec.privacy.run_plan import minimum_separation_of, probability_of, share_of
 from fedrec.queries.plan import costs_of
 from fedrec.server.keys import RunKeys
 from fedrec.server.sampling import Sampler
@@ -95,7 +95,7 @@ def test_amplification_is_claimed_only_where_rows_are_drawn_independently() -> N
     assert not shared.amplified
     assert shared.probability == pytest.approx(0.5)
     assert shared.noise_multiplier > 2 * alone.noise_multiplier
-    examples = training(config(10, "poisson", epsilon=3.0, unit="example", shares=_ALL), 100, 100)
+    examples = training(config(10, "poisson", epsilon=3.0, delta=1e-4, unit="example", shares=_ALL), 100, 100)
     assert not examples.amplified
 
 
@@ -126,6 +126,33 @@ def test_each_device_is_dealt_by_itself_and_evenly() -> None:
     assert abs(together - 1 / groups) < 6 * math.sqrt(0.09 / (400 * 199))
 
 
+@pytest.mark.parametrize("groups", [1, 4, 9])
+def test_poisson_samples_of_groups_come_in_their_groups_rounds_only(groups: int) -> None:
+    tree = {"training": {"cohort": 60, "sampling": "cyclic-poisson", "groups": groups, "rounds": 200}}
+    settled, devices = from_tree(tree), 2000
+    sampler = Sampler(settled, devices, KEY)
+    assert sampler.probability == probability_of(settled, devices) == pytest.approx(0.03 * groups)
+    drawn = np.zeros((200, devices), dtype=bool)
+    for number in range(200):
+        drawn[number, list(sampler.cohort(number + 1))] = True
+    group_of = np.stack([drawn[start::groups].any(0) for start in range(groups)])
+    assert (group_of.sum(0) <= 1).all()
+    assert drawn.sum(1).mean() == pytest.approx(60, rel=0.05)
+    assert drawn.sum(1).var() == pytest.approx(60 * (1 - sampler.probability), rel=0.35)
+    # Of one device, drawn anew each time: neighbours in its group's rounds are independent.
+    mine = [drawn[int(group_of[:, place].argmax()) :: groups, place] for place in range(devices)]
+    again = np.mean([(one[1:] & one[:-1]).mean() for one in mine])
+    assert again == pytest.approx(sampler.probability**2, rel=0.25)
+    assert sampler.cohort(3) == Sampler(settled, devices, KEY).cohort(3)
+
+
+def test_groups_that_are_too_many_are_asked_whole() -> None:
+    settled = from_tree({"training": {"cohort": 60, "sampling": "cyclic-poisson", "groups": 50, "rounds": 200}})
+    sampler = Sampler(settled, 1000, KEY)
+    assert sampler.probability == 1.0
+    assert [len(sampler.cohort(number)) for number in range(1, 51)] == [20] * 50
+
+
 def test_another_number_of_groups_is_another_deal() -> None:
     """Which is why costs of two such deals compose."""
     ten, five = (Sampler(config(cohort, "balls-in-bins"), 2000, KEY)._bins() for cohort in (200, 400))
@@ -150,6 +177,9 @@ def test_secret_cohorts_are_amplified_and_others_are_not() -> None:
     # Where a device holds several users they come together, and whoever knows the others knows the cohort.
     for sampling, more in (("fixed", {"secret_cohorts": True}), ("balls-in-bins", {})):
         assert not training(sampling, users=400, **more).amplified
+    assert training("cyclic-poisson", groups=4).amplified
+    with pytest.raises(ConfigError, match="one row"):
+        training("cyclic-poisson", users=400, groups=4)
 
 
 def test_bands_must_fit_between_two_participations() -> None:
@@ -168,6 +198,8 @@ def test_bands_must_fit_between_two_participations() -> None:
         ({}, {"bands": 3}, "banded"),
         ({"sampling": "balls-in-bins", "cohort": 9}, {"noise_place": "distributed"}, "balls-in-bins"),
         ({"sampling": "balls-in-bins", "cohort": 9}, {"noise": "banded"}, "cyclic"),
+        ({"sampling": "cyclic-poisson", "cohort": 9, "groups": 2}, {"noise_place": "distributed"}, "cyclic-poisson"),
+        ({"sampling": "cyclic", "cohort": 9, "groups": 2}, {}, "groups"),
         ({"sampling": "cyclic", "cohort": 9, "secret_cohorts": True}, {}, "fixed"),
         ({"sampling": "fixed", "cohort": 9, "secret_cohorts": True}, {"noise_place": "distributed"}, "server"),
     ],

@@ -9,8 +9,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
 
 from fedrec.simulation.engines.flower import processes_of
-from server.deploy.check import DEVICES, check
+from server.deploy.check import check
 from server.deploy.credentials import write_certificates, write_node_key
+from server.deploy.deployment import DEVICES
 
 
 def test_certificates_are_for_loopback_and_signed_by_the_authority(tmp_path: Path) -> None:
@@ -34,13 +35,15 @@ def test_a_node_key_is_what_flower_reads(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.flower
-def test_three_authenticated_devices_train_with_masks_and_rank(tmp_path: Path) -> None:
+def test_authenticated_devices_train_with_masks_and_noise_of_their_own_rank_and_refuse(tmp_path: Path) -> None:
     checked = check(tmp_path)
     assert processes_of(tmp_path / "network") == []
     assert checked.record["secure_aggregation"]["protocol"] == "secagg+"
-    assert checked.record["privacy"]["epsilon_server"] is None
-    assert "before it adds the noise" in checked.record["privacy"]["epsilon_server_reason"]
+    assert checked.record["privacy"]["noise_place"] == "distributed"
+    assert checked.record["privacy"]["epsilon_server"] == pytest.approx(8.0, rel=1e-3)
     assert checked.record["privacy"]["epsilon_released"] == pytest.approx(8.0, rel=1e-3)
     assert [line["devices"] for line in checked.record["rounds"]] == [DEVICES]
     assert len(checked.ranked) == DEVICES
     assert all(len(set(items)) == 5 for items in checked.ranked.values())
+    assert len(checked.outcomes) == 6
+    assert [outcome for outcome in checked.outcomes if not outcome.held] == []

@@ -30,7 +30,7 @@ def commands(upto: str) -> str:
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="the commands are openssl's")
 def test_what_comes_before_the_network_runs_as_it_stands(tmp_path: Path) -> None:
-    script = commands("## 5. The SuperLink")
+    script = commands("## 5. The server")
     assert script.count("$PWD/out/deployment") == 1
     environment = {
         **os.environ,
@@ -68,10 +68,44 @@ def test_every_key_that_it_sets_is_declared() -> None:
         assert set(keys) <= set(declared)
 
 
-def test_devices_are_started_by_the_command_that_runs_no_bundle() -> None:
+def test_server_and_devices_are_started_by_the_commands_that_fence_and_run_no_bundle() -> None:
     lines = [line for text in re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL) for line in text.splitlines()]
-    assert [line for line in lines if "fedrec device start" in line]
-    assert not [line for line in lines if "flower-supernode" in line or "flwr-clientapp" in line]
+    assert len([line for line in lines if "fedrec device start" in line]) == 1
+    assert len([line for line in lines if "fedrec server start" in line]) == 1
+    flowers = ("flower-supernode", "flwr-clientapp", "flower-superlink", "flower-superexec", "--insecure")
+    assert not [line for line in lines if any(word in line for word in flowers)]
+
+
+def test_the_commands_are_those_that_the_check_runs() -> None:
+    """The same options: what the page shows is what `make deploy-check` tries to break."""
+    checked = (ROOT / "server" / "deploy" / "network.py").read_text(encoding="utf-8")
+    checked += (ROOT / "server" / "deploy" / "deployment.py").read_text(encoding="utf-8")
+    for command in ("fedrec device start", "fedrec server start"):
+        [line] = [line for line in TEXT.splitlines() if line.startswith("$ ") and command in line]
+        options = re.findall(r"--([a-z-]+)", line)
+        assert len(options) >= 5
+        named = [name for name in options if f'"--{name}"' in checked or f'"{name}"' in checked]
+        assert named == options
+
+
+@pytest.mark.parametrize("unit", ["client/fedrec-device.service", "server/deploy/fedrec-server.service"])
+def test_the_units_start_the_same_commands_with_few_rights(unit: str) -> None:
+    lines = (ROOT / unit).read_text(encoding="utf-8").splitlines()
+    [started] = [line.removeprefix("ExecStart=") for line in lines if line.startswith("ExecStart=")]
+    words = started.split()
+    assert words[0].endswith("/bin/fedrec")
+    assert words[1:3] in (["device", "start"], ["server", "start"])
+    [shown] = [line for line in TEXT.splitlines() if line.startswith("$ ") and f"fedrec {words[1]} start" in line]
+    assert re.findall(r"--([a-z-]+)", started) == re.findall(r"--([a-z-]+)", shown)
+    assert {"NoNewPrivileges=yes", "ProtectSystem=strict", "ProtectHome=yes", "CapabilityBoundingSet="} <= set(lines)
+    assert unit in TEXT
+
+
+def test_what_is_said_to_be_refused_is_what_the_check_tries() -> None:
+    table = TEXT[TEXT.index("## 10. What is refused") :]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    source = (ROOT / "server" / "deploy" / "attacks.py").read_text(encoding="utf-8")
+    assert len(rows) == len(re.findall(r"-> Outcome:\n    \"\"\"", source))
 
 
 def test_the_readme_sends_its_readers_here_and_has_no_second_copy() -> None:

@@ -121,13 +121,16 @@ def test_the_noise_of_every_sampling_in_one_table() -> None:
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert found["epsilons"] == [8.0, 3.0, 1.0]
-    noise = {(one["sampling"], one["amplified"]): one["noise_multiplier"] for one in found["samplings"]}
+    banded = {one["sampling"]: one["iid_equivalent"] for one in found["samplings"] if one["noise"] == "banded"}
+    plain = [one for one in found["samplings"] if one["noise"] == "independent"]
+    noise = {(one["sampling"], one["amplified"]): one["noise_multiplier"] for one in plain}
     assert noise["full", False] == noise["fixed", False]
     for column in range(3):
         order = ("poisson", True), ("balls-in-bins", True), ("cyclic", False), ("full", False)
         values = [noise[kind][column] for kind in order]
         assert values == sorted(values)
         assert noise["poisson", True][column] < noise["fixed", True][column] < noise["full", False][column] / 8
+        assert banded["cyclic-poisson"][column] < min(banded["cyclic"][column], noise["poisson", True][column])
     words = RUNNER.invoke(build(), ["privacy", "plan", *SIZE, "--by-sampling", "--epsilon", "3"])
     assert "balls-in-bins" in words.stdout and "epsilon 3" in words.stdout
 
@@ -143,5 +146,7 @@ def test_secrets_that_the_server_cannot_keep_are_refused() -> None:
         ["--sampling", "cyclic", "--secret-cohorts"],
         ["--sampling", "fixed", "--secret-cohorts", "--noise-place", "distributed"],
         ["--sampling", "balls-in-bins", "--noise-place", "distributed"],
+        ["--sampling", "cyclic-poisson", "--noise-place", "distributed"],
+        ["--sampling", "cyclic", "--groups", "3"],
     ):
         assert RUNNER.invoke(build(), [*base, *options]).exit_code != 0

@@ -38,6 +38,7 @@ from fedrec.privacy.accountant import QueryCost
 from fedrec.privacy.calibrate import delta_for
 from fedrec.privacy.ledger import Budget, Ledger
 from fedrec.release.bundle import read_release
+from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.run import simulate
 from fedrec.simulation.shop.generate import write_shop
 
@@ -92,6 +93,31 @@ def test_other_samplings_hold_too(training: dict[str, Any], shop: Path, tmp_path
     settings = config(training={"rounds": 3, "negatives": 20} | training)
     simulate(settings, shop, tmp_path, reporter=SilentReporter())
     assert not failed(tmp_path)
+
+
+@pytest.mark.parametrize("training", [{"sampling": "full"}, {"sampling": "cyclic", "cohort": 12}])
+def test_noise_of_devices_which_is_charged_ahead_holds_too(
+    training: dict[str, Any], shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(
+        training={"rounds": 3, "negatives": 20} | training, privacy={"epsilon": 8.0, "noise_place": "distributed"}
+    )
+    simulate(settings, shop, tmp_path / "whole", reporter=SilentReporter())
+    assert not failed(tmp_path / "whole")
+    right, cuts = CohortDevices.aggregate, [1]
+
+    def lost(self: CohortDevices, request: Any, cohort: Any) -> Any:
+        if request.query == "training" and request.round == 2 and cuts:
+            cuts.pop()
+            raise KeyboardInterrupt
+        return right(self, request, cohort)
+
+    monkeypatch.setattr(CohortDevices, "aggregate", lost)
+    with pytest.raises(KeyboardInterrupt):
+        simulate(settings, shop, tmp_path / "cut", reporter=SilentReporter())
+    record = simulate(settings, shop, tmp_path / "cut", reporter=SilentReporter())
+    assert record["stopped"] is not None, "the attempt that was lost has cost as much as a round"
+    assert not failed(tmp_path / "cut")
 
 
 def test_a_run_that_ended_early_claims_its_whole_plan_and_holds(shop: Path, tmp_path: Path) -> None:

@@ -105,8 +105,7 @@ def test_the_noiseless_step_is_the_sum_of_clipped_rows(learner: LocalLearner) ->
     """Against autograd over single rows."""
     values, people = start(learner), user(list(range(16)))
     found = turn(learner, people, values, LocalNoise(0.0, 1.0, key(3, "bare"))) * 4
-    rows = learner._batch(people, POOL, 1, 0)
-    assert rows is not None
+    (rows,) = learner._batches(people, POOL, 1, 0)
     plain = build_model(learner.config, FEATURES)  # without Opacus' hooks
     parameters.unflatten(plain, values)
     leaves = list(parameters.shared_parameters(plain).values())

@@ -20,7 +20,7 @@ from fedrec.content.fit import fit_to_content
 from fedrec.content.left_out import say_fitted
 from fedrec.errors import ConfigError
 from fedrec.privacy.ledger import Budget, Ledger
-from fedrec.privacy.run_plan import delta_of
+from fedrec.privacy.run_plan import delta_of, with_interactions_counted
 from fedrec.server.run import FederatedRun
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.audited import AuditedDevices
@@ -74,6 +74,7 @@ def audit(
     study = prepare(config, data, reporter)
     config, left_out = fit_to_content(config, study.features)
     say_fitted(left_out, reporter)
+    config = with_interactions_counted(config, len(study.dataset.interactions))
     found = []
     assert config.privacy.epsilon is not None
     for target in epsilons or (config.privacy.epsilon,):

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fedrec.console import DASH, figure, jsonable, say, show_table
+from fedrec.privacy.simulated import KEY as ABOUT
 from fedrec.simulation.privacy.sweep_plot import svg
 from fedrec.simulation.privacy.sweep_table import METRICS
+from fedrec.simulators_view import simulators_view
 
 COLUMNS = ("epsilon", *(label for _, _, label in METRICS))
 
@@ -44,17 +46,18 @@ def interval_of(cell: Mapping[str, Any]) -> str:
 
 def markdown(found: Mapping[str, Any]) -> str:
     """The table, with what it is of."""
-    lines = [f"# {found['name']}: quality against epsilon", "", caption(found), ""]
+    lines = [f"**{found[ABOUT]}**", "", f"# {found['name']}: quality against epsilon", "", caption(found), ""]
     lines += ["| " + " | ".join(COLUMNS) + " |", "|---|" + "---:|" * len(METRICS)]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table_rows(found)]
     return "\n".join([*lines, ""])
 
 
 def caption(found: Mapping[str, Any]) -> str:
-    """One sentence."""
+    """Of what the figures are, and whose view they are."""
     most = max(len(point["seeds"]) for point in found["points"])
     words = "Mean and standard deviation over" if most > 1 else "Of"
-    return f"{words} {most} {'seeds' if most > 1 else 'seed'}; user-level unless the config says otherwise."
+    seeds = f"{words} {most} {'seeds' if most > 1 else 'seed'}; user-level unless the config says otherwise."
+    return f"{seeds} {simulators_view('Quality')}."
 
 
 def page(found: Mapping[str, Any]) -> str:
@@ -63,16 +66,17 @@ def page(found: Mapping[str, Any]) -> str:
     body = "\n".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in table_rows(found))
     pictures = "\n".join(svg(found, f"{protocol}/{metric}", label) for protocol, metric, label in METRICS)
     style = "body{font-family:sans-serif;max-width:60rem;margin:2rem auto}td,th{padding:.2rem .8rem;text-align:right}"
-    title = html.escape(f"{found['name']}: quality against epsilon")
+    title, first = html.escape(f"{found['name']}: quality against epsilon"), html.escape(found[ABOUT])
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{style}</style></head><body>\n<h1>{title}</h1>\n<p>{html.escape(caption(found))}</p>\n"
+        f"<style>{style}</style></head><body>\n<p><b>{first}</b></p>\n<h1>{title}</h1>\n<p>{html.escape(caption(found))}</p>\n"
         f"<table><tr>{head}</tr>\n{body}\n</table>\n{pictures}\n</body></html>\n"
     )
 
 
 def show(found: Mapping[str, Any], out: Path) -> None:
     """Print the table."""
+    say(found[ABOUT], style="bold")
     show_table(f"{found['name']}: quality against epsilon", COLUMNS, table_rows(found), numbers=(1, 2, 3, 4))
     say(caption(found))
     say(f"Files: {out}", style="bold")

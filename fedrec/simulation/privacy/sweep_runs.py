@@ -20,6 +20,7 @@ from typing import Any
 
 from fedrec.config import Config, load
 from fedrec.console import Reporter, SilentReporter
+from fedrec.data.sources import Source
 from fedrec.errors import ConfigError, FedrecError
 from fedrec.simulation.privacy.sweep_table import table_of
 from fedrec.simulation.run import settled, simulate
@@ -70,7 +71,7 @@ def epsilons_of(text: str) -> list[float]:
 
 def run_sweep(
     config: Path,
-    data: Path,
+    data: Source,
     out: Path,
     *,
     epsilons: Sequence[float],
@@ -92,7 +93,7 @@ def run_sweep(
     return table_of(load(config, overrides).run.name, results) | {"seconds": time.perf_counter() - started}
 
 
-def run_jobs(jobs: Sequence[SweepJob], data: Path, *, workers: int, reporter: Reporter) -> list[dict[str, Any]]:
+def run_jobs(jobs: Sequence[SweepJob], data: Source, *, workers: int, reporter: Reporter) -> list[dict[str, Any]]:
     """Do the jobs that are not finished yet; the content of ``run.json`` of each, in their order.
 
     Raises:
@@ -157,7 +158,7 @@ def _finished(job: SweepJob) -> dict[str, Any] | None:
 
 
 def _all_runs(
-    jobs: Sequence[SweepJob], data: Path, workers: int, reporter: Reporter
+    jobs: Sequence[SweepJob], data: Source, workers: int, reporter: Reporter
 ) -> Iterator[tuple[SweepJob, dict[str, Any]]]:
     if not jobs:
         return
@@ -183,7 +184,7 @@ def _all_runs(
 _STUDIES: dict[str, Study] = {}  # of this process
 
 
-def _run_here(job: SweepJob, data: Path) -> dict[str, Any]:
+def _run_here(job: SweepJob, data: Source) -> dict[str, Any]:
     """One run in a process of a pool; errors come back as text, since not all of them can be pickled."""
     try:
         return _run(job, data, _STUDIES)
@@ -191,7 +192,7 @@ def _run_here(job: SweepJob, data: Path) -> dict[str, Any]:
         return {"failed": (error.what, None if error.value is None else str(error.value), error.action)}
 
 
-def _run(job: SweepJob, data: Path, studies: dict[str, Study]) -> dict[str, Any]:
+def _run(job: SweepJob, data: Source, studies: dict[str, Study]) -> dict[str, Any]:
     config, reporter = settled(job.config), SilentReporter()
     known = config.content.model_dump_json()
     if known not in studies:

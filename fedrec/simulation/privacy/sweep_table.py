@@ -7,6 +7,10 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any, Final
 
+from fedrec.privacy.simulated import KEY as ABOUT
+from fedrec.privacy.simulated import about
+from fedrec.simulators_view import KEY, simulators_view
+
 METRICS: Final = (
     ("loo-99neg", "hr@10", "HR@10 of 100"),
     ("loo-99neg", "ndcg@10", "NDCG@10 of 100"),
@@ -40,7 +44,14 @@ def table_of(name: str, results: Sequence[Result]) -> dict[str, Any]:
             }
         )
     baselines = results[0][3].get("baselines", {}) if results else {}
-    return {"schema": 1, "name": name, "points": points, "popularity": baselines.get("popularity")}
+    return {
+        "schema": 1,
+        ABOUT: about(reproducible=True)[ABOUT],
+        KEY: simulators_view("quality"),
+        "name": name,
+        "points": points,
+        "popularity": baselines.get("popularity"),
+    }
 
 
 def _spread(runs: Sequence[Mapping[str, Any]], protocol: str, metric: str) -> dict[str, Any]:

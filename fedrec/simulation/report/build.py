@@ -17,6 +17,7 @@ from fedrec.console import DASH, figure, size
 from fedrec.privacy.simulated import KEY
 from fedrec.simulation.report import charts, page, words
 from fedrec.simulation.report.pictures import ReportPictures
+from fedrec.simulators_view import MARK, simulators_view
 
 MOST_HISTORY: Final = 24
 MOST_PEOPLE: Final = 12
@@ -63,6 +64,7 @@ def build_report(
             groups=_group_rows(run),
             found=_found(run),
             cold=words.cold_item_words(run),
+            exact=simulators_view("Quality and losses on this page"),
             promises=words.promises(run),
             settings=_flat(charts.table(run.get("config"))),
             facts=_flat({key: run.get(key) for key in ("data", "model", "secure_aggregation", "cost")}),
@@ -82,8 +84,12 @@ def _tiles(run: Mapping[str, Any]) -> list[dict[str, str]]:
     sent = charts.finite(charts.table(run.get("secure_aggregation")).get("bytes_up_per_device_round"))
     seconds = charts.finite(cost.get("seconds"))
     return [
-        {"name": "HR@10", "value": figure(charts.finite(quality.get("hr@10"))), "note": "against 99 others"},
-        {"name": "NDCG@10", "value": figure(charts.finite(quality.get("ndcg@10"))), "note": "against 99 others"},
+        {"name": "HR@10", "value": figure(charts.finite(quality.get("hr@10"))), "note": f"against 99 others; {MARK}"},
+        {
+            "name": "NDCG@10",
+            "value": figure(charts.finite(quality.get("ndcg@10"))),
+            "note": f"against 99 others; {MARK}",
+        },
         {
             "name": "Epsilon, released model",
             "value": figure(charts.finite(privacy.get("epsilon_released")), 2),

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from fedrec.simulators_view import MARK
+
 Chart = dict[str, Any]
 
 METRICS: Final = {"hr@10": "HR@10", "ndcg@10": "NDCG@10"}
@@ -51,7 +53,7 @@ def all_charts(
         "loss",
         kind="line",
         unit="loss",
-        caption="Mean over a round's rows. Only a simulation can look at it: no device sends it.",
+        caption=f"Mean over a round's rows. {MARK[:1].upper()}{MARK[1:]}: no device sends it.",
     )
     return charts if loss["empty"] else [*charts, loss]
 

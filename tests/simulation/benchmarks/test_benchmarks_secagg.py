@@ -27,7 +27,7 @@ def test_a_round_is_exact_and_counted() -> None:
     found = run_secagg(40, 300, 0.1, limits=False)
     assert found["exact"] is True
     assert (found["dropped"], found["neighbours"], found["threshold"]) == (4, *vars(choose(40)).values())
-    # The packed vector, and per neighbour two shares of 32 bytes with a tag, and a receipt: no message is missing from the count.
+    # The packed vector; two shares of 32 bytes with a tag for each neighbour, and a receipt: no message is not counted.
     vector = 300 * found["bits"] // 8
     assert vector + found["neighbours"] * 80 < found["bytes_up"] < vector + found["neighbours"] * 300
     assert found["bytes_down"] > found["neighbours"] * (32 + 32 + 64 + 80)
