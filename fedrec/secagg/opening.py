@@ -12,7 +12,7 @@ from fedrec.errors import ProtocolError
 from fedrec.secagg import keys
 from fedrec.secagg.errors import Reason, RoundAbortedError
 from fedrec.secagg.masks import add_masks
-from fedrec.secagg.recovery import Liars, SharedSecret, open_many
+from fedrec.secagg.recovery import SharedSecret, open_many
 from fedrec.secagg.ring import Ring
 from fedrec.secagg.round_records import RoundRecords
 from fedrec.secagg.share_box import MASK, OWN, share_commitment
@@ -21,15 +21,15 @@ SharesByHolder = dict[int, dict[int, bytes]]
 _Check = Callable[[RoundRecords, int, bytes], bool]
 
 
-def open_masks(records: RoundRecords, total: NDArray[Any], ring: Ring, workers: int, liars: Liars) -> None:
-    """Turn the sum of masked vectors into the sum of vectors, in place. ``liars``: is told who lied, come what may.
+def open_masks(records: RoundRecords, total: NDArray[Any], ring: Ring, workers: int) -> None:
+    """Turn the sum of masked vectors into the sum of vectors, in place.
 
     Raises:
         RoundAbortedError: SECRET_LOST or FALSE_SHARES, naming the devices whose secrets cannot be opened.
     """
     own, lost = _shares_by_owner(records)
-    signed = [(key, -1) for key in _own_masks(records, own, liars)]
-    signed += _pair_masks(records, lost, liars)
+    signed = [(key, -1) for key in _own_masks(records, own)]
+    signed += _pair_masks(records, lost)
     add_masks(total, signed, ring, workers)
 
 
@@ -46,15 +46,15 @@ def _shares_by_owner(records: RoundRecords) -> tuple[SharesByHolder, SharesByHol
     return own, lost
 
 
-def _own_masks(records: RoundRecords, own: SharesByHolder, liars: Liars) -> list[bytes]:
-    opened = _secrets(records, own, OWN, _fits_own_mask, liars)
+def _own_masks(records: RoundRecords, own: SharesByHolder) -> list[bytes]:
+    opened = _secrets(records, own, OWN, _fits_own_mask)
     return [keys.own_mask_key(seed, records.view) for seed in opened.values()]
 
 
-def _pair_masks(records: RoundRecords, lost: SharesByHolder, liars: Liars) -> list[tuple[bytes, int]]:
+def _pair_masks(records: RoundRecords, lost: SharesByHolder) -> list[tuple[bytes, int]]:
     """For each device that dropped out, the masks that its surviving neighbours added for it, taken back."""
     signed = []
-    for place, seed in _secrets(records, lost, MASK, _fits_mask_key, liars).items():
+    for place, seed in _secrets(records, lost, MASK, _fits_mask_key).items():
         private, public = keys.mask_pair(seed)
         for neighbour in records.neighbours[place]:
             if neighbour in records.survivors:
@@ -66,9 +66,7 @@ def _pair_masks(records: RoundRecords, lost: SharesByHolder, liars: Liars) -> li
     return signed
 
 
-def _secrets(
-    records: RoundRecords, shares: SharesByHolder, secret: bytes, fits: _Check, liars: Liars
-) -> dict[int, bytes]:
+def _secrets(records: RoundRecords, shares: SharesByHolder, secret: bytes, fits: _Check) -> dict[int, bytes]:
     """Open the secret of each device. ``fits``: whether it is the one that its owner committed itself to."""
     threshold = records.parameters.threshold
     few = [place for place, given in shares.items() if len(given) < threshold]
@@ -86,9 +84,9 @@ def _secrets(
         )
         for place, given in shares.items()
     ]
-    opened = dict(zip(shares, open_many(secrets, threshold, liars), strict=True))
+    opened = dict(zip(shares, open_many(secrets, threshold, records.liars), strict=True))
     lost = [place for place, found in opened.items() if found is None]
-    if wrong := [place for place in lost if place in liars.owners]:
+    if wrong := [place for place in lost if place in records.liars.owners]:
         raise _abort(records, Reason.FALSE_SHARES, "a device dealt shares that do not fit together", wrong)
     if lost:
         raise _abort(records, Reason.SECRET_LOST, "too few true shares of a device's secret arrived", lost)

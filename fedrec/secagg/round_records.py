@@ -10,6 +10,7 @@ from fedrec.secagg.assignment import Assignment
 from fedrec.secagg.graph import NeighbourGraph
 from fedrec.secagg.messages import Unmask
 from fedrec.secagg.parameters import GraphParameters
+from fedrec.secagg.recovery import Liars
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.share_box import commitments_of
 
@@ -22,6 +23,7 @@ class RoundRecords:
     keys; ``sharers``: who of them shared secrets; ``complaints``: by whom, about whom; ``members``: of the view, who
     may send a vector; ``receipts``: of those who did, by slot of the view; ``survivors``: who is in the sum.
     ``commitments``: to own masks.  ``share_commitments``: to the shares that a device dealt, by slot.
+    ``liars``: whom the opening proves to have lied, also where there is no sum.
     """
 
     context: bytes = b""
@@ -38,6 +40,7 @@ class RoundRecords:
     receipts: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
     survivors: frozenset[int] = frozenset()
     answers: dict[int, Unmask] = field(default_factory=dict)
+    liars: Liars = field(default_factory=Liars)
     _assignment: Assignment | None = None
 
     @classmethod

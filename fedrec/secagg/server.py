@@ -22,7 +22,6 @@ from fedrec.secagg.messages import Advertise, Complaints, Confirm, Masked, Share
 from fedrec.secagg.opening import open_masks
 from fedrec.secagg.outcome import OpenedSum, Phase, RefusedMessage
 from fedrec.secagg.received import read_message
-from fedrec.secagg.recovery import Liars
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.round_records import RoundRecords
 from fedrec.secagg.server_messages import Certificate, Cohort, Inbox, Peer, Survivors, View
@@ -57,7 +56,6 @@ class ServerRound:
         self._complaints: dict[int, frozenset[int]] = {}
         self._signatures: dict[int, bytes] = {}
         self._total: NDArray[Any] = np.zeros(0, dtype=word_type(agreed.ring))
-        self._liars = Liars()
 
     @property
     def size(self) -> int:
@@ -73,7 +71,7 @@ class ServerRound:
     @property
     def caught(self) -> dict[bytes, str]:
         """Devices that are proved to have departed from the protocol, and how; also where there was no sum."""
-        return blame.signed_nonsense(self.refused) | blame.lies(self._liars, self._records.ids)
+        return blame.signed_nonsense(self.refused) | blame.lies(self._records.liars, self._records.ids)
 
     @property
     def received(self) -> int:
@@ -198,7 +196,7 @@ class ServerRound:
         """End of exchange 6: the exact sum of the survivors' vectors, modulo 2^bits."""
         self._close(Phase.UNMASK)
         try:
-            open_masks(self._records, self._total, self.agreed.ring, self.workers, self._liars)
+            open_masks(self._records, self._total, self.agreed.ring, self.workers)
         except ProtocolError:
             self._total = np.zeros(0, dtype=self._total.dtype)
             raise
@@ -271,9 +269,7 @@ class ServerRound:
         self.refused.append(RefusedMessage(self.phase, reason, device))
         return self.refused[-1]
 
-    def _abort(
-        self, reason: Reason, what: str, places: Iterable[int] = (), value: int | None = None
-    ) -> RoundAbortedError:
+    def _abort(self, reason: Reason, what: str, places: Iterable[int] = (), value: object = None) -> RoundAbortedError:
         self.phase = Phase.CLOSED
         return RoundAbortedError(reason, what, devices=[self._records.ids[at] for at in sorted(places)], value=value)
 
