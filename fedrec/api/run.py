@@ -19,6 +19,7 @@ from fedrec.data.schema import Dataset, Event
 from fedrec.errors import ConfigError, DataError
 from fedrec.extras import need
 from fedrec.privacy.ledger import Ledger
+from fedrec.simulators_view import MARK
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -62,7 +63,8 @@ class Run:
     def quality(self) -> Mapping[str, Any]:
         """What was measured on held-out items, by protocol: ``run.quality["loo-99neg"]["hr@10"]``, from 0 to 1.
 
-        Empty for a deployment, whose server has no data to measure with.
+        The simulator's view, exact and outside of epsilon (`fedrec.simulators_view`). Empty for a
+        deployment, whose server has no data to measure with.
         """
         found: Mapping[str, Any] = self._record.get("quality") or {}
         return found
@@ -185,6 +187,7 @@ class Run:
         epsilon = self.privacy.get("epsilon_released")
         promise = "no noise, nothing promised" if epsilon is None else f"epsilon {epsilon:.3g} a {self.privacy['unit']}"
         quality = f"HR@10 {figure(measured.get('hr@10'))}, NDCG@10 {figure(measured.get('ndcg@10'))}"
+        quality += f" ({MARK})" if measured else ""
         return f"<Run {name!r}: {quality}; {promise}; in {self._directory}>"
 
 

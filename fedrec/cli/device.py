@@ -1,6 +1,6 @@
 """The device's commands: ``recommend`` ranks offline from a release and the device's own store; ``personalise`` trains
 the private part of the model, which stays in that store; ``device clicked`` lets the device learn from clicks,
-``device identity`` says who it is, ``device ledger`` what it gave."""
+``device identity`` says who it is, ``device ledger`` what it gave, ``device verify`` whether that was agreed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from fedrec.cli import device_verify
 from fedrec.cli.device_start import register as register_start
 from fedrec.console import figure, print_json, say, show_table
 
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
     register_start(device)
     device.command("identity")(identity)
     device.command("ledger")(ledger)
+    device.command("verify")(device_verify.command)
     device.command("clicked")(clicked)
     device.command("forget")(forget)
     app.add_typer(device, name="device")

@@ -1,5 +1,4 @@
-"""The publisher's commands: ``release key`` makes a signing key, ``release verify`` checks a release, ``roster`` lists
-devices."""
+"""The commands ``release key|approve|verify``: a server signs what it makes, and the publisher approves it."""
 
 from __future__ import annotations
 
@@ -19,6 +18,7 @@ def register(app: typer.Typer) -> None:
     """Add this shell's commands to ``fedrec``."""
     release = typer.Typer(help="Sign releases, and check them.", no_args_is_help=True)
     release.command("key")(key)
+    release.command("approve")(approve)
     release.command("verify")(verify)
     app.add_typer(release, name="release")
     roster_commands.register(app)
@@ -47,17 +47,46 @@ def key(
     say(f"fingerprint: {made.fingerprint}")
 
 
-def verify(
+def approve(
     directory: Annotated[Path, typer.Argument()],
-    key: Annotated[Path | None, typer.Option(help="A file with the publisher's public key.")] = None,
+    key: Annotated[Path, typer.Option(help="The publisher's secret key, which signs rosters and manifests.")],
     as_json: AsJson = False,
 ) -> None:
-    """Check signature, version and every file of the release in DIRECTORY; leaves with 9 if anything is wrong."""
+    """Approve the release in DIRECTORY for devices that know the publisher: they rank with no other.
+
+    The release is read whole first. Compare the printed fingerprint with the server's; approve what came from it only.
+    """
+    from fedrec.release.approve import approve_release
+    from fedrec.server.roster_files import load_roster_key
+
+    publisher = load_roster_key(key)
+    found = approve_release(directory, publisher)
+    facts = {"name": found.name, "id": found.id, "version": found.version, "signer": found.fingerprint}
+    if as_json:
+        print_json({**facts, "publisher": publisher.public.hex()})
+        return
+    say(f"{found.name}: version {found.version} is approved", style="bold")
+    say(f"  id:          {found.id}")
+    say(f"  signed by:   {found.fingerprint}")
+    say(f"  approved by: {publisher.public.hex()}")
+
+
+def verify(
+    directory: Annotated[Path, typer.Argument()],
+    key: Annotated[Path | None, typer.Option(help="A file with the public key that must have signed it.")] = None,
+    publisher: Annotated[
+        Path | None, typer.Option(help="A file with the public key that must have approved it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check signatures, version and every file of the release in DIRECTORY; leaves with 9 if anything is wrong."""
     from fedrec.privacy.simulated import first_line
     from fedrec.release.bundle import read_release
     from fedrec.release.keys import read_public_key
 
-    found = read_release(directory, trusted_key=None if key is None else read_public_key(key))
+    approver = None if publisher is None else read_public_key(publisher)
+    signer = None if key is None else read_public_key(key)
+    found = read_release(directory, trusted_key=signer, publisher=approver)
     privacy = dict(found.contents.privacy)
     if as_json:
         facts = {
@@ -66,6 +95,7 @@ def verify(
             "created_at": found.created_at,
             "version": found.version,
             "signer": found.fingerprint,
+            "publisher": None if found.publisher is None else found.publisher.hex(),
         }
         print_json({**facts, "trusted": found.trusted, "items": len(found.contents.items.ids), "privacy": privacy})
         return
@@ -75,7 +105,9 @@ def verify(
     say(f"  version:   {found.version}")
     say(f"  id:        {found.id}")
     say(f"  signed by: {found.fingerprint}")
-    if found.trusted:
+    if found.publisher is not None:
+        say("  approved by the publisher that you asked for.")
+    elif found.trusted:
         say("  This is the key that you asked for.")
     else:
         say("  Nobody vouches for this key: compare the fingerprint with the publisher, or give --key.")

@@ -1,10 +1,14 @@
 """What a device remembers of releases, in its own store: whose it ranks with, and how new they were.
 
-The publisher's key is remembered at first use, unless one is given. A release by another signer is refused from then on
-until somebody gives that signer's key, which is then the publisher's. Of each signer and name the highest version is
-remembered that was ranked with, and an older release, or another one of the same version, is refused. A name that the
-device does not know must not be older than what it has of the same signer: else an old release of another name would be
-a way back. Only a person at the device may allow an older release (``--allow-older``), which forgets nothing.
+A device that was told its publisher, whose rosters and manifests it believes, ranks with nothing that this publisher
+has not approved (`fedrec.release.approval`), whoever signed it, and knows releases under that key.
+
+On other devices the publisher's key is remembered at first use, unless one is given. A release by another signer is
+refused from then on until somebody gives that signer's key, which is then the publisher's. Of each signer and name the
+highest version is remembered that was ranked with, and an older release, or another one of the same version, is
+refused. A name that the device does not know must not be older than what it has of the same signer: else an old release
+of another name would be a way back. Only a person at the device may allow an older release (``--allow-older``), which
+forgets nothing.
 
 A release of a simulation in one process, whose key is made anew for each run, is not remembered: else a store could be
 tried on one run only. It is used where no publisher is remembered, as any first release is, and refused where one is.
@@ -21,6 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from fedrec.client.trust import release_publisher
 from fedrec.data.store import EventStore
 from fedrec.errors import ReleaseError, StoreError
 from fedrec.release.bundle import Release, read_release
@@ -55,9 +60,11 @@ def remembered_release(
     """
     given = None if trusted_key is None else read_public_key(trusted_key)
     memory = StoredMemory(store, given, allow_older=allow_older)
-    release = read_release(directory, trusted_key=given or memory.publisher, memory=memory, limits=limits)
+    publisher = release_publisher(store)
+    trusted = given if publisher is not None else given or memory.publisher
+    release = read_release(directory, trusted_key=trusted, memory=memory, limits=limits, publisher=publisher)
     yield release
-    if given is not None or not _is_simulated(release):
+    if given is not None or publisher is not None or not _is_simulated(release):
         memory.keep(release)
 
 
@@ -118,8 +125,8 @@ class StoredMemory:
         with self._store.transaction(durable=True):
             kept = self._read()
             before = json.dumps(kept, sort_keys=True)
-            kept["publisher"] = release.signer.hex()
-            seen = kept["seen"].setdefault(release.signer.hex(), {})
+            kept["publisher"] = release.vouched_by.hex()
+            seen = kept["seen"].setdefault(release.vouched_by.hex(), {})
             if release.name not in seen or seen[release.name][0] < release.version:
                 seen[release.name] = [release.version, release.id]
             after = json.dumps(kept, sort_keys=True)

@@ -20,6 +20,7 @@ from fedrec.secagg.roster import Roster
 _IDENTITY: Final = "secagg identity"
 _ROSTER_KEY: Final = "secagg roster key"
 _NEWEST: Final = "secagg newest roster"
+_SIMULATED: Final = "simulated device"
 _NEWEST_MANIFEST: Final = "newest run manifest"
 
 
@@ -71,6 +72,17 @@ def publisher_of(store: EventStore) -> bytes:
         action = "Run fedrec device identity --store FILE --roster-key FILE"
         raise ConfigError("the device was given no roster key to believe", action=action)
     return _bytes(key)
+
+
+def release_publisher(store: EventStore) -> bytes | None:
+    """Whose approval releases need on this device; None where it was told no publisher, or is simulated."""
+    told = store.get_setting(_ROSTER_KEY) is not None and store.get_setting(_SIMULATED) is None
+    return publisher_of(store) if told else None
+
+
+def mark_simulated(store: EventStore) -> None:
+    """Note that this store is a simulated device's, whose publisher's key is thrown away and can approve nothing."""
+    store.set_setting(_SIMULATED, "true")
 
 
 def accepted_manifest(store: EventStore, path: Path) -> RunManifest:

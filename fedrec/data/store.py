@@ -12,9 +12,10 @@ from types import TracebackType
 from typing import Any
 
 from fedrec.data.schema import Event, Note, Photo
-from fedrec.data.store_file import create_file, open_file, sqlite_errors
+from fedrec.data.store_file import BUSY_SECONDS, create_file, open_file, sqlite_errors
 from fedrec.errors import StoreError
 
+_PATIENCE_MS = 200
 _INSERT_EVENT = "INSERT INTO event (user, item, timestamp, rating) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 
 
@@ -127,7 +128,19 @@ class EventStore:
                 self._execute(f"DELETE FROM {table} WHERE user = (SELECT id FROM user WHERE name = ?)", (user,))
             self._execute("DELETE FROM user WHERE name = ?", (user,))
         if not self._inside:
-            self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.empty_log()
+
+    def empty_log(self) -> bool:
+        """Empty the file's log, in which what was erased or replaced can still be read; between transactions.
+
+        In the file itself, what is erased is overwritten.  Returns whether it was done: it cannot be while another
+        connection reads, and is then done by the next call that finds none, or when the last connection closes.
+        """
+        self._execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+        try:
+            return int(self._rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]) == 0
+        finally:
+            self._execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_SECONDS)}")
 
     # What users did, wrote and photographed
 

@@ -241,7 +241,7 @@ def _normalised(costs: Iterable[QueryCost]) -> tuple[float, tuple[tuple[Composed
     """The exact part as its total 1/z^2, and the others: those that compose by rounds, and the dealt ones.
 
     Of what is not amplified, the rounds are those that a row takes part in.  Costs of the same number of groups are
-    taken together, as of one dealing.
+    taken together, as of one dealing; for another number of groups, rows are dealt anew.
     """
     exact: list[float] = []
     others: dict[tuple[float, float, str, str], int] = {}

@@ -102,7 +102,7 @@ def check_deviation(deviation: float) -> None:
         raise PrivacyError(wanted, value=deviation, action="Use another resolution")
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=16)
 def _table(deviation: float) -> tuple[list[int], NDArray[np.uint64]]:
     """For k = 0, 1, ...: the chance of |k| or less, in units of 2^-127; and its first 64 bits as an array.
 

@@ -54,6 +54,7 @@ from fedrec.privacy.dominating_pair import DominatingPair, from_profile
 Floats = NDArray[np.float64]
 _TAIL: Final = 9.0  # deviations; larger losses have a chance below 1e-18
 _MOST_POINTS: Final = 1 << 20
+_MOST_LOSS: Final = 600.0  # beyond, numbers overflow, and no epsilon is of interest
 
 
 def with_over_without(noise_multiplier: float, probability: float, epsilons: Floats) -> Floats:
@@ -81,9 +82,9 @@ def without_over_with(noise_multiplier: float, probability: float, epsilons: Flo
 
 @lru_cache(maxsize=32)
 def dominating_pair(noise_multiplier: float, probability: float, interval: float) -> DominatingPair:
-    """Of one round, on a grid of losses; the largest loss that is told apart has a chance below 1e-18."""
+    """Of one round, on a grid of losses up to one that has a chance below 1e-18, or 600."""
     z = noise_multiplier
-    points = math.ceil((0.5 / z**2 + _TAIL / z + 1) / interval) + 1
+    points = math.ceil(min(0.5 / z**2 + _TAIL / z + 1, _MOST_LOSS) / interval) + 1
     epsilons: Floats = interval * np.arange(min(points, _MOST_POINTS), dtype=np.float64)
     forth = with_over_without(z, probability, epsilons)
     return from_profile(interval, forth, without_over_with(z, probability, epsilons))

@@ -5,8 +5,9 @@
     catalogue.json, features.safetensors, model.json, model.safetensors, behaviour.safetensors,
     encoder-<modality>.safetensors, config.json, privacy.json, MODEL_CARD.md
     requires.json          where parts of other packages are needed to use it
+    publisher.sig          where the publisher has approved it (`fedrec.release.approval`)
 
-The signature holds the manifest, the manifest holds every file, and there may be no file beside them. What a reader
+The signature holds the manifest, the manifest holds every other file, and there may be none beside them. What a reader
 gets was hashed in memory first, so a file that changes between two looks is never used.
 """
 
@@ -24,6 +25,7 @@ from typing import Protocol
 
 from fedrec.errors import ReleaseError
 from fedrec.release import keys, packing
+from fedrec.release.approval import APPROVAL, APPROVAL_BYTES, check_approval
 from fedrec.release.contents import ReleaseContents
 from fedrec.release.keys import SigningKey
 from fedrec.release.limits import ReleaseLimits
@@ -50,7 +52,7 @@ class Release:
     ``id``: SHA-256 of the manifest in hex, which names this release and no other. ``version``: rises from one release
     of a publisher to the next; 0 = older than versions are. ``signer``: the public key (32 bytes). ``trusted``: whether
     that is the key that the reader asked for; where it asked for none, the release is whole, but anybody may have made
-    it.
+    it. ``publisher``: the public key that approved it, where the reader asked for that; else None.
     """
 
     id: str
@@ -59,11 +61,17 @@ class Release:
     signer: bytes
     trusted: bool
     contents: ReleaseContents
+    publisher: bytes | None = None
 
     @property
     def name(self) -> str:
         """What the release is called."""
         return self.contents.name
+
+    @property
+    def vouched_by(self) -> bytes:
+        """Whose word the reader took: the publisher's, or else the signer's; a public key, 32 bytes."""
+        return self.publisher or self.signer
 
     @property
     def fingerprint(self) -> str:
@@ -131,6 +139,7 @@ def read_release(
     trusted_key: bytes | None = None,
     memory: ReleaseMemory | None = None,
     limits: ReleaseLimits | None = None,
+    publisher: bytes | None = None,
 ) -> Release:
     """Read a release after checking signer, signature, version, and size and hash of every file. The only way to one.
 
@@ -140,18 +149,23 @@ def read_release(
             damage but no forgery; see `Release.trusted`.
         memory: what the reader knows of earlier releases. None: an older release than the last is not told apart.
         limits: sizes that the manifest is held to before a file is read; None: those of `ReleaseLimits`.
+        publisher: the public key (32 bytes) of whoever must have approved it, whoever signed it. It may stand for
+            ``trusted_key``, and ``memory`` knows releases under it.
 
     Raises:
-        ReleaseError: it is missing, unsigned, signed by another key, older than one that is known, too large, damaged,
-            incomplete, has a file too many, or is for a newer fedrec. There is no way to read part of it.
+        ReleaseError: it is missing, unsigned, signed by another key, not approved, older than one that is known, too
+            large, damaged, incomplete, has a file too many, or is for a newer fedrec. There is no way to read part of
+            it.
     """
     limits = limits or ReleaseLimits()
     signature = _read(directory, SIGNATURE, _SIGNATURE_FILE)
     signed = _read(directory, MANIFEST, None)
     public, proof = signature[: keys.PUBLIC_BYTES], signature[keys.PUBLIC_BYTES :]
-    if memory is not None:
+    if publisher is not None:
+        check_approval(_approval(directory), signed, publisher)
+    elif memory is not None:
         memory.check_signer(public)
-    if trusted_key is not None and public != trusted_key:
+    if trusted_key is not None and trusted_key not in (public, publisher):
         raise ReleaseError(
             "the release is signed by another key than the trusted one",
             value=keys.fingerprint(public),
@@ -160,7 +174,7 @@ def read_release(
     keys.verify(public, CONTEXT, signed, proof)
     manifest, identity = Manifest.from_bytes(signed), hashlib.sha256(signed).hexdigest()
     if memory is not None:
-        memory.check_version(public, manifest.name, manifest.version, identity)
+        memory.check_version(publisher or public, manifest.name, manifest.version, identity)
     limits.check_files(manifest.files)
     _check_listing(directory, manifest)
     contents = packing.unpack(
@@ -172,9 +186,14 @@ def read_release(
         created_at=manifest.created_at,
         version=manifest.version,
         signer=public,
-        trusted=trusted_key is not None,
+        trusted=trusted_key is not None or publisher is not None,
         contents=contents,
+        publisher=publisher,
     )
+
+
+def _approval(directory: Path) -> bytes | None:
+    return _read(directory, APPROVAL, APPROVAL_BYTES) if (directory / APPROVAL).exists() else None
 
 
 def _version_of(directory: Path) -> int:
@@ -213,7 +232,7 @@ def _read(directory: Path, name: str, size: int | None) -> bytes:
 
 def _check_listing(directory: Path, manifest: Manifest) -> None:
     there = {path.name for path in directory.iterdir()}
-    extra = there - set(manifest.files) - {MANIFEST, SIGNATURE}
+    extra = there - set(manifest.files) - {MANIFEST, SIGNATURE, APPROVAL}
     if extra:
         raise ReleaseError(
             "the release holds a file that nobody signed", value=sorted(extra), action="Remove it, or take a fresh copy"

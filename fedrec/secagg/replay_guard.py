@@ -35,6 +35,11 @@ class ReplayGuard:
     _runs: dict[str, SeenRound] = field(default_factory=dict)
     _times: list[int] = field(default_factory=list)
 
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The runs that a masked vector was sent in."""
+        return tuple(self._runs)
+
     def check(self, agreed: Agreed, thresholds: Thresholds, now: int) -> None:
         """Whether the device may still send a masked vector to this sum.
 

@@ -16,6 +16,8 @@ from fedrec.client.ranker import recommend
 from fedrec.data.store import EventStore
 from fedrec.errors import ReleaseError
 from fedrec.queries.wire import FAILED, REFUSED
+from fedrec.release.approval import APPROVAL
+from fedrec.release.approve import approve_release
 from fedrec.release.bundle import read_release, write_release
 from fedrec.release.keys import load_key
 from fedrec.release.manifest import SIGNATURE
@@ -108,18 +110,25 @@ def _refused_run(
 
 
 def rolled_back_release(deployment: Deployment) -> Outcome:
-    """An older release by the right key, and the newest one with a broken signature, at a device that ranked before."""
+    """At a device that ranked before: an older release that the publisher had approved, the newest one with a broken
+    signature, and one that the server signed and the publisher did not approve."""
     newest, store = deployment.out / "server" / "model", deployment.stores[0]
     signer = load_key(deployment.out / "server" / "release.key")
     release = read_release(newest, trusted_key=signer.public)
     older, unsigned = deployment.out / "older", deployment.out / "unsigned"
     write_release(older, release.contents, key=signer, version=release.version - 1)
+    approve_release(older, deployment.publisher)
     shutil.copytree(newest, unsigned)
     signature = bytearray((unsigned / SIGNATURE).read_bytes())
     signature[-1] ^= 1
     (unsigned / SIGNATURE).write_bytes(bytes(signature))
-    words = [_refusal(directory, store) for directory in (older, unsigned)]
-    return Outcome("rolled-back and unsigned release", all(words), "; ".join(word or "ranked" for word in words))
+    unapproved = deployment.out / "unapproved"
+    shutil.copytree(newest, unapproved)
+    (unapproved / APPROVAL).unlink()
+    words = [_refusal(directory, store) for directory in (older, unsigned, unapproved)]
+    return Outcome(
+        "rolled-back, unsigned and unapproved release", all(words), "; ".join(word or "ranked" for word in words)
+    )
 
 
 def _refusal(release: Path, path: Path) -> str:

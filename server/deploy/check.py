@@ -18,6 +18,7 @@ from fedrec.client.ranker import recommend
 from fedrec.console import say
 from fedrec.data.store import EventStore
 from fedrec.errors import ProtocolError
+from fedrec.release.approve import approve_release
 from fedrec.release.keys import load_key
 from server.deploy.attacks import (
     APP,
@@ -77,6 +78,7 @@ def check(out: Path, done: Callable[[str], None] = lambda text: None) -> Checked
         record = _record(out, log)
         done(f"{DEVICES} devices trained, masked and with noise of their own")
         try_all(partial(foreign_bundle, opened, deployment), partial(repeated_run, opened, deployment))
+    approve_release(out / "server" / "model", deployment.publisher)
     ranked = dict(_ranked(deployment, store) for store in deployment.stores)
     try_all(partial(rolled_back_release, deployment))
     return Checked(record, ranked, tuple(outcomes))

@@ -82,7 +82,7 @@ def test_a_run_tells_its_figures(run: fedrec.Run) -> None:
     assert [line["query"] for line in run.events] == [row["query"] for row in run.ledger]
     assert all(row["cost"]["noise_multiplier"] > 0 for row in run.ledger)
     assert run.report is not None and run.report.name == "report.html"
-    assert "epsilon 8" in repr(run) and "HR@10" in repr(run)
+    assert "epsilon 8" in repr(run) and "HR@10" in repr(run) and "simulator's view" in repr(run)
 
 
 def test_plots_show_what_the_run_recorded(run: fedrec.Run) -> None:

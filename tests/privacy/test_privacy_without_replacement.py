@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedrec.privacy.accountant import QueryCost, epsilon, gaussian_delta
+from fedrec.privacy.accountant import QueryCost, delta, epsilon, gaussian_delta
 from fedrec.privacy.dominating_pair import DominatingPair
 from fedrec.privacy.without_replacement import dominating_pair, with_over_without, without_over_with
 
@@ -123,6 +123,13 @@ def _total(pair: DominatingPair) -> tuple[float, float]:
 def test_training_costs_what_is_known(noise: float, known: float) -> None:
     cost = QueryCost("training", noise, 200, "fixed", RATE, secret=True)
     assert epsilon([cost], DELTA) == pytest.approx(known, rel=2e-3)
+
+
+def test_hardly_any_noise_is_accounted_too() -> None:
+    for noise in (0.01, 0.03):
+        cost = QueryCost("training", noise, 3, "fixed", 0.1, secret=True)
+        assert epsilon([cost], 1e-5) > 200
+        assert 0.2 < delta([cost], 1.0) <= 1
 
 
 def test_more_noise_smaller_cohorts_and_fewer_rounds_cost_less() -> None:

@@ -37,6 +37,8 @@ CONFIG = cases.settings(
     model={"dimension": 4, "notes": False, "photos": False, "warm_start": None},
     training={"rounds": 3, "negatives": 8},
     privacy={"epsilon": 6.0, "delta": 0.01},
+    # A kill may come while the same round is asked, and devices answer a round so often, over all restarts.
+    secure_aggregation={"attempts": 32},
 )
 BUDGET = Budget(6.0, 0.01, "user")
 

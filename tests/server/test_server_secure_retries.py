@@ -151,7 +151,8 @@ def test_a_run_is_killed_in_every_exchange_and_given_up_once_and_ends_as_if_it_h
     with hostile_devices(SHORT, federation_study, tmp_path / "whole") as (devices, _):
         whole = federate(SHORT, server_catalogue, devices, tmp_path / "a")
     assert whole["secure_aggregation"] == {"protocol": "secagg+", "aborted": {}, "excluded": {}}
-    for number, exchange in enumerate(Exchange):
+    # Devices mask twice for a round, as often as the settings allow attempts: so it is cut off twice after that.
+    for number, exchange in enumerate(one for one in Exchange if one is not Exchange.CONFIRM):
         with (
             hostile_devices(SHORT, federation_study, tmp_path / "cut") as (devices, _),
             cut_in(devices, exchange, 3 + number),

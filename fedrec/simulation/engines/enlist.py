@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from fedrec.client.trust import adopt_identity, trust_roster_key
+from fedrec.client.trust import adopt_identity, mark_simulated, trust_roster_key
 from fedrec.data.store import EventStore
 from fedrec.secagg.identity import DeviceIdentity
 from fedrec.secagg.roster import Roster
@@ -39,6 +39,8 @@ def enlist(stores: Path, publisher: DeviceIdentity | None = None) -> Path:
         with EventStore.open(file, check=False) as store, store.transaction():
             adopt_identity(store, identity)
             trust_roster_key(store, key.public)
+            if publisher is None:
+                mark_simulated(store)
     write_roster(path, Roster.of(identity.public for identity in identities), key)
     (stores / _KEY).unlink(missing_ok=True)
     return path

@@ -63,7 +63,11 @@ VARIANTS = [
     pytest.param({"training": {"sampling": "poisson", "cohort": 6}}, id="poisson"),
     pytest.param({"training": {"sampling": "fixed", "cohort": 6}, "run": {"seed": 11}}, id="fixed"),
     pytest.param(
-        {"privacy": {"unit": "example"}, "model": {"notes": False, "photos": False}, "training": {"examples": 4}},
+        {
+            "privacy": {"unit": "example", "delta": 1e-3},
+            "model": {"notes": False, "photos": False},
+            "training": {"examples": 4},
+        },
         id="example",
     ),
     pytest.param(
