@@ -35,7 +35,6 @@ def register(app: typer.Typer) -> None:
 
 def inspect(
     directory: Annotated[Path, typer.Argument()],
-    from_interactions: FromInteractions = False,
     as_json: AsJson = False,
 ) -> None:
     """Count what a data set holds, and say what was skipped and why.
@@ -45,7 +44,7 @@ def inspect(
     from fedrec.data.inspect import inspect as inspected
     from fedrec.data.sources import read_data
 
-    found = inspected(read_data(source_of(directory, from_interactions)))
+    found = inspected(read_data(source_of(directory, True)))  # nothing is made of it that would leave
     if as_json:
         print_json(found)
     else:

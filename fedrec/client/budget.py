@@ -193,7 +193,8 @@ def _kept_plan(store: EventStore, config: Config, population: Population) -> tup
     if kept is not None and kept["of"] == of:
         return tuple(QueryCost(**facts) for facts in kept["costs"])
     plan = _plan(text, population.users, population.devices)
-    store.set_setting(_PLAN, json.dumps({"of": of, "costs": [cost.facts for cost in plan]}))
+    with store.transaction(durable=True):
+        store.set_setting(_PLAN, json.dumps({"of": of, "costs": [cost.facts for cost in plan]}))
     return plan
 
 

@@ -67,6 +67,11 @@ def keep(store: EventStore, state: bytes | None) -> None:
     store.set_setting(_PENDING, json.dumps(None if state is None else base64.b64encode(state).decode()))
 
 
+def progress(store: EventStore) -> tuple[str | None, ...]:
+    """How far the device is, in the sum that it is in the middle of and in all: two that are equal are the same."""
+    return tuple(store.get_setting(name) for name in (_ASKED, _PENDING, _DIARY))
+
+
 def load_replay_guard(store: EventStore) -> ReplayGuard:
     """The sums that this device took part in. Raises ProtocolError where the record is damaged."""
     kept = store.get_setting(_DIARY)

@@ -1,7 +1,8 @@
 """A device's part in a secure sum: six messages, between which all that it must remember is in its own store.
 
-Every step is one transaction of the store, which is on the disk before its message leaves: a device that is cut off, or
-loses power, has either not answered or remembers that it has.
+Every step ends with one transaction of the store, which is on the disk before its message leaves: a device that is cut
+off, or loses power, has either not answered or remembers that it has.  What takes long is done before the transaction,
+which then looks whether the sum is still where it was.  Secrets of a sum that is over are in none of the store's files.
 """
 
 from __future__ import annotations
@@ -11,7 +12,15 @@ from collections.abc import Callable
 
 from fedrec.client.budget import DEVICES, USERS
 from fedrec.client.device import Device
-from fedrec.client.pending_round import PendingRound, begin, keep, load_pending, load_replay_guard, save_replay_guard
+from fedrec.client.pending_round import (
+    PendingRound,
+    begin,
+    keep,
+    load_pending,
+    load_replay_guard,
+    progress,
+    save_replay_guard,
+)
 from fedrec.client.request_policy import check_agreed
 from fedrec.client.trust import identity_of, roster_of
 from fedrec.data.store import EventStore
@@ -24,7 +33,7 @@ from fedrec.secagg.replay_guard import ReplayGuard
 from fedrec.secagg.roster import Roster
 
 Clock = Callable[[], float]
-_Step = Callable[[DeviceRound, EventStore, PendingRound], bytes]
+_Step = Callable[[DeviceRound], bytes]
 
 
 class SecureDevice:
@@ -52,21 +61,23 @@ class SecureDevice:
         known, asked = self.device.device_context, invitation.envelope
         known.check_catalogue(asked.catalogue)
         check_agreed(known.config, asked.request, known.features)
-        with EventStore.open(self.device.store) as store, store.transaction(durable=True):
+        with EventStore.open(self.device.store) as store:
             self._check_drawn(store, asked.request)
             pending = PendingRound(run, invitation, self._roster(store).digest, b"")
             current = self._round(store, pending, load_replay_guard(store))
             message = current.advertise()
-            begin(store, PendingRound(run, invitation, pending.roster, current.to_state()))
+            with store.transaction(durable=True):
+                begin(store, PendingRound(run, invitation, pending.roster, current.to_state()))
+            store.empty_log()  # of a sum that was begun before, and came to no end
         return message
 
     def share(self, run: str, cohort: bytes) -> bytes:
         """Exchange 2: a sealed share of its secrets for every neighbour."""
-        return self._step(run, lambda current, store, pending: current.share(cohort))
+        return self._step(run, lambda current: current.share(cohort))
 
     def check(self, run: str, inbox: bytes) -> bytes:
         """Exchange 3: whose sealed shares do not open. Nothing is spent yet."""
-        return self._step(run, lambda current, store, pending: current.check(inbox))
+        return self._step(run, lambda current: current.check(inbox))
 
     def mask(self, run: str, view: bytes) -> bytes:
         """Exchange 4: the contribution, masked. From here on this sum counts as answered.
@@ -83,24 +94,31 @@ class SecureDevice:
             cost = self.device.cost(store, request)
             with store.transaction(durable=True):
                 cost.charge(store, run)
-        return self._step(run, lambda current, store, pending: current.mask(view, self.device.elements(store, request)))
+            elements = self.device.elements(store, request)
+        return self._step(run, lambda current: current.mask(view, elements))
 
     def confirm(self, run: str, survivors: bytes) -> bytes:
         """Exchange 5, of the committee's devices: stand for one list of survivors, and never for another."""
-        return self._step(run, lambda current, store, pending: current.confirm(survivors))
+        return self._step(run, lambda current: current.confirm(survivors))
 
     def unmask(self, run: str, certificate: bytes) -> bytes:
         """Exchange 6: help to take the masks off the sum of the survivors; then everything of the sum is erased."""
-        return self._step(run, lambda current, store, pending: current.unmask(certificate), last=True)
+        return self._step(run, lambda current: current.unmask(certificate), last=True)
 
     def _step(self, run: str, step: _Step, *, last: bool = False) -> bytes:
-        with EventStore.open(self.device.store, check=False) as store, store.transaction(durable=True):
+        with EventStore.open(self.device.store, check=False) as store:
+            before = progress(store)
             pending = load_pending(store, run)
             replay_guard = load_replay_guard(store)
             current = self._round(store, pending, replay_guard).restore(pending.state)
-            message = step(current, store, pending)
-            save_replay_guard(store, replay_guard)
-            keep(store, None if last else current.to_state())
+            message = step(current)
+            with store.transaction(durable=True):
+                if progress(store) != before:
+                    raise ProtocolError("this device's sum went on meanwhile: it answers one message at a time")
+                save_replay_guard(store, replay_guard)
+                keep(store, None if last else current.to_state())
+            if last:
+                store.empty_log()
         return message
 
     def _check_drawn(self, store: EventStore, request: Request) -> None:

@@ -144,7 +144,8 @@ def _only_newer(store: EventStore, roster: Roster) -> None:
         return
     if newest is not None and roster.version <= newest[0]:
         raise ProtocolError("the roster is older than one that this device has seen", value=roster.version)
-    store.set_setting(_NEWEST, json.dumps(this))
+    with store.transaction(durable=True):
+        store.set_setting(_NEWEST, json.dumps(this))
 
 
 # A simulated node is a call in a process that has had others, and all have the same roster.

@@ -118,20 +118,23 @@ def best_bands(rounds: int, minimum_separation: int) -> int:
     return min(tried, key=lambda bands: error_ratio(rounds, bands))
 
 
-def correlated(encoded: Matrix, streams: Iterator[Matrix]) -> Iterator[Matrix]:
-    """Rows of ``C^-1 Z``, one a round, from the rows of Z; by back-substitution, keeping ``bands - 1`` rows of it.
+def correlated(encoded: Matrix, streams: Iterator[NDArray[np.int64]]) -> Iterator[NDArray[np.int64]]:
+    """Whole numbers, one row a round, that C maps to ``C[t, t] (Z_t + f_t)``, f_t the rest of rounding down.
+
+    By back-substitution, keeping ``bands - 1`` rows: C^-1 times what stands there.  Elements of f are between -1 and 0,
+    but for the error of double precision: a 128th for each band, at numbers below 2^45.
 
     Args:
         encoded: C.
-        streams: the rows of Z, each float64 [length], standard normal.
+        streams: the rows of Z, each int64 [length].
     """
     bands = bands_in(encoded)
-    kept: list[Matrix] = []  # the last rows, newest first
+    kept: list[NDArray[np.int64]] = []  # the last rows, newest first
     for t, fresh in zip(range(len(encoded)), streams, strict=False):
-        row = fresh.copy()
+        mean = np.zeros(len(fresh))
         for back, earlier in enumerate(kept, start=1):
-            row -= encoded[t, t - back] * earlier
-        row /= encoded[t, t]
+            mean -= encoded[t, t - back] / encoded[t, t] * earlier
+        row = fresh + np.floor(mean).astype(np.int64)
         kept = [row, *kept][: bands - 1]
         yield row
 

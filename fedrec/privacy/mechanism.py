@@ -41,6 +41,10 @@ class CostOverRounds(Protocol):
     """What of a `fedrec.privacy.accountant.QueryCost` decides how rounds may share noise."""
 
     @property
+    def noise_multiplier(self) -> float:
+        """z, as of `Mechanism`."""
+
+    @property
     def rounds(self) -> int:
         """How many releases."""
 
@@ -52,10 +56,11 @@ class CostOverRounds(Protocol):
 class RoundNoise(Protocol):
     """The noise of all rounds of a run, where one round's depends on those before."""
 
-    def of(self, number: int, length: int) -> NDArray[np.float64]:
-        """Noise of round ``number``, from 1, float64 [length], for a standard deviation of 1 and before rounding.
+    def of(self, number: int, length: int, deviation: float) -> NDArray[np.float64]:
+        """Noise of round ``number``, from 1, in whole steps, for a mechanism's standard deviation of so many steps.
 
-        The same at every call, whatever was asked before.  Raises PrivacyError where there is no such round.
+        float64 [length].  The same at every call, whatever was asked before.  Raises PrivacyError where there is no
+        such round.
         """
 
 
@@ -160,7 +165,7 @@ class Mechanism(ABC):
 
         float64 of the same shape.  Adding it gives exactly what adding the noise and rounding afterwards would give:
         post-processing, so the guarantee of the noise that was drawn stands, at any resolution.  Of noise that is
-        correlated over rounds, each round's is rounded by itself, after it was correlated.
+        correlated over rounds, each round's may be rounded by itself, after it was correlated.
         """
         noise = standard * (self.standard_deviation / self.resolution)
         np.rint(noise, out=noise)

@@ -77,7 +77,7 @@ class DeviceRound:
         self._near: Neighbourhood | None = None
         self._box_keys: dict[int, bytes] = {}
         self._there: frozenset[int] = frozenset()
-        self._cohort = self._signed = b""
+        self._cohort = b""
         self._held: dict[int, HeldShares] = {}
 
     def __repr__(self) -> str:
@@ -191,8 +191,9 @@ class DeviceRound:
         shown = Survivors.from_bytes(survivors, near.size)
         self._same(shown.view, self._view(), "the survivors are of another view than this device's")
         check_survivors(shown.survivors, self._there, near, self._thresholds)
-        self._signed, self._stage = survivors_digest(shown.survivors, near.size), DeviceStage.CONFIRMED
-        return Confirm(self._place, _UNSIGNED, shown.view, self._signed).signed(self._identity).to_bytes()
+        self._stage = DeviceStage.CONFIRMED
+        digest = survivors_digest(shown.survivors, near.size)
+        return Confirm(self._place, _UNSIGNED, shown.view, digest).signed(self._identity).to_bytes()
 
     def unmask(self, certificate: bytes) -> bytes:
         """Exchange 6: one kind of share of each neighbour, never both: of its own mask, or of its mask key.
@@ -202,7 +203,7 @@ class DeviceRound:
 
         Raises:
             RefusedError: another context; too few signatures, or one that does not hold; a list without this device,
-                below a threshold, with a gap, or other than the one it signed; or the second time.
+                below a threshold, or with a gap; or the second time.
         """
         if self._stage is not DeviceStage.CONFIRMED:
             self._turn(DeviceStage.MASKED)
@@ -213,7 +214,7 @@ class DeviceRound:
         alive = near.slots(shown.survivors)
         if len(shown.receipts) != len(alive):
             raise RefusedError(Reason.MALFORMED, "receipts do not fit the survivors", value=len(shown.receipts))
-        check_quorum(shown, self._signed, near, self._roster, self._workers)
+        check_quorum(shown, near, self._roster, self._workers)
         vouched = {
             slot
             for slot, found in zip(alive, shown.receipts, strict=True)
@@ -226,13 +227,13 @@ class DeviceRound:
         message = Unmask(self._place, _UNSIGNED, shown.view, near.degree, frozenset(slots), shares)
         self._replay_guard.unmasked(self._agreed)
         self._stage, self._secrets, self._made, self._held = DeviceStage.UNMASKED, None, None, {}
-        self._box_keys, self._signed = {}, b""
+        self._box_keys = {}
         return message.signed(self._identity).to_bytes()
 
     def to_state(self) -> bytes:
         """All that `restore` needs to go on, secrets included: for the device's own store, to be erased after."""
         size = self._near.size if self._near else 0
-        kept = self._cohort, self._there, size, self._signed, self._held
+        kept = self._cohort, self._there, size, self._held
         return pack_state(DeviceState(self._stage, self._agreed.digest, self._secrets, *kept))
 
     def restore(self, state: bytes) -> DeviceRound:
@@ -247,7 +248,7 @@ class DeviceRound:
         self._secrets = stored.secrets
         if stored.cohort and stored.secrets is not None:
             self._enter(stored.cohort, stored=True)
-        self._there, self._signed, self._held = stored.there, stored.signed, dict(stored.held)
+        self._there, self._held = stored.there, dict(stored.held)
         self._stage = stored.stage
         return self
 

@@ -60,8 +60,8 @@ class DeviceState:
     """All that a device needs to go on with a sum.
 
     ``stage``: what it did last.  ``agreed``: digest of what was agreed.  ``cohort``: the message.  ``there``: who has
-    shared, and from the masked vector on who is in the view; of ``size`` eligible devices.  ``signed``: digest of the
-    list of survivors that it stood for, or nothing.  ``held``: neighbours' shares, by slot.
+    shared, and from the masked vector on who is in the view; of ``size`` eligible devices.  ``held``: neighbours'
+    shares, by slot.
     """
 
     stage: DeviceStage
@@ -70,7 +70,6 @@ class DeviceState:
     cohort: bytes = b""
     there: frozenset[int] = frozenset()
     size: int = 0
-    signed: bytes = b""
     held: Mapping[int, HeldShares] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -84,7 +83,7 @@ def pack_state(state: DeviceState) -> bytes:
     if secrets is not None:
         parts += [secrets.mask, secrets.box, secrets.own]
     parts += [codec.prefixed(state.cohort, 4), codec.write_bitmap(state.there, state.size)]
-    parts += [codec.prefixed(state.signed, 1), codec.number(len(state.held), 4)]
+    parts += [codec.number(len(state.held), 4)]
     for slot, shares in sorted(state.held.items()):
         parts += [codec.number(slot, 4), shares.mask, shares.own]
     return b"".join(parts)
@@ -101,12 +100,9 @@ def unpack_state(data: bytes) -> DeviceState:
     secrets = DeviceSecrets(*reader.items(SEED_BYTES, 3)) if has_secrets else None
     cohort, size = reader.prefixed(4), reader.number(4)
     there = codec.read_bitmap(reader.take((size + 7) // 8), size, "a stored round")
-    signed = reader.prefixed(1)
-    if len(signed) not in (0, DIGEST_BYTES) or bool(signed) is not (stage == DeviceStage.CONFIRMED):
-        raise codec.malformed("a stored round stands for an impossible list", len(signed))
     held = {}
     for _ in range(reader.number(4)):
         slot = reader.number(4)
         held[slot] = HeldShares(*reader.items(SHARE_BYTES, 2))
     reader.end()
-    return DeviceState(DeviceStage(stage), agreed, secrets, cohort, there, size, signed, held)
+    return DeviceState(DeviceStage(stage), agreed, secrets, cohort, there, size, held)

@@ -25,7 +25,6 @@ class Reason(StrEnum):
     BAD_BOXES = "too-few-boxes-open"
     BAD_RECEIPT = "no-receipt-for-this-view"
     NO_QUORUM = "too-few-signatures"
-    OTHER_LIST = "another-list-signed"
     ANSWERED = "answered-before"
     TOO_MANY_ROUNDS = "too-many-rounds"
     SECRET_LOST = "too-few-shares"
@@ -33,10 +32,10 @@ class Reason(StrEnum):
 
 
 class RefusedError(ProtocolError):
-    """One side turns a message down and stays as it was; ``reason`` says why."""
+    """One side turns a message down and stays as it was; ``reason`` says why, ``plain`` what, without the reason."""
 
     def __init__(self, reason: Reason, what: str, *, value: object | None = None, action: str = "") -> None:
-        self.reason = reason
+        self.reason, self.plain = reason, what
         super().__init__(f"{what} [{reason.value}]", value=value, action=action)
 
 

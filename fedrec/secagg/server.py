@@ -110,7 +110,7 @@ class ServerRound:
             self.thresholds.check_cohort(len(self._adverts), len(self._asked or self._adverts))
             assignment = assign(self.agreed, self._adverts, self.thresholds)
         except RefusedError as error:
-            raise self._abort(error.reason, error.what) from None
+            raise self._abort(error.reason, error.plain) from None
         members, parameters = assignment.places(self._adverts), assignment.parameters
         assert members is not None
         records = self._records = RoundRecords.of(assignment, self.roster, members)
@@ -171,7 +171,7 @@ class ServerRound:
         try:
             records.assignment.check_halves(survivors)
         except RefusedError as error:
-            raise self._abort(error.reason, error.what, records.members - survivors) from None
+            raise self._abort(error.reason, error.plain, records.members - survivors) from None
         lost = [place for place in records.members if records.holders(place) < records.parameters.threshold]
         if lost:
             raise self._abort(Reason.SECRET_LOST, "too few neighbours are left to open a device's secrets", lost)

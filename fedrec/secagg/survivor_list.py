@@ -24,21 +24,18 @@ def check_survivors(
     near.assignment.check_halves(survivors)
 
 
-def check_quorum(shown: Certificate, signed: bytes, near: Neighbourhood, roster: Roster, workers: int) -> None:
+def check_quorum(shown: Certificate, near: Neighbourhood, roster: Roster, workers: int) -> None:
     """That a quorum of the committee has signed exactly this list under exactly this view.
 
-    Each honest member signs one list, so no other has a quorum (see `committee`).  ``signed``: digest of the list that
-    this device has signed itself, or nothing.
+    Each honest member signs one list, so no other has a quorum (see `committee`).
 
     Raises:
-        RefusedError: NO_QUORUM, OTHER_LIST or BAD_SIGNATURE.
+        RefusedError: NO_QUORUM or BAD_SIGNATURE.
     """
     assignment, digest = near.assignment, survivors_digest(shown.survivors, near.size)
     if len(shown.signers) != assignment.quorum or not shown.signers <= assignment.committee:
         what = f"{assignment.quorum} of the committee must have signed the list of survivors"
         raise RefusedError(Reason.NO_QUORUM, what, value=len(shown.signers & assignment.committee))
-    if signed and signed != digest:
-        raise RefusedError(Reason.OTHER_LIST, "this device has signed another list of survivors")
     messages = []
     for place, signature in zip(sorted(shown.signers), shown.signatures, strict=True):
         device = assignment.eligible[place]

@@ -65,7 +65,9 @@ class ServerNoise:
             return np.zeros(request.sum.length)
         mechanism = self._mechanism(request, cost)
         if request.query in self._over_rounds:
-            return mechanism.on_grid(self._over_rounds[request.query].of(request.round, request.sum.length))
+            deviation = mechanism.standard_deviation / request.sum.resolution
+            steps = self._over_rounds[request.query].of(request.round, request.sum.length, deviation)
+            return np.asarray(steps * request.sum.resolution)
         return mechanism.noise(self._key(request.query, request.round), request.sum.length)
 
     def correlated(self, query: str) -> bool:

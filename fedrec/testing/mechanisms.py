@@ -22,6 +22,7 @@ from fedrec.privacy.registry import MECHANISMS, declared
 
 Array = NDArray[np.float64]
 _RESOLUTION = 2.0**-12
+_STEPS = 4096.0  # of the deviation of correlated noise
 _DRAWS = 100_000
 _ROUNDS, _TURNS, _LENGTH = 8, 4, 20_000
 _MARGIN = math.sqrt(math.log(2e7) / (2 * _DRAWS))  # Dvoretzky, Kiefer and Wolfowitz, with Massart's constant
@@ -138,17 +139,17 @@ class MechanismContract:
 
     def test_correlated_rounds_are_the_same_in_any_order(self) -> None:
         stream = self._rounds()
-        rounds = [stream.of(number, 50) for number in range(1, _ROUNDS + 1)]
+        rounds = [stream.of(number, 50, _STEPS) for number in range(1, _ROUNDS + 1)]
         for number in (5, 5, 2, _ROUNDS, 1):
-            assert np.array_equal(stream.of(number, 50), rounds[number - 1])
-            assert np.array_equal(self._rounds().of(number, 50), rounds[number - 1])
+            assert np.array_equal(stream.of(number, 50, _STEPS), rounds[number - 1])
+            assert np.array_equal(self._rounds().of(number, 50, _STEPS), rounds[number - 1])
 
     def test_correlated_rounds_cost_what_independent_ones_do(self) -> None:
         """The Mahalanobis length of what a row's turns move is at most, and nearly, the root of their number."""
         if not MECHANISMS[self.mechanism].gaussian:
             pytest.skip("only Gaussian noise is told by its covariance")
         stream = self._rounds()
-        rounds = np.stack([stream.of(number, _LENGTH) for number in range(1, _ROUNDS + 1)])
+        rounds = np.stack([stream.of(number, _LENGTH, _STEPS) for number in range(1, _ROUNDS + 1)]) / _STEPS
         precision = np.linalg.inv(rounds @ rounds.T / _LENGTH)
         longest = max(float(pattern @ precision @ pattern) for pattern in _patterns())
         slack = 6 * math.sqrt(2 * _ROUNDS / _LENGTH)

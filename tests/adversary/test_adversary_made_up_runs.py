@@ -53,8 +53,10 @@ class MadeUpRuns:
                 catalogue=self.context.catalogue,
                 roster=self.deployed.roster,
                 config=self.context.config,
+                manifest=self.context.manifest,
             )
-            devices.run = name or devices.run
+            devices.run = name or str(self.number)
+            devices.places.learn({node: self.deployed.roster.device(node) for node in devices.nodes})
             for _ in range(attempt):
                 devices.attempts.begin(self.request)
             try:

@@ -137,6 +137,12 @@ def float32_norms(self: FactoredRows) -> Tensor:
     return ((g @ g.mT) * (a @ a.mT)).sum((1, 2)).clamp(min=0).sqrt().double()
 
 
+@pytest.mark.parametrize("modality", ["text", "image", "audio"])
+def test_every_item_encoder_is_searched(modality: str) -> None:
+    named = {f"{modality} {name}" for name in registry_of(f"{modality} item encoder").names() if name != "head"}
+    assert named <= set(KINDS)
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_row_adds_more_than_its_bound(kind: str, mode: Mode) -> None:

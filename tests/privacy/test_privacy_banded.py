@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ from scipy.optimize import approx_fprime
 
 from fedrec import randomness
 from fedrec.errors import ConfigError, PrivacyError
-from fedrec.privacy import banded
+from fedrec.privacy import banded, banded_noise
 from fedrec.privacy.accountant import QueryCost, delta
-from fedrec.privacy.banded_noise import chosen_bands
+from fedrec.privacy.banded_noise import BandedNoise, chosen_bands
+from fedrec.privacy.discrete import discrete_gaussian
 from fedrec.privacy.planner import Setting, make_plan
 
 KEY = randomness.key(5, "banded")
@@ -107,8 +109,41 @@ def test_bands_are_at_least_as_good_as_is_known(target: float, known: float) -> 
 
 def _noise(factor: float, rounds: int = 12, bands: int = 4, length: int = 4000) -> np.ndarray:
     encoded = banded.encoder(rounds, banded.coefficients(rounds, bands))
-    streams = (factor * randomness.gaussian(randomness.derived_key(KEY, t), length) for t in range(rounds))
-    return np.stack(list(banded.correlated(encoded, streams)))
+    unit = 2.0**20 * factor
+    streams = (
+        np.rint(unit / encoded[t, t] * randomness.gaussian(randomness.derived_key(KEY, t), length)).astype(np.int64)
+        for t in range(rounds)
+    )
+    return np.stack(list(banded.correlated(encoded, streams))) / 2.0**20
+
+
+@pytest.mark.parametrize(("rounds", "bands"), [(12, 4), (64, 64), (300, 60)])
+def test_rounding_down_moves_a_round_by_less_than_is_accounted(rounds: int, bands: int) -> None:
+    """C times the noise is what was drawn, less what rounding took: exact products of whole numbers say how much."""
+    encoded = banded.encoder(rounds, banded.coefficients(rounds, bands))
+    drawn = [discrete_gaussian(randomness.derived_key(KEY, t), 2.0**37, 20) for t in range(rounds)]
+    rows = list(banded.correlated(encoded, iter(drawn)))
+    for t in (0, 1, rounds // 2, rounds - 1):
+        exact = [
+            sum(Fraction(encoded[t, s]) * int(rows[s][place]) for s in range(rounds)) / Fraction(encoded[t, t])
+            for place in range(20)
+        ]
+        rest = [float(one - int(z)) for one, z in zip(exact, drawn[t], strict=True)]
+        assert -1 - bands / 128 < min(rest) <= max(rest) < bands / 128
+
+
+def test_shared_noise_is_as_large_as_is_accounted_and_hardly_larger() -> None:
+    """C times the noise on the fine grid, by its parameter: the accounted deviation and what rounding may take."""
+    stream = BandedNoise(200, 60, lambda number: KEY, 4.0)
+    (first,) = itertools.islice(stream._streams(10, 2.0**37), 1)
+    assert first.dtype == np.int64
+    for length, most in ((10, 1e-6), (2**20, 1e-4)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(banded_noise, "discrete_gaussian", lambda key, deviation, n: deviation)
+            asked = list(stream._streams(length, 2.0**37))
+        slack = np.array(asked) * np.diag(stream._encoded) / 2.0**37 - 1
+        needed = 4.0 * (2 + 60 / 64) * math.sqrt(200 * length) / 2.0**37
+        assert needed <= slack.min() * (1 + 1e-9) and slack.max() < most
 
 
 @pytest.mark.parametrize(("factor", "accepted"), [(1.0, True), (2 / 3, False), (3 / 2, False)])

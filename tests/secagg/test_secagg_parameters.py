@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedrec.errors import ConfigError
+from fedrec.privacy.distributed import NoiseShares
 from fedrec.secagg import parameters, tails
 from fedrec.secagg.committee import CommitteeSize, committee_size
 from fedrec.secagg.errors import Reason, RefusedError
@@ -189,6 +190,17 @@ def test_floors_follow_the_devices_asked() -> None:
     with pytest.raises(RefusedError) as caught:
         noisy.check_cohort(101, 101)
     assert caught.value.reason is Reason.WEAK_PARAMETERS
+
+
+@given(size=st.integers(2, 5000), dropout=st.sampled_from([0.0, 0.05, 0.1, 0.2, 0.33]))
+@settings(deadline=None, max_examples=100)
+def test_noise_is_shared_out_for_the_smallest_sum_that_opens(size: int, dropout: float) -> None:
+    """What the devices' noise is enough for is what every device insists on, of all that the sum is asked of."""
+    shares = NoiseShares(1.0, size, dropout, 0.05)
+    found = Thresholds(cohort=2, survivors=2, assumptions=Assumptions(dropout=dropout))
+    noisy = found.for_noise(shares.survivors, size)
+    assert noisy.least_sum(size) == max(2, found.least_sum(size)) == max(2, shares.survivors)
+    assert shares.honest <= found.least_sum(size) - math.ceil(round(0.05 * size, 9)) or size < 5
 
 
 @pytest.mark.parametrize(

@@ -65,13 +65,17 @@ def test_its_noise_has_the_accounted_covariance_in_whole_steps(factor: float, ac
 
 
 def test_a_restart_draws_the_same_noise_in_any_order() -> None:
-    whole = BandedNoise(ROUNDS, BANDS, _key)
-    rounds = [whole.of(number, 40) for number in range(1, ROUNDS + 1)]
+    whole = BandedNoise(ROUNDS, BANDS, _key, Z)
+    rounds = [whole.of(number, 40, 300.0) for number in range(1, ROUNDS + 1)]
     for number in (7, 7, 3, 9, 1):
-        assert np.array_equal(BandedNoise(ROUNDS, BANDS, _key).of(number, 40), rounds[number - 1])
-        assert np.array_equal(whole.of(number, 40), rounds[number - 1])
+        assert np.array_equal(BandedNoise(ROUNDS, BANDS, _key, Z).of(number, 40, 300.0), rounds[number - 1])
+        assert np.array_equal(whole.of(number, 40, 300.0), rounds[number - 1])
     with pytest.raises(PrivacyError, match="rounds 1 to 9"):
-        whole.of(10, 40)
+        whole.of(10, 40, 300.0)
+    with pytest.raises(PrivacyError, match="one size"):
+        whole.of(3, 40, 301.0)
+    with pytest.raises(PrivacyError, match="too many steps"):
+        BandedNoise(ROUNDS, BANDS, _key, Z).of(1, 40, 2.0**38)
 
 
 class Cut(BaseException):

@@ -19,6 +19,7 @@ from fedrec.errors import ConfigError, PrivacyError
 from fedrec.privacy.accountant import QueryCost
 from fedrec.privacy.banded_noise import chosen_bands
 from fedrec.privacy.run_plan import minimum_separation_of, probability_of, share_of
+from fedrec.queries.cohorts import are_public
 from fedrec.queries.plan import costs_of
 from fedrec.server.keys import RunKeys
 from fedrec.server.sampling import Sampler
@@ -180,6 +181,17 @@ def test_secret_cohorts_are_amplified_and_others_are_not() -> None:
     assert training("cyclic-poisson", groups=4).amplified
     with pytest.raises(ConfigError, match="one row"):
         training("cyclic-poisson", users=400, groups=4)
+
+
+@pytest.mark.parametrize("sampling", ["full", "poisson", "fixed", "cyclic", "balls-in-bins", "cyclic-poisson"])
+@pytest.mark.parametrize("secret", [False, True])
+def test_nothing_is_claimed_for_cohorts_that_devices_recompute(sampling: str, secret: bool) -> None:
+    """What is amplified is drawn from the server's own key, and what follows from the manifest's seed is not."""
+    more = {"secret_cohorts": True} if secret and sampling == "fixed" else {}
+    tree = {"training": {"cohort": 10, "sampling": sampling, "rounds": 60, **more}}
+    settled = from_tree({**tree, "privacy": {"epsilon": 3.0, "shares": _ALL}})
+    cost = next(one for one in costs_of(settled, 200, 200) if one.query == "training")
+    assert cost.amplified is not are_public(settled)
 
 
 def test_bands_must_fit_between_two_participations() -> None:

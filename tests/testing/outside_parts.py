@@ -202,5 +202,5 @@ class WeakBands(BandedMechanism):
     def over_rounds(cls, cost: QueryCost, bands: int, key_of: Callable[[int], bytes]) -> BandedNoise:
         whole = super().over_rounds(cost, bands, key_of)
         right = whole.of
-        whole.of = lambda number, length: right(number, length) * (2 / 3)  # type: ignore[method-assign]
+        whole.of = lambda number, length, deviation: np.rint(right(number, length, deviation) * (2 / 3))  # type: ignore[method-assign]
         return whole

@@ -87,7 +87,7 @@ def test_a_sum_of_few_survivors(thresholds: Thresholds) -> None:
 
 @pytest.mark.parametrize("off", [False, True])
 def test_floors_are_relative_to_those_who_are_asked(off: bool, monkeypatch: MonkeyPatch) -> None:
-    """Ten of twenty, of whom nine tell the server all they know: floors that were met by absolute numbers alone."""
+    """A part of twenty, all but one of whom tell the server all they know: floors that absolute numbers alone meet."""
     if off:
         monkeypatch.setattr(Assumptions, "floor", lambda self, size: 0)
     thresholds = Thresholds(cohort=10, survivors=10, assumptions=Assumptions(corrupt=0, dropout=0.1, colluding=0))

@@ -11,16 +11,17 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from malice import Ledger, harvest, no_quorum, spread, with_view
+from malice import Harvest, Ledger, harvest, no_quorum, spread, with_view
 from pytest import MonkeyPatch
 from secagg_cases import LENIENT, World
 
 from fedrec.secagg import keys
+from fedrec.secagg.assignment import Assignment
 from fedrec.secagg.committee import committee_size
 from fedrec.secagg.errors import Reason, RefusedError
 from fedrec.secagg.messages import RECEIPT_BYTES
 from fedrec.secagg.parameters import Assumptions, GraphParameters, choose
-from fedrec.secagg.server_messages import Certificate
+from fedrec.secagg.server_messages import Certificate, Survivors
 from fedrec.secagg.shamir import combine
 from fedrec.secagg.thresholds import Thresholds
 
@@ -210,15 +211,11 @@ def test_a_device_signs_one_list_and_helps_with_no_other() -> None:
     signatures = ledger.signatures(dict.fromkeys(range(24), one))[one]
     assert len(signatures) == len(ledger.records.committee)
     assert not ledger.signatures(dict.fromkeys(range(24), other))
-    signer = min(signatures)
-    with pytest.raises(RefusedError) as caught:
-        ledger.world.rounds[signer].unmask(ledger.certificate(signer, other, signatures))
-    assert caught.value.reason is Reason.OTHER_LIST
-    # Nor do signatures for one list stand for another, or another view.
-    free = min(everybody - ledger.records.committee - {5})
-    with pytest.raises(RefusedError) as caught:
-        ledger.world.rounds[free].unmask(ledger.certificate(free, other, signatures))
-    assert caught.value.reason is Reason.BAD_SIGNATURE
+    # Signatures for one list do not stand for another, neither with those who signed nor with anybody else.
+    for at in (min(set(signatures) - {5}), min(everybody - ledger.records.committee - {5})):
+        with pytest.raises(RefusedError) as caught:
+            ledger.world.rounds[at].unmask(ledger.certificate(at, other, signatures))
+        assert caught.value.reason is Reason.BAD_SIGNATURE
 
 
 def test_nobody_off_the_committee_signs() -> None:
@@ -273,3 +270,50 @@ def test_no_accepted_list_falls_apart(size: int, degree: int, least: int, collud
             tried += 1
             assert reached == honest
     assert tried or colluding >= 2 * least
+
+
+@pytest.mark.parametrize("off", [False, True])
+@pytest.mark.usefixtures("any_threshold")
+def test_everybody_is_left_out_between_a_few_devices_and_the_rest(off: bool, monkeypatch: MonkeyPatch) -> None:
+    """One list for all, above the floor, and four friends among those left out: the sum over eight comes out alone.
+
+    The friends' shares make up for the neighbours that the eight lack.  Devices refuse a list with a gap on the ring.
+    """
+    if off:
+        monkeypatch.setattr(Assignment, "check_halves", lambda self, survivors: None)
+    thresholds = Thresholds(cohort=20, survivors=15, assumptions=Assumptions(corrupt=0, dropout=0.2, security=4))
+    world = World.of(40, thresholds=thresholds, graph=GraphParameters(6, 4))
+    views = world.views()
+    ledger = Ledger(world)
+    ledger.load_population(views)
+    ring = ledger.graph.order.tolist()
+    few, omitted = ring[10:18], set(ring[7:10] + ring[18:21])
+    friends = ring[7], ring[9], ring[18], ring[20]
+    shown = frozenset(range(40)) - omitted
+    assert len(shown) >= thresholds.least_sum(40)
+    own, lost = harvest(ledger, dict.fromkeys(shown, shown))
+    if not off:
+        assert not own and not lost
+        signer = min(shown & ledger.records.committee)
+        with pytest.raises(RefusedError) as caught:
+            world.rounds[signer].confirm(Survivors(ledger.masked[signer].view, 40, shown).to_bytes())
+        assert caught.value.reason is Reason.GAP
+        return
+    for friend in friends:
+        for slot, held in world.rounds[friend]._held.items():
+            owner = ledger.records.neighbours[friend][slot]
+            into, share = (own, held.own) if owner in shown else (lost, held.mask)
+            into.setdefault(owner, {})[ledger.graph.back(slot) + 1] = share
+    total = np.zeros(5, dtype=np.uint64)
+    for at in few:
+        near = set(ledger.records.neighbours[at]) & omitted
+        seeds = {other: _seed(ledger, other, lost, friends) for other in near}
+        total += ledger.strip(at, ledger.vector(at), combine(own[at], 4), seeds)
+    np.testing.assert_array_equal(total & np.uint64(world.agreed.ring.modulus - 1), world.sum(few))
+
+
+def _seed(ledger: Ledger, place: int, lost: Harvest, friends: tuple[int, ...]) -> bytes:
+    """Of a mask key: by shares, or a friend's own."""
+    secrets = ledger.world.rounds[place]._secrets
+    assert secrets is not None
+    return secrets.mask if place in friends else combine(lost[place], ledger.threshold)
