@@ -21,7 +21,8 @@ from fedrec.privacy.device_ledger import DeviceLedger
 from fedrec.queries.cohorts import fixed_cohort
 from fedrec.release.approve import approve_release
 from fedrec.server import app as server_app
-from fedrec.server.attempts import AttemptCounter
+from fedrec.server.attempts import OPENED_AND_LOST, AttemptCounter
+from fedrec.server.state import ServerState, UnchargedSum
 from fedrec.simulation.engines.grid import InProcessGrid, Spy
 from fedrec.simulation.study import Study
 
@@ -32,6 +33,17 @@ def one_sum(noise_place: str) -> Config:
     return deployed_settings(
         model={"tower": False, "notes": False, "photos": False},
         collaborative={"cooccurrence": {"enabled": False}, "scoring": {"weight": 0.0}},
+        evaluation={"private_metrics": False},
+        privacy={"shares": {}, "noise_place": noise_place},
+        secure_aggregation={"protocol": "secagg+", "minimum_cohort": 10, "minimum_survivors": 10},
+    )
+
+
+def sampled(noise_place: str) -> Config:
+    return deployed_settings(
+        model={"dimension": 4, "notes": False, "photos": False},
+        collaborative={"popularity": False, "cooccurrence": {"enabled": False}, "scoring": {"weight": 0.0}},
+        training={"rounds": 3, "negatives": 8, "sampling": "fixed", "cohort": 20},
         evaluation={"private_metrics": False},
         privacy={"shares": {}, "noise_place": noise_place},
         secure_aggregation={"protocol": "secagg+", "minimum_cohort": 10, "minimum_survivors": 10},
@@ -127,15 +139,7 @@ def test_a_server_that_is_cut_off_before_a_sum_opens_goes_on_with_the_next_attem
 def test_only_drawn_devices_are_in_a_round_and_the_server_learns_who_is_who(
     federation_study: Study, tmp_path: Path, deployed: Deployment
 ) -> None:
-    sampled = deployed_settings(
-        model={"dimension": 4, "notes": False, "photos": False},
-        collaborative={"popularity": False, "cooccurrence": {"enabled": False}, "scoring": {"weight": 0.0}},
-        training={"rounds": 3, "negatives": 8, "sampling": "fixed", "cohort": 20},
-        evaluation={"private_metrics": False},
-        privacy={"shares": {}, "noise_place": "server"},
-        secure_aggregation={"protocol": "secagg+", "minimum_cohort": 10, "minimum_survivors": 10},
-    )
-    manifest = deployed.draft(sampled, counter=2)
+    manifest = deployed.draft(sampled("server"), counter=2)
     deployed.sign(manifest)
     asked: list[set[int]] = []
     joined: list[set[int]] = []
@@ -159,3 +163,29 @@ def test_only_drawn_devices_are_in_a_round_and_the_server_learns_who_is_who(
     assert asked[0] > joined[0]
     known = joined[0] | joined[1]
     assert asked[2] - joined[2] <= {node_of(place) for place in range(cases.USERS)} - known
+
+
+@pytest.mark.parametrize("noise_place", ["server", "distributed"])
+def test_a_training_round_that_was_opened_and_lost_is_over_nobody_and_the_run_goes_on(
+    noise_place: str, deployed: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed.sign(deployed.draft(sampled(noise_place), counter=2))
+    save = ServerState.save_pending
+
+    def cut_in_round_two(self: ServerState, name: str, pending: UnchargedSum) -> None:
+        if name == "training/2":
+            raise Cut
+        save(self, name, pending)
+
+    with monkeypatch.context() as killed:
+        killed.setattr(ServerState, "save_pending", cut_in_round_two)
+        with pytest.raises(Cut):
+            run(deployed, tmp_path / "out", run_id=101)
+    record = run(deployed, tmp_path / "out", run_id=102)
+    assert [(line["devices"], line["reason"]) for line in record["rounds"]] == [
+        (20, None),
+        (0, OPENED_AND_LOST),
+        (20, None),
+    ]
+    assert record["stopped"] is None
+    assert record["privacy"]["epsilon_released"] <= cases.EPSILON * 1.001
