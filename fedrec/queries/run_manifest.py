@@ -106,7 +106,11 @@ class RunManifest(Settings):
         """The settings. Raises ConfigError where this fedrec reads them as others than are written there."""
         config = from_tree(self.settings)
         if config.model_dump(mode="json") != self.settings:
-            raise ConfigError("the manifest's settings are not whole", action="Sign it with this version of fedrec")
+            signed = f"{self.code.version}, {self.code.sha256[:16]}"
+            raise ConfigError(
+                f"the manifest's settings are not whole: it was signed with another fedrec ({signed})",
+                action="Install that one, or have the manifest signed with this one",
+            )
         return config
 
     @cached_property
