@@ -26,9 +26,9 @@ from fedrec.secagg.messages import Advertise, Complaints, Confirm, Masked, Share
 from fedrec.secagg.neighbourhood import Neighbourhood, box_keys, check_list, read_cohort
 from fedrec.secagg.replay_guard import ReplayGuard
 from fedrec.secagg.roster import Roster
-from fedrec.secagg.sealed_shares import seal
 from fedrec.secagg.server_messages import Certificate, Survivors, View
 from fedrec.secagg.shamir import split
+from fedrec.secagg.share_box import make_box
 from fedrec.secagg.survivor_list import check_quorum, check_survivors
 from fedrec.secagg.thresholds import Thresholds
 
@@ -110,7 +110,7 @@ class DeviceRound:
         points = [slot + 1 for slot in present]
         dealt = [split(secret, near.threshold, points, self._randomness) for secret in (secrets.mask, secrets.own)]
         boxes = tuple(
-            seal(self._box_keys[slot], public, near.ids[slot], near.context, b"".join(shares))
+            make_box(self._box_keys[slot], public, near.ids[slot], near.context, *shares)
             for slot, shares in zip(present, zip(*dealt, strict=True), strict=True)
         )
         commitment = keys.self_commitment(public, near.context, secrets.own)

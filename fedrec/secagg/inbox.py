@@ -8,16 +8,15 @@ from fedrec.errors import ProtocolError
 from fedrec.secagg.device_state import HeldShares
 from fedrec.secagg.errors import Reason, RefusedError
 from fedrec.secagg.neighbourhood import Neighbourhood, check_list
-from fedrec.secagg.sealed_shares import open_box
 from fedrec.secagg.server_messages import Inbox
-from fedrec.secagg.shamir import SHARE_BYTES
+from fedrec.secagg.share_box import read_box
 from fedrec.secagg.thresholds import Thresholds
 
 
 def open_inbox(
     data: bytes, own: bytes, near: Neighbourhood, box_keys: Mapping[int, bytes], thresholds: Thresholds
 ) -> tuple[frozenset[int], dict[int, HeldShares], frozenset[int]]:
-    """Who has shared; the shares in the boxes that open, by slot; the slots of those that do not.
+    """Who has shared; the shares in the boxes that hold what they say, by slot; the slots of those that do not.
 
     ``own``: this device's id.  ``box_keys``: by slot.
 
@@ -35,8 +34,7 @@ def open_inbox(
     held = {}
     for slot, box in zip(slots, read.boxes, strict=True):
         try:
-            opened = open_box(box_keys[slot], near.ids[slot], own, near.context, box)
+            held[slot] = HeldShares(*read_box(box_keys[slot], near.ids[slot], own, near.context, box))
         except ProtocolError:
             continue
-        held[slot] = HeldShares(opened[:SHARE_BYTES], opened[SHARE_BYTES:])
     return read.sharers, held, frozenset(slots) - frozenset(held)

@@ -14,14 +14,12 @@ from fedrec.secagg import codec
 from fedrec.secagg.codec import Reader, header, number
 from fedrec.secagg.context import DIGEST_BYTES
 from fedrec.secagg.identity import SIGNATURE_BYTES, DeviceIdentity, verify
-from fedrec.secagg.sealed_shares import TAG_BYTES
 from fedrec.secagg.shamir import SHARE_BYTES
+from fedrec.secagg.share_box import BOX_BYTES
 
 Bytes = bytes | memoryview
 KEY_BYTES = 32
 RECEIPT_BYTES = 16
-# Shares of a device's two secrets for one neighbour: its mask key's seed, and its own mask's.
-BOX_BYTES = 2 * SHARE_BYTES + TAG_BYTES
 
 
 @dataclass(frozen=True)

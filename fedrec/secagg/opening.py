@@ -12,26 +12,25 @@ from fedrec.errors import ProtocolError
 from fedrec.secagg import keys
 from fedrec.secagg.errors import Reason, RoundAbortedError
 from fedrec.secagg.masks import add_masks
-from fedrec.secagg.recovery import FalseShares, SharedSecret, open_many
+from fedrec.secagg.recovery import SharedSecret, open_many
 from fedrec.secagg.ring import Ring
 from fedrec.secagg.round_records import RoundRecords
+from fedrec.secagg.share_box import MASK, OWN, share_commitment
 
 SharesByHolder = dict[int, dict[int, bytes]]
 _Check = Callable[[RoundRecords, int, bytes], bool]
 
 
-def open_masks(records: RoundRecords, total: NDArray[Any], ring: Ring, workers: int) -> FalseShares:
-    """Turn the sum of masked vectors into the sum of vectors, in place; returns whose shares did not fit.
+def open_masks(records: RoundRecords, total: NDArray[Any], ring: Ring, workers: int) -> None:
+    """Turn the sum of masked vectors into the sum of vectors, in place.
 
     Raises:
         RoundAbortedError: SECRET_LOST or FALSE_SHARES, naming the devices whose secrets cannot be opened.
     """
-    false_shares = FalseShares()
     own, lost = _shares_by_owner(records)
-    signed = [(key, -1) for key in _own_masks(records, own, false_shares)]
-    signed += _pair_masks(records, lost, false_shares)
+    signed = [(key, -1) for key in _own_masks(records, own)]
+    signed += _pair_masks(records, lost)
     add_masks(total, signed, ring, workers)
-    return false_shares
 
 
 def _shares_by_owner(records: RoundRecords) -> tuple[SharesByHolder, SharesByHolder]:
@@ -47,15 +46,15 @@ def _shares_by_owner(records: RoundRecords) -> tuple[SharesByHolder, SharesByHol
     return own, lost
 
 
-def _own_masks(records: RoundRecords, own: SharesByHolder, false_shares: FalseShares) -> list[bytes]:
-    opened = _secrets(records, own, _fits_own_mask, false_shares)
+def _own_masks(records: RoundRecords, own: SharesByHolder) -> list[bytes]:
+    opened = _secrets(records, own, OWN, _fits_own_mask)
     return [keys.own_mask_key(seed, records.view) for seed in opened.values()]
 
 
-def _pair_masks(records: RoundRecords, lost: SharesByHolder, false_shares: FalseShares) -> list[tuple[bytes, int]]:
+def _pair_masks(records: RoundRecords, lost: SharesByHolder) -> list[tuple[bytes, int]]:
     """For each device that dropped out, the masks that its surviving neighbours added for it, taken back."""
     signed = []
-    for place, seed in _secrets(records, lost, _fits_mask_key, false_shares).items():
+    for place, seed in _secrets(records, lost, MASK, _fits_mask_key).items():
         private, public = keys.mask_pair(seed)
         for neighbour in records.neighbours[place]:
             if neighbour in records.survivors:
@@ -67,12 +66,12 @@ def _pair_masks(records: RoundRecords, lost: SharesByHolder, false_shares: False
     return signed
 
 
-def _secrets(
-    records: RoundRecords, shares: SharesByHolder, fits: _Check, false_shares: FalseShares
-) -> dict[int, bytes]:
+def _secrets(records: RoundRecords, shares: SharesByHolder, secret: bytes, fits: _Check) -> dict[int, bytes]:
     """Open the secret of each device. ``fits``: whether it is the one that its owner committed itself to."""
     threshold = records.parameters.threshold
     few = [place for place, given in shares.items() if len(given) < threshold]
+    if withheld := [place for place in few if records.answering(place) >= threshold]:
+        raise _abort(records, Reason.BAD_RECEIPT, "a device's neighbours hold its receipts to be false", withheld)
     if few:
         raise _abort(records, Reason.SECRET_LOST, "too few shares of a device's secret arrived", few)
     secrets = [
@@ -80,15 +79,25 @@ def _secrets(
             place,
             given,
             {point: records.neighbours[place][point - 1] for point in given},
+            partial(_is_dealt, records, place, secret),
             partial(fits, records, place),
         )
         for place, given in shares.items()
     ]
-    opened = dict(zip(shares, open_many(secrets, threshold, false_shares), strict=True))
-    wrong = [place for place, secret in opened.items() if secret is None]
-    if wrong:
-        raise _abort(records, Reason.FALSE_SHARES, "the shares of a device's secret do not fit together", wrong)
-    return {place: secret for place, secret in opened.items() if secret is not None}
+    opened = dict(zip(shares, open_many(secrets, threshold, records.liars), strict=True))
+    lost = [place for place, found in opened.items() if found is None]
+    if wrong := [place for place in lost if place in records.liars.owners]:
+        raise _abort(records, Reason.FALSE_SHARES, "a device dealt shares that do not fit together", wrong)
+    if lost:
+        raise _abort(records, Reason.SECRET_LOST, "too few true shares of a device's secret arrived", lost)
+    return {place: found for place, found in opened.items() if found is not None}
+
+
+def _is_dealt(records: RoundRecords, place: int, secret: bytes, point: int, share: bytes) -> bool:
+    """Whether the share at a point is the one that a device dealt to the neighbour in that slot."""
+    holder = records.ids[records.neighbours[place][point - 1]]
+    committed = records.share_commitments[place][point - 1][secret == OWN]
+    return share_commitment(secret, records.ids[place], holder, records.context, share) == committed
 
 
 def _fits_own_mask(records: RoundRecords, place: int, secret: bytes) -> bool:

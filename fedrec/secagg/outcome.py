@@ -34,11 +34,7 @@ class RefusedMessage:
 
 @dataclass(frozen=True)
 class OpenedSum:
-    """``total``: uint64 ring elements [length]; whose vectors are in it; and the holders of shares that did not fit.
-
-    ``suspects`` are hints, not proofs: a share may also have been dealt wrongly.
-    """
+    """``total``: uint64 ring elements [length], and whose vectors are in it (public ids)."""
 
     total: NDArray[np.uint64]
     survivors: tuple[bytes, ...]
-    suspects: tuple[bytes, ...]

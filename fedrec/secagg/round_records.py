@@ -10,7 +10,9 @@ from fedrec.secagg.assignment import Assignment
 from fedrec.secagg.graph import NeighbourGraph
 from fedrec.secagg.messages import Unmask
 from fedrec.secagg.parameters import GraphParameters
+from fedrec.secagg.recovery import Liars
 from fedrec.secagg.roster import Roster
+from fedrec.secagg.share_box import commitments_of
 
 
 @dataclass
@@ -20,7 +22,8 @@ class RoundRecords:
     ``ids``: public ids of all eligible.  ``neighbours``: of each, by slot, there or not.  ``cohort``: who advertised
     keys; ``sharers``: who of them shared secrets; ``complaints``: by whom, about whom; ``members``: of the view, who
     may send a vector; ``receipts``: of those who did, by slot of the view; ``survivors``: who is in the sum.
-    ``commitments``: to own masks.
+    ``commitments``: to own masks.  ``share_commitments``: to the shares that a device dealt, by slot.
+    ``liars``: whom the opening proves to have lied, also where there is no sum.
     """
 
     context: bytes = b""
@@ -31,11 +34,13 @@ class RoundRecords:
     mask_keys: dict[int, bytes] = field(default_factory=dict)
     sharers: frozenset[int] = frozenset()
     commitments: dict[int, bytes] = field(default_factory=dict)
+    share_commitments: dict[int, dict[int, tuple[bytes, bytes]]] = field(default_factory=dict)
     complaints: dict[int, frozenset[int]] = field(default_factory=dict)
     members: frozenset[int] = frozenset()
     receipts: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
     survivors: frozenset[int] = frozenset()
     answers: dict[int, Unmask] = field(default_factory=dict)
+    liars: Liars = field(default_factory=Liars)
     _assignment: Assignment | None = None
 
     @classmethod
@@ -80,11 +85,24 @@ class RoundRecords:
             near in self.survivors and place not in self.complaints.get(near, ()) for near in self.neighbours[place]
         )
 
+    def answering(self, place: int) -> int:
+        """How many devices that hold shares of a device's secrets have answered in the last exchange."""
+        return sum(
+            near in self.answers and place not in self.complaints.get(near, ()) for near in self.neighbours[place]
+        )
+
     def held(self, place: int) -> frozenset[int]:
         """The slots of those members whose shares a device can hold: their boxes opened."""
         closed = self.complaints.get(place, frozenset())
         near = self.neighbours[place]
         return frozenset(slot for slot in self.slots(place, self.members) if near[slot] not in closed)
+
+    def keep_commitments(self, boxes: Mapping[int, Sequence[bytes]]) -> None:
+        """Keep what each device that shared committed itself to. ``boxes``: for its neighbours in the cohort."""
+        self.share_commitments = {
+            place: dict(zip(self.slots(place, self.cohort), map(commitments_of, found), strict=True))
+            for place, found in boxes.items()
+        }
 
     def passed_on(
         self, items: Mapping[int, Sequence[bytes]], listed: frozenset[int], to: frozenset[int]

@@ -6,14 +6,14 @@ of Bell et al. (CCS 2020), algorithm 2; docs/secure-aggregation.md lists every d
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.errors import ProtocolError, SumError
-from fedrec.secagg import bits, codec, keys
+from fedrec.secagg import bits, blame, codec, keys
 from fedrec.secagg.assignment import assign
 from fedrec.secagg.context import Agreed, cohort_context, survivors_digest, view_context
 from fedrec.secagg.errors import Reason, RefusedError, RoundAbortedError
@@ -69,6 +69,11 @@ class ServerRound:
         return tuple(records.ids[place] for place in sorted(records.sharers - records.members))
 
     @property
+    def caught(self) -> dict[bytes, str]:
+        """Devices that are proved to have departed from the protocol, and how; also where there was no sum."""
+        return blame.signed_nonsense(self.refused) | blame.lies(self._records.liars, self._records.ids)
+
+    @property
     def received(self) -> int:
         """Good messages of the exchange that is open: by it a shell knows when it need not wait any longer."""
         records = self._records
@@ -105,7 +110,7 @@ class ServerRound:
             self.thresholds.check_cohort(len(self._adverts), len(self._asked or self._adverts))
             assignment = assign(self.agreed, self._adverts, self.thresholds)
         except RefusedError as error:
-            raise self._abort(error.reason, error.plain, []) from None
+            raise self._abort(error.reason, error.plain) from None
         members, parameters = assignment.places(self._adverts), assignment.parameters
         assert members is not None
         records = self._records = RoundRecords.of(assignment, self.roster, members)
@@ -129,9 +134,9 @@ class ServerRound:
         records = self._records
         sharers = records.sharers = frozenset(self._shares)
         self._enough(len(sharers), "devices that shared their secrets")
-        boxes = records.passed_on(
-            {place: shares.boxes for place, shares in self._shares.items()}, records.cohort, sharers
-        )
+        dealt = {place: shares.boxes for place, shares in self._shares.items()}
+        records.keep_commitments(dealt)
+        boxes = records.passed_on(dealt, records.cohort, sharers)
         bitmap = codec.write_bitmap(sharers, self.size)
         records.commitments = {place: shares.self_commitment for place, shares in self._shares.items()}
         self._shares = {}
@@ -166,7 +171,7 @@ class ServerRound:
         try:
             records.assignment.check_halves(survivors)
         except RefusedError as error:
-            raise self._abort(error.reason, error.plain, sorted(records.members - survivors)) from None
+            raise self._abort(error.reason, error.plain, records.members - survivors) from None
         lost = [place for place in records.members if records.holders(place) < records.parameters.threshold]
         if lost:
             raise self._abort(Reason.SECRET_LOST, "too few neighbours are left to open a device's secrets", lost)
@@ -183,23 +188,21 @@ class ServerRound:
         signers = sorted(self._signatures)[: records.assignment.quorum]
         signatures = tuple(self._signatures[place] for place in signers)
         signed = records.view, self.size, survivors, frozenset(signers), signatures
-        front, receipts = (
-            Certificate(*signed, ()).front(),
-            records.passed_on(records.receipts, records.members, survivors),
-        )
+        front = Certificate(*signed, ()).front()
+        receipts = records.passed_on(records.receipts, records.members, survivors)
         return {records.ids[place]: Certificate(*signed, found).to_bytes(front) for place, found in receipts.items()}
 
     def close_unmask(self) -> OpenedSum:
         """End of exchange 6: the exact sum of the survivors' vectors, modulo 2^bits."""
         self._close(Phase.UNMASK)
         try:
-            false_shares = open_masks(self._records, self._total, self.agreed.ring, self.workers)
+            open_masks(self._records, self._total, self.agreed.ring, self.workers)
         except ProtocolError:
             self._total = np.zeros(0, dtype=self._total.dtype)
             raise
         survivors = tuple(self._records.ids[place] for place in sorted(self._records.survivors))
         total = self._total.astype(np.uint64)
-        return OpenedSum(total, survivors, tuple(self._records.ids[place] for place in sorted(false_shares.holders)))
+        return OpenedSum(total, survivors)
 
     def _accept(self, message: Signed) -> None:
         if isinstance(message, Advertise):
@@ -266,23 +269,21 @@ class ServerRound:
         self.refused.append(RefusedMessage(self.phase, reason, device))
         return self.refused[-1]
 
-    def _abort(self, reason: Reason, what: str, places: list[int]) -> RoundAbortedError:
+    def _abort(self, reason: Reason, what: str, places: Iterable[int] = (), value: object = None) -> RoundAbortedError:
         self.phase = Phase.CLOSED
-        return RoundAbortedError(reason, what, devices=[self._records.ids[place] for place in sorted(places)])
+        return RoundAbortedError(reason, what, devices=[self._records.ids[at] for at in sorted(places)], value=value)
 
     def _enough(self, count: int, what: str) -> None:
         least = self.thresholds.least_sum(self.size)
         if count < least:
-            self.phase = Phase.CLOSED
             what = f"only {count} {what}, at least {least} of {self.size} are needed"
-            raise RoundAbortedError(Reason.FEW_SURVIVORS, what, value=count)
+            raise self._abort(Reason.FEW_SURVIVORS, what, value=count)
 
     def _enough_signers(self, count: int) -> None:
         quorum = self._records.assignment.quorum
         if count < quorum:
-            self.phase = Phase.CLOSED
             what = f"only {count} of the committee are there, {quorum} must sign the list of survivors"
-            raise RoundAbortedError(Reason.NO_QUORUM, what, value=count)
+            raise self._abort(Reason.NO_QUORUM, what, value=count)
 
     @staticmethod
     def _same(found: bytes, wanted: bytes) -> None:

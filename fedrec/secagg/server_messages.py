@@ -14,7 +14,8 @@ from fedrec.secagg import codec
 from fedrec.secagg.codec import Reader, header, number
 from fedrec.secagg.context import DIGEST_BYTES
 from fedrec.secagg.identity import SIGNATURE_BYTES
-from fedrec.secagg.messages import BOX_BYTES, KEY_BYTES, RECEIPT_BYTES
+from fedrec.secagg.messages import KEY_BYTES, RECEIPT_BYTES
+from fedrec.secagg.share_box import BOX_BYTES
 
 _PEER_BYTES = 2 * KEY_BYTES + SIGNATURE_BYTES
 

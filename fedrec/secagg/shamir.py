@@ -8,7 +8,6 @@ secret's owner published.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 
 from fedrec.errors import ProtocolError, SumError
 
@@ -85,24 +84,6 @@ def combine_many(secrets: Iterable[Mapping[int, bytes]], threshold: int) -> list
     return [combine(shares, threshold, weights) for shares in secrets]
 
 
-def value_at(x: int, shares: Mapping[int, bytes], weights: Weights) -> int:
-    """What a true share at ``x`` is, as a number: the polynomial of degree below len(shares) that they lie on.
-
-    ``x``: none of the shares' points.  ``weights``: as of `combine`.
-
-    Raises:
-        ProtocolError: a share is malformed.
-    """
-    points = tuple(sorted(shares))
-    # A basis polynomial at x is the one at zero times product (x - x_j) / -x_j over j != i: one product for all.
-    whole, bottom, total = 1, 1, 0
-    for weight, other in zip(_known(points, weights), points, strict=True):
-        whole = whole * (x - other) % PRIME
-        bottom = bottom * -other % PRIME
-        total += weight * number_of(shares[other]) * other % PRIME * _small_inverse(other - x)
-    return total % PRIME * whole * pow(bottom, -1, PRIME) % PRIME
-
-
 def number_of(share: bytes) -> int:
     """The number below `PRIME` that a share is. Raises ProtocolError for other bytes."""
     value = int.from_bytes(share, "big")
@@ -131,11 +112,6 @@ def _known(points: Points, weights: Weights) -> list[int]:
     if points not in weights:
         weights[points] = _weights(points)
     return weights[points]
-
-
-@lru_cache(maxsize=4096)
-def _small_inverse(number: int) -> int:
-    return pow(number, -1, PRIME)
 
 
 def _weights(points: Points) -> list[int]:

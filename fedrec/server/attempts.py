@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from fedrec.queries.request import Request
 
 OPENED_AND_LOST: Final = "opened-and-lost"
-"""Why a sum is over nobody: it was opened, the server was cut off before it was kept, and no device opens it again."""
+"""Why a sum is over nobody: devices have helped to open it, which none does twice, and it was lost or spoiled."""
 
 
 class AttemptStore(Protocol):

@@ -7,6 +7,7 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 from flwr.serverapp import Grid
@@ -19,7 +20,6 @@ from fedrec.queries.request import Request
 from fedrec.queries.run_manifest import RunManifest
 from fedrec.queries.secure_wire import Exchange, Invitation, thresholds_of
 from fedrec.queries.wire import Envelope
-from fedrec.secagg.blame import signed_nonsense
 from fedrec.secagg.errors import Reason, RefusedError, RoundAbortedError
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.server import ServerRound
@@ -33,6 +33,8 @@ from fedrec.server.secure_attempt import Attempt
 from fedrec.server.stragglers import StragglerPolicy, floor_of
 
 _log = logging.getLogger(__name__)
+# Attempts that fail so were spoiled by a device when its sum was being opened.
+_LIES: Final = (Reason.FALSE_SHARES, Reason.BAD_RECEIPT)
 
 
 class SecureDevices(FlowerDevices):
@@ -101,8 +103,8 @@ class SecureDevices(FlowerDevices):
         A round that failed is asked again, as another attempt under a fresh session, without those that are known to
         have spoiled it.  A sampled cohort that no device would take part in is not asked: its sum is over nobody.
 
-        A training round whose sum was opened before the server was cut off, and which no device opens again, is over
-        nobody, too.
+        A training round that devices have helped to open and that gave no sum, because of a device's lie or because
+        the server was cut off, is over nobody, too: no device opens it again.
 
         Raises:
             AggregationFailedError: every attempt failed, the sum was opened and lost, or so many devices are excluded
@@ -113,17 +115,19 @@ class SecureDevices(FlowerDevices):
         if len(cohort) < self.thresholds.cohort:
             self.tally[Reason.SMALL_COHORT.value] = len(cohort)
             return AggregateResult(np.zeros(request.sum.length), 0, 0, reason=Reason.SMALL_COHORT.value)
-        was_opening = self.attempts.may_be_open(request)
         for _ in range(self.settings.attempts):
             attempt = self.attempts.begin(request)
             try:
                 return self._attempt(request, self._asked(request, cohort), len(cohort), attempt)
             except RoundAbortedError as error:
                 self.aborted[error.reason.value] += 1
-                if error.reason is Reason.FALSE_SHARES:
-                    self.exclusions.suspected(error.devices)
                 _log.warning("%s, round %d, attempt %d: %s", request.query, request.round, attempt, error)
-        if was_opening:
+                if error.reason in _LIES:
+                    self.exclusions.suspected(error.devices)
+                    break  # All others have helped to open the sum, and will not do so again.
+                if self.exclusions.counts and not self.attempts.may_be_open(request):
+                    self.exclusions.forgive()
+        if self.attempts.may_be_open(request):
             return self._lost(request)
         raise self._failed(request, "every attempt failed", self._advice(len(cohort)))
 
@@ -165,8 +169,8 @@ class SecureDevices(FlowerDevices):
         )
 
     def _lost(self, request: Request) -> AggregateResult:
-        """What becomes of a sum that was opened and not kept: a training round is over nobody, and the run goes on."""
-        why = "it was opened when the server was cut off, and is lost: no device helps to open a sum twice"
+        """What becomes of a sum that cannot be had any more: a training round is over nobody, and the run goes on."""
+        why = "devices have helped to open it once, and none does so again"
         if QUERIES[request.query].sampled:
             _log.warning("%s, round %d, is over nobody: %s", request.query, request.round, why)
             return AggregateResult(
@@ -204,7 +208,7 @@ class SecureDevices(FlowerDevices):
         finally:
             self.tally = running.tally()
             self.silence.note(running.answered, running.silent)
-            self.exclusions.proved(signed_nonsense(current.refused))
+            self.exclusions.proved(current.caught)
             self.places.learn(running.devices)
         self.tally = running.tally(opened)
         if len(opened.survivors) < size:

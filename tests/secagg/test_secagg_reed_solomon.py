@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from secagg_cases import source
 
 from fedrec.secagg.reed_solomon import Decoded, decode, most_errors
-from fedrec.secagg.shamir import PRIME, number_of, split, value_at
+from fedrec.secagg.shamir import PRIME, number_of, split
 
 
 def shares_of(secret: bytes, threshold: int, points: list[int], label: str = "") -> dict[int, int]:
@@ -86,15 +86,6 @@ def test_known_answers() -> None:
     for few in ({}, {1: 5}):
         assert decode(few, 2) is None
     assert decode({1: 5}, 0) is None
-
-
-def test_a_share_at_a_point_follows_from_the_others() -> None:
-    for threshold in (1, 2, 17):
-        dealt = split(b"\x03" * 31, threshold, range(1, 40), source("values"))
-        held = dict(zip(range(1, 40), dealt, strict=True))
-        some = {point: held[point] for point in range(3, 3 + threshold)}
-        for point in held.keys() - some.keys():
-            assert value_at(point, some, {}) == number_of(held[point])
 
 
 def test_how_many_can_be_corrected() -> None:

@@ -13,6 +13,7 @@ from hostile_cases import hostile_devices, requests
 from fedrec.client.trust import identity_of
 from fedrec.data.store import EventStore
 from fedrec.queries.secure_wire import Exchange
+from fedrec.secagg.blame import FALSE_DEALING
 from fedrec.server.aggregation_failed import AggregationFailedError
 from fedrec.server.state import ServerState
 from fedrec.simulation.study import Study
@@ -56,12 +57,12 @@ def test_too_many_are_named_with_what_to_set(federation_study: Study, tmp_path: 
     first, _ = requests(CONFIG, federation_study)
     with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, _stage):
         devices.aggregate(first, range(cases.USERS))
-        devices.exclusions.proved({device_of(tmp_path, node): "false-shares" for node in range(5)})
+        devices.exclusions.proved({device_of(tmp_path, node): FALSE_DEALING for node in range(5)})
         with pytest.raises(
             AggregationFailedError, match=r"5 of 24 devices are excluded.*dropout = 0.2.*0\.21"
         ) as caught:
             devices.aggregate(first, range(cases.USERS))
-        assert caught.value.excluded == {"false-shares": 5}
+        assert caught.value.excluded == {FALSE_DEALING: 5}
         assert caught.value.aborted == {}
 
 

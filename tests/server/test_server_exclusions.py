@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fedrec.secagg.blame import FALSE_DEALING, FALSE_SHARE
 from fedrec.server.exclusions import STRIKES, SUSPECTED, Exclusions
 from fedrec.server.state import ServerState
 
@@ -16,12 +17,11 @@ def test_what_is_proved_counts_at_once_and_for_good() -> None:
     exclusions = Exclusions()
     exclusions.begin()
     assert A not in exclusions
-    exclusions.proved({A: "false-shares"})
+    exclusions.proved({A: FALSE_SHARE})
     exclusions.begin()
-    exclusions.forgive()
     assert A in exclusions and B not in exclusions
     exclusions.proved({A: "malformed", B: "malformed"})
-    assert exclusions.counts == {"false-shares": 1, "malformed": 1}
+    assert exclusions.counts == {FALSE_SHARE: 1, "malformed": 1}
 
 
 def test_suspects_are_out_of_this_sum_and_after_the_second_of_all() -> None:
@@ -37,14 +37,15 @@ def test_suspects_are_out_of_this_sum_and_after_the_second_of_all() -> None:
     assert A in exclusions and exclusions.counts == {SUSPECTED: 1}
 
 
-def test_suspects_are_asked_again_for_want_of_others() -> None:
+def test_for_want_of_others_all_are_asked_again_but_those_whose_lie_cannot_be_corrected() -> None:
     exclusions = Exclusions()
-    exclusions.proved({B: "malformed"})
+    exclusions.proved({B: FALSE_DEALING, C: FALSE_SHARE})
     for _ in range(STRIKES):
         exclusions.begin()
         exclusions.suspected([A, B])
     exclusions.forgive()
-    assert A not in exclusions and B in exclusions
+    assert A not in exclusions and B in exclusions and C not in exclusions
+    assert exclusions.counts == {FALSE_DEALING: 1}
 
 
 def test_a_restart_remembers(tmp_path: Path) -> None:
