@@ -78,6 +78,13 @@ class PrivacySettings(Settings):
         "each device makes its own contribution private, and nobody else is trusted, see fedrec.privacy.local. auto: "
         "distributed in every engine that sends messages, server in engine cohort, where there are no devices",
     )
+    spare_attempts: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="where devices share the noise: attempts at sums beyond those of the plan that the budget has room "
+        "for, each as dear as the dearest round; 0 = a run that loses one after devices masked ends some rounds early",
+    )
     local: LocalSettings = LocalSettings()
     shares: dict[str, float] = Field(
         default_factory=dict,

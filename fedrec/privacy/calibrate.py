@@ -84,6 +84,21 @@ def plan(
     return _scaled(costs, epsilon, delta)
 
 
+def with_room(costs: list[QueryCost], attempts: int) -> list[QueryCost]:
+    """A plan with so much more noise that ``attempts`` further releases, each of the dearest, cost no more in all.
+
+    Of Gaussian costs without amplification: their 1/z^2 add up.  Raises PrivacyError for others, or noise out of range.
+    """
+    if not attempts or not costs:
+        return costs
+    if not all(cost.exact for cost in costs):
+        raise PrivacyError("there is room for further attempts only where costs add up", value=attempts)
+    dearest = max(1 / cost.noise_multiplier**2 for cost in costs)
+    whole = math.fsum(cost.participations / cost.noise_multiplier**2 for cost in costs)
+    factor = math.sqrt(1 + attempts * dearest / whole)
+    return [_with_noise(cost, cost.noise_multiplier * factor) for cost in costs]
+
+
 def _parts(shares: Mapping[str, float], rounds: Mapping[str, int]) -> dict[str, float]:
     """The shares of the queries with rounds, normalised to sum 1."""
     asked = [query for query, count in rounds.items() if count != 0]

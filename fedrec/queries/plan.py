@@ -11,7 +11,7 @@ from typing import Any
 from fedrec.config import Config
 from fedrec.errors import ConfigError
 from fedrec.privacy.accountant import QueryCost
-from fedrec.privacy.calibrate import plan
+from fedrec.privacy.calibrate import plan, with_room
 from fedrec.privacy.ledger import Budget
 from fedrec.privacy.registry import declared
 from fedrec.privacy.run_plan import delta_of, is_local
@@ -58,8 +58,9 @@ def costs_of(config: Config, users: int, devices: int | None = None) -> list[Que
             action="Set model.notes and model.photos to false, or privacy.unit to 'user'",
         )
     queries = asked_by(config)
+    spare = privacy.spare_attempts if privacy.noise_place == "distributed" else 0
     taken = {query.name: query.participation(config, users, users if devices is None else devices) for query in queries}
-    return plan(
+    costs = plan(
         privacy.epsilon,
         delta_of(config, users),
         shares_of(config, queries),
@@ -69,6 +70,7 @@ def costs_of(config: Config, users: int, devices: int | None = None) -> list[Que
         {query.name: declared(query.mechanism(config)) for query in queries},
         {name: part.secret for name, part in taken.items()},
     )
+    return with_room(costs, spare)
 
 
 def rows_of(config: Config, users: int) -> int:

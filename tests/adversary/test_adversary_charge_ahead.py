@@ -172,3 +172,15 @@ def test_where_the_budget_bears_no_attempt_nobody_is_asked(federation_study: Stu
         cases.run(config, federation_study, devices, tmp_path)
     assert devices.sums == asked
     assert devices.truly_shown(delta_of(config, cases.USERS)) <= EPSILON * (1 + 1e-6)
+
+
+def test_with_room_for_them_a_run_that_lost_sums_goes_on_to_its_end(federation_study: Study, tmp_path: Path) -> None:
+    config = config_of()
+    spare = config.privacy.model_copy(update={"spare_attempts": 2})
+    config = config.model_copy(update={"privacy": spare})
+    devices = OpeningDevices(config, federation_study, 2)
+    outcome = run_until_it_ends(config, federation_study, devices, tmp_path)
+    assert outcome is not None and outcome.stopped is None
+    assert max(devices.sums.values()) > 1
+    assert devices.truly_shown(delta_of(config, cases.USERS)) <= claimed(config, tmp_path) * (1 + 1e-6)
+    assert claimed(config, tmp_path) <= EPSILON * (1 + 1e-6)

@@ -17,7 +17,7 @@ import ledger_cases as cases
 import numpy as np
 import pytest
 
-from fedrec.client import request_policy
+from fedrec.client import budget, request_policy
 from fedrec.client.budget import AnswerCost, Population, population_said, shared_cost
 from fedrec.client.device import Device
 from fedrec.config import Config
@@ -195,6 +195,26 @@ def test_the_servers_population_changes_no_plan_of_the_device(tmp_path: Path) ->
         plain = cases.request(config, "training", number, DEVICES)
         answers.append(device.asked(replace(plain, settings={**plain.settings, "users": 100, "devices": 100})))
     assert answers == [True, False, False, False, True, False, False, False, True]  # 400 devices in 4 groups
+
+
+def test_crafted_populations_cost_a_device_no_planning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planning sampled rounds takes seconds: once for the settings, whatever is said, and it is kept over restarts."""
+    planned: list[int] = []
+
+    def counted(config: Config, users: int, devices: int | None = None) -> list[QueryCost]:
+        planned.append(users)
+        return costs_of(config, users, devices)
+
+    monkeypatch.setattr(budget, "costs_of", counted)
+    config = cases.settings(
+        privacy={"noise_place": "server"}, training={"rounds": 9, "sampling": "poisson", "cohort": 100}
+    )
+    device = cases.ChargedDevice(config, tmp_path, *cases.roster_of(DEVICES))
+    for users in (2, 77, 12_345, 10**9):
+        plain = cases.request(config, "popularity", 0, DEVICES)
+        device.asked(replace(plain, settings={**plain.settings, "users": users, "devices": users}))
+        budget._plan.cache_clear()  # every message may be another process
+    assert planned == [DEVICES]
 
 
 # Noise of the device alone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import QueryCost, Sampling, epsilon, gaussian_noise
-from fedrec.privacy.calibrate import delta_for, plan
+from fedrec.privacy.calibrate import delta_for, plan, with_room
 
 USERS = 6040
 DELTA = delta_for(USERS)
@@ -140,3 +141,14 @@ def test_absurd_plans_are_refused(arguments: dict[str, Any], said: str) -> None:
     usual = {"epsilon": 1.0, "delta": DELTA, "shares": SHARES, "rounds": ROUNDS, "sampling": {}}
     with pytest.raises(PrivacyError, match=said):
         plan(**{**usual, **arguments})
+
+
+def test_room_for_further_attempts_is_what_they_cost() -> None:
+    costs = plan(2.0, 1e-5, {"popularity": 0.5, "training": 0.5}, {"popularity": 1, "training": 8}, {})
+    for attempts in (1, 5):
+        roomy = with_room(costs, attempts)
+        dearest = min(roomy, key=lambda cost: cost.noise_multiplier)
+        assert epsilon([*roomy, replace(dearest, rounds=attempts)], 1e-5) == pytest.approx(2.0, rel=1e-6)
+    assert with_room(costs, 0) == costs
+    with pytest.raises(PrivacyError, match="add up"):
+        with_room([QueryCost("training", 1.0, 5, "poisson", 0.1)], 1)
