@@ -20,7 +20,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from fedrec.code_hash import code_hash
-from fedrec.config import Config, from_tree
+from fedrec.config import Config, from_tree, with_protocol
 from fedrec.config.base import Settings
 from fedrec.errors import ConfigError, ProtocolError, ReleaseError
 from fedrec.randomness import derived_key
@@ -86,13 +86,15 @@ class RunManifest(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> RunManifest:
-        privacy, protocol = self.config.privacy, self.config.secure_aggregation.protocol
+        privacy = self.config.privacy
         if self.budget != SignedBudget(unit=privacy.unit, epsilon=privacy.epsilon, delta=self.budget.delta):
             raise ValueError("budget and settings.privacy say different things")
         if privacy.delta != self.budget.delta and privacy.epsilon is not None:
             raise ValueError("budget.delta is not settings.privacy.delta")
-        if protocol == "auto":
-            raise ValueError("settings.secure_aggregation.protocol is not settled: it says auto")
+        if self.config != with_protocol(self.config, "flower"):
+            raise ValueError(
+                "settings are not settled: who adds the noise, or how sums are opened, is left to the engine"
+            )
         if self.users < self.roster.devices:
             raise ValueError("there are fewer users than devices")
         if self.name != self.config.run.name:
@@ -104,7 +106,11 @@ class RunManifest(Settings):
         """The settings. Raises ConfigError where this fedrec reads them as others than are written there."""
         config = from_tree(self.settings)
         if config.model_dump(mode="json") != self.settings:
-            raise ConfigError("the manifest's settings are not whole", action="Sign it with this version of fedrec")
+            signed = f"{self.code.version}, {self.code.sha256[:16]}"
+            raise ConfigError(
+                f"the manifest's settings are not whole: it was signed with another fedrec ({signed})",
+                action="Install that one, or have the manifest signed with this one",
+            )
         return config
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import ssl
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ def made_up_run(opened: Network, deployment: Deployment) -> Outcome:
 
 
 def lying_run(opened: Network, deployment: Deployment) -> Outcome:
-    """A server that names the publisher's manifest, and asks with noise for ten times its epsilon."""
+    """A server that names the publisher's manifest, and asks with noise for twice its epsilon."""
     app = write_lying_server(APP, opened.home / "lying")
     what = "less noise under the publisher's manifest"
     return _refused_run(what, opened, deployment, deployment.manifest, "lying-run", app)
@@ -94,6 +95,7 @@ def _refused_run(
     what: str, opened: Network, deployment: Deployment, manifest: Path, name: str, app: Path = APP
 ) -> Outcome:
     before = [_ledger(store) for store in deployment.stores]
+    told = [len(log) for log in _logs(opened, deployment)]
     out = opened.home / name
     config: dict[str, str | int | float] = {**deployment.files(manifest), "out": str(out)}
     config |= {"devices": len(deployment.stores), "patience": 30}
@@ -101,12 +103,19 @@ def _refused_run(
     lines = (out / "events.jsonl").read_text(encoding="utf-8").splitlines() if (out / "events.jsonl").is_file() else []
     rounds = [json.loads(line) for line in lines]
     sums = [line for line in rounds if line["devices"]]
-    left_out = [reason for line in rounds for reason, count in line["left_out"].items() for _ in range(count)]
+    logs = [log[size:] for log, size in zip(_logs(opened, deployment), told, strict=True)]
+    asked = sum("Receiving:" in log for log in logs)
+    # What devices say to themselves, and what the server saw of answers that fit nothing it asked.
+    why = {f"[{code}]" for log in logs for code in re.findall(r"no answer to a request: \[(\w+)\]", log)}
+    why |= {reason for line in rounds for reason in line["left_out"] if reason not in ("refused", "failed")}
     charged = sum(_ledger(store) != one for store, one in zip(deployment.stores, before, strict=True))
-    why = ", ".join(f"{left_out.count(reason)} {reason}" for reason in sorted(set(left_out)))
-    seen = f"devices: {why or 'not asked'}; {len(sums)} sums opened, {charged} ledgers charged"
-    held = len(left_out) >= len(before) and not sums and not charged and not (out / "model").exists()
-    return Outcome(what, held, seen)
+    seen = f"{asked} devices asked ({', '.join(sorted(why))}), {len(sums)} sums opened, {charged} ledgers charged"
+    return Outcome(what, asked == len(before) and bool(why) and not sums and not charged, seen)
+
+
+def _logs(opened: Network, deployment: Deployment) -> list[str]:
+    paths = [opened.home / f"device-{number}.log" for number in range(len(deployment.stores))]
+    return [path.read_text(encoding="utf-8", errors="replace") for path in paths]
 
 
 def rolled_back_release(deployment: Deployment) -> Outcome:

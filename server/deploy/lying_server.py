@@ -1,4 +1,4 @@
-"""A server app that lies, for checks: it names the publisher's manifest, and asks with noise for ten times epsilon."""
+"""A server app that lies, for checks: it names the publisher's manifest, and asks with noise for twice its epsilon."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _read = honest.read_manifest
 
 def lying(path):
     manifest = _read(path)
-    privacy = manifest.config.privacy.model_copy(update={"epsilon": 10 * manifest.config.privacy.epsilon})
+    privacy = manifest.config.privacy.model_copy(update={"epsilon": 2 * manifest.config.privacy.epsilon})
     manifest.__dict__["config"] = manifest.config.model_copy(update={"privacy": privacy})
     return manifest
 

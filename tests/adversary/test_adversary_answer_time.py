@@ -1,8 +1,8 @@
 """A server that times answers: a photo that was never encoded takes long, and must not be seen in when answers leave.
 
 Two hundred pairs of devices that differ in one photo.  Their answers are timed to a millisecond, finer than any network
-lets a server see.  Time is the processor's that the device spends, and waiting is added to it: so other processes
-that want the machine change nothing, and nobody waits.
+lets a server see.  Time is the processor's that the device really spends, and waiting is added to it: so other
+processes that want the machine change nothing, and nobody waits.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ import bad_devices as bad
 from bad_devices import Acts, play
 from secagg_cases import World, identities
 
+pytestmark = pytest.mark.slow
+
 SIXTY = identities(60)
 GARBAGE, SILENT, LIARS = set(range(12)), set(range(12, 18)), set(range(18, 28))
 # As many may be missing as send garbage or are silent, and everybody is everybody's neighbour.

@@ -83,7 +83,7 @@ class Watched:
     def excluded(self) -> set[int]:
         """Nodes that are not asked."""
         devices = self.devices
-        return {node for node, device in devices._devices.items() if device in devices.exclusions}
+        return {node for node in devices.nodes if devices.places.device(node) in devices.exclusions}
 
 
 def missing(acts: dict[tuple[int, Exchange], Any]) -> set[int]:

@@ -109,10 +109,11 @@ def test_settings_that_another_fedrec_would_read_otherwise_are_refused() -> None
     del tree["settings"]["run"]["seed"]  # a default here, and perhaps another one there
     with pytest.raises(ProtocolError, match="not whole"):
         RunManifest.verify(signed(tree), PUBLISHER.public)
-    tree = json.loads(made().to_bytes())
-    tree["settings"]["secure_aggregation"]["protocol"] = "auto"
-    with pytest.raises(ProtocolError, match="not settled"):
-        RunManifest.verify(signed(tree), PUBLISHER.public)
+    for section, key in (("secure_aggregation", "protocol"), ("privacy", "noise_place")):
+        tree = json.loads(made().to_bytes())
+        tree["settings"][section][key] = "auto"
+        with pytest.raises(ProtocolError, match="not settled"):
+            RunManifest.verify(signed(tree), PUBLISHER.public)
 
 
 def test_what_is_too_large_is_refused_before_it_is_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from fedrec.simulation.engines.grid_devices import grid_devices
 from fedrec.simulation.study import Study
 
 ROOT = Path(__file__).resolve().parents[3]
-# Two sums, each of four exchanges with every device.
+# Two sums, each of five exchanges with every device and one with a few.
 CONFIG = cases.settings(
     secure_aggregation={"protocol": "secagg+"},
     collaborative={"cooccurrence": {"enabled": False}, "scoring": {"weight": 0.0}},
@@ -52,7 +52,7 @@ def test_flowers_own_runtime_opens_the_sums_that_the_grid_opens(federation_study
     assert processes_of(home) == []
     assert (out / "server.json").is_file(), log
     record = json.loads((out / "server.json").read_text())
-    assert record["secure_aggregation"] == {"protocol": "secagg+", "aborted": {}}
+    assert record["secure_aggregation"] == {"protocol": "secagg+", "aborted": {}, "excluded": {}}
     told = ("query", "round", "asked", "devices", "left_out", "bytes_up_per_device")
     assert [[line[name] for name in told] for line in record["rounds"]] == [
         [line[name] for name in told] for line in first["rounds"]
