@@ -13,6 +13,7 @@ from flwr.app import Context, RecordDict
 from fedrec.client.answer_time import NODE_KEY
 from fedrec.client.device import Device, device_of
 from fedrec.config import Config
+from fedrec.content.feature_table import encoder_hashes
 from fedrec.queries.run_manifest import RunManifest
 from fedrec.queries.run_manifest_draft import make_manifest
 from fedrec.secagg.identity import DeviceIdentity
@@ -54,7 +55,8 @@ class Deployment:
         return read_roster(self.roster_file)
 
     def draft(self, config: Config, counter: int = 1) -> RunManifest:
-        return make_manifest(config, self.study.features, self.roster, counter=counter)
+        encoders = encoder_hashes(self.catalogue)
+        return make_manifest(config, self.study.features, self.roster, counter=counter, encoders=encoders)
 
     def sign(self, manifest: RunManifest) -> Deployment:
         """Put another manifest in the place of the one that there is."""

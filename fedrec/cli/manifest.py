@@ -42,16 +42,15 @@ def sign(
     """
     from fedrec.config import load
     from fedrec.config.simulated import is_simulated, refuse_reproducible
-    from fedrec.content.feature_table import load_table
+    from fedrec.content.feature_table import encoder_hashes, load_table
     from fedrec.queries.run_manifest_draft import make_manifest
     from fedrec.server.roster_files import load_roster_key, read_roster, write_signed
 
     config = load(settings, override or [])
     refuse_reproducible(config, simulated=is_simulated())
     publisher = load_roster_key(key)
-    made = make_manifest(
-        config, load_table(catalogue), read_roster(roster, publisher.public), counter=counter, users=users
-    )
+    listed, encoders = read_roster(roster, publisher.public), encoder_hashes(catalogue)
+    made = make_manifest(config, load_table(catalogue), listed, counter=counter, users=users, encoders=encoders)
     write_signed(out, made.sign(publisher))
     _show(made, as_json, out)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fedrec.client.budget import agreement_key
 from fedrec.config import Config
-from fedrec.content.feature_table import Features, load_table
+from fedrec.content.feature_table import Features, encoder_hashes, load_table
 from fedrec.content.fit import fit_to_content
 from fedrec.errors import ProtocolError
 from fedrec.queries.cohorts import cohort_key
@@ -101,10 +101,15 @@ class DeviceContext:
 
     @cached_property
     def own_encoders(self) -> tuple[StoredContentEncoder | None, StoredContentEncoder | None]:
-        """What encodes notes, and what encodes photos; None where the model does not read them."""
+        """What encodes notes, and what encodes photos; None where the model does not read them.
+
+        They read what is private, so the publisher must have signed them, as all else that a device runs.
+        """
         notes, photos = self.config.model.notes, self.config.model.photos
         if not (notes or photos):
             return None, None
+        if self.manifest is not None:
+            self.manifest.check_encoders(encoder_hashes(self.directory))
         from fedrec.content.features import load_features
         from fedrec.content.own_content import StoredContentEncoder
 

@@ -144,11 +144,12 @@ class SecureDevice:
         known, request = self.device.device_context, pending.invitation.envelope.request
         config, roster = known.config, self._roster(store)
         eligible = public_cohort(config, request, len(roster.devices), known.cohort_key)
+        thresholds = thresholds_of(config.secure_aggregation, len(roster.devices))
         return DeviceRound(
             identity_of(store),
             roster,
             pending.invitation.agreed(pending.run, pending.roster, known.cohort_key, eligible),
-            thresholds_of(config.secure_aggregation).for_noise(request.sum.survivors, request.sum.devices),
+            thresholds.for_noise(request.sum.survivors, request.sum.devices),
             replay_guard,
             now=int(self.clock()),
         )

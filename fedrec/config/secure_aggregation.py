@@ -40,7 +40,7 @@ class SecureAggregationSettings(Settings):
         default=0, ge=0, le=2**20, description="neighbours that open a secret together (0 = by the cohort's size)"
     )
     corrupt: float = Field(
-        default=0.1, ge=0, lt=1, description="share of a cohort that tells an honest but curious server all it knows"
+        default=0.1, ge=0, lt=1, description="share of the roster that tells an honest but curious server all it knows"
     )
     dropout: float = Field(
         default=0.1,

@@ -139,10 +139,18 @@ def load_table(directory: Path) -> Features:
     Raises:
         ContentError: the file is missing or damaged.
     """
+    return features_from_bytes(_read(directory))[0]
+
+
+def encoder_hashes(directory: Path) -> dict[str, str]:
+    """File name -> SHA-256 in hex of the encoders that were saved beside the features. Raises as `load_table`."""
+    return features_from_bytes(_read(directory))[1]
+
+
+def _read(directory: Path) -> bytes:
     try:
-        data = (directory / FEATURES_FILE).read_bytes()
+        return (directory / FEATURES_FILE).read_bytes()
     except OSError as error:
         raise ContentError(
             f"cannot read {FEATURES_FILE}: {error.strerror}", value=str(directory), action="Build the features first"
         ) from None
-    return features_from_bytes(data)[0]

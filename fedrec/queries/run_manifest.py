@@ -12,6 +12,7 @@ asked for: each device has a file of its own.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -65,7 +66,8 @@ class RunManifest(Settings):
     """What a publisher signs for a run.
 
     ``name``: of the run.  ``counter``: 1 to 2^53 - 1; rises from one manifest of a publisher to the next.
-    ``settings``: all of them, none left to a default.  ``catalogue``: digest of its features.  ``users``: how many
+    ``settings``: all of them, none left to a default.  ``catalogue``: digest of its features.  ``encoders``: file name
+    -> SHA-256 in hex of what encodes a user's own notes and photos, saved beside the features.  ``users``: how many
     people stand behind the roster's devices, all together.  ``seed``: 32 public bytes in hex from the operating system,
     drawn when the manifest was made and so after the roster: who is asked and who neighbours whom follow from it.
 
@@ -78,6 +80,7 @@ class RunManifest(Settings):
     counter: int = Field(ge=1, le=LARGEST_COUNTER)
     settings: dict[str, Any]
     catalogue: _Hex
+    encoders: dict[str, _Hex]
     roster: SignedRoster
     code: SignedCode
     budget: SignedBudget
@@ -195,6 +198,15 @@ class RunManifest(Settings):
         if digest != self.catalogue:
             action = "Fetch the run's catalogue from the publisher"
             raise ConfigError("the catalogue is not the one that the manifest names", value=digest[:16], action=action)
+
+    def check_encoders(self, hashes: Mapping[str, str]) -> None:
+        """Raise ConfigError where the encoders of a catalogue, which read private notes and photos, were not signed."""
+        if dict(hashes) != self.encoders:
+            differ = sorted(name for name in {*hashes, *self.encoders} if hashes.get(name) != self.encoders.get(name))
+            action = "Fetch the run's catalogue from the publisher, with its encoders"
+            raise ConfigError(
+                "the catalogue's encoders are not those that the manifest names", value=differ, action=action
+            )
 
     def check_roster(self, roster: Roster) -> None:
         """Raise ConfigError where a roster is not the one that was signed."""

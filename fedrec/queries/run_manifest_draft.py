@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -39,7 +40,14 @@ def settled_for_devices(config: Config, features: Features, users: int) -> Confi
 
 
 def make_manifest(
-    config: Config, features: Features, roster: Roster, *, counter: int, users: int = 0, seed: bytes = b""
+    config: Config,
+    features: Features,
+    roster: Roster,
+    *,
+    counter: int,
+    users: int = 0,
+    seed: bytes = b"",
+    encoders: Mapping[str, str] | None = None,
 ) -> RunManifest:
     """The manifest of a run with this fedrec, before it is signed.
 
@@ -50,6 +58,7 @@ def make_manifest(
         counter: above that of every manifest of the publisher before.
         users: how many people stand behind the devices; 0 = one each.
         seed: 32 bytes; empty = drawn from the operating system, as it must be for devices of people.
+        encoders: `encoder_hashes` of the catalogue; without them no device reads notes or photos.
 
     Raises:
         ConfigError: the settings do not fit each other, the catalogue or the roster.
@@ -64,6 +73,7 @@ def make_manifest(
             counter=counter,
             settings=settled.model_dump(mode="json"),
             catalogue=features.digest(),
+            encoders=dict(encoders or {}),
             roster=SignedRoster(digest=roster.digest.hex(), version=roster.version, devices=len(roster.devices)),
             code=installed_code(),
             budget=SignedBudget(unit=privacy.unit, epsilon=privacy.epsilon, delta=delta),

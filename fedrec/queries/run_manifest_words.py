@@ -52,6 +52,8 @@ def described(manifest: RunManifest) -> Iterator[tuple[str, str]]:
         )
     yield "roster", manifest.roster.digest
     yield "catalogue", manifest.catalogue
+    for name, digest in sorted(manifest.encoders.items()):
+        yield name.removesuffix(".safetensors"), digest
     yield "code", f"fedrec {manifest.code.version}, {manifest.code.sha256}"
     yield "seed", manifest.seed
     yield "digest", manifest.digest

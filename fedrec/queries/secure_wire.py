@@ -83,12 +83,17 @@ class Invitation:
         )
 
 
-def thresholds_of(settings: SecureAggregationSettings) -> Thresholds:
-    """What a device with these settings insists on."""
+def thresholds_of(settings: SecureAggregationSettings, roster: int) -> Thresholds:
+    """What a device with these settings insists on. ``roster``: how many devices it lists, of which cohorts are drawn.
+
+    Who colludes is a share of the roster, so that a cohort may hold more of them: see `Assumptions`.
+    """
     return Thresholds(
         cohort=settings.minimum_cohort,
         survivors=settings.minimum_survivors,
-        assumptions=Assumptions(settings.corrupt, settings.dropout, settings.colluding, settings.security),
+        assumptions=Assumptions(
+            settings.corrupt, settings.dropout, settings.colluding, settings.security, roster=roster
+        ),
         rounds_a_day=settings.rounds_a_day,
         attempts=settings.attempts,
         graph=GraphParameters(settings.neighbours, settings.threshold) if settings.neighbours else None,

@@ -30,7 +30,7 @@ class CommitteeSize:
 
 @lru_cache(maxsize=256)
 def committee_size(size: int, wanted: Assumptions) -> CommitteeSize:
-    """The smallest committee of ``size`` devices, with its quorum.
+    """The smallest committee of ``size`` devices that are asked, with its quorum.
 
     Two lists with a quorum each share 2 quorum - members signers at least, who all collude: that many are on the
     committee with a chance of 2^-security at most.  So many of it are there that a quorum signs, but with a chance of
@@ -39,13 +39,14 @@ def committee_size(size: int, wanted: Assumptions) -> CommitteeSize:
     Raises:
         ConfigError: there is none.
     """
-    gone, colluding = at_most(wanted.dropout, size), at_least(wanted.colluding, size)
+    population = wanted.population(size)
+    gone, colluding = at_most(wanted.dropout, size), at_least(wanted.colluding, population)
     missing = 0
     for members in range(1, min(size, LARGEST) + 1):
         while missing < members and -log2_tail(size, gone, members, missing + 1) < wanted.correctness:
             missing += 1
         quorum = members - missing
-        if 2 * quorum > members and -log2_tail(size, colluding, members, 2 * quorum - members) >= wanted.security:
+        if 2 * quorum > members and -log2_tail(population, colluding, members, 2 * quorum - members) >= wanted.security:
             return CommitteeSize(members, quorum)
     raise ConfigError(
         "no committee of these devices is safe",

@@ -16,7 +16,7 @@ from typing import Final
 
 from fedrec.errors import ConfigError
 from fedrec.secagg.graph import valid_degree
-from fedrec.secagg.tails import at_least, at_most, log2_tail
+from fedrec.secagg.tails import MARGIN, at_least, at_most, log2_tail
 
 NEVER: Final = math.inf
 LARGEST_DEGREE: Final = 1024
@@ -26,14 +26,16 @@ _ALL_TOGETHER: Final = 32
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What is assumed about the devices that a sum is asked of, and how sure one wants to be.
+    """What is assumed about the devices, and how sure one wants to be.
 
     Args:
-        corrupt: share of them that tells an honest but curious server all it knows.
-        dropout: share of them that is missing from the sum at most; a server that lies may choose which.
-        colluding: share of them that helps a server which departs from the protocol as it likes.
+        corrupt: share of the roster that tells an honest but curious server all it knows.
+        dropout: share of the devices asked that is missing from the sum at most; a lying server may choose which.
+        colluding: share of the roster that helps a server which departs from the protocol as it likes.
         security: bits; 2^-security bounds the chance (over the ring's order) that privacy fails.
         correctness: bits; 2^-correctness bounds the chance that a round fails though no more dropped out.
+        roster: devices that those asked were drawn from, by public randomness; 0 = all of them are asked.  A cohort
+            may hold a larger share of them that collude than the roster does.
 
     Raises:
         ConfigError: a share is not in [0, 1), both together reach 1, or bits are not positive.
@@ -44,6 +46,7 @@ class Assumptions:
     colluding: float = 0.05
     security: float = 40.0
     correctness: float = 30.0
+    roster: int = 0
 
     def __post_init__(self) -> None:
         shares = (self.corrupt, self.dropout, self.colluding)
@@ -55,6 +58,11 @@ class Assumptions:
     def floor(self, size: int) -> int:
         """The fewest of ``size`` devices that may be in a sum: all but the share that may be missing."""
         return size - at_most(self.dropout, size)
+
+    def population(self, size: int) -> int:
+        """How many devices the ``size`` that are asked were drawn from: where they stand on the ring, too, is a draw of
+        these."""
+        return max(size, self.roster)
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,8 @@ class Guarantee:
 
 @lru_cache(maxsize=4096)
 def guarantee(size: int, degree: int, threshold: int, wanted: Assumptions) -> Guarantee:
-    """What ``degree`` and ``threshold`` give ``size`` devices, if no more are corrupt or gone than assumed."""
+    """What ``degree`` and ``threshold`` give ``size`` devices that are asked, if no more are corrupt or gone than
+    assumed."""
     least, gone = half_floor(size, degree, wanted), at_most(wanted.dropout, size)
     few = _union(size, log2_tail(size - 1, gone, degree, degree - threshold + 1))
     return Guarantee(
@@ -180,16 +189,22 @@ def _safe_halves(size: int, degree: int, wanted: Assumptions) -> float:
 
 
 def _shares(size: int, degree: int, threshold: int, wanted: Assumptions) -> float:
-    corrupt = at_least(max(wanted.corrupt, wanted.colluding), size)
-    return _union(size, log2_tail(size - 1, corrupt, degree, threshold))
+    population = wanted.population(size)
+    corrupt = at_least(max(wanted.corrupt, wanted.colluding), population)
+    return _union(size, log2_tail(population - 1, corrupt, degree, threshold))
 
 
 def _connected(size: int, degree: int, wanted: Assumptions) -> float:
     """The rest falls apart only where k/2 neighbouring positions, or more, are removed twice over; one is counted."""
     if degree == size - 1:
         return NEVER
-    removed = at_least(wanted.corrupt, size) + at_most(wanted.dropout, size)
-    return _union(size, log2_tail(size - 1, removed, degree // 2, degree // 2))
+    population, half = wanted.population(size), degree // 2
+    corrupt, gone = at_least(wanted.corrupt, population), at_most(wanted.dropout, size)
+    if population == size:
+        return _union(size, log2_tail(size - 1, corrupt + gone, half, half))
+    # Two draws, each negatively associated, and so is which positions are in either: at most a product over positions.
+    removed = corrupt / (population - 1) + gone / (size - 1)
+    return _union(size, half * math.log2(removed) + MARGIN if removed else -math.inf)
 
 
 def _uncut(size: int, degree: int, least: int, wanted: Assumptions) -> float:
@@ -198,7 +213,8 @@ def _uncut(size: int, degree: int, least: int, wanted: Assumptions) -> float:
         return NEVER
     if least > degree // 2:
         return 0.0
-    chance = log2_tail(size, at_least(wanted.colluding, size), degree // 2, least)
+    population = wanted.population(size)
+    chance = log2_tail(population, at_least(wanted.colluding, population), degree // 2, least)
     # Places of devices without replacement are negatively associated: both together have at most the product.
     return NEVER if chance == -math.inf else max(0.0, 2 * (-chance - math.log2(size)) + 1)
 

@@ -14,6 +14,7 @@ from flwr.serverapp import Grid
 
 from fedrec.config import Config
 from fedrec.errors import ConfigError
+from fedrec.privacy.run_plan import share_of
 from fedrec.queries.cohorts import are_public, cohort_key, public_cohort
 from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request
@@ -72,7 +73,8 @@ class SecureDevices(FlowerDevices):
         settings = config.secure_aggregation
         dropout = settings.dropout
         super().__init__(grid, nodes, catalogue=catalogue, users=users, policy=policy, dropout=dropout, window=window)
-        self.roster, self.settings, self.thresholds = roster, settings, thresholds_of(settings)
+        self.roster, self.settings = roster, settings
+        self.thresholds = thresholds_of(settings, len(roster.devices))
         self.config, self.cohort_key = config, cohort_key(config, manifest)
         self.run = str(grid.run.run_id) if manifest is None else manifest.digest
         self.places = NodePlaces(nodes, roster)
@@ -89,8 +91,15 @@ class SecureDevices(FlowerDevices):
             )
         try:
             self.thresholds.check_safe(len(roster.devices))
+            self.thresholds.check_safe(self._least_asked())
         except RefusedError as error:
             raise ConfigError(error.what, value=error.value, action=error.action) from None
+
+    def _least_asked(self) -> int:
+        """About how many devices the smallest sampled cohort has; samples of varying size are asked down to a floor."""
+        if are_public(self.config):
+            return max(2, round(share_of(self.config, self.size) * self.size))
+        return min(self.size, self.thresholds.cohort)
 
     @property
     def size(self) -> int:

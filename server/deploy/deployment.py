@@ -9,6 +9,7 @@ from typing import Final
 from fedrec.client.trust import identity_of, trust_roster_key
 from fedrec.config import Config, load
 from fedrec.console import open_reporter
+from fedrec.content.feature_table import encoder_hashes
 from fedrec.content.features import save_features
 from fedrec.data.store import EventStore
 from fedrec.data.stores import training_events
@@ -85,7 +86,8 @@ class Deployment:
     def sign(self, path: Path, config: Config, signer: DeviceIdentity, counter: int) -> Path:
         """Write a manifest for these devices, signed by whomever; returns its path."""
         roster = read_roster(self.out / "roster")
-        made = make_manifest(config, self.study.features, roster, counter=counter, users=USERS)
+        encoders = encoder_hashes(self.out / "catalogue")
+        made = make_manifest(config, self.study.features, roster, counter=counter, users=USERS, encoders=encoders)
         write_signed(path, made.sign(signer))
         return path
 

@@ -77,7 +77,7 @@ def test_a_sum_is_five_exchanges_with_every_device_one_with_a_few_and_nothing_el
     for exchange in set(Exchange) - {Exchange.CONFIRM}:
         nodes = [seen.node for seen in wire if seen.exchange is exchange]
         assert sorted(nodes) == sorted([*range(cases.USERS)] * sums)
-    committee = thresholds_of(CONFIG.secure_aggregation).committee(cases.USERS).members
+    committee = thresholds_of(CONFIG.secure_aggregation, cases.USERS).committee(cases.USERS).members
     asked = Counter(seen.group for seen in wire if seen.exchange is Exchange.CONFIRM)
     assert len(asked) == sums and set(asked.values()) == {committee}
     assert len(wire) == (5 * cases.USERS + committee) * sums

@@ -110,8 +110,9 @@ def test_a_message_reads_back_and_nothing_else_does() -> None:
 
 def test_floors_are_the_settings() -> None:
     thresholds = thresholds_of(
-        SecureAggregationSettings(minimum_cohort=9, minimum_survivors=4, corrupt=0.2, rounds_a_day=7)
+        SecureAggregationSettings(minimum_cohort=9, minimum_survivors=4, corrupt=0.2, rounds_a_day=7), 50
     )
+    assert thresholds.assumptions.roster == 50
     assert (thresholds.cohort, thresholds.survivors, thresholds.rounds_a_day, thresholds.assumptions.corrupt) == (
         9,
         4,
