@@ -12,7 +12,7 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-import bundle_cases as cases
+import sent_bundle_cases as cases
 import pytest
 from flwr.app import Context, Message
 

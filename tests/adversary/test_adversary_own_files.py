@@ -41,7 +41,10 @@ def asked(deployed: Deployment, names: tuple[str, ...]) -> Message:
     content = RecordDict({"fields": ConfigRecord({**request.fields()}), "arrays": ArrayRecord(arrays)})
     everything = deployed.node_config(PLACE)
     own = {NODE_KEY: 0, **{name: everything[name] for name in names}}
-    said = {"config": HOSTILE.model_dump_json(), **{name: everything[name] for name in ("store", "catalogue", "roster")}}
+    said = {
+        "config": HOSTILE.model_dump_json(),
+        **{name: everything[name] for name in ("store", "catalogue", "roster")},
+    }
     with InProcessGrid(app, {0: Context(77, 0, own, RecordDict(), said)}, run_id=77) as grid:
         (reply,) = grid.send_and_receive([Message(content, 0, "query.private_sum", group_id="g")])
     return reply
