@@ -17,6 +17,7 @@ from fedrec.privacy.device_ledger import BUDGET, DeviceLedger
 from fedrec.privacy.local import local_cost
 from fedrec.privacy.run_plan import delta_of, is_local
 from fedrec.queries.plan import costs_of
+from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Request
 
 USERS, DEVICES = "users", "devices"
@@ -121,6 +122,8 @@ def _noise_and_cost(
     if config.privacy.epsilon is None:
         return "none", None
     if is_local(config):
+        if not QUERIES[request.query].own_noise:
+            raise PrivacyError("nobody adds noise to this query where each device adds its own", value=request.query)
         kept = DeviceLedger(store).last_local(agreement.key)
         return "device", kept or local_cost(config, _interactions(store), population.devices)
     if config.privacy.noise_place == "distributed":

@@ -21,6 +21,7 @@ from fedrec.client.trust import identity_of, roster_of
 from fedrec.config.simulated import NODE_KEY
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError
+from fedrec.queries.run_manifest import RunManifest
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def check_device(node_config: NodeConfig) -> Device:
     """Return the device that its own config describes, after all that can be checked without a server.
 
     It has a store with an identity, which the publisher's roster lists, a manifest that the publisher signed for this
-    very code, and it can read the catalogue.
+    very code and for as many people as it has, and it can read the catalogue.
 
     Raises:
         ConfigError: something is missing or does not fit. ProtocolError: the publisher did not sign it.
@@ -46,9 +47,27 @@ def check_device(node_config: NodeConfig) -> Device:
         ):
             action = "Have it listed: fedrec device identity prints its line for the roster"
             raise ConfigError("the roster does not list this device", value=public.hex()[:16], action=action)
+        _check_users(device.device_context.manifest, len(store.users()))
     # Read once, here: so that how long the first answer takes does not hang on it.
     _ = device.device_context.handler, device.device_context.own_encoders
     return device
+
+
+def _check_users(manifest: RunManifest | None, users: int) -> None:
+    """Refuse several people on a device where the manifest counts one a device.
+
+    Delta, the room for rows in a sum, and above all amplification by sampling are reckoned from that: people who are
+    drawn together show by each other's data that they were drawn.
+
+    Raises:
+        ConfigError: they are too many.
+    """
+    if manifest is not None and manifest.users == manifest.roster.devices and users > 1:
+        raise ConfigError(
+            "this device holds several users, and the manifest counts one a device",
+            value=users,
+            action="Ask the publisher for a manifest that counts them: fedrec manifest sign --users N",
+        )
 
 
 def start_device(

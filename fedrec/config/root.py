@@ -173,6 +173,12 @@ class Config(Settings):
                 "collaborative.cooccurrence.enabled and evaluation.private_metrics to false, and leave "
                 "training.stopping out"
             )
+        known = registry_of("query")
+        bare = [name for name in known.names() if not known[name].own_noise and len(known[name].rounds(self))]
+        if bare:
+            raise ValueError(
+                f"privacy.noise_place 'local' is for training only, and nobody would add noise to {bare}: leave it out"
+            )
         if self.privacy.groups:
             raise ValueError("privacy.groups are for noise that is added to sums: not privacy.noise_place 'local'")
         if self.model.notes or self.model.photos:

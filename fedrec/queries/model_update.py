@@ -44,6 +44,7 @@ class ModelUpdate(Query):
     default_share = 0.35
     stage = Stage.TRAINING
     sampled = True
+    own_noise = True
 
     def rounds(self, config: Config) -> range:
         """Rounds 1 to ``training.rounds``, where there is a tower."""

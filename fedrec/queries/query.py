@@ -75,6 +75,8 @@ class Query(ABC):
         default_share: of the privacy budget, as a part of 1/z^2, where ``privacy.shares`` does not name it.
         stage: the part of a run that it is asked in.
         sampled: whether a round is asked of a cohort drawn by ``training.sampling``; else of every device.
+        own_noise: whether a device can make its contribution private by itself, as ``privacy.noise_place`` ``local``
+            asks (`QueryEncoder.adds_own_noise`). A query that cannot is asked in no such run.
         measures_quality: whether `describe` gives figures of quality, for the model card.
         settings_type: its own settings, ``[queries.NAME]`` of a config; None where its settings are sections.
     """
@@ -85,6 +87,7 @@ class Query(ABC):
     stage: ClassVar[Stage] = Stage.SUMS
     sampled: ClassVar[bool] = False
     settings_type: ClassVar[type[Settings] | None] = None
+    own_noise: ClassVar[bool] = False
     measures_quality: ClassVar[bool] = False
 
     # When it is asked

@@ -130,6 +130,7 @@ def test_a_device_refuses_when_its_promise_is_spent_after_restarts_and_new_runs(
     for number in (1, 2, 3):  # every device object is a restart: only the store lasts
         cases.device(CONFIG, catalogue, store).answer(envelope(federation_study, number), "run")
     spent = _rows(store)
+    # A server that was cut off may ask the last round again, and another run begins anew.
     for run, number in (("run", 3), ("another", 1)):
         with pytest.raises(BudgetExceededError, match="what these settings promise would be exceeded"):
             cases.device(CONFIG, catalogue, store).answer(envelope(federation_study, number, session="second"), run)
