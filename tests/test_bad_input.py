@@ -194,10 +194,13 @@ def test_interactions_alone_are_enough_to_rank_by_behaviour(tmp_path: Path, data
     alone.mkdir()
     lines = [f"u{person}\ti{thing}" for person in range(8) for thing in range(4 + person % 2)]
     (alone / "alone.inter").write_text("\n".join(["user_id:token\titem_id:token", *lines]))
-    run = told(*simulate(alone, "model.preset=behaviour-only", "run.engine=grid"))
+    behaviour = simulate(alone, "model.preset=behaviour-only", "run.engine=grid")
+    consent = "--catalogue-from-interactions"
+    assert consent in refused(3, *behaviour)
+    run = told(*behaviour, consent)
     assert run["model"]["modalities"] == ["behaviour"]
     assert run["quality"]["loo-full"]["hr@10"] == 1.0
-    assert "behaviour-only" in refused(3, *simulate(alone, out="tower"))
+    assert "behaviour-only" in refused(3, *simulate(alone, out="tower"), consent)
 
 
 def test_data_in_which_nobody_can_be_measured_leave_null_and_a_report(data: Path) -> None:

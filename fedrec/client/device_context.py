@@ -28,8 +28,8 @@ _log = logging.getLogger(__name__)
 class DeviceContext:
     """What is the same for all devices of a process: the settings it accepted, and the catalogue. Nobody's data.
 
-    Each part is read when it is first needed, and so is the code for it: Flower starts a process for every message to
-    a device, and of the four in a secure sum only one needs a model.
+    Each part is read when it is first needed, and so is the code for it: of the six messages of a secure sum only one
+    needs a model.
 
     Args:
         accepted: the settings, as the publisher signed them and the device's owner accepted them.

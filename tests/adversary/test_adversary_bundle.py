@@ -12,8 +12,8 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-import bundle_cases as cases
 import pytest
+import sent_bundle_cases as cases
 from flwr.app import Context, Message
 
 import fedrec

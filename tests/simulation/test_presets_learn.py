@@ -43,8 +43,8 @@ FEW: dict[str, Any] = {
 }
 
 
-def slower(tree: dict[str, Any], learning_rate: float) -> dict[str, Any]:
-    return {**tree, "training": {**tree["training"], "learning_rate": learning_rate}}
+def slower(tree: dict[str, Any], learning_rate: float, **more: int) -> dict[str, Any]:
+    return {**tree, "training": {**tree["training"], "learning_rate": learning_rate, **more}}
 
 
 def from_scratch(vocabulary: int = 256, **training: float) -> dict[str, Any]:
@@ -64,7 +64,9 @@ def from_scratch(vocabulary: int = 256, **training: float) -> dict[str, Any]:
 # only, and at this size differs by more from seed to seed than such a model learns. So of these four it is shown that
 # they learn, and not that they recommend well: for that they would need more users or less noise.
 #
-# The untrained tower of gcn and mf-fused reads what the private sums said already, so what training adds is less.
+# The untrained tower of gcn and mf-fused reads what the private sums said already, so what training adds is less, and
+# they learn in smaller steps: mf-fused gains .038, .033 and .025 with the first three seeds. With HEADS as it is, it
+# gains less than .03 with most seeds, in 0.1.0 too, whose noise happened to be kind to the seed of this test.
 CASES: dict[str, tuple[dict[str, Any], float | None, float, float]] = {
     "concat-ctr": (from_scratch(temperature=0.3, learning_rate=0.5), None, 0.05, 0.03),
     "weighted-fusion": (HEADS, 0.15, 0.1, 0.01),
@@ -74,7 +76,7 @@ CASES: dict[str, tuple[dict[str, Any], float | None, float, float]] = {
     "pretrained-cf": (HEADS, 0.15, 0.1, 0.03),
     "pretrained-lora": (FEW, 0.1, 0.1, 0.03),
     "gcn": (slower(HEADS, 0.5), 0.15, 0.1, 0.01),
-    "mf-fused": (HEADS, 0.15, 0.1, 0.03),
+    "mf-fused": (slower(HEADS, 0.5, rounds=24), 0.15, 0.1, 0.03),
     "dfmf": (HEADS, 0.15, 0.1, 0.03),
     "mtmf": (HEADS, 0.15, 0.1, 0.03),
     "item-cf": ({}, 0.15, 0.1, 0.1),
