@@ -18,9 +18,9 @@ from fedrec.privacy.local import local_cost
 from fedrec.privacy.run_plan import delta_of, is_local
 from fedrec.queries.plan import costs_of
 from fedrec.queries.registry import QUERIES
-from fedrec.queries.request import Request
+from fedrec.queries.request import DEVICES, Request
 
-USERS, DEVICES = "users", "devices"
+USERS = "users"
 _MOST: Final = 2**40
 _PLAN: Final = "ledger plan"
 

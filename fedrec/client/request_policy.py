@@ -11,13 +11,13 @@ import json
 from dataclasses import replace
 from typing import Final
 
-from fedrec.client.budget import DEVICES, USERS, population_said
+from fedrec.client.budget import USERS, population_said
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, FedrecError, ProtocolError
 from fedrec.queries.registry import QUERIES
-from fedrec.queries.request import Request
+from fedrec.queries.request import DEVICES, Request
 from fedrec.queries.schedule import make_request
 
 _SETTING: Final = "answered rounds"

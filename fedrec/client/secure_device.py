@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from fedrec.client.budget import DEVICES, USERS
+from fedrec.client.budget import USERS
 from fedrec.client.device import Device
 from fedrec.client.pending_round import (
     PendingRound,
@@ -26,7 +26,7 @@ from fedrec.client.trust import identity_of, roster_of
 from fedrec.data.store import EventStore
 from fedrec.errors import ProtocolError
 from fedrec.queries.cohorts import public_cohort
-from fedrec.queries.request import Request
+from fedrec.queries.request import DEVICES, Request
 from fedrec.queries.secure_wire import PROTOCOL, Exchange, Invitation, thresholds_of
 from fedrec.secagg.device import DeviceRound
 from fedrec.secagg.replay_guard import ReplayGuard
@@ -134,6 +134,9 @@ class SecureDevice:
             if said.get(name, count) != count:
                 raise ProtocolError(f"a request names another number of {name} than was signed", value=said[name])
         cohort = public_cohort(known.config, request, size, known.cohort_key)
+        if request.sum.noise and request.sum.devices < size and DEVICES not in said:
+            # A cohort's share of the noise is sized by the roster that it was drawn from.
+            raise ProtocolError("a request to some of the devices does not say of how many", value=request.sum.devices)
         if cohort is not None and roster.place(identity_of(store).public) not in cohort:
             raise ProtocolError("this device is not drawn for this round", value=(request.query, request.round))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from numpy.typing import NDArray
 
@@ -18,8 +18,12 @@ from fedrec.errors import ConfigError, ProtocolError
 from fedrec.privacy.distributed import NoiseShares
 from fedrec.queries.private_sum import PrivateSum
 from fedrec.registry import check_name
+from fedrec.secagg.parameters import Assumptions, most_colluding
+from fedrec.secagg.tails import at_least
 
 FORMAT = 2
+DEVICES: Final = "devices"
+"""Among a request's settings: how many devices the roster lists."""
 _FIELDS = {"format", "query", "round", "number", "sum", "settings"}
 NamedArrays = Mapping[str, NDArray[Any]]
 Scalars = Mapping[str, str | int | float | bool]
@@ -56,10 +60,19 @@ class Request:
         """The same request to ``devices`` devices that add the noise, a share each; see `PrivateSum.noisy`.
 
         Who may drop out is as secure aggregation assumes; so is who may collude: with a curious server or a malicious
-        one, whichever are more.
+        one, whichever are more.  Those who collude with a malicious one are a share of the roster, of whose size the
+        request says how many there are, and a cohort that was drawn from it may hold a larger share of them
+        (`most_colluding`).
         """
         settings = config.secure_aggregation
+        roster = self.settings.get(DEVICES, devices)
+        if isinstance(roster, bool) or not isinstance(roster, int):
+            raise ProtocolError("a request's population is no count", value=roster)
+        wanted = Assumptions(settings.corrupt, settings.dropout, settings.colluding, settings.security, roster=roster)
         colluding = max(settings.corrupt, settings.colluding)
+        most = most_colluding(devices, wanted)
+        if most > at_least(colluding, devices):
+            colluding = most / devices
         shares = NoiseShares(noise_multiplier, devices, settings.dropout, colluding)
         fixed = settings.resolution_bits is not None
         return replace(self, sum=self.sum.noisy(shares, fixed_grid=fixed))

@@ -65,6 +65,19 @@ class Assumptions:
         return max(size, self.roster)
 
 
+def most_colluding(asked: int, wanted: Assumptions) -> int:
+    """The most devices among ``asked`` that collude, but with a chance of 2^-security.
+
+    They are a share of the roster, and those asked are drawn from it by public randomness: a cohort may hold more than
+    that share.  Of devices that are all asked it is the share, rounded up.
+    """
+    population = wanted.population(asked)
+    colluding, most = at_least(wanted.colluding, population), at_least(wanted.colluding, asked)
+    while most < asked and -log2_tail(population, colluding, asked, most + 1) < wanted.security:
+        most += 1
+    return most
+
+
 @dataclass(frozen=True)
 class GraphParameters:
     """Neighbours of a device and shares that open a secret."""

@@ -6,6 +6,7 @@ Who is asked follows from the manifest's seed, the round and the roster, and eac
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import federation_cases as cases
@@ -82,14 +83,26 @@ def test_another_signed_seed_draws_others_and_no_word_of_the_servers_does(server
 
 
 def test_another_number_of_devices_or_users_than_was_signed_is_refused(server: PickingServer) -> None:
-    from dataclasses import replace
-
     (place, *_) = server.joined()
     for said in ({"devices": 23}, {"devices": 25}, {"users": 1000}):
         request = replace(server.request, settings={**server.request.settings, **said})
         envelope = Envelope(request, "t" * 32, server.context.catalogue)
         with pytest.raises(ProtocolError, match="than was signed"):
             SecureDevice(server.deployed.device(place)).advertise(server.run, Invitation(envelope, 1))
+
+
+def test_a_sampled_sum_with_noise_of_devices_says_how_many_there_are(server: PickingServer) -> None:
+    """Without it a share of the noise would be sized as if those asked were everybody."""
+    (place, *_) = server.joined()
+    noisy = server.request.with_noise_of_devices(CONFIG, 0.1, COHORT)
+    for settings, refused in ((server.request.settings, True), ({**server.request.settings, "devices": 24}, False)):
+        envelope = Envelope(replace(noisy, settings=settings), "t" * 32, server.context.catalogue)
+        device = SecureDevice(server.deployed.device(place))
+        if refused:
+            with pytest.raises(ProtocolError, match="of how many"):
+                device.advertise(server.run, Invitation(envelope, 1))
+        else:
+            assert device.advertise(server.run, Invitation(envelope, 1))
 
 
 def test_with_the_draw_unchecked_it_gets_whom_it_wants(server: PickingServer, monkeypatch: pytest.MonkeyPatch) -> None:
