@@ -24,6 +24,11 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with tests that wait for Flower's processes, so that no process is left with one of them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("flower") is None)
+
+
 @pytest.fixture(scope="session")
 def federation_study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     """A shop of 24 users, encoded; read only."""
