@@ -188,10 +188,11 @@ def standardised(scores: Floats32) -> Floats32:
     if scores.shape[1] == 0:
         return scores
     centred = scores - scores.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
-    spread = np.sqrt(np.mean(np.square(centred), axis=1, keepdims=True, dtype=np.float64))
-    flat = spread <= 1e-6 * np.abs(scores).max(axis=1, keepdims=True)
+    # In float64: squares of small float32 numbers lose their digits below 1e-38, and so does what brings them to 1.
+    spread = np.sqrt(np.mean(np.square(centred, dtype=np.float64), axis=1, keepdims=True))
+    flat = spread <= np.maximum(1e-6 * np.abs(scores).max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
     scale = np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, spread))
-    return np.asarray(centred * scale.astype(np.float32))
+    return np.asarray(centred * scale, dtype=np.float32)
 
 
 def log_popularity(popularity: Floats32) -> Floats32:

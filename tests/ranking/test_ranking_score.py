@@ -144,6 +144,12 @@ def test_standardising_forgets_scale_and_shift(scores: NDArray[np.float32], scal
             np.testing.assert_allclose(again[0], row, atol=1e-2)
 
 
+@pytest.mark.parametrize("size", [8.396819e-23, 1e-30, 1e-37, 1e30])
+def test_rows_of_any_size_are_brought_to_deviation_one(size: float) -> None:
+    (row,) = standardised(np.array([[size, 0, 0, 0, 0, 0]], np.float32))
+    assert float(row.std()) == pytest.approx(1, abs=1e-5) and abs(float(row.mean())) < 1e-6
+
+
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6, -3.3])
 def test_a_flat_row_becomes_zero(value: float) -> None:
     assert not standardised(np.full((1, 1001), value, np.float32)).any()
