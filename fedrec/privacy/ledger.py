@@ -15,7 +15,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal
@@ -23,9 +23,9 @@ from typing import Any, Final, Literal
 from fedrec.errors import BudgetExceededError, PrivacyError
 from fedrec.privacy.accountant import QueryCost, check_delta, epsilon
 from fedrec.privacy.chain import Chain
+from fedrec.privacy.ledger_entry import AHEAD, LedgerEntry, entry_of
 
 SCHEMA = 2
-AHEAD: Final = "ahead"
 _OPENED: Final = "opened"
 _AWAITED: Final = "the sum is yet to be opened"
 
@@ -48,24 +48,6 @@ class Budget:
         check_delta(self.delta)
         if self.unit not in ("user", "example"):
             raise PrivacyError("a budget's unit must be user or example", value=self.unit)
-
-
-@dataclass(frozen=True)
-class LedgerEntry:
-    """One release. ``costs`` is None for one without noise. ``detail``: JSON-able facts that go with it.
-
-    ``detail`` of one that was charged ahead (`Ledger.charge` with ``ahead``) has ``"ahead": true``, and what `opened`
-    said of it once its sum was opened.
-
-    ``number`` (of the row) and ``time`` (seconds since 1970) are the ledger's.
-    """
-
-    query: str
-    round: int
-    cost: QueryCost | None
-    detail: Mapping[str, Any] = field(default_factory=dict)
-    number: int = -1
-    time: int = 0
 
 
 class Ledger:
@@ -246,7 +228,7 @@ class Ledger:
                 at = max(at for at, one in enumerate(found) if (one.query, one.round) == (body["query"], body["round"]))
                 found[at] = replace(found[at], detail={**found[at].detail, **body["detail"]})
             else:
-                found.append(_entry(number, body))
+                found.append(entry_of(number, body))
         return found
 
     def verify(self, head: str | None = None) -> None:
@@ -288,7 +270,7 @@ class Ledger:
         bodies = self._chain.bodies(self._read)
         for number, body in enumerate(bodies, start=self._read):
             if body["kind"] == "release":
-                self._take_in(_entry(number, body))
+                self._take_in(entry_of(number, body))
             elif body["kind"] == _OPENED:
                 self._take_in_opened(body)
             else:
@@ -306,12 +288,6 @@ class Ledger:
     def _take_in_opened(self, body: Mapping[str, Any]) -> None:
         self._read += 1
         self._seen[body["query"], body["round"]][-1] = body["detail"].get("released")
-
-
-def _entry(number: int, body: Mapping[str, Any]) -> LedgerEntry:
-    cost = body["cost"]
-    charged = QueryCost(**cost) if cost["noise_multiplier"] is not None else None
-    return LedgerEntry(body["query"], body["round"], charged, body["detail"], number, body["time"])
 
 
 def _counted(costs: Iterable[QueryCost]) -> Counter[QueryCost]:

@@ -16,7 +16,7 @@ from typing import Any, Final, assert_never
 from scipy.special import bdtr, bdtrc
 
 from fedrec.privacy.accountant import QueryCost, Sampling
-from fedrec.privacy.ledger import AHEAD, LedgerEntry
+from fedrec.privacy.ledger_entry import AHEAD, LedgerEntry
 
 IMPLAUSIBLE: Final = 1e-9
 _FACTS: Final = {

@@ -16,7 +16,8 @@ from typing import Any, Final
 from fedrec.errors import PrivacyError
 from fedrec.privacy import run_plan
 from fedrec.privacy.accountant import QueryCost, epsilon
-from fedrec.privacy.ledger import AHEAD, Budget, Ledger, LedgerEntry
+from fedrec.privacy.ledger import Budget, Ledger
+from fedrec.privacy.ledger_entry import AHEAD, LedgerEntry
 from fedrec.privacy.participation import check_participation, check_rounds, is_in_full
 
 # Composing the same rows again gives the same figure but for the last digits of a transform.

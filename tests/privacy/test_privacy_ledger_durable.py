@@ -12,7 +12,8 @@ import pytest
 
 from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import QueryCost
-from fedrec.privacy.ledger import Budget, Ledger, LedgerEntry
+from fedrec.privacy.ledger import Budget, Ledger
+from fedrec.privacy.ledger_entry import LedgerEntry
 
 BUDGET = Budget(3.0, 1e-5, "user")
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedrec.privacy.accountant import QueryCost
-from fedrec.privacy.ledger import LedgerEntry
+from fedrec.privacy.ledger_entry import LedgerEntry
 from fedrec.privacy.participation import check_participation, check_rounds, draws_implausible
 
 POISSON = QueryCost("training", 1.0, 1, "poisson", 0.1)

@@ -19,7 +19,8 @@ from fedrec.console import open_reporter
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ContentError, FedrecError, StoreError
 from fedrec.privacy.accountant import QueryCost
-from fedrec.privacy.ledger import Ledger, LedgerEntry
+from fedrec.privacy.ledger import Ledger
+from fedrec.privacy.ledger_entry import LedgerEntry
 from fedrec.privacy.simulated import about
 from fedrec.queries.request import Request
 from fedrec.release.bundle import read_release
