@@ -109,15 +109,12 @@ class View:
 
     def to_bytes(self) -> bytes:
         """The message as it travels: the same for all devices."""
-        return b"".join((header(self.kind), self.context, codec.write_bitmap(self.members, self.size)))
+        return _write_members(self.kind, self.context, self.members, self.size)
 
     @classmethod
     def from_bytes(cls, data: bytes, size: int) -> View:
         """Strict. ``size``: of the eligible. Raises RefusedError(MALFORMED)."""
-        reader = Reader(data, "a view")
-        reader.header(cls.kind)
-        context, members = reader.take(DIGEST_BYTES), reader.bitmap_of(size)
-        reader.end()
+        context, members = _read_members(cls.kind, data, size, "a view")
         return cls(context, size, members)
 
 
@@ -132,15 +129,12 @@ class Survivors:
 
     def to_bytes(self) -> bytes:
         """The message as it travels: the same for all devices."""
-        return b"".join((header(self.kind), self.view, codec.write_bitmap(self.survivors, self.size)))
+        return _write_members(self.kind, self.view, self.survivors, self.size)
 
     @classmethod
     def from_bytes(cls, data: bytes, size: int) -> Survivors:
         """Strict. ``size``: of the eligible. Raises RefusedError(MALFORMED)."""
-        reader = Reader(data, "a list of survivors")
-        reader.header(cls.kind)
-        view, survivors = reader.take(DIGEST_BYTES), reader.bitmap_of(size)
-        reader.end()
+        view, survivors = _read_members(cls.kind, data, size, "a list of survivors")
         return cls(view, size, survivors)
 
 
@@ -179,3 +173,17 @@ class Certificate:
         receipts = reader.items(RECEIPT_BYTES, reader.number(4))
         reader.end()
         return cls(view, size, survivors, signers, signatures, receipts)
+
+
+def _write_members(kind: int, context: bytes, members: frozenset[int], size: int) -> bytes:
+    """A message that says who of ``size`` devices is there, in one context; the same for all of them."""
+    return b"".join((header(kind), context, codec.write_bitmap(members, size)))
+
+
+def _read_members(kind: int, data: bytes, size: int, what: str) -> tuple[bytes, frozenset[int]]:
+    """The inverse: context and members. Raises RefusedError(MALFORMED)."""
+    reader = Reader(data, what)
+    reader.header(kind)
+    context, members = reader.take(DIGEST_BYTES), reader.bitmap_of(size)
+    reader.end()
+    return context, members
