@@ -1,4 +1,4 @@
-"""Federated training with personal score functions, our own small implementation in numpy: a rival, not a part of fedrec.
+"""Federated training with personal score functions, our own implementation in numpy: a rival, not a part of fedrec.
 
 Zhang, Long, Zhou, Yan, Zhang, Zhang and Yang 2023, "Dual Personalization on Federated Recommendation" (PFedRec): the
 item vectors are shared, every user has a score function of its own (here as there one linear layer on the item vector)
@@ -39,7 +39,7 @@ class ScoresSettings(Settings):
     user_steps: int = Field(default=2, ge=1, description="gradient steps of the score function a round")
     user_rate: float = Field(default=1.0, gt=0, description="rate of those steps")
     user_decay: float = Field(default=0.0, ge=0, description="L2 penalty on the score function")
-    item_rate: float = Field(default=1.0, gt=0, description="rate of the item vectors, of the mean of the changes")
+    item_rate: float = Field(default=300.0, gt=0, description="rate of the item vectors, of the mean of the changes")
     spread: float = Field(default=0.1, gt=0, description="standard deviation of the first vectors")
     final_steps: int = Field(default=10, ge=0, description="steps of the score function before ranking")
 
@@ -49,7 +49,7 @@ class Devices:
 
     def __init__(self, histories: Histories, items: int, settings: ScoresSettings, seed: int) -> None:
         self.histories, self.items, self.settings = histories, items, settings
-        self.generator = np.random.default_rng([seed, 1])  # of samples, not for privacy
+        self.seed, self.asked = seed, 0
         first = np.random.default_rng([seed, 2]).normal(size=settings.dimension) / math.sqrt(settings.dimension)
         self.scores = np.tile(first.astype(np.float32), (len(histories), 1))
         self.biases = np.zeros(len(histories), np.float32)
@@ -57,13 +57,15 @@ class Devices:
     def samples(self) -> Iterator[tuple[slice, NDArray[np.int64], NDArray[np.int64], Floats]]:
         """Blocks of users: their slice, and of each sample the user's place in it, the item, and the label."""
         ratio = self.settings.negatives
+        self.asked += 1
         for start in range(0, len(self.histories), _USERS):
             stop = min(start + _USERS, len(self.histories))
             block = self.histories.take(np.arange(start, stop))
             has = np.zeros((stop - start, self.items), np.bool_)
             has[block.owners, block.items] = True
             owners = np.repeat(block.owners, ratio)
-            drawn = self.generator.integers(self.items, size=len(owners))
+            generator = np.random.default_rng([self.seed, 1, self.asked, start])  # of samples, not for privacy
+            drawn = generator.integers(self.items, size=len(owners))
             owners, drawn = owners[~has[owners, drawn]], drawn[~has[owners, drawn]]
             both = np.concatenate([block.owners, owners])
             order = np.argsort(both, kind="stable")
@@ -143,9 +145,7 @@ def ready(vectors: Floats, devices: Devices, histories: Histories) -> Devices:
     return devices
 
 
-def _wrong(
-    rows: Floats, scores: Floats, biases: Floats, owners: NDArray[np.int64], labels: Floats
-) -> Floats:
+def _wrong(rows: Floats, scores: Floats, biases: Floats, owners: NDArray[np.int64], labels: Floats) -> Floats:
     """The slope of the logistic loss by the score: probability less label."""
     logits = np.einsum("sd,sd->s", rows, scores[owners]) + biases[owners]
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))) - labels, dtype=np.float32)

@@ -34,22 +34,24 @@ _LEAST_COUNT = 0.05
 class AlsSettings(Settings):
     """Settings of one run; vectors of items have a mean squared length of 1 when users solve for theirs."""
 
-    rank: int = Field(default=16, ge=1, description="width of the vectors")
-    sweeps: int = Field(default=2, ge=1, description="how often item vectors are asked for; each is one noisy sum")
-    head: int = Field(default=1000, ge=1, description="so many items, by private count, get vectors of their own")
-    popularity_share: float = Field(default=0.1, gt=0, lt=1, description="part of the budget, in 1/z^2, for counts")
-    gram_share: float = Field(default=0.2, ge=0, lt=1, description="part of a sweep's bound for each item's u u^T")
-    whole_share: float = Field(default=0.1, gt=0, lt=1, description="part of a sweep's bound for all users' u u^T")
-    clip: float = Field(default=1.0, gt=0, description="a user's vector is cut to this length before it is summed")
-    item_unobserved: float = Field(default=0.01, ge=0, description="weight of what is not observed, items' step")
-    item_ridge: float = Field(default=1.0, gt=0, description="ridge of the items' step")
-    user_unobserved: float = Field(default=0.05, ge=0, description="weight of what is not observed, users' step")
-    user_ridge: float = Field(default=1.0, gt=0, description="ridge of the users' step")
-    item_power: float = Field(default=0.25, ge=0, le=1, description="interactions weigh count^-this in sums")
+    rank: int = Field(default=20, ge=1, description="width of the vectors")
+    sweeps: int = Field(default=3, ge=1, description="how often item vectors are asked for; each is one noisy sum")
+    head: int = Field(default=2000, ge=1, description="so many items, by private count, get vectors of their own")
+    popularity_share: float = Field(default=0.03, gt=0, lt=1, description="part of the budget, in 1/z^2, for counts")
+    gram_share: float = Field(default=0.0, ge=0, lt=1, description="part of a sweep's bound for each item's u u^T")
+    whole_share: float = Field(default=0.03, gt=0, lt=1, description="part of a sweep's bound for all users' u u^T")
+    clip: float = Field(default=0.5, gt=0, description="a user's vector is cut to this length before it is summed")
+    item_unobserved: float = Field(default=0.0001, ge=0, description="weight of what is not observed, items' step")
+    item_ridge: float = Field(default=1000.0, gt=0, description="ridge of the items' step")
+    user_unobserved: float = Field(default=0.15, ge=0, description="weight of what is not observed, users' step")
+    user_ridge: float = Field(default=0.3, gt=0, description="ridge of the users' step")
+    item_ridge_power: float = Field(default=0.4, ge=0, le=1, description="that ridge grows by (count/mean count)^this")
+    user_ridge_power: float = Field(default=0.0, ge=0, le=1, description="that ridge grows by interactions^this")
+    item_power: float = Field(default=0.4, ge=0, le=1, description="interactions weigh count^-this in sums")
     user_power: float = Field(default=0.0, ge=0, le=1, description="interactions weigh count^-this in users' step")
     short: int = Field(default=1, ge=1, description="users with fewer interactions weigh less in sums")
     short_power: float = Field(default=0.0, ge=0, le=1, description="by (interactions/short)^this")
-    popularity_weight: float = Field(default=0.0, ge=0, description="weight of the log of private counts in scores")
+    popularity_weight: float = Field(default=0.05, ge=0, description="weight of the log of private counts in scores")
     features: float = Field(default=0.0, ge=0, description="weight of the public features' own factorisation")
     recency: float = Field(default=0.0, ge=0, description="when ranking, an interaction of age a weighs (1+a)^-this")
 
@@ -84,7 +86,7 @@ def released(total: Floats, noise_multiplier: float, secret: bytes) -> Floats:
 def counts_of(histories: Histories, items: int) -> Floats:
     """Each user adds x/|x|, of length 1: float64 [items]."""
     each = 1 / np.sqrt(np.maximum(histories.lengths, 1))
-    return np.bincount(histories.items, each[histories.owners], minlength=items)
+    return np.asarray(np.bincount(histories.items, each[histories.owners], minlength=items), dtype=np.float64)
 
 
 def weights_of(histories: Histories, counts: Floats, head: NDArray[np.int64], settings: AlsSettings) -> sp.csr_array:
@@ -147,7 +149,8 @@ def user_vectors(found: ItemVectors, histories: Histories, settings: AlsSettings
         weights = weights * (1.0 + histories.ages()) ** -recency
     # Weights of a mean of 1 over a user's interactions, so that the ridge means the same to all.
     weights *= (histories.lengths / np.maximum(_sums(histories, weights), 1e-300))[histories.owners]
-    always = settings.user_unobserved * vectors.T @ vectors + settings.user_ridge * np.eye(settings.rank)
+    always = settings.user_unobserved * vectors.T @ vectors
+    ridge = settings.user_ridge * np.maximum(histories.lengths, 1) ** settings.user_ridge_power
     left = np.empty((len(histories), settings.rank, settings.rank))
     right = np.empty((len(histories), settings.rank))
     for user in range(len(histories)):
@@ -156,6 +159,7 @@ def user_vectors(found: ItemVectors, histories: Histories, settings: AlsSettings
         weighted = weights[own, None] * mine
         left[user] = always + mine.T @ weighted
         right[user] = weighted.sum(axis=0)
+    left[:, np.arange(settings.rank), np.arange(settings.rank)] += ridge[:, None]
     return np.asarray(np.linalg.solve(left, right[:, :, None])[:, :, 0])
 
 
@@ -202,8 +206,8 @@ def train(
     for sweep in range(settings.sweeps):
         users = user_vectors(found, histories, settings) / settings.clip
         users /= np.maximum(np.linalg.norm(users, axis=1, keepdims=True), 1.0)
-        noisy = released(layout.total(users, weights), each, key(seed, "als", "sweep", sweep))
-        found = ItemVectors(_unit(_solved(found, layout.parts(noisy), settings, content)), counts, head)
+        parts = layout.parts(released(layout.total(users, weights), each, key(seed, "als", "sweep", sweep)))
+        found = ItemVectors(_unit(_solved(found, parts, settings, content)), counts, head)
     return found
 
 
@@ -224,6 +228,7 @@ def _solved(
     rank, head = settings.rank, before.head
     found = np.zeros_like(before.vectors)
     common = settings.item_unobserved * whole
+    ridge = settings.item_ridge * (before.counts / before.counts[head].mean()) ** settings.item_ridge_power
     sums = np.zeros((len(found), rank))
     sums[head] = right
     public = np.zeros((rank, rank))
@@ -232,22 +237,25 @@ def _solved(
         loads = np.linalg.solve(vectors.T @ vectors + np.eye(rank), vectors.T @ content)
         public = settings.features * loads @ loads.T
         sums += settings.features * content @ loads.T
-        found = sums @ np.linalg.inv(_positive(common[None], settings.item_ridge)[0] + public)
-    each = common[None] if grams is None else grams + common
-    solved = np.linalg.solve(_positive(each, settings.item_ridge) + public, sums[head][:, :, None])
+        found = sums @ np.linalg.inv(_positive(common[None], ridge[head].min(keepdims=True))[0] + public)
+    each = np.broadcast_to(common, (len(head), rank, rank)) if grams is None else grams + common
+    solved = np.linalg.solve(_positive(each, ridge[head]) + public, sums[head][:, :, None])
     found[head] = solved[:, :, 0]
     return found
 
 
-def _positive(matrices: Floats, ridge: float) -> Floats:
-    """The nearest positive matrices [n, rank, rank], and a ridge: noise may have made eigenvalues negative."""
+def _positive(matrices: Floats, ridges: Floats) -> Floats:
+    """The nearest positive matrices [n, rank, rank], and a ridge each: noise may have made eigenvalues negative."""
+    if len(matrices) > 1 and not matrices.strides[0]:  # all the same
+        common = _positive(matrices[:1], np.zeros(1))[0]
+        return np.asarray(common + ridges[:, None, None] * np.eye(len(common)))
     values, directions = np.linalg.eigh(matrices)
-    kept = np.maximum(values, 0.0) + ridge
+    kept = np.maximum(values, 0.0) + ridges[:, None]
     return np.asarray((directions * kept[:, None, :]) @ directions.transpose(0, 2, 1))
 
 
 def _sums(histories: Histories, values: Floats) -> Floats:
-    return np.bincount(histories.owners, values, minlength=len(histories))
+    return np.asarray(np.bincount(histories.owners, values, minlength=len(histories)), dtype=np.float64)
 
 
 def _unit(vectors: Floats) -> Floats:

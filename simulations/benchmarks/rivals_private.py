@@ -1,7 +1,7 @@
 """Rivals that are private or federated: their settings, searched on validation items, and their runs on test items.
 
-Their settings are searched as fedrec's best configs were: by looking at validation items without noise, a cost that is in
-nobody's epsilon.  What was found stands in ``rivals_settings.json`` beside this file; a search is only done where
+Their settings are searched as fedrec's best configs were: by looking at validation items without noise, a cost that is
+in nobody's epsilon.  What was found stands in ``rivals_settings.json`` beside this file; a search is only done where
 that has nothing for a data set.
 """
 
@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.config.base import Settings
 from fedrec.ranking.protocols import loo_99neg
 from simulations.benchmarks import federated_scores, private_als
 from simulations.benchmarks.random_search import Range, Space, Values, search
@@ -44,26 +45,29 @@ _TUNING_SEED: Final = 1000  # noise of tuning is never noise of testing
 
 @dataclass(frozen=True)
 class Method:
-    """A rival: its name, where settings are drawn from for a study, how it runs, and how many tries a budget has."""
+    """A rival: where its settings are drawn from, how it runs, what is tried first, and how many tries a budget has."""
 
     name: str
     space: Callable[[RivalStudy], Space]
     run: Run
+    start: Settings
     tries: int
 
 
 def als_space(study: RivalStudy) -> Space:
     """Where the settings of private alternating least squares are drawn from; no content, no order of events."""
     return {
-        "rank": Range(3, 48, logarithmic=True, whole=True),
+        "rank": Range(3, 64, logarithmic=True, whole=True),
         "sweeps": Range(1, 5, whole=True),
         "head": Range(min(100, study.items), study.items, logarithmic=True, whole=True),
-        "popularity_share": Range(0.02, 0.5, logarithmic=True),
-        "gram_share": Range(0.01, 0.6, logarithmic=True, zero=0.4),
+        "popularity_share": Range(0.005, 0.5, logarithmic=True),
+        "gram_share": Range(0.01, 0.6, logarithmic=True, zero=0.6),
         "whole_share": Range(0.003, 0.3, logarithmic=True),
-        "clip": Range(0.2, 5.0, logarithmic=True),
+        "clip": Range(0.03, 5.0, logarithmic=True),
         "item_unobserved": Range(1e-4, 0.3, logarithmic=True),
-        "item_ridge": Range(0.01, 1000.0, logarithmic=True),
+        "item_ridge": Range(0.01, 1e5, logarithmic=True),
+        "item_ridge_power": Range(0.0, 1.0, zero=0.2),
+        "user_ridge_power": Range(0.0, 1.0, zero=0.4),
         "user_unobserved": Range(1e-3, 1.0, logarithmic=True),
         "user_ridge": Range(0.03, 100.0, logarithmic=True),
         "item_power": Range(0.0, 0.6),
@@ -79,9 +83,9 @@ def als_features_space(study: RivalStudy) -> Space:
     content = {
         "features": Range(0.1, 1e4, logarithmic=True),
         "sharpness": Range(0.5, 4.0, zero=0.4),
-        "recency": Range(0.05, 1.0, logarithmic=True, zero=0.3),
     }
-    return {**als_space(study), **content}
+    order = {"recency": Range(0.05, 1.0, logarithmic=True, zero=0.3)} if study.ordered else {}
+    return {**als_space(study), **content, **order}
 
 
 def run_als(study: RivalStudy, values: Values, epsilon: float | None, seed: int, target: Target) -> Score:
@@ -121,12 +125,15 @@ def run_scores(study: RivalStudy, values: Values, epsilon: float | None, seed: i
     return lambda users: devices.scores[users] @ vectors.T
 
 
+_ALS: Final = private_als.AlsSettings()
 METHODS: Final[Mapping[str, Method]] = {
     one.name: one
     for one in (
-        Method("private ALS", als_space, run_als, 150),
-        Method("private ALS, item features", als_features_space, run_als, 150),
-        Method("personal scores (PFedRec)", scores_space, run_scores, 60),
+        Method("private ALS", als_space, run_als, _ALS, 150),
+        Method(
+            "private ALS, item features", als_features_space, run_als, _ALS.model_copy(update={"features": 100.0}), 150
+        ),
+        Method("personal scores (PFedRec)", scores_space, run_scores, federated_scores.ScoresSettings(), 60),
     )
 }
 
@@ -166,15 +173,17 @@ def chosen(
 def searched(study: RivalStudy, method: Method, out: Path, tries: int | None = None) -> dict[str, Any]:
     """Settings of a method for every budget.
 
-    What was good at one budget, and at this budget on another data set, is tried first.
+    What was good at one budget, and at this budget on another data set, is tried first.  Without noise, where nothing
+    is claimed and runs are the longest, there are half as many tries.
     """
     found: dict[str, Any] = {}
     others = [known[method.name] for name, known in _known().items() if name != study.name and method.name in known]
     for epsilon in EPSILONS:
         kept = out / f"{method.name.replace(', ', '-').replace(' ', '-')}-{name_of(epsilon)}.jsonl"
-        starts = [one["settings"] for one in found.values()]
+        starts = [method.start.model_dump(), *(one["settings"] for one in found.values())]
         starts += [one[name_of(epsilon)]["settings"] for one in others]
-        found[name_of(epsilon)] = chosen(study, method, epsilon, kept, starts, tries or method.tries)
+        count = (tries or method.tries) // (2 if math.isinf(epsilon) else 1)
+        found[name_of(epsilon)] = chosen(study, method, epsilon, kept, starts, count)
         print(study.name, method.name, name_of(epsilon), json.dumps(found[name_of(epsilon)]), flush=True)
     return found
 

@@ -21,6 +21,7 @@ from fedrec.content.feature_table import Features
 from fedrec.content.features import build_features
 from fedrec.data.reader import read_dataset
 from fedrec.data.splits import Split, split
+from fedrec.model.clock import UNKNOWN
 from fedrec.privacy.calibrate import delta_for
 from fedrec.ranking.protocols import Evaluation, HeldOut, evaluate
 from fedrec.users import Histories, pointers_of
@@ -34,12 +35,16 @@ _MODALITIES = {"text": 0.7, "attributes": 0.8, "image": 0.1}
 
 @dataclass(frozen=True, eq=False)
 class RivalStudy:
-    """A data set as rivals have it: what is held out, how many items there are, and their public content."""
+    """A data set as rivals have it: what is held out, how many items there are, and their public content.
+
+    ``ordered``: whether the order of a user's events is known.
+    """
 
     name: str
     held: Split
     items: int
     content: Features
+    ordered: bool
 
     @property
     def users(self) -> int:
@@ -71,7 +76,8 @@ def study_of(data: Path) -> RivalStudy:
     content, _ = build_features(
         Catalogue.from_dataset(dataset), settings, cache=cache_directory(), ready=dataset.features
     )
-    return RivalStudy(data.name, split(dataset), len(dataset.items), content)
+    ordered = bool((dataset.interactions.timestamp != UNKNOWN).any())
+    return RivalStudy(data.name, split(dataset), len(dataset.items), content, ordered)
 
 
 def with_last(histories: Histories, last: NDArray[np.int32]) -> Histories:
