@@ -6,20 +6,24 @@
   (`rivals_private`), at epsilon 8, 3, 1 and without noise;
 - Cornac's and RecBole's models, central and without privacy (`rivals_central`), in environments of their own that hold
   nothing of fedrec; without ``--environments`` they are left out;
-- fedrec's own lines from the ``run.json`` that are given; these can be given anew later: what is finished of the rivals
-  stands in ``--out`` and is not trained again.
+- fedrec's own lines from the ``run.json`` that are given.
+
+What is finished of the rivals stands in ``--out`` and is not run again.  ``rivals.json`` beside this file holds the
+records of the page there: ``--records simulations/benchmarks/rivals.json --ours RUN.json ... --out DIR``, without DATA,
+makes the page with other lines of fedrec and runs nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from simulations.benchmarks import rivals_central, rivals_private
 from simulations.benchmarks.rivals_study import RivalStudy, study_of
-from simulations.benchmarks.rivals_table import markdown, ours
+from simulations.benchmarks.rivals_table import Tables, joined, markdown, ours
 
 
 def records(study: RivalStudy, asked: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
@@ -41,26 +45,25 @@ def records(study: RivalStudy, asked: argparse.Namespace) -> dict[str, list[dict
 
 
 def main() -> None:
-    """Run what is missing, and write ``rivals.md``."""
+    """Run what is missing, and write ``rivals.md`` and ``rivals.json``."""
     every = [*rivals_private.METHODS, *rivals_central.names()]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, nargs="+", help="data directories")
+    parser.add_argument("data", type=Path, nargs="*", help="data directories")
     parser.add_argument("--out", type=Path, required=True, help="directory for the records and the page")
     parser.add_argument("--environments", type=Path, help="where the libraries' own environments are, or go")
     parser.add_argument("--ours", type=Path, nargs="*", default=[], help="run.json of fedrec's runs on these data sets")
+    parser.add_argument("--records", type=Path, help="a rivals.json: its records stand beside those that are run")
     parser.add_argument("--rivals", nargs="+", default=every, choices=every)
     parser.add_argument("--seeds", type=int, default=3, help="runs of each private or federated rival")
     asked = parser.parse_args()
-    own = ours(asked.ours)
-    tables = {}
+    asked.out.mkdir(parents=True, exist_ok=True)
+    tables: Tables = {} if asked.records is None else json.loads(asked.records.read_text(encoding="utf-8"))
     for data in asked.data:
-        found = records(study_of(data), asked)
-        found["private"] += own.get(data.name, [])
-        tables[data.name] = found
-    names = " ".join(data.name for data in asked.data)
-    command = f"python -m simulations.benchmarks.rivals {names} --out DIR --environments DIR --ours RUN.json ..."
+        tables = joined(tables, {data.name: records(study_of(data), asked)})
+    (asked.out / "rivals.json").write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
+    own: Tables = {name: {"private": lines} for name, lines in ours(asked.ours).items()}
     page = asked.out / "rivals.md"
-    page.write_text(markdown(tables, command), encoding="utf-8")
+    page.write_text(markdown(joined(tables, own)), encoding="utf-8")
     print(page.read_text(encoding="utf-8"), file=sys.stderr)
 
 

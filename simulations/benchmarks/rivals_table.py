@@ -13,6 +13,7 @@ from simulations.benchmarks.many_runs import rows_as_markdown
 from simulations.benchmarks.rivals_study import over_seeds
 
 Record = Mapping[str, Any]
+Tables = dict[str, dict[str, list[dict[str, Any]]]]  # of each data set: ``private`` and ``central`` records
 _FIGURES: Final = ("hr", "ndcg", "full_hr", "full_ndcg")
 _FOUR: Final = ("HR@10", "NDCG@10", "HR@10 of all", "NDCG@10 of all")
 _ABOUT: Final = """\
@@ -21,8 +22,8 @@ _ABOUT: Final = """\
 The test item against the file's 99 negatives, and against all that the user did not touch; measured by
 `fedrec.ranking.protocols`, as fedrec is (ties count half). `±` is the standard error over users. When a rival ranks for
 the test item it has the validation item in the user's history, as fedrec's devices have. Settings are chosen by the
-NDCG@10 of the validation item, never by the test item, and that choice is in nobody's epsilon: a favour to the rivals,
-where fedrec's run says that its own selection is inside.
+NDCG@10 of the validation item, never by the test item. For the rivals that choice is in no epsilon, which is in their
+favour wherever fedrec's own selection is inside its epsilon; of tuned configs (`*-fedrec-eps*`) it is not either.
 
 **Private and federated.** User level, delta = users^-1.1, epsilon by the exact composition of Gaussian releases in
 which every user takes part. Mean over seeds; `sd` is the standard deviation of HR@10 over them. Our own
@@ -45,6 +46,11 @@ chosen settings are trained again with the validation items among the training i
 sees: in the rivals' favour. *Unseen* is what they reach without: the validation item then is neither trained on nor
 known when they rank. VBPR reads fedrec's text and picture features.
 """
+
+_COMMAND: Final = """\
+`python -m simulations.benchmarks.rivals {names} --out DIR --environments DIR --ours RUN.json ...` runs what `--rivals`
+names, all by default. With `--records simulations/benchmarks/rivals.json --ours RUN.json ... --out DIR` and no data set
+the same command puts other lines of fedrec beside the rivals' records and runs nothing."""
 
 
 def ours(paths: Iterable[Path]) -> dict[str, list[dict[str, Any]]]:
@@ -81,9 +87,21 @@ def ours(paths: Iterable[Path]) -> dict[str, list[dict[str, Any]]]:
     return tables
 
 
-def markdown(tables: Mapping[str, Mapping[str, Sequence[Record]]], command: str) -> str:
+def joined(before: Tables, more: Tables) -> Tables:
+    """Both; a record of ``more`` takes the place of one of the same rival and budget."""
+    found = {name: {kind: list(records) for kind, records in kinds.items()} for name, kinds in before.items()}
+    for name, kinds in more.items():
+        for kind, records in kinds.items():
+            new = {(one["rival"], one.get("epsilon")) for one in records}
+            place = found.setdefault(name, {})
+            kept = [one for one in place.get(kind, []) if (one["rival"], one.get("epsilon")) not in new]
+            place[kind] = kept + list(records)
+    return found
+
+
+def markdown(tables: Mapping[str, Mapping[str, Sequence[Record]]]) -> str:
     """The page, of each data set's records: ``private`` (fedrec's own among them) and ``central``."""
-    lines = [_ABOUT, f"`{command}`", ""]
+    lines = [_ABOUT, _COMMAND.format(names=" ".join(tables)), ""]
     versions = {
         package: number
         for kinds in tables.values()

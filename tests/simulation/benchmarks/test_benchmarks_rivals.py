@@ -113,7 +113,7 @@ def test_settings_are_searched_where_none_stand_in_the_file_and_kept_runs_are_no
     monkeypatch.setattr(rivals_private, "_AGAIN", 2)
     found = rivals_private.searched(study, method, tmp_path, tries=3)
     assert list(found) == ["none", "8", "3", "1"]
-    assert all(one["tried"] == 3 for one in found.values())
+    assert [one["tried"] for one in found.values()] == [1, 3, 3, 3]
     (tmp_path / "settings.json").write_text(json.dumps({study.name: {method.name: found}}))
     records = rivals_private.results(study, method, tmp_path, seeds=2)
     assert [one["epsilon"] for one in records] == [None, 8.0, 3.0, 1.0]
@@ -182,7 +182,7 @@ def test_the_page_has_budgets_in_order_and_the_best_last(tmp_path: Path) -> None
             "quality_unseen": quality(0.5),
         }
     ]
-    text = rivals_table.markdown({"shop": {"private": private, "central": central}}, "command")
+    text = rivals_table.markdown({"shop": {"private": private, "central": central}})
     places = [text.index(f"| {name} |") for name in ("free", "**fedrec**, `best`", "high", "low", "Cornac EASE")]
     assert places == sorted(places)
     assert "| Cornac EASE | lamb=200 | .600 ± .010 |" in text
@@ -204,4 +204,24 @@ def test_the_command_makes_the_page_without_any_library(
     rivals.main()
     page = (tmp_path / "out" / "rivals.md").read_text()
     assert page.count("| private ALS |") == 2
-    assert "**fedrec**" in page
+    assert "| **fedrec**, `best` | 8 |" in page
+    kept = tmp_path / "out" / "rivals.json"
+    assert "fedrec" not in kept.read_text()
+    own = run_file(tmp_path / "other.json", 8.0, 0.9, name="newer")
+    monkeypatch.setattr(rivals_private, "results", lambda *_: pytest.fail("a rival was run again"))
+    words = ["--records", kept, "--out", tmp_path / "again", "--ours", own]
+    monkeypatch.setattr(sys, "argv", ["", *map(str, words)])
+    rivals.main()
+    again = (tmp_path / "again" / "rivals.md").read_text()
+    assert again.replace("`newer`", "`best`").replace(".900", ".500") == page
+
+
+def test_a_rival_that_was_run_again_takes_the_place_of_its_record() -> None:
+    before: rivals_table.Tables = {
+        "a": {"private": [{"rival": "x", "epsilon": 8.0, "v": 1}, {"rival": "x", "epsilon": 1.0}]}
+    }
+    more: rivals_table.Tables = {"a": {"private": [{"rival": "x", "epsilon": 8.0, "v": 2}]}, "b": {"central": []}}
+    found = rivals_table.joined(before, more)
+    assert found["a"]["private"] == [{"rival": "x", "epsilon": 1.0}, {"rival": "x", "epsilon": 8.0, "v": 2}]
+    assert set(found) == {"a", "b"}
+    assert len(before["a"]["private"]) == 2
