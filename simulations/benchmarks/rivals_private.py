@@ -39,7 +39,7 @@ Run = Callable[[RivalStudy, Values, float | None, int, Target], Score]
 
 SETTINGS: Final = Path(__file__).parent / "rivals_settings.json"
 EPSILONS: Final = (math.inf, 8.0, 3.0, 1.0)
-_AGAIN: Final = 8  # so many of the best tries are looked at again, with other noise
+_AGAIN: Final = 4  # so many of the best tries are looked at again, with other noise
 _TUNING_SEED: Final = 1000  # noise of tuning is never noise of testing
 
 
@@ -162,7 +162,7 @@ def chosen(
         return {"settings": best["settings"], "valid_ndcg": round(best["quality"], 4), "tried": len(tried)}
     again = kept.with_suffix(".again.json")
     if not again.is_file():
-        means = [fmean(quality(one["settings"], _TUNING_SEED + at) for at in range(1, 5)) for one in tried[:_AGAIN]]
+        means = [fmean(quality(one["settings"], _TUNING_SEED + at) for at in range(1, 4)) for one in tried[:_AGAIN]]
         place = int(np.argmax(means))
         found = {"settings": tried[place]["settings"], "valid_ndcg": round(means[place], 4), "tried": len(tried)}
         again.write_text(json.dumps(found), encoding="utf-8")
