@@ -50,7 +50,7 @@ class Method:
     name: str
     space: Callable[[RivalStudy], Space]
     run: Run
-    start: Settings
+    starts: tuple[Settings, ...]
     tries: int
 
 
@@ -125,15 +125,28 @@ def run_scores(study: RivalStudy, values: Values, epsilon: float | None, seed: i
     return lambda users: devices.scores[users] @ vectors.T
 
 
-_ALS: Final = private_als.AlsSettings()
+# Tried first: what is good with much noise, and what is good with little.
+_ALS: Final = (
+    private_als.AlsSettings(),
+    private_als.AlsSettings(
+        rank=48,
+        sweeps=4,
+        head=4000,
+        item_unobserved=0.003,
+        item_ridge=1e4,
+        item_ridge_power=0.5,
+        user_ridge=1.0,
+        item_power=0.1,
+        popularity_weight=0.0,
+    ),
+)
+_WITH_FEATURES: Final = tuple(one.model_copy(update={"features": 100.0}) for one in _ALS)
 METHODS: Final[Mapping[str, Method]] = {
     one.name: one
     for one in (
         Method("private ALS", als_space, run_als, _ALS, 150),
-        Method(
-            "private ALS, item features", als_features_space, run_als, _ALS.model_copy(update={"features": 100.0}), 150
-        ),
-        Method("personal scores (PFedRec)", scores_space, run_scores, federated_scores.ScoresSettings(), 60),
+        Method("private ALS, item features", als_features_space, run_als, _WITH_FEATURES, 150),
+        Method("personal scores (PFedRec)", scores_space, run_scores, (federated_scores.ScoresSettings(),), 60),
     )
 }
 
@@ -180,7 +193,7 @@ def searched(study: RivalStudy, method: Method, out: Path, tries: int | None = N
     others = [known[method.name] for name, known in _known().items() if name != study.name and method.name in known]
     for epsilon in EPSILONS:
         kept = out / f"{method.name.replace(', ', '-').replace(' ', '-')}-{name_of(epsilon)}.jsonl"
-        starts = [method.start.model_dump(), *(one["settings"] for one in found.values())]
+        starts = [*(one.model_dump() for one in method.starts), *(one["settings"] for one in found.values())]
         starts += [one[name_of(epsilon)]["settings"] for one in others]
         count = (tries or method.tries) // (2 if math.isinf(epsilon) else 1)
         found[name_of(epsilon)] = chosen(study, method, epsilon, kept, starts, count)

@@ -125,12 +125,12 @@ def test_settings_are_searched_where_none_stand_in_the_file_and_kept_runs_are_no
 @pytest.mark.parametrize("name", list(rivals_private.METHODS))
 def test_each_method_ranks_for_every_user(name: str, study: RivalStudy) -> None:
     method = rivals_private.METHODS[name]
-    values = {**method.start.model_dump(), "rank": 4} if "rank" in method.start.model_dump() else {"rounds": 2}
+    values = {**method.starts[0].model_dump(), "rank": 4} if "rank" in method.starts[0].model_dump() else {"rounds": 2}
     scores = method.run(study, values, 8.0, 0, "test")(np.arange(study.users))
     assert scores.shape == (study.users, study.items)
     assert np.isfinite(scores).all()
     space = method.space(study)
-    assert set(space) <= set(method.start.model_dump()) | {"sharpness"}
+    assert set(space) <= set(method.starts[0].model_dump()) | {"sharpness"}
 
 
 def test_settings_of_the_file_are_settings_of_the_methods() -> None:
@@ -141,7 +141,7 @@ def test_settings_of_the_file_are_settings_of_the_methods() -> None:
             assert list(budgets) == ["none", "8", "3", "1"]
             for one in budgets.values():
                 known = {key: value for key, value in one["settings"].items() if key != "sharpness"}
-                assert type(rivals_private.METHODS[name].start)(**known)
+                assert type(rivals_private.METHODS[name].starts[0])(**known)
 
 
 def run_file(path: Path, epsilon: float | None, hr: float, name: str = "best") -> Path:
