@@ -1,4 +1,4 @@
-"""Random search over a rival's settings, kept as it goes; the last part of the tries is near the best found.
+"""Random search over a rival's settings, kept as it goes; most of the tries are near the best found.
 
 Bergstra and Bengio 2012, "Random Search for Hyper-Parameter Optimization".  What is tried depends on the seed and on
 what was found alone, and what was tried is not tried again: a search goes on where it was stopped.
@@ -63,8 +63,8 @@ def search(
 ) -> list[dict[str, Any]]:
     """Try settings; all found so far, the best first, each ``{"settings", "quality"}``.
 
-    The first tries are ``starts`` (settings that were good elsewhere), half of the others is drawn at random, the rest
-    near one of the five best.
+    The first tries are ``starts`` (settings that were good elsewhere), a fifth of the others is drawn at random, the
+    rest near one of the five best.
 
     Args:
         space: where each setting is drawn from.
@@ -99,12 +99,12 @@ def _proposed(
 ) -> Values:
     if number < len(starts):
         return {name: starts[number].get(name, 0) for name in space}
-    if number < len(starts) + (tries - len(starts)) // 2:
+    if number < len(starts) + (tries - len(starts)) // 5:
         return {name: one.draw(generator) for name, one in space.items()}
     best = ordered(done)[: max(1, min(5, len(done)))]
     settings = dict(best[int(generator.integers(len(best)))]["settings"])
     for name, one in space.items():
-        if generator.random() < 0.4:
+        if generator.random() < 0.25:
             fresh = generator.random() < 0.1
             settings[name] = one.draw(generator) if fresh else one.near(settings[name], generator)
     return settings

@@ -37,8 +37,8 @@ implementations, in numpy:
 - *personal scores (PFedRec)* (`federated_scores.py`): Zhang et al. 2023, item vectors averaged over devices, a score
   function on each; with noise, user-level DP federated averaging (McMahan et al. 2018), every device in every round.
 
-Each budget's settings are the best of the tries in the table: half of them at random, half near the best, after what
-was best at other budgets and sets; with noise, the 4 best are tried with 3 other draws of it and the best mean is
+Each budget's settings are the best of the tries in the table: a fifth at random, the rest near the best, after what was
+good by hand and best at other budgets and sets; with noise, the 4 best are tried with 3 other draws of it and the best mean is
 taken. They stand in `rivals_settings.json`; without a data set's entry there the search is done anew.
 
 **Central, without privacy.** Trained by Cornac and RecBole in environments of their own, one seed, one thread. The
