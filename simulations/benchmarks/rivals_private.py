@@ -57,11 +57,11 @@ class Method:
 def als_space(study: RivalStudy) -> Space:
     """Where the settings of private alternating least squares are drawn from; no content, no order of events."""
     return {
-        "rank": Range(3, 64, logarithmic=True, whole=True),
+        "rank": Range(3, 40, logarithmic=True, whole=True),
         "sweeps": Range(1, 5, whole=True),
         "head": Range(min(100, study.items), study.items, logarithmic=True, whole=True),
         "popularity_share": Range(0.005, 0.5, logarithmic=True),
-        "gram_share": Range(0.01, 0.6, logarithmic=True, zero=0.6),
+        "gram_share": Range(0.01, 0.6, logarithmic=True, zero=0.8),
         "whole_share": Range(0.003, 0.3, logarithmic=True),
         "clip": Range(0.03, 5.0, logarithmic=True),
         "item_unobserved": Range(1e-4, 0.3, logarithmic=True),
