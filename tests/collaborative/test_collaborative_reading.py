@@ -17,7 +17,8 @@ ITEMS = 12
 def features() -> Features:
     rng = np.random.default_rng(3)
     values = {"text": rng.standard_normal((ITEMS, 4)).astype(np.float32)}
-    return Features(tuple(f"i{item}" for item in range(ITEMS)), values, {"text": np.ones(ITEMS, np.bool_)})
+    ids = tuple(f"i{item}" for item in range(ITEMS))
+    return Features(ids, ids, values, {"text": np.ones(ITEMS, np.bool_)})
 
 
 @pytest.fixture
