@@ -76,6 +76,11 @@ class Run:
         return found
 
     @property
+    def warnings(self) -> list[str]:
+        """What a reader must know before the figures, a sentence each, such as that popularity ranks as well."""
+        return [str(said) for said in self._record.get("warnings") or ()]
+
+    @property
     def stopped(self) -> str | None:
         """Why the run ended before its last round; None where it did not."""
         found: str | None = self._record.get("stopped")

@@ -17,6 +17,7 @@ from fedrec.content.registry import encoder_to_bytes
 from fedrec.errors import ConfigError
 from fedrec.privacy.run_plan import delta_of, with_interactions_counted
 from fedrec.queries.plan import quality_of_sums
+from fedrec.run_warnings import simulators_warnings
 from fedrec.server.publish import contents_of
 from fedrec.server.results import Observer, RoundEvent, RunResult
 from fedrec.server.run_directory import RunDirectory
@@ -148,15 +149,25 @@ def _finish(
     config = opened.config
     reporter.stage("Measuring")
     run["quality"] = whole_quality(config, study, outcome.model, outcome.collaborative, outcome.features)
-    run["baselines"] = baselines_of(study)
+    run["baselines"] = baselines_of(config, study)
+    for_card = list(run["warnings"])
+    run["warnings"] += simulators_warnings(run["quality"], run["baselines"])
     run[KEY] = simulators_view("quality, baselines, and the loss and quality of each round")
     reporter.stage("Writing the release")
     encoders = {name: encoder_to_bytes(encoder) for name, encoder in study.encoders.items()}
     public, data = _publishable(config, run, outcome)
     exact = config.privacy.epsilon is None
-    opened.write_release(
-        contents_of(config, encoders, outcome, run["privacy"], quality=public, data=data, exact_quality=exact)
+    contents = contents_of(
+        config,
+        encoders,
+        outcome,
+        run["privacy"],
+        quality=public,
+        data=data,
+        exact_quality=exact,
+        warnings=run["warnings"] if exact else for_card,
     )
+    opened.write_release(contents)
     run["cost"] = cost_of(config, outcome, recorder, time.perf_counter() - started)
     opened.write_record(RECORD, run)
     if can_report(reporter):

@@ -18,6 +18,8 @@ def show_run(run: Mapping[str, Any], out: Path) -> None:
     """Print what ``run`` (the content of ``run.json``) says. ``out``: where the run's files lie."""
     if run.get(KEY):
         say(str(run[KEY]), style="bold")
+    for warning in run.get("warnings") or ():
+        say(f"Warning: {warning}.", style="bold")
     metrics = table(run.get("quality")).get("loo-99neg")
     rows = [_row("this model", metrics)]
     known = table(run.get("baselines"))

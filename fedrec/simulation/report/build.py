@@ -54,6 +54,7 @@ def build_report(
             name=str(charts.table(charts.table(run.get("config")).get("run")).get("name") or "run"),
             policy=page.policy(library, own),
             about=str(run.get(KEY) or ""),
+            warnings=[str(said) for said in run.get("warnings") or ()],
             style=Markup(page.resource("report.css")),
             library=Markup(library),
             script=Markup(own),
