@@ -76,6 +76,7 @@ class RunState:
     results: dict[str, Any] = field(default_factory=dict)
     popularity_deviation: float = 0.0
     solve: Callable[..., CollaborativeFactors] | None = None
+    item_ratings: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         items = len(self.features)
@@ -160,6 +161,10 @@ class RunState:
         if self.solve is not None and self.model is not None and TOWER in settings.prior.modalities:
             solved = self.solve(settings, features=_with_tower(self.features, self.read, self.model))
             self.collaborative = solved.discounted(settings.scoring.discount)
+
+    def released(self) -> CollaborativeFactors:
+        """The collaborative factors as a release has them: with the items' ratings, where these were asked for."""
+        return replace(self.collaborative, ratings=self.item_ratings)
 
     def carried(self) -> dict[str, NDArray[Any]]:
         """What the model is beside its trained parameters: tables, and parts that are not trained."""

@@ -65,6 +65,7 @@ def build_report(
             groups=_group_rows(run),
             found=_found(run),
             cold=words.cold_item_words(run),
+            ratings=words.rating_words(run),
             exact=simulators_view("Quality and losses on this page"),
             promises=words.promises(run),
             settings=_flat(charts.table(run.get("config"))),
