@@ -18,13 +18,12 @@ settings.
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.collaborative.solve import solve
+from fedrec.collaborative.reading import PaidCooccurrence
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.errors import ConfigError, ProtocolError
@@ -97,13 +96,11 @@ class Cooccurrence(Query):
 
     def decode(self, state: RunState, noisy: NoisySum) -> NDArray[np.float64]:
         """The denoised matrix [K, K]; the run's collaborative factors are solved from it."""
-        settings = state.config.collaborative
         denoised = denoise(unfold(noisy.vector), noisy.deviation)
-        counts = state.collaborative.popularity.astype(np.float64)
+        popularity = state.collaborative.popularity.astype(np.float64)
         items = noisy.request.arrays[ITEMS]
-        state.solve = partial(solve, counts, denoised, items, noisy=noisy.deviation > 0)
-        state.solve_collaborative()
-        state.collaborative = state.collaborative.discounted(settings.scoring.discount)
+        state.sums = PaidCooccurrence(popularity, denoised, items, noisy.deviation > 0)
+        state.read_sums()
         return denoised
 
 

@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.collaborative.collaborative_factors import CollaborativeFactors
+from fedrec.collaborative.reading import PaidSums
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.queries.private_sum import PrivateSum
@@ -59,8 +59,8 @@ class Popularity(Query):
     def decode(self, state: RunState, noisy: NoisySum) -> NDArray[np.float64]:
         """Estimates of zero or above, float64 [items]; the run's collaborative factors begin with them."""
         counts = np.maximum(noisy.vector, 0.0)
-        none = np.zeros((len(counts), 0), np.float32)
-        state.collaborative = CollaborativeFactors(none, none, counts.astype(np.float32))
+        state.sums = PaidSums(counts)
+        state.read_sums()
         state.popularity_deviation = noisy.deviation
         return counts
 
