@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from fedrec.config import Config
 from fedrec.model import parameters
 from fedrec.privacy.simulated import about
+from fedrec.queries.plan import choice_of_sums
 from fedrec.release.card import CardFacts, model_card
 from fedrec.release.contents import ReleaseContents
 from fedrec.release.model_state import state_of
@@ -25,11 +26,13 @@ def contents_of(
     quality: Mapping[str, Any],
     data: Mapping[str, Any],
     exact_quality: bool = False,
+    warnings: Sequence[str] = (),
 ) -> ReleaseContents:
     """What a device needs to rank for itself, and what it may know about how it was made.
 
     ``encoders``: saved encoders by modality.  ``quality``: as measured, or empty where nothing was.
-    ``exact_quality``: whether it is a simulator's, and no private sum's.
+    ``exact_quality``: whether it is a simulator's, and no private sum's.  ``warnings``: what the card says first; of a
+    private run of public facts and paid sums only.
     """
     model, requires = outcome.model, requirements_of(config)
     privacy = {**about(config.run.reproducible, privacy.get("noise_place")), **privacy}
@@ -41,9 +44,11 @@ def contents_of(
             "preset": config.model.preset,
             "modalities": list(outcome.features.values if model is None else model.modalities),
             "parameters_shared": 0 if model is None else parameters.count(model),
+            **_chosen(outcome),
         },
         quality=quality,
         exact_quality=exact_quality,
+        warnings=warnings,
         privacy=privacy,
         aggregation={"protocol": config.secure_aggregation.protocol},
         limits=(*_limits(config, outcome), *(f"It can be used only where there is the {need}" for need in requires)),
@@ -59,6 +64,12 @@ def contents_of(
         card=model_card(facts),
         requires=requires,
     )
+
+
+def _chosen(outcome: RunResult) -> dict[str, str]:
+    """What the devices chose, and why: it is of a sum that was paid for."""
+    found = choice_of_sums(outcome.results)
+    return {} if found is None else {"chosen by the devices": found["chosen"], "because": found["reason"]}
 
 
 def released_settings(config: Config) -> dict[str, Any]:
