@@ -37,16 +37,17 @@ implementations, in numpy:
 - *personal scores (PFedRec)* (`federated_scores.py`): Zhang et al. 2023, item vectors averaged over devices, a score
   function on each; with noise, user-level DP federated averaging (McMahan et al. 2018), every device in every round.
 
-fedrec's lines are runs of `fedrec simulate`, named by `run.name`. Where the name says *LSA texts*, the config of that name
-ran with encoders that need no download: `--set content.text.encoder=lsa --set content.text.dimension=256 --set
-content.image.encoder=statistics`.
+fedrec's lines are runs of `fedrec simulate`, named by `run.name`. Where the name says *LSA texts*, the config of
+that name ran with encoders that need no download (`--set content.text.encoder=lsa --set content.text.dimension=256
+--set content.image.encoder=statistics`). A rival without a row on a data set was not run there.
 
-Each budget's settings are the best of so many tries: two of private ALS found by hand on ml1m-mm, what was best at other
-budgets and on other sets, then a fifth at random and the rest near the best. With noise the 4 best are tried with 3 other
-draws of it and the best mean is taken. Some tries were made before the ranges and that rule were what they are: about 50
-of ml1m-mm's at epsilon 8, and 90 of ml100k-mm's where 150 are stated. While settings were sought by hand, test figures of
-about 15 of them were seen on ml1m-mm. All of this is in private ALS's favour. The settings stand in `rivals_settings.json`;
-without a data set's entry there the search is done anew.
+Each budget's settings are the best of so many tries: two of private ALS found by hand on ml1m-mm, what was best at
+other budgets and on other sets, then a fifth at random and the rest near the best. With noise the 4 best are tried
+with 3 other draws of it and the best mean is taken. Some tries were made before ranges and rule were what they are:
+about 50 of ml1m-mm's at epsilon 8, and 90 of ml100k-mm's where 150 are stated. While settings were sought by hand,
+test figures of about 15 of them were seen on ml1m-mm: in private ALS's favour. That it had fewer tries than
+fedrec's tuned configs (`docs/figures.md`) is not. The settings stand in `rivals_settings.json`; without a data
+set's entry there the search is done anew.
 
 **Central, without privacy.** Trained by Cornac and RecBole in environments of their own, one seed, one thread. The
 chosen settings are trained again with the validation items among the training items, which fedrec's training never
@@ -55,8 +56,8 @@ known when they rank. VBPR reads fedrec's text and picture features.
 """
 
 _COMMAND: Final = """\
-`python -m simulations.benchmarks.rivals {names} --out DIR --environments DIR --ours RUN.json ...` runs what `--rivals`
-names, all by default. With `--records simulations/benchmarks/rivals.json --ours RUN.json ... --out DIR` and no data set
+`python -m simulations.benchmarks.rivals {names} --out DIR --environments DIR --ours RUN.json ...`
+runs what `--rivals` names, all by default. With `--records simulations/benchmarks/rivals.json --ours RUN.json ... --out DIR` and no data set
 the same command puts other lines of fedrec beside the rivals' records and runs nothing."""
 
 
