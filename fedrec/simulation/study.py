@@ -104,11 +104,18 @@ def prepare(config: Config, data: Source, reporter: Reporter) -> Study:
 def assemble(config: Config, dataset: Dataset, features: Features, encoders: Mapping[str, AnyEncoder]) -> Study:
     """A study from a data set whose catalogue is encoded."""
     held, used = without_cold(config, split(dataset, config.run.seed, unit=config.privacy.unit), len(dataset.items))
-    notes = _own(config.model.notes, encoders.get("text"), dataset.notes, len(dataset.users))
-    photos = _own(config.model.photos, encoders.get("image"), dataset.photos, len(dataset.users))
+    # Ranking by evidence reads them on the device; only a tower that reads them is trained with them.
+    reads = config.collaborative.scoring.evidence
+    notes = _own(config.model.notes or reads, encoders.get("text"), dataset.notes, len(dataset.users))
+    photos = _own(config.model.photos or reads, encoders.get("image"), dataset.photos, len(dataset.users))
     times = dataset.interactions.timestamp[held.rows] if config.model.context else None
     population = UserBatch(
-        held.training, keys=keys_of(dataset.users), held_out=held.valid, notes=notes, photos=photos, times=times
+        held.training,
+        keys=keys_of(dataset.users),
+        held_out=held.valid,
+        notes=notes if config.model.notes else None,
+        photos=photos if config.model.photos else None,
+        times=times,
     )
     testing = config.evaluation.split == "test"
     target, other = (held.test, held.valid) if testing else (held.valid, held.test)
