@@ -60,7 +60,7 @@ def own_known(pieces: NDArray[np.integer]) -> Floats:
     return np.asarray(OWN * np.sqrt(pieces / (pieces + OWN_HALF)))
 
 
-class Evidence:
+class StandardisedParts:
     """Parts of a score side by side, standardised over what each user has not met.
 
     Args:

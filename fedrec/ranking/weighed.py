@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
-from fedrec.ranking.evidence import Evidence, own_known, taste_known
+from fedrec.ranking.evidence import StandardisedParts, own_known, taste_known
 from fedrec.ranking.own_taste import OwnTaste
 from fedrec.ranking.score_parts import ScoreParts
 from fedrec.ranking.standardise import log_popularity, standardised
@@ -66,7 +66,7 @@ class EvidenceWeighing:
         shape = parts.tower.shape
         popular = np.broadcast_to(standardised(log_popularity(self.popularity)[None]), shape)
         own = [self._own(self.notes, known.notes, shape), self._own(self.photos, known.photos, shape)]
-        evidence = Evidence([parts.total, popular, *(scores for scores, _ in own)], known.histories)
+        evidence = StandardisedParts([parts.total, popular, *(scores for scores, _ in own)], known.histories)
         expected = np.stack(
             [
                 self._taste(evidence, known),
@@ -85,7 +85,7 @@ class EvidenceWeighing:
             scale=base,
         )
 
-    def _taste(self, evidence: Evidence, known: UserBatch) -> NDArray[np.float64]:
+    def _taste(self, evidence: StandardisedParts, known: UserBatch) -> NDArray[np.float64]:
         told = evidence.events if self.reads_events else np.zeros(len(known), dtype=np.int64)
         for reads, own in ((self.reads_notes, known.notes), (self.reads_photos, known.photos)):
             told = told + _pieces(own, len(known)) if reads else told

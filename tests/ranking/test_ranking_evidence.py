@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fedrec.ranking.evidence import ERROR, OWN, TASTE, TASTE_HALF, Evidence, own_known, taste_known
+from fedrec.ranking.evidence import ERROR, OWN, TASTE, TASTE_HALF, StandardisedParts, own_known, taste_known
 from fedrec.users import Histories
 
 ITEMS = 400
@@ -24,7 +24,7 @@ def test_weights_are_the_discriminant_over_what_was_not_met() -> None:
     history = Histories.of([[0, 1, 2], [], list(range(200))])
     made = parts(0)
     mu = np.array([[2.0, 1.0, 1.5]] * 3)
-    found = Evidence(made, history).weights(mu)
+    found = StandardisedParts(made, history).weights(mu)
     for user, met in enumerate(([0, 1, 2], [], list(range(200)))):
         left = np.delete(np.stack([one[user] for one in made]).astype(np.float64), met, axis=1)
         z = (left - left.mean(axis=1, keepdims=True)) / left.std(axis=1, keepdims=True)
@@ -46,7 +46,7 @@ def test_of_the_right_means_no_other_weights_tell_better_apart() -> None:
     mu = np.array([1.5, 0.9, 0.6])
     z = rng.normal(size=(users, items, 3)) @ root.T
     z[:, 0] += mu
-    found = Evidence([z[:, :, k].astype(np.float32) for k in range(3)], Histories.of([[]] * users))
+    found = StandardisedParts([z[:, :, k].astype(np.float32) for k in range(3)], Histories.of([[]] * users))
     weights = found.weights(np.tile(mu, (users, 1)))
 
     def above(w: NDArray[np.floating]) -> float:
@@ -64,7 +64,7 @@ def test_size_and_offset_of_a_part_change_nothing_in_the_score(size: float, offs
     made, history = parts(seed, users=1, items=60), Histories.of([[4, 9]])
     mu = np.array([[1.0, 2.0, 0.5]])
     other = [made[0], (made[1] * np.float32(size) + np.float32(offset)), made[2]]
-    one, two = Evidence(made, history).weights(mu), Evidence(other, history).weights(mu)
+    one, two = StandardisedParts(made, history).weights(mu), StandardisedParts(other, history).weights(mu)
     np.testing.assert_allclose(two[0, [0, 2]], one[0, [0, 2]], rtol=2e-2, atol=1e-3)
     np.testing.assert_allclose(two[0, 1] * size, one[0, 1], rtol=2e-2, atol=1e-3)
 
@@ -72,17 +72,17 @@ def test_size_and_offset_of_a_part_change_nothing_in_the_score(size: float, offs
 def test_a_part_said_twice_weighs_no_more_than_said_once() -> None:
     one, other, _ = parts(3, users=1)
     mu = np.array([[1.5, 1.0]])
-    once = Evidence([one, other], Histories.of([[]])).weights(mu)[0]
-    twice = Evidence([one, other, one], Histories.of([[]])).weights(np.array([[1.5, 1.0, 1.5]]))[0]
+    once = StandardisedParts([one, other], Histories.of([[]])).weights(mu)[0]
+    twice = StandardisedParts([one, other, one], Histories.of([[]])).weights(np.array([[1.5, 1.0, 1.5]]))[0]
     assert twice[0] == pytest.approx(twice[2], rel=1e-3)
     assert twice[0] + twice[2] == pytest.approx(once[0], rel=0.03)
 
 
 def test_a_flat_part_and_one_without_evidence_weigh_nothing() -> None:
     made = [parts(0)[0], np.full((3, ITEMS), 7.0, np.float32), np.zeros((3, ITEMS), np.float32)]
-    found = Evidence(made, Histories.of([[], [1], [2, 3]])).weights(np.array([[1.0, 1.0, 1.0]] * 3))
+    found = StandardisedParts(made, Histories.of([[], [1], [2, 3]])).weights(np.array([[1.0, 1.0, 1.0]] * 3))
     assert (found[:, 0] > 0).all() and not found[:, 1:].any()
-    assert not Evidence(made[:1], Histories.of([[], [1], [2, 3]])).weights(np.zeros((3, 1))).any()
+    assert not StandardisedParts(made[:1], Histories.of([[], [1], [2, 3]])).weights(np.zeros((3, 1))).any()
 
 
 def test_no_weight_is_below_zero_and_all_are_finite_whatever_was_met() -> None:
@@ -90,12 +90,12 @@ def test_no_weight_is_below_zero_and_all_are_finite_whatever_was_met() -> None:
     for seed in range(20):
         made = parts(seed, users=4)
         for mu in ([5.0, 0.1, 0.1], [0.0, 3.0, 0.0], [1.0, 1.0, 1.0]):
-            found = Evidence(made, met).weights(np.array([mu] * 4))
+            found = StandardisedParts(made, met).weights(np.array([mu] * 4))
             assert np.isfinite(found).all() and (found >= 0).all()
 
 
 def test_events_are_counted_once_each() -> None:
-    assert Evidence(parts(0), Histories.of([[1, 1, 2], [], [5]])).events.tolist() == [2, 0, 1]
+    assert StandardisedParts(parts(0), Histories.of([[1, 1, 2], [], [5]])).events.tolist() == [2, 0, 1]
 
 
 def test_what_is_known_grows_with_events_and_pieces_to_its_limit() -> None:
@@ -110,20 +110,23 @@ def test_popularity_is_expected_as_high_as_it_ranks_what_it_draws() -> None:
     popularity = np.zeros(ITEMS, np.float32)
     popularity[[3, 7]] = [3.0, 1.0]
     score = np.log(popularity + 0.1)[None]
-    found = Evidence([score], Histories.of([[]]))
+    found = StandardisedParts([score], Histories.of([[]]))
     z = (score[0] - score[0].mean()) / score[0].std()
     assert found.by_popularity(0, popularity)[0] == pytest.approx(0.75 * z[3] + 0.25 * z[7], rel=1e-4)
-    met = Evidence([score], Histories.of([[3]]))
+    met = StandardisedParts([score], Histories.of([[3]]))
     left = np.delete(score[0], 3)
     assert met.by_popularity(0, popularity)[0] == pytest.approx((left.max() - left.mean()) / left.std(), rel=1e-4)
-    assert Evidence([score], Histories.of([[3, 7]])).by_popularity(0, popularity)[0] == 0
+    assert StandardisedParts([score], Histories.of([[3, 7]])).by_popularity(0, popularity)[0] == 0
 
 
 def test_a_history_that_a_part_does_not_speak_for_lowers_it_and_none_raises_it() -> None:
     made = np.repeat(parts(5, users=1, count=1)[0], 2, axis=0)
     order = np.argsort(made[0])
     worst, best = order[:30], order[-30:]
-    found = Evidence([made], Histories.of([worst, best]))
+    found = StandardisedParts([made], Histories.of([worst, best]))
     lowered = found.held_to_history(0, np.array([1.0, 1.0]))
     assert lowered[0] < 0.5 and lowered[1] == 1.0
-    assert Evidence([made], Histories.of([[], []])).held_to_history(0, np.array([1.0, 2.0])).tolist() == [1.0, 2.0]
+    assert StandardisedParts([made], Histories.of([[], []])).held_to_history(0, np.array([1.0, 2.0])).tolist() == [
+        1.0,
+        2.0,
+    ]
