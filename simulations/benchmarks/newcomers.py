@@ -73,7 +73,7 @@ def markdown(rows: Sequence[Sequence[str]], seeds: int, command: str) -> str:
         "",
         f"HR@10 / NDCG@10 of the test item against 99 negatives, mean of {seeds} seed{'s' if seeds > 1 else ''}. A",
         "device knows the last 0, 1 or 3 events of its user, or all, and the user's own notes and photos; training is",
-        "as it was. *Fixed weights*: `collaborative.scoring.evidence` off, where notes and photos count through a tower",
+        "as it was. *Fixed weights*: `collaborative.scoring.evidence` off, where notes and photos count by a tower",
         "only (there is none here) and somebody without events gets a list in no order. *By evidence*: on, with",
         "popularity; first as if nobody had notes or photos, then with them. The last column: what they add, in HR@10.",
         "",
