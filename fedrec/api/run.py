@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import weakref
@@ -74,6 +75,11 @@ class Run:
         """What is promised, and how it is kept: ``epsilon_released``, ``epsilon_server``, ``delta``, ``unit``, ..."""
         found: Mapping[str, Any] = self._record["privacy"]
         return found
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader must know before the figures, a sentence each, such as that popularity ranks as well."""
+        return [str(said) for said in self._record.get("warnings") or ()]
 
     @property
     def stopped(self) -> str | None:
@@ -195,8 +201,11 @@ def _history(data: Dataset, place: int) -> list[Event]:
     """A user's events in time order."""
     table = data.interactions
     rows = slice(*np.searchsorted(table.user, [place, place + 1]).tolist())
-    met = zip(table.item[rows].tolist(), table.timestamp[rows].tolist(), strict=True)
-    return [Event(data.items[item].id, time if time >= 0 else None) for item, time in met]
+    met = zip(table.item[rows].tolist(), table.timestamp[rows].tolist(), table.rating[rows].tolist(), strict=True)
+    return [
+        Event(data.items[item].id, time if time >= 0 else None, None if math.isnan(rating) else rating)
+        for item, time, rating in met
+    ]
 
 
 def _figure(graphs: Any, chart: Mapping[str, Any]) -> go.Figure:

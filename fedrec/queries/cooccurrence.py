@@ -7,6 +7,9 @@ users; changing one interaction of n moves it by sqrt(1/n + 1/(2 n (n - 1))) <= 
 weighting m, users of n < m items add x x^T / m: one interaction then moves the part by sqrt(n) / m up to m, by less
 than 1 / sqrt(n) beyond, and so by 1 / sqrt(m) at most.  With a < 1 the norm grows with n; such sums are for runs
 without noise.
+With weights by rating w in (0, 1] in place of ones, and s = sum of w^2, the part is the upper triangle of
+w w^T / max(s, m): its norm is sqrt((s^2 + sum of w^4) / 2) / max(s, m) <= 1, since the sum of w^4 is s^2 at most, and
+it is clipped to the same bound; users only, as for popularity.
 *Who checks it*: which items take part is the server's to say, by popularity; how many, a device knows from its
 settings.
 *What is made of it*: a symmetric matrix, kept where it stands out of the noise, and solved for item factors.
@@ -15,13 +18,12 @@ settings.
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.collaborative.solve import solve
+from fedrec.collaborative.reading import PaidCooccurrence
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.errors import ConfigError, ProtocolError
@@ -94,13 +96,11 @@ class Cooccurrence(Query):
 
     def decode(self, state: RunState, noisy: NoisySum) -> NDArray[np.float64]:
         """The denoised matrix [K, K]; the run's collaborative factors are solved from it."""
-        settings = state.config.collaborative
         denoised = denoise(unfold(noisy.vector), noisy.deviation)
-        counts = state.collaborative.popularity.astype(np.float64)
+        popularity = state.collaborative.popularity.astype(np.float64)
         items = noisy.request.arrays[ITEMS]
-        state.solve = partial(solve, counts, denoised, items, noisy=noisy.deviation > 0)
-        state.solve_collaborative()
-        state.collaborative = state.collaborative.discounted(settings.scoring.discount)
+        state.sums = PaidCooccurrence(popularity, denoised, items, noisy.deviation > 0)
+        state.read_sums()
         return denoised
 
 

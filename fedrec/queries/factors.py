@@ -10,14 +10,12 @@ and the content kernel, and solved for item factors without an array of items x 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
-from fedrec.collaborative import low_rank
-from fedrec.collaborative.fold_in_factors import from_factors
 from fedrec.collaborative.power_iteration import PowerIterationResult
+from fedrec.collaborative.reading import PaidFactors
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.queries.power_iteration import accepted_directions, projected_sum
@@ -56,26 +54,12 @@ class Factors(Query):
 
     def decode(self, state: RunState, noisy: NoisySum) -> PowerIterationResult:
         """What the step found; the run's collaborative factors are solved from it."""
-        iteration, settings = state.power_iteration, state.config.collaborative
-        counts = state.collaborative.popularity.astype(np.float64)
+        iteration = state.power_iteration
         found = iteration.found(noisy.vector, noisy.deviation)
-        mass, solver = iteration.expected.mass, settings.solver
-        whole = low_rank.joined(
-            iteration.directions.centre,
-            counts,
-            found.factors,
-            iteration.content,
-            mass,
-            scale=settings.power_iteration.scale,
-            prior=settings.prior.weight,
-        )
-        if solver.method == "als":
-            solved = low_rank.factorise(counts, whole, solver.ridge, solver.rank)
-        else:
-            solved = low_rank.solve_low_rank(counts, whole, mass, solver.ridge, solver.rank)
-        if settings.fold_in is not None:
-            solved = replace(solved, factors=from_factors(whole, mass, settings.fold_in))
-        state.collaborative = solved.discounted(settings.scoring.discount)
+        popularity = state.collaborative.popularity.astype(np.float64)
+        centre, mass = iteration.directions.centre, iteration.expected.mass
+        state.sums = PaidFactors(popularity, centre, mass, found.factors, iteration.content)
+        state.read_sums()
         return found
 
 

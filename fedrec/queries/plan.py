@@ -124,3 +124,8 @@ def quality_of_sums(results: Mapping[str, Any]) -> dict[str, Any]:
         for query in QUERIES
         if query.measures_quality and query.name in found
     }
+
+
+def warnings_of_sums(results: Mapping[str, Any]) -> list[str]:
+    """What queries found that a reader must know first, see `Query.warnings`."""
+    return [said for query in QUERIES if query.name in results for said in query.warnings(results[query.name])]

@@ -12,7 +12,7 @@ numbering of secure sums, the device's checks and the contract tests read `fedre
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -167,6 +167,11 @@ class Query(ABC):
     def describe(self, result: Any) -> Any:
         """A result as JSON for ``run.json`` and the report; None where it is shown elsewhere."""
         return None
+
+    def warnings(self, result: Any) -> Sequence[str]:
+        """What a reader of a run with this result must know first, a sentence each: for the record, the terminal, the
+        report, and the card too, since the sum was paid for (`fedrec.run_warnings`)."""
+        return ()
 
     # For the settings
 

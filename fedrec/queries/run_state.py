@@ -13,6 +13,7 @@ from fedrec.collaborative import item_tables, low_rank
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.collaborative.content_kernel import check_prior, content_factors
 from fedrec.collaborative.power_iteration import Expected, PowerIterationResult, ProjectionDirections, completed, first
+from fedrec.collaborative.reading import PaidSums, read
 from fedrec.config import CollaborativeSettings, Config
 from fedrec.content.feature_table import Features
 from fedrec.queries.early_stopping import EarlyStopping
@@ -75,10 +76,11 @@ class RunState:
     pinned: Callable[[str, NDArray[np.float32]], NDArray[np.float32]] = lambda name, array: array
     results: dict[str, Any] = field(default_factory=dict)
     popularity_deviation: float = 0.0
-    solve: Callable[..., CollaborativeFactors] | None = None
+    item_ratings: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         items = len(self.features)
+        self.sums = PaidSums(np.zeros(items))
         self.collaborative = CollaborativeFactors.empty(items)
         self.tables: dict[str, NDArray[Any]] = item_tables.none(self.config, items)
         self.read = item_tables.extended(self.config, self.features, self.tables)
@@ -112,10 +114,9 @@ class RunState:
             raise RuntimeError("training has not begun, or there is no tower to train")
         return self._training
 
-    def solve_collaborative(self) -> None:
-        """Solve the co-occurrence with the prior of public content."""
-        if self.solve is not None:
-            self.collaborative = self.solve(without_tower(self.config.collaborative), features=self.features)
+    def read_sums(self) -> None:
+        """Read the sums paid for so far, with the prior of public content: the tower has learned nothing yet."""
+        self.collaborative = read(self.sums, without_tower(self.config.collaborative), self.features)
 
     def open_training(self) -> None:
         """Extend what the tower reads by what the sums say of the items, and make the model that training starts from.
@@ -157,9 +158,12 @@ class RunState:
             best = self.stopping.values if self.stopping.best is not None else self.training.values
             self.set_parameters(best)
         settings = self.config.collaborative
-        if self.solve is not None and self.model is not None and TOWER in settings.prior.modalities:
-            solved = self.solve(settings, features=_with_tower(self.features, self.read, self.model))
-            self.collaborative = solved.discounted(settings.scoring.discount)
+        if self.model is not None and TOWER in settings.prior.modalities:
+            self.collaborative = read(self.sums, settings, _with_tower(self.features, self.read, self.model))
+
+    def released(self) -> CollaborativeFactors:
+        """The collaborative factors as a release has them: with the items' ratings, where these were asked for."""
+        return replace(self.collaborative, ratings=self.item_ratings)
 
     def carried(self) -> dict[str, NDArray[Any]]:
         """What the model is beside its trained parameters: tables, and parts that are not trained."""

@@ -45,6 +45,7 @@ class CardFacts:
         privacy: the ``privacy`` table of ``run.json``, or the whole privacy statement.
         aggregation: the ``secure_aggregation`` table of ``run.json``.
         limits: what a reader should know beyond `LIMITS`.
+        warnings: what a reader must know first, a sentence each, see `fedrec.run_warnings`.
     """
 
     name: str
@@ -56,6 +57,7 @@ class CardFacts:
     aggregation: Mapping[str, Any] = field(default_factory=dict)
     limits: Sequence[str] = ()
     exact_quality: bool = False
+    warnings: Sequence[str] = ()
 
 
 def model_card(facts: CardFacts) -> str:
@@ -64,6 +66,7 @@ def model_card(facts: CardFacts) -> str:
     parts = [
         *([f"**{_text(simulated)}**\n"] if simulated else []),
         f"# {_text(facts.name)}\n",
+        *(f"**Warning: {_text(warning)}.**\n" for warning in facts.warnings),
         f"A federated multimodal recommender released by fedrec on {_text(facts.created_at)}. It ranks on the device, "
         "without a network. Its files hold no interaction, note or photo of anybody.\n",
         _section("Trained on", facts.data),

@@ -112,8 +112,16 @@ def federate(
             "cost": {"accounting_seconds": round(outcome.accounting_seconds, 4)},
         }
         quality = quality_of_sums(outcome.results)
+        for sentence in record["warnings"]:
+            _log.warning("%s", sentence)
         contents = contents_of(
-            config, server_catalogue.encoders, outcome, record["privacy"], quality=quality, data=record["data"]
+            config,
+            server_catalogue.encoders,
+            outcome,
+            record["privacy"],
+            quality=quality,
+            data=record["data"],
+            warnings=record["warnings"],
         )
         opened.write_release(contents)
         record["data"]["left_out_of_settings"] = left_out

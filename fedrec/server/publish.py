@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,11 +25,13 @@ def contents_of(
     quality: Mapping[str, Any],
     data: Mapping[str, Any],
     exact_quality: bool = False,
+    warnings: Sequence[str] = (),
 ) -> ReleaseContents:
     """What a device needs to rank for itself, and what it may know about how it was made.
 
     ``encoders``: saved encoders by modality.  ``quality``: as measured, or empty where nothing was.
-    ``exact_quality``: whether it is a simulator's, and no private sum's.
+    ``exact_quality``: whether it is a simulator's, and no private sum's.  ``warnings``: what the card says first; of a
+    private run of public facts and paid sums only.
     """
     model, requires = outcome.model, requirements_of(config)
     privacy = {**about(config.run.reproducible, privacy.get("noise_place")), **privacy}
@@ -44,6 +46,7 @@ def contents_of(
         },
         quality=quality,
         exact_quality=exact_quality,
+        warnings=warnings,
         privacy=privacy,
         aggregation={"protocol": config.secure_aggregation.protocol},
         limits=(*_limits(config, outcome), *(f"It can be used only where there is the {need}" for need in requires)),

@@ -153,7 +153,7 @@ class FederatedRun:
             kept = {"head": self.ledger.head, "rows": len(self.ledger), "users": self.devices.users}
         return RunResult(
             state.model,
-            state.collaborative,
+            state.released(),
             costs,
             state.read,
             state.results,

@@ -26,11 +26,12 @@ from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.run_plan import delta_of
 from fedrec.privacy.simulated import KEY as ABOUT
 from fedrec.privacy.simulated import about
-from fedrec.queries.plan import budget_of, described, statement_of
+from fedrec.queries.plan import budget_of, described, statement_of, warnings_of_sums
 from fedrec.queries.secure_wire import PROTOCOL
 from fedrec.release.bundle import write_release
 from fedrec.release.contents import ReleaseContents
 from fedrec.release.keys import create_key, load_key
+from fedrec.run_warnings import public_warnings
 from fedrec.server.event_log import EventLog
 from fedrec.server.results import (
     AttemptingDevices,
@@ -122,12 +123,16 @@ def line_of(event: RoundEvent) -> dict[str, Any]:
 def record_of(
     config: Config, outcome: RunResult, lines: Sequence[Mapping[str, Any]], users: int, devices: int
 ) -> dict[str, Any]:
-    """What every record says of a run: settings, what is promised, what queries found, and how sums were opened."""
+    """What every record says of a run: settings, what is promised, what queries found, and how sums were opened.
+
+    ``warnings`` are of public facts and of sums that were paid for, so a model card may have them.
+    """
     samples = delta_of_samples(config, users, devices)
     privacy = statement_of(config, outcome.costs, delta_of(config, users), delta_of_samples=samples)
     return {
         "schema": 1,
         ABOUT: about(config.run.reproducible, privacy["noise_place"]).get(ABOUT),
+        "warnings": [*public_warnings(privacy, users), *warnings_of_sums(outcome.results)],
         "config": config.model_dump(mode="json"),
         "privacy": {**privacy, "ledger": dict(outcome.ledger)},
         "secure_aggregation": {

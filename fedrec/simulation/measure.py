@@ -18,9 +18,12 @@ from fedrec.randomness import key
 from fedrec.ranking.lists import content_vectors
 from fedrec.ranking.protocols import Evaluation, evaluate
 from fedrec.ranking.score import Scorer
+from fedrec.run_warnings import PRIVATE_POPULARITY
 from fedrec.simulation.cold import cold_quality
 from fedrec.simulation.groups import UserGroup, groups_of
 from fedrec.simulation.newcomers import quality_of_newcomers
+from fedrec.simulation.private_popularity import private_popularity
+from fedrec.simulation.rating_quality import rating_quality
 from fedrec.simulation.shop.oracle import TRUTH, load_oracle
 from fedrec.simulation.study import Study
 from fedrec.training.build_rows import RowShape
@@ -83,8 +86,8 @@ def whole_quality(
     collaborative: CollaborativeFactors,
     features: Features | None = None,
 ) -> dict[str, Any]:
-    """The ``quality`` table of run.json: `quality_of` with warm and cold users and items apart, cold items, and cut
-    histories."""
+    """The ``quality`` table of run.json: `quality_of` with warm and cold users and items apart, cold items, cut
+    histories, and predicted ratings."""
     groups = groups_of(study)
     found = quality_of(config, study, model, collaborative, groups, features)
     apart = {name: {"rule": groups[name].rule, **one.as_dict()} for name, one in found.groups.items()}
@@ -97,12 +100,8 @@ def whole_quality(
         if study.cold is not None:
             cold = cold_quality(config, scorer, known, study.cold, study.population.sampling_keys)
         cut = quality_of_newcomers(config.evaluation.history_at_most, scorer, known, study.held_out)
-    return dict(found.as_dict()) | {
-        "loo-99neg-newcomers": newcomers,
-        "groups": apart,
-        "cold-items": cold,
-        "history-at-most": cut,
-    }
+    beside = {"loo-99neg-newcomers": newcomers, "groups": apart, "cold-items": cold, "history-at-most": cut}
+    return dict(found.as_dict()) | beside | {"ratings": rating_quality(config, study, collaborative)}
 
 
 def known_of(config: Config, study: Study, model: Recommender | None, features: Features | None = None) -> UserBatch:
@@ -124,12 +123,15 @@ def known_of(config: Config, study: Study, model: Recommender | None, features: 
     return replace(study.known, adapter=adapters)
 
 
-def baselines_of(study: Study) -> dict[str, dict[str, Any] | None]:
-    """Popularity in training, chance (every score equal, ties count half), and on a shop the oracle; loo-99neg."""
+def baselines_of(config: Config, study: Study) -> dict[str, dict[str, Any] | None]:
+    """Popularity in training, the same with noise for the whole epsilon, chance (every score equal, ties count half),
+    and on a shop the oracle; loo-99neg."""
     items = len(study.features.ids)
     counts = np.bincount(study.split.training.items, minlength=items).astype(np.float32)
+    noisy = private_popularity(config, study)
     return {
         "popularity": _few(study, lambda users: np.tile(counts, (len(users), 1))),
+        PRIVATE_POPULARITY: None if noisy is None else _few(study, lambda users: np.tile(noisy, (len(users), 1))),
         "random": _few(study, lambda users: np.zeros((len(users), items), np.float32)),
         "oracle": _oracle(study),
     }

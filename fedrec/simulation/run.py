@@ -17,11 +17,13 @@ from fedrec.content.registry import encoder_to_bytes
 from fedrec.errors import ConfigError
 from fedrec.privacy.run_plan import delta_of, with_interactions_counted
 from fedrec.queries.plan import quality_of_sums
+from fedrec.run_warnings import simulators_warnings
 from fedrec.server.publish import contents_of
 from fedrec.server.results import Observer, RoundEvent, RunResult
 from fedrec.server.run_directory import RunDirectory
 from fedrec.simulation.engines.audited import AuditedDevices
 from fedrec.simulation.engines.cohort import CohortDevices
+from fedrec.simulation.fit_ratings import fit_to_ratings
 from fedrec.simulation.measure import baselines_of, scorer_of, whole_quality
 from fedrec.simulation.privacy.auditing import audited_devices, with_delta
 from fedrec.simulation.privacy.auditor import Auditor
@@ -72,6 +74,8 @@ def simulate(
     config = settled(config)
     study = prepare(config, data, reporter) if study is None else study
     asked, (config, left_out) = config, fit_to_content(config, study.features)
+    config, unrated = fit_to_ratings(config, study.dataset)
+    left_out = [*left_out, *unrated]
     say_fitted(left_out, reporter)
     counted = with_interactions_counted(config, len(study.dataset.interactions))
     changed, config, users = bool(left_out) or counted is not config, counted, len(study.population)
@@ -148,15 +152,25 @@ def _finish(
     config = opened.config
     reporter.stage("Measuring")
     run["quality"] = whole_quality(config, study, outcome.model, outcome.collaborative, outcome.features)
-    run["baselines"] = baselines_of(study)
+    run["baselines"] = baselines_of(config, study)
+    for_card = list(run["warnings"])
+    run["warnings"] += simulators_warnings(run["quality"], run["baselines"])
     run[KEY] = simulators_view("quality, baselines, and the loss and quality of each round")
     reporter.stage("Writing the release")
     encoders = {name: encoder_to_bytes(encoder) for name, encoder in study.encoders.items()}
     public, data = _publishable(config, run, outcome)
     exact = config.privacy.epsilon is None
-    opened.write_release(
-        contents_of(config, encoders, outcome, run["privacy"], quality=public, data=data, exact_quality=exact)
+    contents = contents_of(
+        config,
+        encoders,
+        outcome,
+        run["privacy"],
+        quality=public,
+        data=data,
+        exact_quality=exact,
+        warnings=run["warnings"] if exact else for_card,
     )
+    opened.write_release(contents)
     run["cost"] = cost_of(config, outcome, recorder, time.perf_counter() - started)
     opened.write_record(RECORD, run)
     if can_report(reporter):

@@ -10,7 +10,7 @@ from fedrec.console import figure, say, show_table, size
 from fedrec.content.left_out import counted_rows
 from fedrec.privacy.simulated import KEY
 from fedrec.simulation.report.charts import BASELINES, METRICS, finite, table
-from fedrec.simulation.report.words import cold_item_words, promises
+from fedrec.simulation.report.words import cold_item_words, promises, rating_words
 from fedrec.simulators_view import simulators_view
 
 
@@ -18,6 +18,8 @@ def show_run(run: Mapping[str, Any], out: Path) -> None:
     """Print what ``run`` (the content of ``run.json``) says. ``out``: where the run's files lie."""
     if run.get(KEY):
         say(str(run[KEY]), style="bold")
+    for warning in run.get("warnings") or ():
+        say(f"Warning: {warning}.", style="bold")
     metrics = table(run.get("quality")).get("loo-99neg")
     rows = [_row("this model", metrics)]
     known = table(run.get("baselines"))
@@ -25,8 +27,9 @@ def show_run(run: Mapping[str, Any], out: Path) -> None:
     say("")
     show_table("Quality, the held-out item against 99 others", ("ranking by", *METRICS.values()), rows, numbers=(1, 2))
     say(simulators_view("Quality"))
-    if cold := cold_item_words(run):
-        say(cold)
+    for words in (cold_item_words(run), rating_words(run)):
+        if words:
+            say(words)
     privacy = table(run.get("privacy"))
     say(f"epsilon, released model: {_epsilon(privacy, 'epsilon_released')}", style="bold")
     say(f"epsilon, server: {_epsilon(privacy, 'epsilon_server')}", style="bold")

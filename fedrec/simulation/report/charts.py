@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from fedrec.run_warnings import PRIVATE_POPULARITY
 from fedrec.simulators_view import MARK
 
 Chart = dict[str, Any]
 
 METRICS: Final = {"hr@10": "HR@10", "ndcg@10": "NDCG@10"}
-BASELINES: Final = ("oracle", "popularity", "random")
+BASELINES: Final = ("oracle", "popularity", PRIVATE_POPULARITY, "random")
 
 
 def all_charts(

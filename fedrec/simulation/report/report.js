@@ -2,7 +2,7 @@
 (() => {
   const charts = JSON.parse(document.getElementById("charts").textContent);
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const dashes = { oracle: "dash", popularity: "dot", random: "dashdot", budget: "dash" };
+  const dashes = { oracle: "dash", popularity: "dot", "private popularity": "longdash", random: "dashdot", budget: "dash" };
   const queries = { popularity: "popularity", cooccurrence: "oracle", metrics: "random" };
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 
@@ -32,7 +32,7 @@
     const levels = chart.levels.map((level) => ({
       type: "scatter", mode: "lines", x: ends, y: [level.value, level.value], hoverinfo: "name+y",
       name: level.name + " " + level.value.toFixed(chart.unit === "" ? 3 : 2),
-      line: { color: colour(level.name), width: 2, dash: dashes[level.name] || "dot" },
+      line: { color: colour(level.name.replace(" ", "-")), width: 2, dash: dashes[level.name] || "dot" },
     }));
     return [...own(chart), ...levels];
   }

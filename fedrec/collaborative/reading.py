@@ -1,0 +1,97 @@
+"""What the paid sums say, and one way to read it: from opened, denoised sums to the collaborative factors of a release.
+
+Everything here is a pure function of sums that have their noise, of public content and of settings.  So reading the
+same sums in another way costs no budget (Dwork and Roth 2014, Proposition 2.1), and the server and a device that are
+given the same sums read the same factors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedrec.collaborative import low_rank
+from fedrec.collaborative.collaborative_factors import CollaborativeFactors
+from fedrec.collaborative.fold_in_factors import from_factors
+from fedrec.collaborative.solve import solve
+from fedrec.config import CollaborativeSettings
+from fedrec.content.feature_table import Features
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class PaidSums:
+    """What is known of the items' use: their popularity alone. ``popularity``: [items], estimates of zero or above."""
+
+    popularity: Floats
+
+    def solved(self, settings: CollaborativeSettings, features: Features) -> CollaborativeFactors:
+        """The factors before the discount of popular items; here of rank 0."""
+        none = np.zeros((len(self.popularity), 0), np.float32)
+        return CollaborativeFactors(none, none, self.popularity.astype(np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class PaidCooccurrence(PaidSums):
+    """Popularity, and which items are used together: query ``cooccurrence``.
+
+    ``matrix``: [K, K], denoised.  ``items``: int64 [K], the places of the items that took part.  ``noisy``: whether
+    noise was added.
+    """
+
+    matrix: Floats
+    items: NDArray[np.int64]
+    noisy: bool
+
+    def solved(self, settings: CollaborativeSettings, features: Features) -> CollaborativeFactors:
+        """See `fedrec.collaborative.solve`. Raises ConfigError where the prior names a modality without content."""
+        return solve(self.popularity, self.matrix, self.items, settings, features=features, noisy=self.noisy)
+
+
+@dataclass(frozen=True, eq=False)
+class PaidFactors(PaidSums):
+    """Popularity, and factors of what is used together: query ``factors``; see `fedrec.collaborative.power_iteration`.
+
+    ``centre``: [items], the popular direction, of length 1.  ``mass``: [items], above 0.  ``found``: [items, k], what
+    the rounds found.  ``content``: [items, w], whose products are the content kernel.
+    """
+
+    centre: Floats
+    mass: Floats
+    found: Floats
+    content: Floats
+
+    def solved(self, settings: CollaborativeSettings, features: Features) -> CollaborativeFactors:
+        """Joined and solved without a matrix of items by items, see `fedrec.collaborative.low_rank`."""
+        whole, solver = self.joined(settings), settings.solver
+        if solver.method == "als":
+            factors = low_rank.factorise(self.popularity, whole, solver.ridge, solver.rank)
+        else:
+            factors = low_rank.solve_low_rank(self.popularity, whole, self.mass, solver.ridge, solver.rank)
+        if settings.fold_in is not None:
+            factors = replace(factors, factors=from_factors(whole, self.mass, settings.fold_in))
+        return factors
+
+    def joined(self, settings: CollaborativeSettings) -> Floats:
+        """Factors [items, 1 + k + w] of the whole estimate of the co-occurrence: `low_rank.joined`."""
+        scale, prior = settings.power_iteration.scale, settings.prior.weight
+        return low_rank.joined(
+            self.centre, self.popularity, self.found, self.content, self.mass, scale=scale, prior=prior
+        )
+
+
+def read(sums: PaidSums, settings: CollaborativeSettings, features: Features) -> CollaborativeFactors:
+    """Read paid sums as the settings say: the collaborative factors that a device ranks with.
+
+    Args:
+        sums: opened and denoised.
+        settings: weights of the prior and of what was found, solver, fold-in and discount.
+        features: of the catalogue; the prior of a co-occurrence is made of them.
+
+    Raises:
+        ConfigError: the prior names a modality that the content does not have.
+    """
+    return sums.solved(settings, features).discounted(settings.scoring.discount)
