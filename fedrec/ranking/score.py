@@ -11,7 +11,8 @@ each tells of the user, see `fedrec.ranking.evidence`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,25 @@ from fedrec.users import Histories, OwnContent, UserBatch
 Floats32 = NDArray[np.float32]
 Lists = Histories | Sequence[NDArray[np.integer]]
 USER_BLOCK = 256
+
+
+class SharedParts:
+    """Parts of the scores of the users that were scored last, for readings that have them in common.
+
+    A part is named by what it is made of: the table by its identity, so whoever scores keeps it alive.
+    """
+
+    def __init__(self) -> None:
+        self._known: UserBatch | None = None
+        self._parts: dict[tuple[Hashable, ...], Floats32] = {}
+
+    def part(self, name: tuple[Hashable, ...], known: UserBatch, make: Callable[[], Floats32]) -> Floats32:
+        """The part of this name, made now if it was not yet; parts of other users are forgotten."""
+        if known is not self._known:
+            self._known, self._parts = known, {}
+        if name not in self._parts:
+            self._parts[name] = make()
+        return self._parts[name]
 
 
 class Scorer:
@@ -68,7 +88,22 @@ class Scorer:
         self.settings = settings
         self.tower = None if model is None else TowerScorer(model, features, history=model_settings.history)
         self.fold_in = _fold_in(collaborative, settings)
-        self._weighing = self._evidence(model_settings) if settings.scoring.evidence else None
+        self._model_settings = model_settings
+        self._weighing = self._evidence()
+        self._shared: SharedParts | None = None
+
+    def read_as(
+        self, collaborative: CollaborativeFactors | None, settings: CollaborativeSettings, shared: SharedParts
+    ) -> Scorer:
+        """The same tower beside other factors of the catalogue, and with other weights.
+
+        ``shared``: keeps parts that readings have in common, of the users scored last.
+        """
+        other = copy.copy(self)
+        other.collaborative, other.settings, other._shared = collaborative, settings, shared
+        other.fold_in = _fold_in(collaborative, settings)
+        other._weighing = other._evidence()
+        return other
 
     def scores(
         self,
@@ -120,19 +155,29 @@ class Scorer:
 
     def tower_part(self, known: UserBatch, *, without: str = "") -> Floats32:
         """What the tower adds; with ``without``, as if it did not know that modality."""
-        if self.tower is None or self.settings.scoring.weight == 1:
+        tower = self.tower
+        if tower is None or self.settings.scoring.weight == 1 or not self.settings.scoring.personal:
             return self._nothing(known)
-        return np.float32(1.0 - self.settings.scoring.weight) * standardised(self.tower.scores(known, without=without))
+        scores = self._once(("tower", without), known, lambda: standardised(tower.scores(known, without=without)))
+        return np.float32(1.0 - self.settings.scoring.weight) * scores
 
     def _behaviour_part(self, known: UserBatch) -> Floats32:
-        table = self.collaborative
-        if table is None or table.rank == 0 or self.settings.scoring.weight == 0:
+        table, scoring = self.collaborative, self.settings.scoring
+        if table is None or table.rank == 0 or scoring.weight == 0 or not scoring.personal:
             return self._nothing(known)
-        scores = standardised(behaviour_scores(table, known.histories, recency=self.settings.scoring.recency))
-        if self.fold_in is not None:
-            share = np.float32(self.fold_in.settings.weight)
-            second = self.fold_in.scores(touched(known.histories, self.items, recency=self.settings.scoring.recency))
-            scores = standardised((1 - share) * scores + share * standardised(second))
+        scores = self._once(
+            ("table", id(table), scoring.recency),
+            known,
+            lambda: standardised(behaviour_scores(table, known.histories, recency=scoring.recency)),
+        )
+        if (second := self.fold_in) is not None:
+            share = np.float32(second.settings.weight)
+            folded = self._once(
+                ("fold-in", id(table.factors), second.settings.unknown, second.settings.ridge, scoring.recency),
+                known,
+                lambda: standardised(second.scores(touched(known.histories, self.items, recency=scoring.recency))),
+            )
+            scores = standardised((1 - share) * scores + share * folded)
         return np.float32(self.settings.scoring.weight) * scores
 
     def _popularity_part(self, known: UserBatch) -> Floats32:
@@ -141,16 +186,22 @@ class Scorer:
         once = standardised(log_popularity(self.collaborative.popularity)[None])
         return self._nothing(known) + np.float32(self.settings.scoring.popularity_weight) * once
 
-    def _evidence(self, model: ModelSettings) -> EvidenceWeighing:
-        weight, table = self.settings.scoring.weight, self.collaborative
-        tower = self.tower is not None and weight < 1
+    def _evidence(self) -> EvidenceWeighing | None:
+        scoring, table, model = self.settings.scoring, self.collaborative, self._model_settings
+        if not scoring.evidence or not scoring.personal:
+            return None
+        tower = self.tower is not None and scoring.weight < 1
         return EvidenceWeighing.of(
             self.features,
             table,
-            reads_events=tower or (table is not None and table.rank > 0 and weight > 0),
+            reads_events=tower or (table is not None and table.rank > 0 and scoring.weight > 0),
             reads_notes=tower and model.notes,
             reads_photos=tower and model.photos,
         )
+
+    def _once(self, name: tuple[Hashable, ...], known: UserBatch, make: Callable[[], Floats32]) -> Floats32:
+        """A part that other readings may have in common with this one."""
+        return make() if self._shared is None else self._shared.part(name, known, make)
 
     def _nothing(self, known: UserBatch) -> Floats32:
         return np.zeros((len(known), self.items), dtype=np.float32)

@@ -9,7 +9,7 @@ from ranking_cases import ITEMS, catalogue, model, model_settings, scorer, table
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import CollaborativeSettings, ScoringSettings
 from fedrec.ranking.explain import explain
-from fedrec.ranking.score import Scorer
+from fedrec.ranking.score import Scorer, SharedParts
 from fedrec.users import Histories, OwnContent, UserBatch
 
 RNG = np.random.default_rng(3)
@@ -119,3 +119,14 @@ def test_off_nothing_changes() -> None:
     history, notes = Histories.of([[1, 2]]), OwnContent.of([NOTE.values])
     parts = scorer(tower=False, collaborative=table(), weight=1.0).parts(history, notes=notes)
     assert parts.notes is None and parts.photos is None and parts.scale is None
+
+
+def test_one_ranking_for_all_is_not_weighed_and_another_reading_is_by_its_own_settings() -> None:
+    ours, notes = weighed(popularity=1.0), NOTE
+    alike = CollaborativeSettings(scoring=ScoringSettings(personal=False, popularity_weight=1.0, evidence=True))
+    same = ours.read_as(table(), ours.settings, SharedParts())
+    other = ours.read_as(table(), alike, SharedParts())
+    history = Histories.of([[1, 2]])
+    np.testing.assert_allclose(same.scores(history, notes=notes), ours.scores(history, notes=notes), atol=1e-5)
+    assert other.parts(history, notes=notes).notes is None
+    assert order(other.scores(history, notes=notes)[0]) == order(table().popularity)
