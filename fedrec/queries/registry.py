@@ -20,6 +20,7 @@ QUERIES: Final[Registry[Query]] = Registry(
         "ratings": "fedrec.queries.ratings:RATINGS",
         "training": "fedrec.queries.model_update:MODEL_UPDATE",
         "validation": "fedrec.queries.validation:VALIDATION",
+        "selection": "fedrec.queries.selection:SELECTION",
         "metrics": "fedrec.queries.metrics:METRICS",
     },
     group="fedrec.queries",
