@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.client.bandit_state import bandit_of
-from fedrec.client.load_population import first_met
+from fedrec.client.load_population import first_met, positive_of, rated_items, ratings_of
 from fedrec.client.personalise import adapter_of
 from fedrec.client.release_memory import remembered_release
 from fedrec.config import Config, from_tree
@@ -28,6 +28,7 @@ from fedrec.ranking.bandit import CANDIDATES, explored, item_vectors
 from fedrec.ranking.context import context_of
 from fedrec.ranking.explain import explain
 from fedrec.ranking.lists import content_vectors
+from fedrec.ranking.ratings import RatingPredictor
 from fedrec.ranking.rerank import mmr
 from fedrec.ranking.score import Scorer
 from fedrec.ranking.topk import id_order, top_k, without_seen
@@ -43,7 +44,9 @@ _USERS_NAMED: Final = 5
 @dataclass(frozen=True)
 class Recommendation:
     """One line of the list. ``rank`` from 1. ``shares``: modality, ``behaviour`` or ``popularity`` to its part in the
-    score, together 1. ``nearest``: title (or id) of the item of the history most like it, None without a history."""
+    score, together 1. ``nearest``: title (or id) of the item of the history most like it, None without a history.
+    ``rating``: how this user would rate it, in the unit of ratings; None where the release predicts none, or the user
+    rated nothing."""
 
     rank: int
     item: str
@@ -52,6 +55,7 @@ class Recommendation:
     shares: Mapping[str, float]
     nearest: str | None
     reason: str
+    rating: float | None = None
 
 
 class Ranker:
@@ -67,6 +71,7 @@ class Ranker:
         config = _config(contents.config)
         state = contents.model
         self.settings = config.model if state is None else state.settings
+        self.positive_ratings = config.data.positive_ratings
         self.ids, self.titles = contents.items.ids, contents.items.titles
         self.places = {item: place for place, item in enumerate(self.ids)}
         self._order = id_order(self.ids)
@@ -78,6 +83,13 @@ class Ranker:
             settings=config.collaborative,
             model_settings=self.settings,
         )
+        biases = None if contents.collaborative is None else contents.collaborative.ratings
+        scale = config.collaborative.ratings
+        self._predictor = None if biases is None else RatingPredictor(biases, scale.lowest, scale.highest)
+
+        reads, tower = config.collaborative.scoring.evidence, state is not None
+        self._reads_notes = reads or (tower and self.settings.notes)
+        self._reads_photos = reads or (tower and self.settings.photos)
 
     @cached_property
     def _content(self) -> NDArray[np.float32]:
@@ -114,8 +126,8 @@ class Ranker:
             StoreError: the store has no such user, or cannot be read.
             ModelError: ``top`` is below 1, or ``variety`` is not from 0 to 1.
         """
-        known = self.known(store, user, at)
-        scores = without_seen(self.scorer.parts_of(known).total, known.histories)
+        known, events = self.known(store, user, at), store.events(user)
+        scores = without_seen(self.scorer.parts_of(known).total, self.seen(events))
         longer = explore is not None or variety != 0
         found = top_k(scores, max(top, CANDIDATES) if longer else top, order=self._order)[0]
         found = found[found >= 0]
@@ -124,7 +136,7 @@ class Ranker:
             found = explored(bandit, self.vectors, scores[0], found, explore)[:top]
         elif longer:
             found = mmr(found, scores[0, found], self._content, top, variety=variety)
-        return self._explained(known, found)
+        return self._explained(known, found, events)
 
     def recommend_for(
         self,
@@ -148,12 +160,25 @@ class Ranker:
             ModelError: ``top`` is below 1.
         """
         known = self.known_of(events, notes=notes, photos=photos, at=at)
-        scores = without_seen(self.scorer.parts_of(known).total, known.histories)
+        scores = without_seen(self.scorer.parts_of(known).total, self.seen(events))
         found = top_k(scores, top, order=self._order)[0]
-        return self._explained(known, found[found >= 0])
+        return self._explained(known, found[found >= 0], events)
 
-    def _explained(self, known: UserBatch, found: NDArray[np.integer]) -> list[Recommendation]:
-        explained = explain(self.scorer, known, found)
+    def seen(self, events: Sequence[Event]) -> Histories:
+        """What one user has met, positive or not: never recommended again."""
+        return Histories.of([list(first_met(events, self.places))])
+
+    def ratings(self, events: Sequence[Event], items: NDArray[np.integer]) -> list[float | None]:
+        """How somebody of whom this is known would rate the items at these places; None as `Recommendation.rating`."""
+        if self._predictor is None:
+            return [None] * len(items)
+        rated = rated_items([ratings_of(events, self.places)])
+        level = np.repeat(self._predictor.levels(rated), len(items))
+        found = self._predictor.predict(level, items)
+        return [None if np.isnan(rating) else float(rating) for rating in found]
+
+    def _explained(self, known: UserBatch, found: NDArray[np.integer], events: Sequence[Event]) -> list[Recommendation]:
+        explained, ratings = explain(self.scorer, known, found), self.ratings(events, found)
         return [
             Recommendation(
                 rank=rank,
@@ -163,8 +188,9 @@ class Ranker:
                 shares=dict(one.shares),
                 nearest=None if one.nearest is None else self.titles[one.nearest] or self.ids[one.nearest],
                 reason=one.reason,
+                rating=rating,
             )
-            for rank, one in enumerate(explained, start=1)
+            for rank, (one, rating) in enumerate(zip(explained, ratings, strict=True), start=1)
         ]
 
     def known(self, store: EventStore, user: str, at: int | None = None) -> UserBatch:
@@ -178,12 +204,11 @@ class Ranker:
         users = store.users()
         if user not in users:
             raise StoreError("this device has no such user", value=user, action=_who(users))
-        reads = self.scorer.tower is not None
         return self.known_of(
             store.events(user),
-            notes=[note.text for note in store.notes(user)] if reads and self.settings.notes else [],
-            photos=[photo.data for photo in store.photos(user)] if reads and self.settings.photos else [],
-            adapter=adapter_of(store, user, self.release) if reads else None,
+            notes=[note.text for note in store.notes(user)] if self._reads_notes else [],
+            photos=[photo.data for photo in store.photos(user)] if self._reads_photos else [],
+            adapter=adapter_of(store, user, self.release) if self.scorer.tower is not None else None,
             at=at,
         )
 
@@ -200,14 +225,14 @@ class Ranker:
 
         ``adapter``: the private vector, float32 [1, dimension].  The rest as in `recommend_for`.
         """
-        met = first_met(events, self.places)
+        met = first_met(positive_of(events, self.positive_ratings), self.places)
         if unknown := sum(event.item not in self.places for event in events):
             _log.info("%d of %d events are about items that this release does not know", unknown, len(events))
         reads = self.scorer.tower is not None
         return UserBatch(
             histories=Histories.of([np.asarray(list(met), dtype=np.int32)]),
-            notes=self._own("text", notes) if reads and self.settings.notes else None,
-            photos=self._own("image", photos) if reads and self.settings.photos else None,
+            notes=self._own("text", notes) if self._reads_notes else None,
+            photos=self._own("image", photos) if self._reads_photos else None,
             adapter=adapter if reads else None,
             context=self._context(list(met.values()), at) if reads and self.settings.context else None,
         )

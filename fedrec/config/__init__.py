@@ -11,6 +11,7 @@ from fedrec.config.collaborative import (
     CooccurrenceSettings,
     PowerIterationSettings,
     PriorSettings,
+    RatingSettings,
     ScoringSettings,
     SolverSettings,
 )
@@ -22,6 +23,7 @@ from fedrec.config.content import (
     TextSettings,
     VideoSettings,
 )
+from fedrec.config.data import DataSettings
 from fedrec.config.fold_in import FoldInSettings
 from fedrec.config.load import from_run_config, from_tree, load
 from fedrec.config.model import ModelSettings
@@ -31,6 +33,7 @@ from fedrec.config.protocol import with_protocol
 from fedrec.config.root import Config
 from fedrec.config.run import Engine, EvaluationSettings, GradSample, RunSettings, SpeedSettings
 from fedrec.config.secure_aggregation import Protocol, SecureAggregationSettings
+from fedrec.config.selection import SelectionSettings
 from fedrec.config.training import Loss, Pool, Sampling, StoppingSettings, TrainingSettings
 
 __all__ = [
@@ -47,9 +50,11 @@ __all__ = [
     "CooccurrenceSettings",
     "PowerIterationSettings",
     "PriorSettings",
+    "RatingSettings",
     "ScoringSettings",
     "SolverSettings",
     "ContentSettings",
+    "DataSettings",
     "Engine",
     "EvaluationSettings",
     "FoldInSettings",
@@ -66,6 +71,7 @@ __all__ = [
     "RunSettings",
     "Sampling",
     "SecureAggregationSettings",
+    "SelectionSettings",
     "Settings",
     "SpeedSettings",
     "StoppingSettings",

@@ -10,6 +10,7 @@ from fedrec.config.audit import AuditSettings
 from fedrec.config.base import Settings
 from fedrec.config.collaborative import CollaborativeSettings
 from fedrec.config.content import ContentSettings
+from fedrec.config.data import DataSettings
 from fedrec.config.model import ModelSettings
 from fedrec.config.privacy import PrivacySettings
 from fedrec.config.run import EvaluationSettings, RunSettings, SpeedSettings
@@ -23,6 +24,7 @@ class Config(Settings):
     """All settings of a run."""
 
     run: RunSettings = RunSettings()
+    data: DataSettings = DataSettings()
     content: ContentSettings = ContentSettings()
     model: ModelSettings = ModelSettings()
     collaborative: CollaborativeSettings = CollaborativeSettings()
@@ -37,6 +39,17 @@ class Config(Settings):
         description="further queries to ask, by name, each with its own settings ([queries.census]); those that are "
         "asked by a section of their own are not named here",
     )
+
+    def choosing(self, name: str) -> Config:
+        """The settings with a candidate of ``collaborative.selection`` chosen; themselves where there are none."""
+        if not self.collaborative.selection.asked:
+            return self
+        return self.model_copy(update={"collaborative": self.collaborative.candidate(name)})
+
+    @property
+    def by_default(self) -> Config:
+        """The settings before anything is chosen: those of the default candidate, where there are candidates."""
+        return self.choosing(self.collaborative.selection.default)
 
     @model_validator(mode="after")
     def _queries_are_known(self) -> Config:
@@ -65,6 +78,11 @@ class Config(Settings):
             )
         if self.privacy.epsilon is not None and iteration.enabled and self.privacy.unit == "example":
             raise ValueError("collaborative.power_iteration protects users, not interactions: set privacy.unit=user")
+        if self.collaborative.ratings.used and self.privacy.unit == "example":
+            raise ValueError(
+                "collaborative.ratings protects users, not interactions: one rating changes how much all others of its "
+                "user weigh; set privacy.unit=user, or collaborative.ratings.predict=false and weight=0"
+            )
         if self.audit.canaries and self.privacy.epsilon is None:
             raise ValueError("audit.canaries needs privacy.epsilon: a run without noise claims nothing to test")
         if self.audit.canaries and self.privacy.groups:

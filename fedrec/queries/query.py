@@ -78,6 +78,7 @@ class Query(ABC):
         own_noise: whether a device can make its contribution private by itself, as ``privacy.noise_place`` ``local``
             asks (`QueryEncoder.adds_own_noise`). A query that cannot is asked in no such run.
         measures_quality: whether `describe` gives figures of quality, for the model card.
+        chooses_settings: whether its sum decides on settings, so that tuning them is part of what is charged.
         settings_type: its own settings, ``[queries.NAME]`` of a config; None where its settings are sections.
     """
 
@@ -89,6 +90,7 @@ class Query(ABC):
     settings_type: ClassVar[type[Settings] | None] = None
     own_noise: ClassVar[bool] = False
     measures_quality: ClassVar[bool] = False
+    chooses_settings: ClassVar[bool] = False
 
     # When it is asked
 
@@ -166,6 +168,14 @@ class Query(ABC):
 
     def describe(self, result: Any) -> Any:
         """A result as JSON for ``run.json`` and the report; None where it is shown elsewhere."""
+        return None
+
+    def choice(self, result: Any) -> dict[str, Any] | None:
+        """What a query that `chooses_settings` chose, as JSON: for ``run.json``, the terminal, the report and the card.
+
+        ``chosen``, ``default``: names of candidates.  ``candidates``: a mapping each, with ``name``, noisy
+        ``advantage`` and its ``noise``.  ``reason``: a sentence.  ``bytes_down``: what a device got for it.
+        """
         return None
 
     def warnings(self, result: Any) -> Sequence[str]:

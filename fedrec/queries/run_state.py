@@ -16,8 +16,10 @@ from fedrec.collaborative.power_iteration import Expected, PowerIterationResult,
 from fedrec.collaborative.reading import PaidSums, read
 from fedrec.config import CollaborativeSettings, Config
 from fedrec.content.feature_table import Features
+from fedrec.queries import chosen
 from fedrec.queries.early_stopping import EarlyStopping
 from fedrec.queries.optimisers import Optimiser
+from fedrec.queries.request import Scalars
 
 if TYPE_CHECKING:
     from fedrec.model.recommender import Recommender
@@ -58,7 +60,7 @@ class RunState:
     """Everything that queries read and change; one for a run, on the server.
 
     Args:
-        config: the settings.
+        config: the settings; ``settled`` has them with what was chosen, before with the default candidate.
         features: of the catalogue.
         users, devices: how many there are.
         share: the expected share of the devices in a sampled round.
@@ -76,9 +78,12 @@ class RunState:
     pinned: Callable[[str, NDArray[np.float32]], NDArray[np.float32]] = lambda name, array: array
     results: dict[str, Any] = field(default_factory=dict)
     popularity_deviation: float = 0.0
+    item_ratings: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         items = len(self.features)
+        self.chosen = self.config.collaborative.selection.default
+        self.settled = self.config.by_default
         self.sums = PaidSums(np.zeros(items))
         self.collaborative = CollaborativeFactors.empty(items)
         self.tables: dict[str, NDArray[Any]] = item_tables.none(self.config, items)
@@ -117,10 +122,19 @@ class RunState:
 
     def read_sums(self) -> None:
         """Read the sums paid for so far, with the prior of public content: the tower has learned nothing yet."""
-        settings = self.config.collaborative
+        settings = self.settled.collaborative
         # What power iteration found is joined with the kernel that it began with.
         settings = settings if settings.power_iteration.enabled else without_tower(settings)
         self.collaborative = read(self.sums, settings, self.features)
+
+    def settle(self, candidate: str) -> None:
+        """Go on with the settings of a candidate, and read the sums as it does."""
+        self.chosen, self.settled = candidate, self.config.choosing(candidate)
+        self.read_sums()
+
+    def told(self) -> Scalars:
+        """What requests about the finished model say of what was chosen."""
+        return chosen.told(self.config, self.chosen)
 
     def open_training(self) -> None:
         """Extend what the tower reads by what the sums say of the items, and make the model that training starts from.
@@ -161,7 +175,7 @@ class RunState:
         if whole and self._training is not None:
             best = self.stopping.values if self.stopping.best is not None else self.training.values
             self.set_parameters(best)
-        settings = self.config.collaborative
+        settings = self.settled.collaborative
         if self.model is not None and TOWER in settings.prior.modalities:
             learned = self._with_tower()
             self.sums = self.sums.with_content(learned, settings.prior)
@@ -181,18 +195,25 @@ class RunState:
         there = {**present, TOWER: np.asarray(vectors.any(axis=1))}
         return replace(self.features, values={**values, TOWER: vectors}, present=there)
 
+    def released(self) -> CollaborativeFactors:
+        """The collaborative factors as a release has them: with the items' ratings, where these were asked for."""
+        return replace(self.collaborative, ratings=self.item_ratings)
+
     def carried(self) -> dict[str, NDArray[Any]]:
         """What the model is beside its trained parameters: tables, and parts that are not trained."""
         return {**self.tables, **({"frozen": self.frozen} if len(self.frozen) else {})}
 
     def scored_with(self) -> Mapping[str, NDArray[Any]]:
         """What a device ranks with: collaborative factors and, where there is a tower, all of the model."""
-        arrays: dict[str, NDArray[Any]] = dict(self.collaborative.arrays())
-        if self.model is not None:
-            from fedrec.model import parameters
+        return {**self.collaborative.arrays(), **self.tower_arrays()}
 
-            arrays |= {**parameters.broadcast(self.model), **self.tables}
-        return arrays
+    def tower_arrays(self) -> dict[str, NDArray[Any]]:
+        """All of the model, where there is a tower."""
+        if self.model is None:
+            return {}
+        from fedrec.model import parameters
+
+        return {**parameters.broadcast(self.model), **self.tables}
 
 
 def first_model(config: Config, features: Features) -> Recommender | None:

@@ -152,8 +152,9 @@ class FederatedRun:
                 costs = tuple(claimed(tuple(self.aggregator.costs.values()), costs))
             kept = {"head": self.ledger.head, "rows": len(self.ledger), "users": self.devices.users}
         return RunResult(
+            state.settled,
             state.model,
-            state.collaborative,
+            state.released(),
             costs,
             state.read,
             state.results,

@@ -23,6 +23,7 @@ from fedrec.server.results import Observer, RoundEvent, RunResult
 from fedrec.server.run_directory import RunDirectory
 from fedrec.simulation.engines.audited import AuditedDevices
 from fedrec.simulation.engines.cohort import CohortDevices
+from fedrec.simulation.fit_ratings import fit_to_ratings
 from fedrec.simulation.measure import baselines_of, scorer_of, whole_quality
 from fedrec.simulation.privacy.auditing import audited_devices, with_delta
 from fedrec.simulation.privacy.auditor import Auditor
@@ -73,6 +74,8 @@ def simulate(
     config = settled(config)
     study = prepare(config, data, reporter) if study is None else study
     asked, (config, left_out) = config, fit_to_content(config, study.features)
+    config, unrated = fit_to_ratings(config, study.dataset)
+    left_out = [*left_out, *unrated]
     say_fitted(left_out, reporter)
     counted = with_interactions_counted(config, len(study.dataset.interactions))
     changed, config, users = bool(left_out) or counted is not config, counted, len(study.population)
@@ -83,7 +86,7 @@ def simulate(
         RunDirectory.opened(out, config, users=users, identity=identity) as opened,
         engine_of(config, study, out, reporter) as devices,
     ):
-        recorder = RunRecorder(config, study, opened.log, reporter, devices)
+        recorder = RunRecorder(config.by_default, study, opened.log, reporter, devices)
         auditor = Auditor(config, devices, out / "audit.json") if isinstance(devices, AuditedDevices) else None
         reporter.stage(f"Asking {devices.size:,} devices")
         observers = [recorder.note] if auditor is None else [auditor.note, recorder.note]
@@ -146,7 +149,7 @@ def _finish(
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Measure, then write the release, the record and the report."""
-    config = opened.config
+    config = outcome.config
     reporter.stage("Measuring")
     run["quality"] = whole_quality(config, study, outcome.model, outcome.collaborative, outcome.features)
     run["baselines"] = baselines_of(config, study)

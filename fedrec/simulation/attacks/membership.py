@@ -18,7 +18,8 @@ from fedrec.console import Reporter
 from fedrec.privacy.ledger import Budget, Ledger
 from fedrec.privacy.run_plan import delta_of
 from fedrec.queries.plan import costs_of
-from fedrec.ranking.score import Scorer, behaviour_scores, standardised
+from fedrec.ranking.score import Scorer, behaviour_scores
+from fedrec.ranking.standardise import standardised
 from fedrec.ranking.tower import TowerScorer
 from fedrec.server.results import RunResult
 from fedrec.server.run import FederatedRun
@@ -102,7 +103,7 @@ def signals_of(config: Config, study: Study, outcome: RunResult) -> NDArray[np.f
     """What a release says of each user's items, [users, KINDS]: each kind larger where the release knows the user."""
     population = study.population
     known = UserBatch(population.histories)
-    scorer: Scorer = scorer_of(config, study, outcome.model, outcome.collaborative, outcome.features)
+    scorer: Scorer = scorer_of(outcome.config, study, outcome.model, outcome.collaborative, outcome.features)
     owners = population.histories.owners
     counts = np.maximum(population.histories.lengths, 1)
     found = np.zeros((len(population), len(KINDS)))

@@ -26,6 +26,8 @@ def promises(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("The server", _server(privacy, table(run.get("secure_aggregation")))),
         ("What was done", _done(privacy)),
     ]
+    if said_of_tuning := table(privacy.get("tuning")).get("said"):
+        said.append(("Tuning", f"{_first_upper(str(said_of_tuning))}."))
     if trust := privacy.get("trust"):
         said.append(("What must be trusted", f"{_first_upper('; '.join(map(str, trust)))}."))
     if table(table(run.get("config")).get("run")).get("reproducible"):
@@ -92,6 +94,18 @@ def _factor(epsilon: float) -> str:
         return "by a factor so large that the promise is empty"
     factor = math.exp(epsilon)
     return f"by a factor of at most {factor:,.0f}" if factor >= 10 else f"by a factor of at most {factor:.2f}"
+
+
+def rating_words(run: Mapping[str, Any]) -> str | None:
+    """A sentence on predicted ratings; None where none were predicted, or nobody could be measured."""
+    found = table(table(run.get("quality")).get("ratings"))
+    rmse, baseline = (finite(found.get(name)) for name in ("rmse", "baseline_rmse"))
+    if rmse is None or baseline is None:
+        return None
+    return (
+        f"Predicted ratings of held-out items of {found['users']:,} people: RMSE {figure(rmse)} (each one's own mean: "
+        f"{figure(baseline)}), Pearson correlation {figure(finite(found.get('pearson')))}."
+    )
 
 
 def cold_item_words(run: Mapping[str, Any]) -> str | None:
