@@ -86,8 +86,8 @@ def prepare(config: Config, data: Source, reporter: Reporter) -> Study:
         reporter: is told how far it is.
 
     Raises:
-        DataError: the data cannot be read, or is of one user. ContentError: its content cannot be encoded as the
-            config says.
+        DataError: the data cannot be read, is of one user, or has no positive event.
+        ContentError: its content cannot be encoded as the config says.
     """
     dataset = read_and_say(data, reporter)
     if len(dataset.users) < 2:
@@ -99,6 +99,13 @@ def prepare(config: Config, data: Source, reporter: Reporter) -> Study:
         )
     features, encoders = encode_catalogue(config, dataset, reporter)
     study = assemble(config, dataset, features, encoders)
+    if len(dataset.interactions) and config.data.positive_ratings != "all" and not len(study.split.rows):
+        raise DataError(
+            "no event that trains is rated as high as data.positive_ratings",
+            path=dataset.directory or dataset.name,
+            value=config.data.positive_ratings,
+            action="Set it within the range of the ratings, see fedrec data inspect",
+        )
     say_unreadable(study.unreadable, reporter)
     return study
 
@@ -108,15 +115,17 @@ def assemble(config: Config, dataset: Dataset, features: Features, encoders: Map
     rule = config.data.positive_ratings
     whole = split(dataset, config.run.seed, unit=config.privacy.unit, positive_ratings=rule)
     held, used = without_cold(config, whole, len(dataset.items), dataset.interactions.item)
-    notes = _own(config.model.notes, encoders.get("text"), dataset.notes, len(dataset.users))
-    photos = _own(config.model.photos, encoders.get("image"), dataset.photos, len(dataset.users))
+    # Ranking by evidence reads them on the device; only a tower that reads them is trained with them.
+    reads = config.collaborative.scoring.evidence
+    notes = _own(config.model.notes or reads, encoders.get("text"), dataset.notes, len(dataset.users))
+    photos = _own(config.model.photos or reads, encoders.get("image"), dataset.photos, len(dataset.users))
     times = dataset.interactions.timestamp[held.rows] if config.model.context else None
     population = UserBatch(
         held.training,
         keys=keys_of(dataset.users),
         held_out=held.valid,
-        notes=notes,
-        photos=photos,
+        notes=notes if config.model.notes else None,
+        photos=photos if config.model.photos else None,
         times=times,
         rated=_rated(dataset, held) if config.collaborative.ratings.used else None,
     )

@@ -57,8 +57,8 @@ known when they rank. VBPR reads fedrec's text and picture features.
 
 _COMMAND: Final = """\
 `python -m simulations.benchmarks.rivals {names} --out DIR --environments DIR --ours RUN.json ...`
-runs what `--rivals` names, all by default. With `--records simulations/benchmarks/rivals.json --ours RUN.json ... --out DIR` and no data set
-the same command puts other lines of fedrec beside the rivals' records and runs nothing."""
+runs what `--rivals` names, all by default. With `--records simulations/benchmarks/rivals.json --ours RUN.json ...`
+and no data set the same command puts other lines of fedrec beside the rivals' records and runs nothing."""
 
 
 def ours(paths: Iterable[Path]) -> dict[str, list[dict[str, Any]]]:
