@@ -46,7 +46,7 @@ class SelectionSettings(Settings):
         ge=0,
         le=10,
         description="another than the default is taken where it is better by more than this many standard deviations "
-        "of the noise in the difference of two candidates",
+        "of what is known of their difference",
     )
     content_columns: int = Field(
         default=256,
