@@ -91,18 +91,27 @@ class Selection(Query):
 
     def decode(self, state: RunState, noisy: NoisySum) -> Selected:
         """The choice, by which ``state`` is settled: its settings, and the sums read anew."""
-        settings = state.config.collaborative.selection
-        names = tuple(settings.candidates)
-        advantages, noise = noisy.vector / state.users, noisy.deviation / state.users
-        choice = choose(advantages, noise, names, settings.default, caution=settings.caution)
+        collaborative = state.config.collaborative
+        settings = collaborative.selection
+        candidates = {name: collaborative.candidate(name) for name in settings.candidates}
+        choice = choose(
+            noisy.vector / state.users,
+            noisy.deviation / state.users,
+            {name: one.model_dump(mode="json") for name, one in candidates.items()},
+            settings.default,
+            caution=settings.caution,
+        )
         state.settle(choice.chosen)
-        impersonal = tuple(name for name in names if not state.config.collaborative.candidate(name).scoring.personal)
+        impersonal = tuple(name for name, one in candidates.items() if not one.scoring.personal)
         return Selected(choice, impersonal, sum(array.nbytes for array in noisy.request.arrays.values()))
 
     def choice(self, result: Selected) -> dict[str, Any]:
         """The chosen candidate, all of them with their noisy advantages in NDCG@10 a user, and why."""
         choice = result.choice
-        rows = [{"name": name, "advantage": value, "noise": choice.noise} for name, value in choice.advantages.items()]
+        rows = [
+            {"name": name, "advantage": value, "noise": choice.noise, "smoothed": choice.smoothed[name]}
+            for name, value in choice.advantages.items()
+        ]
         return {
             "chosen": choice.chosen,
             "default": choice.default,
@@ -114,7 +123,7 @@ class Selection(Query):
 
     def warnings(self, result: Selected) -> Sequence[str]:
         """Where what is personal does not beat popularity, by the devices' own word."""
-        choice, level = result.choice, _best(result.choice.advantages, result.impersonal)
+        choice, level = result.choice, _best(result.choice.smoothed, result.impersonal)
         if level is None:
             return ()
         if choice.chosen in result.impersonal:
@@ -122,12 +131,12 @@ class Selection(Query):
                 f"the devices were asked, and ranking by popularity ({choice.chosen}) does best on what they hold out: "
                 "the release ranks everybody alike",
             )
-        ahead, noise = choice.over(level), choice.noise * math.sqrt(2.0)
+        ahead, noise = choice.over(level), choice.deviations[level]
         if ahead > noise:
             return ()
         return (
             f"the devices were asked, and {choice.chosen} is better than popularity by {ahead:.4f} NDCG@10 a user, "
-            f"which is no more than the noise ({noise:.4f}): it is not known to beat popularity",
+            f"known to {noise:.4f} only: it is not known to beat popularity",
         )
 
 
