@@ -36,7 +36,7 @@ class SelectionSettings(Settings):
         default="", description="the candidate that is taken where the sum says too little; needed with candidates"
     )
     clip: float = Field(
-        default=0.3,
+        default=0.2,
         gt=0,
         le=8,
         description="L2 bound of a user's numbers, one a candidate, each NDCG@10 less the mean over the candidates",

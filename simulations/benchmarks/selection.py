@@ -182,7 +182,7 @@ def lines_of(data: str, found: Mapping[float, Sequence[Measured]]) -> Iterator[s
     """The rows of a data set in both tables' first one: HR@10 on test items by way of choosing."""
     for epsilon, several in found.items():
         rows = [_row(one) for one in several]
-        cells = " | ".join(f"{value:.4f}" for value in np.mean(rows, axis=0))
+        cells = " | ".join(f"{abs(value):.4f}" for value in np.mean(rows, axis=0).round(4))
         yield f"| {data} | {len(several[0].gains):,} | {epsilon:g} | {cells} |"
 
 
@@ -197,7 +197,7 @@ def lost_lines(data: str, found: Mapping[float, Sequence[Measured]]) -> Iterator
     for epsilon, several in found.items():
         for users in (*FEW, len(several[0].gains)):
             rows = [_lost(one, users) for one in several]
-            cells = " | ".join(f"{value:.4f}" for value in np.mean(rows, axis=0))
+            cells = " | ".join(f"{abs(value):.4f}" for value in np.mean(rows, axis=0).round(4))
             yield f"| {data} | {users:,} | {epsilon:g} | {cells} |"
 
 
