@@ -27,11 +27,10 @@ from fedrec.collaborative.smoothing import alike, smoothed
 class Choice:
     """What was chosen, and by what.
 
-    ``advantages``: by candidate, mean over users of NDCG@10 less its mean over the candidates, clipped a user, with noise.
-    ``noise``: its
-    standard deviation in each.  ``smoothed``: what is known of them.  ``deviations``: by candidate, the posterior
-    deviation of what was chosen less the candidate.  ``margin``: by how much the best had to be ahead of the default.
-    ``reason``: a sentence.
+    ``advantages``: by candidate, the users' mean of NDCG@10 less its mean over the candidates, clipped, with noise.
+    ``noise``: its standard deviation in each.  ``smoothed``: what is known of them.  ``deviations``: by candidate, the
+    posterior deviation of what was chosen less the candidate.  ``margin``: by how much the best had to be ahead of the
+    default.  ``reason``: a sentence.
     """
 
     chosen: str

@@ -135,8 +135,8 @@ class Selection(Query):
         if ahead > noise:
             return ()
         return (
-            f"the devices were asked, and {choice.chosen} is better than popularity by {ahead:.4f} in clipped NDCG@10 a user, "
-            f"known to {noise:.4f} only: it is not known to beat popularity",
+            f"the devices were asked, and {choice.chosen} is better than popularity by {ahead:.4f} in clipped "
+            f"NDCG@10 a user, known to {noise:.4f} only: it is not known to beat popularity",
         )
 
 
