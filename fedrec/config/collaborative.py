@@ -39,6 +39,11 @@ class PowerIterationSettings(Settings):
     item_weighting: float = Field(
         default=0.0, ge=0, le=1, description="how much less popular items weigh in a user's part, 0 = all alike"
     )
+    denoising: Literal["items", "content"] = Field(
+        default="items",
+        description="what a noisy entry is brought nearer to: what content leads to expect of it, by its item's mass "
+        "alone (items), or by a part beside it that items of like content have in common (content)",
+    )
 
 
 class PriorSettings(Settings):
@@ -102,6 +107,12 @@ class CollaborativeSettings(Settings):
     """What collaboration adds through private sums: item popularity, and what is used together."""
 
     popularity: bool = Field(default=True, description="ask how many users have each item, as one private sum")
+    follows_noise: bool = Field(
+        default=False,
+        description="which sums are asked, how large they are, their shares of the budget and the candidates of "
+        "collaborative.selection follow from privacy and from the numbers of users and items, see "
+        "fedrec.queries.sizing; what is written of them counts for nothing",
+    )
     short_history_weighting: int = Field(
         default=0,
         ge=0,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fedrec.collaborative import item_tables, low_rank
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.collaborative.content_kernel import check_prior, content_factors
+from fedrec.collaborative.denoising import Denoising
 from fedrec.collaborative.power_iteration import Expected, PowerIterationResult, ProjectionDirections, completed, first
 from fedrec.collaborative.reading import PaidSums, read
 from fedrec.config import CollaborativeSettings, Config
@@ -33,10 +34,11 @@ class PowerIteration:
     expected: Expected
     content: Floats
     directions: ProjectionDirections
+    denoising: Denoising = "items"
 
     def found(self, vector: Floats, sigma: float) -> PowerIterationResult:
         """What a step found, from its noisy sum [items * r] with noise of deviation ``sigma``."""
-        return completed(vector, self.directions, self.expected, sigma)
+        return completed(vector, self.directions, self.expected, sigma, self.denoising)
 
 
 @dataclass(eq=False)
@@ -103,7 +105,7 @@ class RunState:
             expected = Expected.of(mass, counts, content)
             iteration = settings.power_iteration
             begun = first(expected, iteration.rank, iteration.whitening, iteration.item_weighting)
-            self._power_iteration = PowerIteration(expected, content, begun)
+            self._power_iteration = PowerIteration(expected, content, begun, iteration.denoising)
         return self._power_iteration
 
     @property
