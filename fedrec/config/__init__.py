@@ -31,6 +31,7 @@ from fedrec.config.protocol import with_protocol
 from fedrec.config.root import Config
 from fedrec.config.run import Engine, EvaluationSettings, GradSample, RunSettings, SpeedSettings
 from fedrec.config.secure_aggregation import Protocol, SecureAggregationSettings
+from fedrec.config.selection import SelectionSettings
 from fedrec.config.training import Loss, Pool, Sampling, StoppingSettings, TrainingSettings
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "RunSettings",
     "Sampling",
     "SecureAggregationSettings",
+    "SelectionSettings",
     "Settings",
     "SpeedSettings",
     "StoppingSettings",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from fedrec.config.base import Settings
 from fedrec.config.fold_in import FoldInSettings
+from fedrec.config.selection import SelectionSettings, merged
 
 
 class CooccurrenceSettings(Settings):
@@ -84,6 +85,10 @@ class ScoringSettings(Settings):
     """How much the table says in the final score, see `fedrec.ranking.score`."""
 
     weight: float = Field(default=0.5, ge=0, le=1, description="share of the table's score in the final score")
+    personal: bool = Field(
+        default=True,
+        description="whether what is known of the user counts; false = one ranking for all, by popularity_weight",
+    )
     popularity_weight: float = Field(
         default=0.0, ge=0, description="weight of standardised log popularity, added to the final score"
     )
@@ -136,6 +141,7 @@ class CollaborativeSettings(Settings):
     fold_in: FoldInSettings | None = Field(
         default=None, description="a second score of the same sums, for which each device places its user among factors"
     )
+    selection: SelectionSettings = SelectionSettings()
 
     @property
     def pairwise(self) -> bool:
@@ -146,6 +152,28 @@ class CollaborativeSettings(Settings):
     def has_prior(self) -> bool:
         """Whether a content kernel of ``prior.modalities`` is part of what is solved."""
         return self.power_iteration.enabled or (self.cooccurrence.enabled and self.prior.weight > 0)
+
+    def candidate(self, name: str) -> CollaborativeSettings:
+        """The settings with the changes of a candidate of ``selection``, of which nothing is left to choose.
+
+        A prior without modalities has no weight, whatever a candidate says.
+        """
+        changes = dict(self.selection.candidates[name])
+        if not self.prior.modalities:
+            changes.pop("prior", None)
+        return CollaborativeSettings.model_validate(merged(self.model_dump(exclude={"selection"}), changes))
+
+    @model_validator(mode="after")
+    def _candidates_can_be_read(self) -> CollaborativeSettings:
+        if self.selection.asked and "tower" in self.prior.modalities:
+            raise ValueError("collaborative.selection reads no prior of the tower: leave prior.modalities.tower out")
+        for name in self.selection.candidates:
+            try:
+                self.candidate(name)
+            except ValidationError as error:
+                wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+                raise ValueError(f"selection.candidates.{name}: {wrong}") from None
+        return self
 
     @model_validator(mode="after")
     def _methods_have_what_they_need(self) -> CollaborativeSettings:

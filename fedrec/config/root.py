@@ -38,6 +38,17 @@ class Config(Settings):
         "asked by a section of their own are not named here",
     )
 
+    def choosing(self, name: str) -> Config:
+        """The settings with a candidate of ``collaborative.selection`` chosen; themselves where there are none."""
+        if not self.collaborative.selection.asked:
+            return self
+        return self.model_copy(update={"collaborative": self.collaborative.candidate(name)})
+
+    @property
+    def by_default(self) -> Config:
+        """The settings before anything is chosen: those of the default candidate, where there are candidates."""
+        return self.choosing(self.collaborative.selection.default)
+
     @model_validator(mode="after")
     def _queries_are_known(self) -> Config:
         for name, settings in self.queries.items():

@@ -18,6 +18,7 @@ from fedrec.collaborative.collaborative_factors import ARRAYS, FACTORS
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.errors import ProtocolError
+from fedrec.queries import chosen
 from fedrec.queries.model_update import accepted_model
 from fedrec.queries.private_sum import PrivateSum
 from fedrec.queries.query import NoisySum, Query, Stage
@@ -43,23 +44,25 @@ class Metrics(Query):
         return range(last + 1, last + 1 + int(config.evaluation.private_metrics))
 
     def broadcast(self, state: RunState, round_number: int) -> Broadcast:
-        """What a device ranks with."""
-        return Broadcast(state.scored_with())
+        """What a device ranks with, and what was chosen, where anything was."""
+        return Broadcast(state.scored_with(), state.told())
 
     def accepted(self, config: Config, request: Request, features: Features) -> Broadcast:
         """Collaborative factors, and the model where there is a tower; all of what these settings lead to, in float32.
 
         Raises:
-            ProtocolError: an array is missing or of another type, or factors are not over this catalogue.
+            ProtocolError: an array is missing or of another type, factors are not over this catalogue, or what was
+                chosen is no candidate.
         """
-        wanted = ARRAYS if config.collaborative.fold_in is None else (*ARRAYS, FACTORS)
+        collaborative = chosen.settled(config, request).collaborative
+        wanted = ARRAYS if collaborative.fold_in is None else (*ARRAYS, FACTORS)
         arrays = {name: request.arrays[name] for name in wanted if name in request.arrays}
         for name in wanted:
             table = arrays.get(name)
             if table is None or table.dtype != np.float32 or table.shape[:1] != (len(features),):
                 raise ProtocolError(f"a request lacks its table {name!r}, over this catalogue", value=request.query)
         model = accepted_model(config, request, len(features)) if config.model.tower else {}
-        return Broadcast({**arrays, **model})
+        return Broadcast({**arrays, **model}, chosen.accepted(config, request))
 
     def sum(self, config: Config, said: Broadcast, rows: int, features: Features) -> PrivateSum:
         """Three elements, each at most 1 a user."""

@@ -78,6 +78,7 @@ class Query(ABC):
         own_noise: whether a device can make its contribution private by itself, as ``privacy.noise_place`` ``local``
             asks (`QueryEncoder.adds_own_noise`). A query that cannot is asked in no such run.
         measures_quality: whether `describe` gives figures of quality, for the model card.
+        chooses_settings: whether its sum decides on settings, so that tuning them is part of what is charged.
         settings_type: its own settings, ``[queries.NAME]`` of a config; None where its settings are sections.
     """
 
@@ -89,6 +90,7 @@ class Query(ABC):
     settings_type: ClassVar[type[Settings] | None] = None
     own_noise: ClassVar[bool] = False
     measures_quality: ClassVar[bool] = False
+    chooses_settings: ClassVar[bool] = False
 
     # When it is asked
 

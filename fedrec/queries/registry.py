@@ -19,6 +19,7 @@ QUERIES: Final[Registry[Query]] = Registry(
         "factors": "fedrec.queries.factors:FACTORS",
         "training": "fedrec.queries.model_update:MODEL_UPDATE",
         "validation": "fedrec.queries.validation:VALIDATION",
+        "selection": "fedrec.queries.selection:SELECTION",
         "metrics": "fedrec.queries.metrics:METRICS",
     },
     group="fedrec.queries",

@@ -17,8 +17,10 @@ from fedrec.collaborative.power_iteration import Expected, PowerIterationResult,
 from fedrec.collaborative.reading import PaidSums, read
 from fedrec.config import CollaborativeSettings, Config
 from fedrec.content.feature_table import Features
+from fedrec.queries import chosen
 from fedrec.queries.early_stopping import EarlyStopping
 from fedrec.queries.optimisers import Optimiser
+from fedrec.queries.request import Scalars
 
 if TYPE_CHECKING:
     from fedrec.model.recommender import Recommender
@@ -60,7 +62,7 @@ class RunState:
     """Everything that queries read and change; one for a run, on the server.
 
     Args:
-        config: the settings.
+        config: the settings; ``settled`` has them with what was chosen, before with the default candidate.
         features: of the catalogue.
         users, devices: how many there are.
         share: the expected share of the devices in a sampled round.
@@ -81,6 +83,8 @@ class RunState:
 
     def __post_init__(self) -> None:
         items = len(self.features)
+        self.chosen = self.config.collaborative.selection.default
+        self.settled = self.config.by_default
         self.sums = PaidSums(np.zeros(items))
         self.collaborative = CollaborativeFactors.empty(items)
         self.tables: dict[str, NDArray[Any]] = item_tables.none(self.config, items)
@@ -117,7 +121,16 @@ class RunState:
 
     def read_sums(self) -> None:
         """Read the sums paid for so far, with the prior of public content: the tower has learned nothing yet."""
-        self.collaborative = read(self.sums, without_tower(self.config.collaborative), self.features)
+        self.collaborative = read(self.sums, without_tower(self.settled.collaborative), self.features)
+
+    def settle(self, candidate: str) -> None:
+        """Go on with the settings of a candidate, and read the sums as it does."""
+        self.chosen, self.settled = candidate, self.config.choosing(candidate)
+        self.read_sums()
+
+    def told(self) -> Scalars:
+        """What requests about the finished model say of what was chosen."""
+        return chosen.told(self.config, self.chosen)
 
     def open_training(self) -> None:
         """Extend what the tower reads by what the sums say of the items, and make the model that training starts from.
@@ -158,7 +171,7 @@ class RunState:
         if whole and self._training is not None:
             best = self.stopping.values if self.stopping.best is not None else self.training.values
             self.set_parameters(best)
-        settings = self.config.collaborative
+        settings = self.settled.collaborative
         if self.model is not None and TOWER in settings.prior.modalities:
             self.collaborative = read(self.sums, settings, _with_tower(self.features, self.read, self.model))
 
@@ -168,12 +181,15 @@ class RunState:
 
     def scored_with(self) -> Mapping[str, NDArray[Any]]:
         """What a device ranks with: collaborative factors and, where there is a tower, all of the model."""
-        arrays: dict[str, NDArray[Any]] = dict(self.collaborative.arrays())
-        if self.model is not None:
-            from fedrec.model import parameters
+        return {**self.collaborative.arrays(), **self.tower_arrays()}
 
-            arrays |= {**parameters.broadcast(self.model), **self.tables}
-        return arrays
+    def tower_arrays(self) -> dict[str, NDArray[Any]]:
+        """All of the model, where there is a tower."""
+        if self.model is None:
+            return {}
+        from fedrec.model import parameters
+
+        return {**parameters.broadcast(self.model), **self.tables}
 
 
 def first_model(config: Config, features: Features) -> Recommender | None:

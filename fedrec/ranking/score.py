@@ -10,7 +10,8 @@ counts 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,25 @@ class ScoreParts:
     def total(self) -> Floats32:
         """The final score."""
         return self.tower + self.behaviour + self.popularity
+
+
+class SharedParts:
+    """Parts of the scores of the users that were scored last, for readings that have them in common.
+
+    A part is named by what it is made of: the table by its identity, so whoever scores keeps it alive.
+    """
+
+    def __init__(self) -> None:
+        self._known: UserBatch | None = None
+        self._parts: dict[tuple[Hashable, ...], Floats32] = {}
+
+    def part(self, name: tuple[Hashable, ...], known: UserBatch, make: Callable[[], Floats32]) -> Floats32:
+        """The part of this name, made now if it was not yet; parts of other users are forgotten."""
+        if known is not self._known:
+            self._known, self._parts = known, {}
+        if name not in self._parts:
+            self._parts[name] = make()
+        return self._parts[name]
 
 
 class Scorer:
@@ -79,6 +99,19 @@ class Scorer:
         self.settings = settings
         self.tower = None if model is None else TowerScorer(model, features, history=model_settings.history)
         self.fold_in = _fold_in(collaborative, settings)
+        self._shared: SharedParts | None = None
+
+    def read_as(
+        self, collaborative: CollaborativeFactors | None, settings: CollaborativeSettings, shared: SharedParts
+    ) -> Scorer:
+        """The same tower beside other factors of the catalogue, and with other weights.
+
+        ``shared``: keeps parts that readings have in common, of the users scored last.
+        """
+        other = copy.copy(self)
+        other.collaborative, other.settings, other._shared = collaborative, settings, shared
+        other.fold_in = _fold_in(collaborative, settings)
+        return other
 
     def scores(
         self,
@@ -129,19 +162,29 @@ class Scorer:
 
     def tower_part(self, known: UserBatch, *, without: str = "") -> Floats32:
         """What the tower adds; with ``without``, as if it did not know that modality."""
-        if self.tower is None or self.settings.scoring.weight == 1:
+        tower = self.tower
+        if tower is None or self.settings.scoring.weight == 1 or not self.settings.scoring.personal:
             return self._nothing(known)
-        return np.float32(1.0 - self.settings.scoring.weight) * standardised(self.tower.scores(known, without=without))
+        scores = self._once(("tower", without), known, lambda: standardised(tower.scores(known, without=without)))
+        return np.float32(1.0 - self.settings.scoring.weight) * scores
 
     def _behaviour_part(self, known: UserBatch) -> Floats32:
-        table = self.collaborative
-        if table is None or table.rank == 0 or self.settings.scoring.weight == 0:
+        table, scoring = self.collaborative, self.settings.scoring
+        if table is None or table.rank == 0 or scoring.weight == 0 or not scoring.personal:
             return self._nothing(known)
-        scores = standardised(behaviour_scores(table, known.histories, recency=self.settings.scoring.recency))
-        if self.fold_in is not None:
-            share = np.float32(self.fold_in.settings.weight)
-            second = self.fold_in.scores(touched(known.histories, self.items, recency=self.settings.scoring.recency))
-            scores = standardised((1 - share) * scores + share * standardised(second))
+        scores = self._once(
+            ("table", id(table), scoring.recency),
+            known,
+            lambda: standardised(behaviour_scores(table, known.histories, recency=scoring.recency)),
+        )
+        if (second := self.fold_in) is not None:
+            share = np.float32(second.settings.weight)
+            folded = self._once(
+                ("fold-in", id(table.factors), second.settings.unknown, second.settings.ridge, scoring.recency),
+                known,
+                lambda: standardised(second.scores(touched(known.histories, self.items, recency=scoring.recency))),
+            )
+            scores = standardised((1 - share) * scores + share * folded)
         return np.float32(self.settings.scoring.weight) * scores
 
     def _popularity_part(self, known: UserBatch) -> Floats32:
@@ -149,6 +192,10 @@ class Scorer:
             return self._nothing(known)
         once = standardised(log_popularity(self.collaborative.popularity)[None])
         return self._nothing(known) + np.float32(self.settings.scoring.popularity_weight) * once
+
+    def _once(self, name: tuple[Hashable, ...], known: UserBatch, make: Callable[[], Floats32]) -> Floats32:
+        """A part that other readings may have in common with this one."""
+        return make() if self._shared is None else self._shared.part(name, known, make)
 
     def _nothing(self, known: UserBatch) -> Floats32:
         return np.zeros((len(known), self.items), dtype=np.float32)

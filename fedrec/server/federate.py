@@ -115,7 +115,7 @@ def federate(
         for sentence in record["warnings"]:
             _log.warning("%s", sentence)
         contents = contents_of(
-            config,
+            outcome.config,
             server_catalogue.encoders,
             outcome,
             record["privacy"],

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
+from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.model.recommender import Recommender
 from fedrec.privacy.accountant import QueryCost
@@ -128,6 +129,8 @@ Observer = Callable[[RoundEvent], None]
 class RunResult:
     """What a run leaves.
 
+    ``config``: the settings, with what the devices chose where they were asked: what the release has, and what it ranks
+    with.
     ``features``: the catalogue's, as the model reads them and a release holds them.  ``results``: what each query's
     `decode` gave last.  ``stopped``: why it ended before
     its last round, or None.  ``ledger``: head and number of rows of the ledger as the release leaves it, and the users
@@ -135,6 +138,7 @@ class RunResult:
     what `EarlyStopping.facts` says.
     """
 
+    config: Config
     model: Recommender | None
     collaborative: CollaborativeFactors
     costs: tuple[QueryCost, ...]

@@ -152,6 +152,7 @@ class FederatedRun:
                 costs = tuple(claimed(tuple(self.aggregator.costs.values()), costs))
             kept = {"head": self.ledger.head, "rows": len(self.ledger), "users": self.devices.users}
         return RunResult(
+            state.settled,
             state.model,
             state.collaborative,
             costs,

@@ -26,7 +26,7 @@ def simulated_record(config: Config, study: Study, outcome: RunResult, recorder:
         **record,
         "model": {
             "preset": config.model.preset,
-            "modalities": _modalities(config, study, outcome.model),
+            "modalities": _modalities(outcome.config, study, outcome.model),
             "parameters_shared": shared,
             "parameters_private": outcome.model.dimension if outcome.model and config.model.adapter else 0,
         },

@@ -83,7 +83,7 @@ def simulate(
         RunDirectory.opened(out, config, users=users, identity=identity) as opened,
         engine_of(config, study, out, reporter) as devices,
     ):
-        recorder = RunRecorder(config, study, opened.log, reporter, devices)
+        recorder = RunRecorder(config.by_default, study, opened.log, reporter, devices)
         auditor = Auditor(config, devices, out / "audit.json") if isinstance(devices, AuditedDevices) else None
         reporter.stage(f"Asking {devices.size:,} devices")
         observers = [recorder.note] if auditor is None else [auditor.note, recorder.note]
@@ -146,7 +146,7 @@ def _finish(
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Measure, then write the release, the record and the report."""
-    config = opened.config
+    config = outcome.config
     reporter.stage("Measuring")
     run["quality"] = whole_quality(config, study, outcome.model, outcome.collaborative, outcome.features)
     run["baselines"] = baselines_of(config, study)

@@ -16,6 +16,38 @@ POWER_ITERATION = {
         "prior": {"weight": 0.5, "modalities": {"text": 0.5, "attributes": 0.5}},
     }
 }
+SELECTION = {
+    "collaborative": {
+        **POWER_ITERATION["collaborative"],
+        "selection": {
+            "candidates": {
+                "plain": {},
+                "heavy": {"solver": {"ridge": 40.0}, "scoring": {"weight": 0.9}},
+                "folded": {"fold_in": {"rank": 4}, "scoring": {"recency": 1.0}},
+                "popularity": {"scoring": {"personal": False, "popularity_weight": 1.0}},
+            },
+            "default": "plain",
+            "content_columns": 6,
+        },
+    }
+}
+SELECTION_OF_COOCCURRENCE = {
+    "collaborative": {
+        "popularity": True,
+        "cooccurrence": {"enabled": True},
+        "prior": {"weight": 0.5, "modalities": {"text": 1.0}},
+        "selection": {
+            "candidates": {
+                "plain": {},
+                "light": {"prior": {"weight": 0.1}},
+                "cosine": {"solver": {"method": "cosine"}},
+            },
+            "default": "plain",
+        },
+    },
+    "model": {"tower": True},
+    "evaluation": {"private_metrics": True},
+}
 STOPPING = {"training": {"stopping": {"every": 1, "patience": 9}}}
 
 
@@ -56,6 +88,19 @@ class TestValidation(QueryContract):
     query = "validation"
     settings: ClassVar[Mapping[str, Any]] = {"model": {"tower": True}, **STOPPING}
     draws = 24
+
+
+class TestSelection(QueryContract):
+    query = "selection"
+    settings: ClassVar[Mapping[str, Any]] = SELECTION
+    units = ("user",)
+    draws = 24
+
+
+class TestSelectionOfCooccurrence(QueryContract):
+    query = "selection"
+    settings: ClassVar[Mapping[str, Any]] = SELECTION_OF_COOCCURRENCE
+    draws = 16
 
 
 class TestMetrics(QueryContract):

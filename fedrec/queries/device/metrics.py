@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.queries.chosen import settled
 from fedrec.queries.device.encoder import EncoderContext, Floats, QueryEncoder
 from fedrec.queries.device.scoring import KeptScorer
 from fedrec.queries.request import Request
@@ -27,11 +28,11 @@ class MetricsEncoder(QueryEncoder):
 
     def check(self, request: Request) -> None:
         """Raises as `KeptScorer.of`."""
-        self._scorers.of(request.arrays)
+        self._scorers.of(request.arrays, settled(self.config, request))
 
     def encode(self, request: Request, population: UserBatch) -> Floats:
         """Sum of `metric_rows` over users. Raises ModelError where what is scored with fits no model."""
-        scorer = self._scorers.of(request.arrays)
+        scorer = self._scorers.of(request.arrays, settled(self.config, request))
         total = np.zeros(request.sum.length)
         for users, scores in scorer.blocks(with_context(population, self.config.model.history)):
             training = population.histories.take(users)

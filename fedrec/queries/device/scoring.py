@@ -1,4 +1,4 @@
-"""What the queries ``validation`` and ``metrics`` score with: the model and factors that a request carries.
+"""What queries about a model score with: the model and factors that a request carries.
 
 It is held to finite scores on public data before anybody is ranked for: see `fedrec.queries.device.public_check`.
 """
@@ -31,20 +31,29 @@ class KeptScorer:
         self.config, self.features = config, features
         self._kept: tuple[bytes, Scorer] | None = None
 
-    def of(self, arrays: Mapping[str, NDArray[Any]]) -> Scorer:
+    def of(self, arrays: Mapping[str, NDArray[Any]], config: Config | None = None) -> Scorer:
         """The scorer for these arrays, checked once a broadcast.
+
+        ``config``: with what was chosen, where the request says what; else the settings that the device accepted.
 
         Raises:
             ProtocolError: what it scores with is beyond all numbers, see `check_scorer`.
             ModelError: they fit no model of these settings.
         """
-        digest = hashlib.sha256(b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays))).digest()
+        config = config or self.config
+        digest = digest_of(arrays, config)
         if self._kept is None or self._kept[0] != digest:
             check_scored_with(arrays)
-            scorer = make_scorer(self.config, self.features, arrays)
+            scorer = make_scorer(config, self.features, arrays)
             check_scorer(scorer)
             self._kept = (digest, scorer)
         return self._kept[1]
+
+
+def digest_of(arrays: Mapping[str, NDArray[Any]], config: Config) -> bytes:
+    """Names a broadcast, and how it is read."""
+    told = b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays))
+    return hashlib.sha256(config.collaborative.model_dump_json().encode() + told).digest()
 
 
 def check_scored_with(arrays: Mapping[str, NDArray[Any]]) -> None:

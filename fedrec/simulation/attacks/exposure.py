@@ -181,7 +181,7 @@ def outcome_of(config: Config, study: Study, devices: Devices, *, trusting: bool
 
 def listed(config: Config, study: Study, outcome: RunResult, target: int) -> Listed:
     """For each honest user who has not seen the target: is it in the list that the device makes?"""
-    scorer: Scorer = scorer_of(config, study, outcome.model, outcome.collaborative, outcome.features)
+    scorer: Scorer = scorer_of(outcome.config, study, outcome.model, outcome.collaborative, outcome.features)
     parts = [
         exposed(scores, target, study.known.histories.take(users), LIST) for users, scores in scorer.blocks(study.known)
     ]

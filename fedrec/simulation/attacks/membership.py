@@ -102,7 +102,7 @@ def signals_of(config: Config, study: Study, outcome: RunResult) -> NDArray[np.f
     """What a release says of each user's items, [users, KINDS]: each kind larger where the release knows the user."""
     population = study.population
     known = UserBatch(population.histories)
-    scorer: Scorer = scorer_of(config, study, outcome.model, outcome.collaborative, outcome.features)
+    scorer: Scorer = scorer_of(outcome.config, study, outcome.model, outcome.collaborative, outcome.features)
     owners = population.histories.owners
     counts = np.maximum(population.histories.lengths, 1)
     found = np.zeros((len(population), len(KINDS)))

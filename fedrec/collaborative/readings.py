@@ -1,0 +1,37 @@
+"""Many readings of the same paid sums: what is made of them once, though several candidates use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fedrec.collaborative.collaborative_factors import CollaborativeFactors
+from fedrec.collaborative.reading import PaidSums, read
+from fedrec.config import CollaborativeSettings, ScoringSettings
+from fedrec.content.feature_table import Features
+
+
+def readings(
+    sums: PaidSums, candidates: Sequence[CollaborativeSettings], features: Features
+) -> list[CollaborativeFactors]:
+    """Factors for each candidate; one object where candidates differ only in what follows the reading.
+
+    Raises:
+        ConfigError: as `read`.
+    """
+    made: dict[str, CollaborativeFactors] = {}
+    found = []
+    for settings in candidates:
+        name = _made_of(settings)
+        if name not in made:
+            made[name] = read(sums, settings, features)
+        found.append(made[name])
+    return found
+
+
+def _made_of(settings: CollaborativeSettings) -> str:
+    """The settings that a table is made of: weights of the finished scores, and how events age, are not among them."""
+    scoring = ScoringSettings(discount=settings.scoring.discount)
+    fold_in = settings.fold_in
+    if fold_in is not None:
+        fold_in = fold_in.model_copy(update={"weight": 1.0, "unknown": 1.0, "ridge": 1.0})
+    return settings.model_copy(update={"scoring": scoring, "fold_in": fold_in}).model_dump_json()

@@ -1,0 +1,103 @@
+"""Settings of the private selection: ways to read the paid sums among which the devices choose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pydantic import Field, model_validator
+
+from fedrec.config.base import Settings
+
+MOST_CANDIDATES: Final = 64
+"""Numbers that a user adds at most."""
+
+# By section of ``collaborative``: what changes only how sums are read, and nothing of what is asked; None = all of it.
+READING: Final[Mapping[str, frozenset[str] | None]] = {
+    "prior": frozenset({"weight"}),
+    "solver": None,
+    "scoring": None,
+    "fold_in": None,
+    "power_iteration": frozenset({"scale"}),
+}
+
+
+class SelectionSettings(Settings):
+    """The devices choose among ways to read the sums that were paid for, by one more private sum, see
+    `fedrec.queries.selection`; not asked without candidates."""
+
+    candidates: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        max_length=MOST_CANDIDATES,
+        description="name of a candidate to what it changes under collaborative, in tables: prior.weight, solver, "
+        "scoring, fold_in (false = none) and power_iteration.scale; {} = nothing",
+    )
+    default: str = Field(
+        default="", description="the candidate that is taken where the sum says too little; needed with candidates"
+    )
+    clip: float = Field(
+        default=0.4,
+        gt=0,
+        le=8,
+        description="L2 bound of a user's numbers, one a candidate, each NDCG@10 less the mean over the candidates",
+    )
+    caution: float = Field(
+        default=0.5,
+        ge=0,
+        le=10,
+        description="another than the default is taken where it is better by more than this many standard deviations "
+        "of the noise in the difference of two candidates",
+    )
+    content_columns: int = Field(
+        default=128,
+        ge=1,
+        le=4096,
+        description="columns of the content kernel that devices get to read power iteration with, those that say most",
+    )
+
+    @property
+    def asked(self) -> bool:
+        """Whether there is anything to choose."""
+        return bool(self.candidates)
+
+    @model_validator(mode="after")
+    def _candidates_are_readings(self) -> SelectionSettings:
+        if not self.candidates:
+            if self.default:
+                raise ValueError("selection.default names a candidate, and there are no selection.candidates")
+            return self
+        if len(self.candidates) < 2:
+            raise ValueError("selection.candidates needs two candidates at least, or none")
+        if self.default not in self.candidates:
+            raise ValueError(f"selection.default must be one of the candidates {sorted(self.candidates)}")
+        for name, tree in self.candidates.items():
+            if unknown := sorted(_not_reading(tree)):
+                raise ValueError(
+                    f"selection.candidates.{name} changes what is asked, or nothing that there is: {unknown}; a "
+                    "candidate may change prior.weight, solver, scoring, fold_in and power_iteration.scale"
+                )
+        return self
+
+
+def merged(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings tree of ``collaborative`` with a candidate's changes; ``fold_in`` false stands for none."""
+    found = dict(tree)
+    for name, change in changes.items():
+        beside = found.get(name)
+        if isinstance(change, Mapping):
+            found[name] = {**(beside if isinstance(beside, Mapping) else {}), **change}
+        else:
+            found[name] = None
+    return found
+
+
+def _not_reading(tree: Mapping[str, Any]) -> Iterator[str]:
+    """The keys of a candidate that it may not change, or that are no table."""
+    for section, change in tree.items():
+        if section not in READING:
+            yield section
+        elif not isinstance(change, Mapping):
+            if section != "fold_in" or change not in (None, False):
+                yield section
+        elif (allowed := READING[section]) is not None:
+            yield from (f"{section}.{key}" for key in change if key not in allowed)
