@@ -29,7 +29,7 @@ MOST_RANK: Final = 96
 LEAST_RANK: Final = 6
 # A matrix of items by items is made of a catalogue up to this size only.
 MOST_PAIRWISE_ITEMS: Final = 20_000
-_RANK_GROWTH: Final = 3.6
+_RANK_GROWTH: Final = 2.6
 _HALF: Final = 12.0
 # Top eigenvalue of the users' co-occurrence, less its popular direction, as a part of the number of users.
 _TOP: Final = 0.1
