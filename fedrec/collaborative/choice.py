@@ -42,7 +42,7 @@ class Choice:
 
 
 def choose(
-    advantages: NDArray[np.float64], sigma: float, candidates: Sequence[str], default: str, *, caution: float = 0.5
+    advantages: NDArray[np.float64], sigma: float, candidates: Sequence[str], default: str, *, caution: float = 1.0
 ) -> Choice:
     """Choose among candidates.
 

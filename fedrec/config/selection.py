@@ -36,20 +36,20 @@ class SelectionSettings(Settings):
         default="", description="the candidate that is taken where the sum says too little; needed with candidates"
     )
     clip: float = Field(
-        default=0.4,
+        default=0.3,
         gt=0,
         le=8,
         description="L2 bound of a user's numbers, one a candidate, each NDCG@10 less the mean over the candidates",
     )
     caution: float = Field(
-        default=0.5,
+        default=1.0,
         ge=0,
         le=10,
         description="another than the default is taken where it is better by more than this many standard deviations "
         "of the noise in the difference of two candidates",
     )
     content_columns: int = Field(
-        default=128,
+        default=256,
         ge=1,
         le=4096,
         description="columns of the content kernel that devices get to read power iteration with, those that say most",

@@ -17,8 +17,12 @@ from fedrec.privacy.meaning import advantage, exact_advantage, odds_ratio
 from fedrec.privacy.simulated import first_line
 
 GROUPS: Final = (2, 5)
+_TUNED: Final = "Settings that were tuned on the same data before this run: only the sums of this run are counted."
+_TUNED_BESIDE: Final = (
+    "Settings beside those that the devices chose, and the candidates themselves, where they were tuned on the same "
+    "data before this run: only the sums of this run are counted."
+)
 NOT_COVERED: Final = (
-    "Settings that were tuned on the same data before this run: only the sums of this run are counted.",
     "Who took part, when, and how large cohorts were. The ledger, the event log and the report hold such counts; "
     "they stay with the server and are no part of the release.",
     "Side channels: time, memory, power, network traffic, and floating-point behaviour beyond the grid of the sums.",
@@ -59,7 +63,7 @@ def facts_of(
         "server": _meaning(privacy.get("epsilon_server"), delta, None),
         "queries": [dict(query) for query in privacy["queries"]],
         "groups": _group_facts(privacy, costs, composed_at),
-        "not_covered": list(NOT_COVERED),
+        "not_covered": [_TUNED_BESIDE if _tuned_inside(privacy) else _TUNED, *NOT_COVERED],
         "verified": None if verified is None else not verified,
         "problems": list(verified or ()),
     }
@@ -77,7 +81,7 @@ def page_of(facts: Mapping[str, Any]) -> str:
     sections = (
         ("What is protected", _protected(facts)),
         ("How strong the promise is", _strength(facts)),
-        ("How it is kept", _mechanism(facts)),
+        ("How it is kept", _mechanism(facts) + _tuning(facts)),
         ("What was asked, and what each query cost", _queries(facts)),
         ("Groups, and all that one person did", _groups(facts)),
         ("Who must be trusted, and with what", _listed(facts["trust"])),
@@ -144,6 +148,15 @@ def _mechanism(facts: Mapping[str, Any]) -> str:
         f"{facts['epsilon_without_amplification']:.4g}.\n"
         f"- Accountant: {_line(facts['accountant'])}."
     )
+
+
+def _tuning(facts: Mapping[str, Any]) -> str:
+    said = (facts.get("tuning") or {}).get("said")
+    return f"\n- Tuning: {_line(said)}." if said and facts["mechanism"] is not None else ""
+
+
+def _tuned_inside(privacy: Mapping[str, Any]) -> bool:
+    return bool((privacy.get("tuning") or {}).get("inside_epsilon"))
 
 
 def _queries(facts: Mapping[str, Any]) -> str:

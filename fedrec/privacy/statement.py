@@ -39,6 +39,7 @@ def privacy_statement(
     headline: Collection[str] = (),
     mechanisms: Mapping[str, str] | None = None,
     delta_of_samples: float = 0.0,
+    choosing: Collection[str] = (),
 ) -> dict[str, Any]:
     """The ``privacy`` keys of run.json, JSON-able, from all that was really charged (`Ledger.costs`).
 
@@ -51,6 +52,7 @@ def privacy_statement(
     mechanism's name; independent Gaussian where absent.  Without costs nothing is claimed: epsilons are null.
     ``delta``: at which costs are composed; stated is that and ``delta_of_samples``, the chance that a sample was too
     small for its devices (`fedrec.server.sampled_cohorts`).
+    ``choosing``: queries that choose settings; ``tuning`` says whether one was charged, and so is inside epsilon.
     ``promised``: with ``noise_place`` ``local``, the epsilon to which every device holds itself, whoever looks; nothing
     is charged then but in the devices' own ledgers.
 
@@ -80,6 +82,7 @@ def privacy_statement(
         "noise_place": noise_place if costs else None,
         "adjacency": adjacency(unit),
         "trust": _trust(costs, protocol, noise_place),
+        "tuning": tuning({cost.query for cost in costs} & set(choosing)),
         "queries": [_query(cost) for cost in costs],
     }
 
@@ -107,8 +110,24 @@ def _local(promised: float, unit: str, delta: float, protocol: str) -> dict[str,
             "each device's own software, to bound, sample and noise as agreed and to keep its ledger",
             *([] if protocol == "none" else [f"nothing more: the {protocol} protocol hides contributions besides"]),
         ],
+        "tuning": tuning(()),
         "queries": [],
     }
+
+
+def tuning(charged: Collection[str]) -> dict[str, Any]:
+    """Whether tuning is part of what is promised. ``charged``: the queries that chose settings, and were charged."""
+    if not charged:
+        said = (
+            "settings were tuned outside of epsilon, if they were tuned on these people's data: no charged query chose "
+            "any of them"
+        )
+    else:
+        said = (
+            f"tuning is inside epsilon: the devices chose among the candidates in the settings by a private sum "
+            f"({', '.join(sorted(charged))}) that is charged like every other"
+        )
+    return {"inside_epsilon": bool(charged), "queries": sorted(charged), "said": said}
 
 
 def _claim(

@@ -107,6 +107,7 @@ def statement_of(
         promised=config.privacy.epsilon,
         headline=frozenset(query.name for query in QUERIES if query.sampled),
         mechanisms={query.name: query.mechanism(config) for query in QUERIES},
+        choosing=frozenset(query.name for query in QUERIES if query.chooses_settings),
     )
 
 
@@ -124,6 +125,12 @@ def quality_of_sums(results: Mapping[str, Any]) -> dict[str, Any]:
         for query in QUERIES
         if query.measures_quality and query.name in found
     }
+
+
+def choice_of_sums(results: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the devices chose, see `Query.choice`; None where they were not asked."""
+    chosen = (query.choice(results[query.name]) for query in QUERIES if query.name in results)
+    return next((one for one in chosen if one is not None), None)
 
 
 def warnings_of_sums(results: Mapping[str, Any]) -> list[str]:

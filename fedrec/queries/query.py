@@ -170,6 +170,14 @@ class Query(ABC):
         """A result as JSON for ``run.json`` and the report; None where it is shown elsewhere."""
         return None
 
+    def choice(self, result: Any) -> dict[str, Any] | None:
+        """What a query that `chooses_settings` chose, as JSON: for ``run.json``, the terminal, the report and the card.
+
+        ``chosen``, ``default``: names of candidates.  ``candidates``: a mapping each, with ``name``, noisy
+        ``advantage`` and its ``noise``.  ``reason``: a sentence.  ``bytes_down``: what a device got for it.
+        """
+        return None
+
     def warnings(self, result: Any) -> Sequence[str]:
         """What a reader of a run with this result must know first, a sentence each: for the record, the terminal, the
         report, and the card too, since the sum was paid for (`fedrec.run_warnings`)."""

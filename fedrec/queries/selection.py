@@ -99,8 +99,8 @@ class Selection(Query):
         impersonal = tuple(name for name in names if not state.config.collaborative.candidate(name).scoring.personal)
         return Selected(choice, impersonal, sum(array.nbytes for array in noisy.request.arrays.values()))
 
-    def describe(self, result: Selected) -> dict[str, Any]:
-        """What ``run.json`` says: the chosen candidate, all of them with their noisy advantages, and why."""
+    def choice(self, result: Selected) -> dict[str, Any]:
+        """The chosen candidate, all of them with their noisy advantages in NDCG@10 a user, and why."""
         choice = result.choice
         rows = [{"name": name, "advantage": value, "noise": choice.noise} for name, value in choice.advantages.items()]
         return {

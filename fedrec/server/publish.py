@@ -9,6 +9,7 @@ from typing import Any
 from fedrec.config import Config
 from fedrec.model import parameters
 from fedrec.privacy.simulated import about
+from fedrec.queries.plan import choice_of_sums
 from fedrec.release.card import CardFacts, model_card
 from fedrec.release.contents import ReleaseContents
 from fedrec.release.model_state import state_of
@@ -43,6 +44,7 @@ def contents_of(
             "preset": config.model.preset,
             "modalities": list(outcome.features.values if model is None else model.modalities),
             "parameters_shared": 0 if model is None else parameters.count(model),
+            **_chosen(outcome),
         },
         quality=quality,
         exact_quality=exact_quality,
@@ -62,6 +64,12 @@ def contents_of(
         card=model_card(facts),
         requires=requires,
     )
+
+
+def _chosen(outcome: RunResult) -> dict[str, str]:
+    """What the devices chose, and why: it is of a sum that was paid for."""
+    found = choice_of_sums(outcome.results)
+    return {} if found is None else {"chosen by the devices": found["chosen"], "because": found["reason"]}
 
 
 def released_settings(config: Config) -> dict[str, Any]:

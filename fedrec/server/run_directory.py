@@ -26,7 +26,7 @@ from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.run_plan import delta_of
 from fedrec.privacy.simulated import KEY as ABOUT
 from fedrec.privacy.simulated import about
-from fedrec.queries.plan import budget_of, described, statement_of, warnings_of_sums
+from fedrec.queries.plan import budget_of, choice_of_sums, described, statement_of, warnings_of_sums
 from fedrec.queries.secure_wire import PROTOCOL
 from fedrec.release.bundle import write_release
 from fedrec.release.contents import ReleaseContents
@@ -125,6 +125,7 @@ def record_of(
 ) -> dict[str, Any]:
     """What every record says of a run: settings, what is promised, what queries found, and how sums were opened.
 
+    ``config`` is as the run was asked; ``selection`` says what the devices chose, null where they were not asked.
     ``warnings`` are of public facts and of sums that were paid for, so a model card may have them.
     """
     samples = delta_of_samples(config, users, devices)
@@ -141,6 +142,7 @@ def record_of(
             "excluded": _excluded_of(config, lines),
         },
         "queries": described(outcome.results),
+        "selection": choice_of_sums(outcome.results),
         "validation": outcome.validation,
         "stopped": outcome.stopped,
     }

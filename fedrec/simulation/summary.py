@@ -10,6 +10,7 @@ from fedrec.console import figure, say, show_table, size
 from fedrec.content.left_out import counted_rows
 from fedrec.privacy.simulated import KEY
 from fedrec.simulation.report.charts import BASELINES, METRICS, finite, table
+from fedrec.simulation.report.choice import COLUMNS, choice_rows, choice_words
 from fedrec.simulation.report.words import cold_item_words, promises
 from fedrec.simulators_view import simulators_view
 
@@ -29,6 +30,10 @@ def show_run(run: Mapping[str, Any], out: Path) -> None:
     say(simulators_view("Quality"))
     if cold := cold_item_words(run):
         say(cold)
+    if chosen := choice_words(run):
+        say("")
+        show_table("What the devices chose", COLUMNS, choice_rows(run), numbers=(1, 2))
+        say(chosen)
     privacy = table(run.get("privacy"))
     say(f"epsilon, released model: {_epsilon(privacy, 'epsilon_released')}", style="bold")
     say(f"epsilon, server: {_epsilon(privacy, 'epsilon_server')}", style="bold")

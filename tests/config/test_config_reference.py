@@ -38,6 +38,7 @@ def leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 TABLES = {"queries", "privacy.shares", "privacy.groups", "collaborative.prior.modalities"}
+TABLES |= {"collaborative.selection.candidates"}
 
 
 def test_every_setting_has_a_description_and_its_real_default() -> None:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from fedrec.console import DASH, figure, size
 from fedrec.privacy.simulated import KEY
-from fedrec.simulation.report import charts, page, words
+from fedrec.simulation.report import charts, choice, page, words
 from fedrec.simulation.report.pictures import ReportPictures
 from fedrec.simulators_view import MARK, simulators_view
 
@@ -65,6 +65,9 @@ def build_report(
             groups=_group_rows(run),
             found=_found(run),
             cold=words.cold_item_words(run),
+            chosen=choice.choice_words(run),
+            choices=choice.choice_rows(run),
+            choice_columns=choice.COLUMNS,
             exact=simulators_view("Quality and losses on this page"),
             promises=words.promises(run),
             settings=_flat(charts.table(run.get("config"))),

@@ -26,6 +26,8 @@ def promises(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("The server", _server(privacy, table(run.get("secure_aggregation")))),
         ("What was done", _done(privacy)),
     ]
+    if said_of_tuning := table(privacy.get("tuning")).get("said"):
+        said.append(("Tuning", f"{_first_upper(str(said_of_tuning))}."))
     if trust := privacy.get("trust"):
         said.append(("What must be trusted", f"{_first_upper('; '.join(map(str, trust)))}."))
     if table(table(run.get("config")).get("run")).get("reproducible"):
