@@ -13,11 +13,13 @@ Proposition 2.1).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fedrec.config.selection import joined_name, parts_of
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Choice:
     reason: str
 
     def over(self, name: str) -> float:
-        """The advantage of what was chosen over another candidate."""
-        return self.advantages[self.chosen] - self.advantages[name]
+        """The advantage of what was chosen over another candidate; of several taken together, that of the best."""
+        return max(self.advantages[part] for part in parts_of(self.chosen)) - self.advantages[name]
 
 
 def choose(
@@ -66,3 +68,37 @@ def choose(
     else:
         chosen, reason = default, f"{best} is better than the default by {ahead:.4f} NDCG@10 a user only ({noise})"
     return Choice(chosen, default, known, sigma, margin, reason)
+
+
+def combined(
+    choice: Choice, topics: Mapping[str, frozenset[str]], alone: Collection[str], *, caution: float, sampling: float
+) -> Choice:
+    """Several candidates taken together, where each changes one setting: what each adds is taken to add up.
+
+    The best candidate comes first, then the others in order, as long as they are about other things than those before,
+    and each only if it beats the default by more than ``caution`` deviations of what noise and the sample of users
+    explain.
+
+    Args:
+        choice: of single candidates.
+        topics: by candidate, what its changes are about.
+        alone: candidates that are taken by themselves or not at all, such as ranking by popularity.
+        caution: as of `choose`.
+        sampling: standard deviation of a difference of two candidates by which users there are, in NDCG@10 a user.
+    """
+    margin = caution * math.sqrt(2 * choice.noise**2 + sampling**2)
+    gains = {name: value - choice.advantages[choice.default] for name, value in choice.advantages.items()}
+    better = [name for name in sorted(gains, key=lambda name: -gains[name]) if gains[name] > margin]
+    taken: list[str] = []
+    for name in better:
+        if name in alone:
+            if not taken:
+                taken = [name]
+                break
+        elif all(topics[name].isdisjoint(topics[other]) for other in taken):
+            taken.append(name)
+    bar = f"better than {choice.default}, the default, by more than {margin:.4f} NDCG@10 a user (noise and sample)"
+    if not taken:
+        return replace(choice, chosen=choice.default, margin=margin, reason=f"no candidate is {bar}")
+    found = ", ".join(f"{name} {gains[name]:+.4f}" for name in taken)
+    return replace(choice, chosen=joined_name(taken), margin=margin, reason=f"{bar}: {found}")

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from fedrec.config.base import Settings
 from fedrec.config.fold_in import FoldInSettings
-from fedrec.config.selection import SelectionSettings, merged
+from fedrec.config.selection import SelectionSettings, merged, parts_of
 
 
 class CooccurrenceSettings(Settings):
@@ -156,12 +156,15 @@ class CollaborativeSettings(Settings):
     def candidate(self, name: str) -> CollaborativeSettings:
         """The settings with the changes of a candidate of ``selection``, of which nothing is left to choose.
 
-        A prior without modalities has no weight, whatever a candidate says.
+        ``name``: of one, or of several taken together (`selection.joined_name`).  A prior without modalities has no weight, whatever a candidate says.
         """
-        changes = dict(self.selection.candidates[name])
-        if not self.prior.modalities:
-            changes.pop("prior", None)
-        return CollaborativeSettings.model_validate(merged(self.model_dump(exclude={"selection"}), changes))
+        tree = self.model_dump(exclude={"selection"})
+        for part in parts_of(name):
+            changes = dict(self.selection.candidates[part])
+            if not self.prior.modalities:
+                changes.pop("prior", None)
+            tree = merged(tree, changes)
+        return CollaborativeSettings.model_validate(tree)
 
     @model_validator(mode="after")
     def _candidates_can_be_read(self) -> CollaborativeSettings:

@@ -15,7 +15,7 @@ POPULARITY: Final = "popularity"
 
 
 def candidates_around(collaborative: Mapping[str, Any]) -> dict[str, Any]:
-    """``candidates`` and ``default`` of ``collaborative.selection`` around a settings tree of ``collaborative``."""
+    """``candidates``, ``default`` and ``combine`` of ``collaborative.selection`` around a settings tree of ``collaborative``."""
     prior, ridge = collaborative["prior"]["weight"], collaborative["solver"]["ridge"]
     discount = collaborative["scoring"]["discount"]
     candidates: dict[str, dict[str, Any]] = {
@@ -29,9 +29,16 @@ def candidates_around(collaborative: Mapping[str, Any]) -> dict[str, Any]:
         "sums more": {"solver": {"ridge": ridge / 4.0}},
         POPULARITY: {"scoring": {"weight": 0.0, "popularity_weight": 1.0}},
     }
+    if collaborative["fold_in"]:
+        weight, unknown = collaborative["fold_in"]["weight"], collaborative["fold_in"]["unknown"]
+        candidates |= {
+            "table more": {"fold_in": {"weight": round(weight / 2, 6)}},
+            "table less": {"fold_in": {"weight": 1.0}},
+            "passed by more": {"fold_in": {"unknown": unknown * 4.0}},
+        }
     if prior:
         candidates |= {
             "content less": {"prior": {"weight": prior / 3.0}},
             "content more": {"prior": {"weight": prior * 3.0}},
         }
-    return {"candidates": candidates, "default": DEFAULT}
+    return {"candidates": candidates, "default": DEFAULT, "combine": True}

@@ -25,8 +25,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fedrec.collaborative.choice import Choice, choose
+from fedrec.collaborative.choice import Choice, choose, combined
 from fedrec.config import Config
+from fedrec.config.selection import changed_keys, topics_of
 from fedrec.content.feature_table import Features
 from fedrec.queries import paid_sums
 from fedrec.queries.model_update import accepted_model
@@ -95,6 +96,11 @@ class Selection(Query):
         names = tuple(settings.candidates)
         advantages, noise = noisy.vector / state.users, noisy.deviation / state.users
         choice = choose(advantages, noise, names, settings.default, caution=settings.caution)
+        if settings.combine:
+            alone = [name for name, tree in settings.candidates.items() if len(changed_keys(tree)) != 1]
+            topics = {name: topics_of(tree) for name, tree in settings.candidates.items()}
+            spread = settings.clip * math.sqrt(2 / (len(names) * state.users))
+            choice = combined(choice, topics, alone, caution=settings.caution, sampling=spread)
         state.settle(choice.chosen)
         impersonal = tuple(name for name in names if not state.config.collaborative.candidate(name).scoring.personal)
         return Selected(choice, impersonal, sum(array.nbytes for array in noisy.request.arrays.values()))
