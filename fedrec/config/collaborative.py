@@ -56,6 +56,11 @@ class PriorSettings(Settings):
         description="weight of each modality in the kernel, 0 or more; 'tower' is the item vectors of the content "
         "tower once it is trained, with which the sums are then solved again",
     )
+    weighed_by_sums: bool = Field(
+        default=False,
+        description="once the first sum of power iteration is open, weigh the modalities by how much of it each "
+        "explains, see fedrec.collaborative.modality_weights; the weights given are where it starts",
+    )
     sharpness: float = Field(
         default=0.0,
         ge=0,
@@ -156,7 +161,8 @@ class CollaborativeSettings(Settings):
     def candidate(self, name: str) -> CollaborativeSettings:
         """The settings with the changes of a candidate of ``selection``, of which nothing is left to choose.
 
-        ``name``: of one, or of several taken together (`selection.joined_name`).  A prior without modalities has no weight, whatever a candidate says.
+        ``name``: of one, or of several taken together (`selection.joined_name`).  A prior without modalities has no
+        weight, whatever a candidate says.
         """
         tree = self.model_dump(exclude={"selection"})
         for part in parts_of(name):

@@ -55,9 +55,14 @@ _AUTO: Mapping[str, Any] = {
         "follows_noise": True,
         "cooccurrence": {"enabled": False},
         "power_iteration": {"enabled": True, "whitening": 0.3, "scale": 1.0, "denoising": "content"},
-        "prior": {"weight": 0.8, "modalities": {"text": 1.0, "attributes": 0.8, "image": 0.1}, "sharpness": 1.5},
+        "prior": {
+            "weight": 0.6,
+            "modalities": {"text": 1.0, "attributes": 0.8, "image": 0.3},
+            "weighed_by_sums": True,
+            "sharpness": 1.5,
+        },
         "solver": {"ridge": 20.0},
-        "scoring": {"weight": 1.0, "discount": 0.3, "recency": 0.35},
+        "scoring": {"weight": 1.0, "discount": 0.2, "recency": 0.2},
         "fold_in": {
             "weight": 0.7,
             "rank": 96,

@@ -15,7 +15,7 @@ POPULARITY: Final = "popularity"
 
 
 def candidates_around(collaborative: Mapping[str, Any]) -> dict[str, Any]:
-    """``candidates``, ``default`` and ``combine`` of ``collaborative.selection`` around a settings tree of ``collaborative``."""
+    """``candidates``, ``default`` and ``combine`` of a selection around a settings tree of ``collaborative``."""
     prior, ridge = collaborative["prior"]["weight"], collaborative["solver"]["ridge"]
     discount = collaborative["scoring"]["discount"]
     candidates: dict[str, dict[str, Any]] = {
