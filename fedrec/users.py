@@ -140,6 +140,51 @@ class OwnContent:
 
 
 @dataclass(frozen=True, eq=False)
+class RatedItems:
+    """The ratings of each user, each item once: of training items, and of what was rated too low to be one.
+
+    Args:
+        items: which items, in any order; places in the catalogue.
+        values: float32 [n], the rating of each entry of ``items.items``, finite.
+
+    Raises:
+        ModelError: another number of ratings than of items.
+    """
+
+    items: Histories
+    values: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.values.shape != self.items.items.shape:
+            raise ModelError(f"there are {len(self.items.items)} rated items, and another number of ratings")
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def take(self, users: NDArray[np.integer]) -> RatedItems:
+        """Return the ratings of some users, in the order given."""
+        indptr, entries = _taken(self.items.indptr, users)
+        return RatedItems(Histories(indptr=indptr, items=self.items.items[entries]), self.values[entries])
+
+    def longer(self, by: int) -> RatedItems:
+        """Return the same with so many users more at the end, who rated nothing."""
+        ends = np.full(by, self.items.indptr[-1])
+        return RatedItems(Histories(np.concatenate([self.items.indptr, ends]), self.items.items), self.values)
+
+    def of(self, histories: Histories) -> NDArray[np.float64]:
+        """Find the rating of each entry of ``histories``, of the same users: float64 [entries], NaN where there is
+        none."""
+        wide = 1 + max(int(self.items.items.max(initial=0)), int(histories.items.max(initial=0)))
+        pairs = self.items.owners * wide + self.items.items
+        order = np.argsort(pairs)
+        wanted = histories.owners * wide + histories.items
+        at = np.searchsorted(pairs, wanted, sorter=order)
+        # One entry beyond the last stands for what is not there.
+        places, known = np.append(order, -1)[at], np.append(pairs, -1)
+        return np.where(known[places] == wanted, np.append(self.values.astype(np.float64), np.nan)[places], np.nan)
+
+
+@dataclass(frozen=True, eq=False)
 class UserBatch:
     """All that one device, or one simulation, knows of a block of users. What is not known or not needed is None.
 
@@ -152,6 +197,7 @@ class UserBatch:
         times: int64 [n], seconds since 1970, UTC, of each event of the histories, -1 = unknown.
         adapter: float32 [users, dimension], each user's private vector.
         context: float32 [users, 4], times of day of the request and the history (`fedrec.model.clock`).
+        rated: what each user rated, where the settings use ratings.
 
     Raises:
         ModelError: parts about different numbers of users, or times of another number of events.
@@ -166,10 +212,11 @@ class UserBatch:
     times: NDArray[np.int64] | None = None
     adapter: NDArray[np.float32] | None = None
     context: NDArray[np.float32] | None = None
+    rated: RatedItems | None = None
 
     def __post_init__(self) -> None:
         users = len(self.histories)
-        for name in ("keys", "held_out", "notes", "photos", "adapter", "context"):
+        for name in ("keys", "held_out", "notes", "photos", "adapter", "context", "rated"):
             part = getattr(self, name)
             if part is not None and len(part) != users:
                 raise ModelError(f"histories are of {users} users, {name} of another number", value=len(part))
@@ -203,6 +250,7 @@ class UserBatch:
             times=_entries(self.times, events),
             adapter=_entries(self.adapter, users),
             context=_entries(self.context, users),
+            rated=None if self.rated is None else self.rated.take(users),
         )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedrec.errors import ModelError
-from fedrec.users import Histories, OwnContent, UserBatch, keys_of, pointers_of
+from fedrec.users import Histories, OwnContent, RatedItems, UserBatch, keys_of, pointers_of
 
 LISTS = st.lists(st.lists(st.integers(0, 9), max_size=6), min_size=1, max_size=5)
 
@@ -112,3 +112,23 @@ def test_what_is_not_known_stays_unknown() -> None:
     assert bare.targets.tolist() == [-1]
     with pytest.raises(ModelError, match="without keys"):
         _ = bare.sampling_keys
+
+
+def test_ratings_are_found_by_user_and_item() -> None:
+    rated = RatedItems(Histories.of([[3, 1], [], [1]]), np.array([5.0, 2.0, 4.0], np.float32))
+    histories = Histories.of([[1, 2, 3], [1], [3, 1]])
+    found = rated.of(histories)
+    assert np.array_equal(found, [2.0, np.nan, 5.0, np.nan, np.nan, 4.0], equal_nan=True)
+    taken = rated.take(np.array([2, 0]))
+    assert (taken.items.items.tolist(), taken.values.tolist()) == ([1, 3, 1], [4.0, 5.0, 2.0])
+    assert len(rated.longer(2)) == 5 and rated.longer(2).items[4].tolist() == []
+    nobody = RatedItems(Histories.of([[], []]), np.zeros(0, np.float32))
+    assert np.isnan(nobody.of(Histories.of([[1], []]))).all()
+
+
+def test_ratings_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ModelError, match="another number of ratings"):
+        RatedItems(Histories.of([[0]]), np.zeros(2, np.float32))
+    rated = RatedItems(Histories.of([[0]]), np.zeros(1, np.float32))
+    with pytest.raises(ModelError, match="another number"):
+        UserBatch(Histories.of([[0], [1]]), rated=rated)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import weakref
@@ -200,8 +201,11 @@ def _history(data: Dataset, place: int) -> list[Event]:
     """A user's events in time order."""
     table = data.interactions
     rows = slice(*np.searchsorted(table.user, [place, place + 1]).tolist())
-    met = zip(table.item[rows].tolist(), table.timestamp[rows].tolist(), strict=True)
-    return [Event(data.items[item].id, time if time >= 0 else None) for item, time in met]
+    met = zip(table.item[rows].tolist(), table.timestamp[rows].tolist(), table.rating[rows].tolist(), strict=True)
+    return [
+        Event(data.items[item].id, time if time >= 0 else None, None if math.isnan(rating) else rating)
+        for item, time, rating in met
+    ]
 
 
 def _figure(graphs: Any, chart: Mapping[str, Any]) -> go.Figure:

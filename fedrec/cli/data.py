@@ -58,6 +58,10 @@ def stores(
         UnitOption,
         typer.Option(help="What is protected: with example, an interaction decides alone whether it trains."),
     ] = UnitOption.user,
+    positive_ratings: Annotated[
+        float | None,
+        typer.Option(help="data.positive_ratings of the run: what is rated lower is not held out; without it, all."),
+    ] = None,
     from_interactions: FromInteractions = False,
     as_json: AsJson = False,
 ) -> None:
@@ -69,7 +73,8 @@ def stores(
     with open_reporter(silent=as_json) as reporter:
         reporter.stage(f"Writing the stores of {directory.name}")
         dataset = read_data(source_of(directory, from_interactions))
-        written = write_stores(dataset, split(dataset, unit=unit.value), out, progress=reporter.progress)
+        held = split(dataset, unit=unit.value, positive_ratings="all" if positive_ratings is None else positive_ratings)
+        written = write_stores(dataset, held, out, progress=reporter.progress)
     taken = sum(store.stat().st_size for store in written)
     if as_json:
         print_json({"stores": len(written), "bytes": taken, "directory": out})

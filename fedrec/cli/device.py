@@ -60,8 +60,13 @@ def recommend(
     if as_json:
         print_json({"user": user, "recommendations": [asdict(one) for one in found]})
         return
-    rows = [(one.rank, one.title or one.item, figure(one.score), one.reason) for one in found]
-    show_table(f"For {user}", ("", "title", "score", "why"), rows, numbers=(0, 2))
+    rated = any(one.rating is not None for one in found)
+    rows = [
+        (one.rank, one.title or one.item, figure(one.score), *([figure(one.rating, 1)] if rated else []), one.reason)
+        for one in found
+    ]
+    heads = ("", "title", "score", *(["rating"] if rated else []), "why")
+    show_table(f"For {user}", heads, rows, numbers=(0, 2, 3) if rated else (0, 2))
 
 
 def personalise(

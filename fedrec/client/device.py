@@ -138,8 +138,15 @@ class Device:
         from fedrec.client.load_population import load_population
 
         notes, photos = self.device_context.own_encoders
+        config = self.device_context.config
         collected = load_population(
-            store, self.device_context.index, notes=notes, photos=photos, times=self.device_context.config.model.context
+            store,
+            self.device_context.index,
+            notes=notes,
+            photos=photos,
+            times=config.model.context,
+            positive_ratings=config.data.positive_ratings,
+            ratings=config.collaborative.ratings.used,
         )
         if collected.unknown:
             _log.info("%d events are about items that the catalogue does not know", collected.unknown)

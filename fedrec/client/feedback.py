@@ -35,7 +35,7 @@ def record_feedback(ranker: Ranker, store: EventStore, user: str, shown: Sequenc
     places = np.array([ranker.places[item] for item in listed], dtype=np.int64)
     scores = ranker.scorer.parts_of(known).total
     # What has been met since is no candidate any more, but it was shown: its own score stands.
-    left = without_seen(scores, known.histories)[0]
+    left = without_seen(scores, ranker.seen(store.events(user)))[0]
     left[places] = scores[0, places]
     contexts = contexts_of(ranker.vectors, left, places)
     rewards = np.array([float(item in set(clicked)) for item in listed])

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedrec.content.own_content import StoredContentEncoder
+from fedrec.data.ratings import PositiveRatings, is_positive
 from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
 from fedrec.model.clock import UNKNOWN
-from fedrec.users import Histories, UserBatch, keys_of
+from fedrec.users import Histories, RatedItems, UserBatch, keys_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,8 @@ def load_population(
     notes: StoredContentEncoder | None = None,
     photos: StoredContentEncoder | None = None,
     times: bool = False,
+    positive_ratings: PositiveRatings = "all",
+    ratings: bool = False,
 ) -> LoadedPopulation:
     """Read a store against a catalogue.
 
@@ -38,6 +41,8 @@ def load_population(
         notes: what encodes notes, None where the model does not read any.
         photos: what encodes photos, likewise.
         times: whether the model reads when events were.
+        positive_ratings: which events are positive; the others are no history (`fedrec.data.ratings`).
+        ratings: whether the settings use ratings.
 
     An item that was met twice counts once, when it was first met; one that is held out is in no training event.
     Encoded notes and photos are kept in the store, so that each is encoded once.
@@ -49,15 +54,17 @@ def load_population(
     histories: list[list[int]] = []
     held_out: list[int] = []
     met_at: list[int] = []
+    rated: list[dict[int, float]] = []
     unknown = 0
     for user in users:
         valid, test = store.held_out(user)
         events = [event for event in store.events(user) if event.item not in (valid, test)]
-        first = first_met(events, index)
+        first = first_met(positive_of(events, positive_ratings), index)
         histories.append(list(first))
         met_at += first.values()
         held_out.append(-1 if valid is None else index.get(valid, -1))
         unknown += sum(event.item not in index for event in events)
+        rated.append(ratings_of(events, index) if ratings else {})
 
     def texts(user: str) -> list[str]:
         return [note.text for note in store.notes(user)]
@@ -72,6 +79,7 @@ def load_population(
         notes=None if notes is None else notes.encode(store, users, "notes", texts),
         photos=None if photos is None else photos.encode(store, users, "photos", pictures),
         times=np.array(met_at, dtype=np.int64) if times else None,
+        rated=rated_items(rated) if ratings else None,
     )
     return LoadedPopulation(population, unknown)
 
@@ -84,3 +92,25 @@ def first_met(events: Sequence[Event], index: Mapping[str, int]) -> dict[int, in
         if event.item in index:
             found.setdefault(index[event.item], UNKNOWN if event.timestamp is None else event.timestamp)
     return found
+
+
+def positive_of(events: Sequence[Event], rule: PositiveRatings) -> list[Event]:
+    """The events that are positive, in order; ``rule``: ``data.positive_ratings``."""
+    ratings = np.array([np.nan if event.rating is None else event.rating for event in events], dtype=np.float64)
+    return [event for event, positive in zip(events, is_positive(ratings, rule), strict=True) if positive]
+
+
+def ratings_of(events: Sequence[Event], index: Mapping[str, int]) -> dict[int, float]:
+    """Map the place of each known item that was rated to its first rating."""
+    found: dict[int, float] = {}
+    for event in events:
+        if event.item in index and event.rating is not None:
+            found.setdefault(index[event.item], event.rating)
+    return found
+
+
+def rated_items(rated: Sequence[Mapping[int, float]]) -> RatedItems:
+    """Join what `ratings_of` gave of each user. A rating beyond what float32 holds is the largest that it does."""
+    largest = float(np.finfo(np.float32).max)
+    values = [np.clip(value, -largest, largest) for one in rated for value in one.values()]
+    return RatedItems(Histories.of([list(one) for one in rated]), np.array(values, dtype=np.float32))

@@ -59,6 +59,7 @@ def _personalised(release: Release, store: EventStore, steps: int) -> int:
         notes=StoredContentEncoder.of(codecs.get("text")) if settings.notes else None,
         photos=StoredContentEncoder.of(codecs.get("image")) if settings.photos else None,
         times=settings.context,
+        positive_ratings=config.data.positive_ratings,
     ).population
     vectors = personalise(
         recommender(state),

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.client.bandit_state import bandit_of
-from fedrec.client.load_population import first_met
+from fedrec.client.load_population import first_met, positive_of, rated_items, ratings_of
 from fedrec.client.personalise import adapter_of
 from fedrec.client.release_memory import remembered_release
 from fedrec.config import Config, from_tree
@@ -28,6 +28,7 @@ from fedrec.ranking.bandit import CANDIDATES, explored, item_vectors
 from fedrec.ranking.context import context_of
 from fedrec.ranking.explain import explain
 from fedrec.ranking.lists import content_vectors
+from fedrec.ranking.ratings import RatingPredictor
 from fedrec.ranking.rerank import mmr
 from fedrec.ranking.score import Scorer
 from fedrec.ranking.topk import id_order, top_k, without_seen
@@ -43,7 +44,9 @@ _USERS_NAMED: Final = 5
 @dataclass(frozen=True)
 class Recommendation:
     """One line of the list. ``rank`` from 1. ``shares``: modality, ``behaviour`` or ``popularity`` to its part in the
-    score, together 1. ``nearest``: title (or id) of the item of the history most like it, None without a history."""
+    score, together 1. ``nearest``: title (or id) of the item of the history most like it, None without a history.
+    ``rating``: how this user would rate it, in the unit of ratings; None where the release predicts none, or the user
+    rated nothing."""
 
     rank: int
     item: str
@@ -52,6 +55,7 @@ class Recommendation:
     shares: Mapping[str, float]
     nearest: str | None
     reason: str
+    rating: float | None = None
 
 
 class Ranker:
@@ -67,6 +71,7 @@ class Ranker:
         config = _config(contents.config)
         state = contents.model
         self.settings = config.model if state is None else state.settings
+        self.positive_ratings = config.data.positive_ratings
         self.ids, self.titles = contents.items.ids, contents.items.titles
         self.places = {item: place for place, item in enumerate(self.ids)}
         self._order = id_order(self.ids)
@@ -78,6 +83,9 @@ class Ranker:
             settings=config.collaborative,
             model_settings=self.settings,
         )
+        biases = None if contents.collaborative is None else contents.collaborative.ratings
+        scale = config.collaborative.ratings
+        self._predictor = None if biases is None else RatingPredictor(biases, scale.lowest, scale.highest)
 
     @cached_property
     def _content(self) -> NDArray[np.float32]:
@@ -114,8 +122,8 @@ class Ranker:
             StoreError: the store has no such user, or cannot be read.
             ModelError: ``top`` is below 1, or ``variety`` is not from 0 to 1.
         """
-        known = self.known(store, user, at)
-        scores = without_seen(self.scorer.parts_of(known).total, known.histories)
+        known, events = self.known(store, user, at), store.events(user)
+        scores = without_seen(self.scorer.parts_of(known).total, self.seen(events))
         longer = explore is not None or variety != 0
         found = top_k(scores, max(top, CANDIDATES) if longer else top, order=self._order)[0]
         found = found[found >= 0]
@@ -124,7 +132,7 @@ class Ranker:
             found = explored(bandit, self.vectors, scores[0], found, explore)[:top]
         elif longer:
             found = mmr(found, scores[0, found], self._content, top, variety=variety)
-        return self._explained(known, found)
+        return self._explained(known, found, events)
 
     def recommend_for(
         self,
@@ -148,12 +156,25 @@ class Ranker:
             ModelError: ``top`` is below 1.
         """
         known = self.known_of(events, notes=notes, photos=photos, at=at)
-        scores = without_seen(self.scorer.parts_of(known).total, known.histories)
+        scores = without_seen(self.scorer.parts_of(known).total, self.seen(events))
         found = top_k(scores, top, order=self._order)[0]
-        return self._explained(known, found[found >= 0])
+        return self._explained(known, found[found >= 0], events)
 
-    def _explained(self, known: UserBatch, found: NDArray[np.integer]) -> list[Recommendation]:
-        explained = explain(self.scorer, known, found)
+    def seen(self, events: Sequence[Event]) -> Histories:
+        """What one user has met, positive or not: never recommended again."""
+        return Histories.of([list(first_met(events, self.places))])
+
+    def ratings(self, events: Sequence[Event], items: NDArray[np.integer]) -> list[float | None]:
+        """How somebody of whom this is known would rate the items at these places; None as `Recommendation.rating`."""
+        if self._predictor is None:
+            return [None] * len(items)
+        rated = rated_items([ratings_of(events, self.places)])
+        level = np.repeat(self._predictor.levels(rated), len(items))
+        found = self._predictor.predict(level, items)
+        return [None if np.isnan(rating) else float(rating) for rating in found]
+
+    def _explained(self, known: UserBatch, found: NDArray[np.integer], events: Sequence[Event]) -> list[Recommendation]:
+        explained, ratings = explain(self.scorer, known, found), self.ratings(events, found)
         return [
             Recommendation(
                 rank=rank,
@@ -163,8 +184,9 @@ class Ranker:
                 shares=dict(one.shares),
                 nearest=None if one.nearest is None else self.titles[one.nearest] or self.ids[one.nearest],
                 reason=one.reason,
+                rating=rating,
             )
-            for rank, one in enumerate(explained, start=1)
+            for rank, (one, rating) in enumerate(zip(explained, ratings, strict=True), start=1)
         ]
 
     def known(self, store: EventStore, user: str, at: int | None = None) -> UserBatch:
@@ -200,7 +222,7 @@ class Ranker:
 
         ``adapter``: the private vector, float32 [1, dimension].  The rest as in `recommend_for`.
         """
-        met = first_met(events, self.places)
+        met = first_met(positive_of(events, self.positive_ratings), self.places)
         if unknown := sum(event.item not in self.places for event in events):
             _log.info("%d of %d events are about items that this release does not know", unknown, len(events))
         reads = self.scorer.tower is not None

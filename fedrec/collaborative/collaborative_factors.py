@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from fedrec.errors import ModelError
 
 ARRAYS = ("history", "candidate", "popularity")
-# Part of the table where its settings ask for it.
+# Parts of the table where its settings ask for them.
 FACTORS = "factors"
+RATINGS = "ratings"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,8 @@ class CollaborativeFactors:
         popularity: float32 [items], estimates, zero or above; all zeros where there are none.
         factors: float32 [items, k], among which a device places its user (`fedrec.collaborative.fold_in_factors`); None
             where there are none.
+        ratings: float32 [items], how much higher than its user's mean each item is expected to be rated, in the unit of
+            ratings (`fedrec.ranking.ratings`); None where ratings were not asked for.
 
     Raises:
         ModelError: shapes that do not fit each other, values that are not finite, or a popularity below zero.
@@ -38,6 +41,7 @@ class CollaborativeFactors:
     candidate: NDArray[np.float32]
     popularity: NDArray[np.float32]
     factors: NDArray[np.float32] | None = None
+    ratings: NDArray[np.float32] | None = None
 
     def discounted(self, power: float) -> CollaborativeFactors:
         """The same with each item's score as a candidate divided by (its share of the mean popularity + 0.1)^power.
@@ -71,6 +75,12 @@ class CollaborativeFactors:
                 value=self.factors.shape,
                 action="Give one row of factors for each item",
             )
+        if self.ratings is not None and self.ratings.shape != (len(self.history),):
+            raise ModelError(
+                f"the collaborative factors are about {len(self.history)} items, its ratings are not",
+                value=self.ratings.shape,
+                action="Give one bias for each item",
+            )
         if np.any(self.popularity < 0):
             raise ModelError(
                 "a popularity estimate is below zero",
@@ -97,7 +107,7 @@ class CollaborativeFactors:
     @property
     def names(self) -> tuple[str, ...]:
         """The arrays that the table is made of."""
-        return ARRAYS if self.factors is None else (*ARRAYS, FACTORS)
+        return (*ARRAYS, *(name for name in (FACTORS, RATINGS) if getattr(self, name) is not None))
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """The table as named arrays, for a release or a message; `from_arrays` is the inverse."""
@@ -106,9 +116,10 @@ class CollaborativeFactors:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.float32]]) -> CollaborativeFactors:
         """Build from what `arrays` gave. Raises ModelError on a missing, an unknown or an ill-formed array."""
-        if set(arrays) - {FACTORS} != set(ARRAYS):
+        if set(arrays) - {FACTORS, RATINGS} != set(ARRAYS):
             raise ModelError(
-                "collaborative factors are made of the arrays history, candidate and popularity, and may have factors",
+                "collaborative factors are made of the arrays history, candidate and popularity, and may have factors "
+                "and ratings",
                 value=sorted(arrays),
                 action="Save it with CollaborativeFactors.arrays()",
             )

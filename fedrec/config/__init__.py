@@ -11,6 +11,7 @@ from fedrec.config.collaborative import (
     CooccurrenceSettings,
     PowerIterationSettings,
     PriorSettings,
+    RatingSettings,
     ScoringSettings,
     SolverSettings,
 )
@@ -22,6 +23,7 @@ from fedrec.config.content import (
     TextSettings,
     VideoSettings,
 )
+from fedrec.config.data import DataSettings
 from fedrec.config.fold_in import FoldInSettings
 from fedrec.config.load import from_run_config, from_tree, load
 from fedrec.config.model import ModelSettings
@@ -48,9 +50,11 @@ __all__ = [
     "CooccurrenceSettings",
     "PowerIterationSettings",
     "PriorSettings",
+    "RatingSettings",
     "ScoringSettings",
     "SolverSettings",
     "ContentSettings",
+    "DataSettings",
     "Engine",
     "EvaluationSettings",
     "FoldInSettings",

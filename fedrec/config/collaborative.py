@@ -113,6 +113,36 @@ class ScoringSettings(Settings):
     )
 
 
+class RatingSettings(Settings):
+    """What is made of ratings, where users give any; of users only, not of interactions."""
+
+    predict: bool = Field(
+        default=False,
+        description="ask how much better or worse than usual each item is rated, as one private sum: a release then "
+        "predicts ratings, see fedrec.queries.ratings",
+    )
+    weight: float = Field(
+        default=0.0,
+        ge=0,
+        le=8,
+        description="how much less an item that was rated low counts in a user's part of the sums: the lowest rating "
+        "counts 2^-weight of the highest, one without a rating as much as the highest (0 = all alike)",
+    )
+    lowest: float = Field(default=1.0, description="the lowest rating that there is; what is below counts as it")
+    highest: float = Field(default=5.0, description="the highest rating that there is; what is above counts as it")
+
+    @property
+    def used(self) -> bool:
+        """Whether ratings matter beyond which are positive."""
+        return self.predict or self.weight > 0
+
+    @model_validator(mode="after")
+    def _range_is_one(self) -> RatingSettings:
+        if not self.lowest < self.highest:
+            raise ValueError("collaborative.ratings.lowest must be below collaborative.ratings.highest")
+        return self
+
+
 class CollaborativeSettings(Settings):
     """What collaboration adds through private sums: item popularity, and what is used together."""
 
@@ -142,6 +172,7 @@ class CollaborativeSettings(Settings):
     power_iteration: PowerIterationSettings = PowerIterationSettings()
     prior: PriorSettings = PriorSettings()
     solver: SolverSettings = SolverSettings()
+    ratings: RatingSettings = RatingSettings()
     scoring: ScoringSettings = ScoringSettings()
     fold_in: FoldInSettings | None = Field(
         default=None, description="a second score of the same sums, for which each device places its user among factors"

@@ -10,6 +10,7 @@ from fedrec.config.audit import AuditSettings
 from fedrec.config.base import Settings
 from fedrec.config.collaborative import CollaborativeSettings
 from fedrec.config.content import ContentSettings
+from fedrec.config.data import DataSettings
 from fedrec.config.model import ModelSettings
 from fedrec.config.privacy import PrivacySettings
 from fedrec.config.run import EvaluationSettings, RunSettings, SpeedSettings
@@ -23,6 +24,7 @@ class Config(Settings):
     """All settings of a run."""
 
     run: RunSettings = RunSettings()
+    data: DataSettings = DataSettings()
     content: ContentSettings = ContentSettings()
     model: ModelSettings = ModelSettings()
     collaborative: CollaborativeSettings = CollaborativeSettings()
@@ -76,6 +78,11 @@ class Config(Settings):
             )
         if self.privacy.epsilon is not None and iteration.enabled and self.privacy.unit == "example":
             raise ValueError("collaborative.power_iteration protects users, not interactions: set privacy.unit=user")
+        if self.collaborative.ratings.used and self.privacy.unit == "example":
+            raise ValueError(
+                "collaborative.ratings protects users, not interactions: one rating changes how much all others of its "
+                "user weigh; set privacy.unit=user, or collaborative.ratings.predict=false and weight=0"
+            )
         if self.audit.canaries and self.privacy.epsilon is None:
             raise ValueError("audit.canaries needs privacy.epsilon: a run without noise claims nothing to test")
         if self.audit.canaries and self.privacy.groups:

@@ -12,6 +12,7 @@ from fedrec.content.cache import cache_directory
 from fedrec.content.catalogue import Catalogue
 from fedrec.content.feature_table import Features
 from fedrec.content.features import build_features
+from fedrec.content.fit import ranks_without_content
 from fedrec.content.left_out import say_content, say_skipped
 from fedrec.content.registry import AnyEncoder
 from fedrec.data.schema import Dataset
@@ -35,13 +36,13 @@ def encode_catalogue(config: Config, dataset: Dataset, reporter: Reporter) -> tu
     """Encode the items of a data set; encoders learn from the items, never from what users did.
 
     Args:
-        config: of it, ``content`` and ``model.tower`` are read.
+        config: of it, ``content`` is read, and whether there is something to rank by without content.
 
     Returns:
         The features, and the encoder of each modality that has one.
 
     Raises:
-        ContentError: the content cannot be encoded as the config says, or none of what the model reads is there.
+        ContentError: the content cannot be encoded as the config says, or none of what is to be ranked by is there.
     """
     reporter.stage("Encoding the catalogue")
     features, encoders = build_features(
@@ -52,7 +53,7 @@ def encode_catalogue(config: Config, dataset: Dataset, reporter: Reporter) -> tu
         ready=dataset.features,
     )
     say_content(features.warnings, reporter)
-    if config.model.tower and not features.values:
+    if config.model.tower and not features.values and not ranks_without_content(config):
         raise ContentError(
             "no item has any of the modalities in content.modalities",
             value=config.content.modalities,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.data.ratings import PositiveRatings, is_positive, rated_rows
 from fedrec.data.schema import TEST, UNSPLIT, VALID, Dataset, Interactions, LeaveOneOut
 from fedrec.randomness import key, prf_uint64
 from fedrec.users import Histories, keys_of, pointers_of
@@ -24,7 +25,8 @@ class Split:
     ``training``: what each user trains on, each item once. ``valid``, ``test``: int32 [users], -1 where none; neither
     is in the user's training items. ``negatives``: int32 [users, up to 99], rows padded with -1, to rank the test item
     against; None where nobody has a held-out item. ``rows``: int64 [n], the row of the data set's interactions that
-    each entry of ``training.items`` comes from.
+    each entry of ``training.items`` comes from. ``rated``: int64 [m], ascending, the rows whose ratings a device
+    knows, one a user and item: of training items, and of items that are not positive.
     """
 
     training: Histories
@@ -32,9 +34,16 @@ class Split:
     test: NDArray[np.int32]
     negatives: NDArray[np.int32] | None
     rows: NDArray[np.int64]
+    rated: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-def split(dataset: Dataset, seed: int = 0, *, unit: Literal["user", "example"] = "user") -> Split:
+def split(
+    dataset: Dataset,
+    seed: int = 0,
+    *,
+    unit: Literal["user", "example"] = "user",
+    positive_ratings: PositiveRatings = "all",
+) -> Split:
     """Hold items out of training, by the first of these rules that the data set has the means for.
 
     1. ``loo_99neg.csv``: its validation and test items, and its negatives. A user that it does not name follows rule 2,
@@ -51,12 +60,18 @@ def split(dataset: Dataset, seed: int = 0, *, unit: Literal["user", "example"] =
     not change with the interactions, nor does a hash; *the last two* do: without its last item a user's last but one
     is the test item, the one before that the validation item, and one interaction changes three.
 
-    Of several rows of a (user, item) pair the first counts. Without ``loo_99neg.csv``, 99 evaluation negatives a user
-    are drawn uniformly with ``seed``, without repetition, from the items that the user never met (fewer where there are
-    fewer). They are for measuring only: training must draw its own, leaving out nothing but training items.
+    Only events that are positive by ``positive_ratings`` (`fedrec.data.ratings.is_positive`) train and are held out; of
+    the first rule's items none that its user rated lower. An interaction that is not positive decides so about itself
+    alone.
+
+    Of several rows of a (user, item) pair the first that is positive counts. Without ``loo_99neg.csv``, 99 evaluation
+    negatives a user are drawn uniformly with ``seed``, without repetition, from the items that the user never met
+    (fewer where there are fewer). They are for measuring only: training must draw its own, leaving out nothing but
+    training items.
     """
     table = dataset.interactions
-    first = _first_of_pairs(table, max(len(dataset.items), 1))
+    items = max(len(dataset.items), 1)
+    first = _first_of_pairs(table, items, is_positive(table.rating, positive_ratings))
     user, item, mark = table.user[first], table.item[first], table.split[first]
     given = dataset.evaluation
     if given is not None or _has_marks(dataset, unit):
@@ -64,6 +79,7 @@ def split(dataset: Dataset, seed: int = 0, *, unit: Literal["user", "example"] =
         if given is not None:
             named = (given.valid >= 0) | (given.test >= 0)
             valid, test = np.where(named, given.valid, valid), np.where(named, given.test, test)
+            valid, test = (_unless_disliked(table, items, first, held) for held in (valid, test))
     elif unit == "example":
         mark = _drawn(keys_of(dataset.users)[user], keys_of([one.id for one in dataset.items])[item], seed)
         valid, test = _marked(user, item, mark, len(dataset.users))
@@ -73,14 +89,26 @@ def split(dataset: Dataset, seed: int = 0, *, unit: Literal["user", "example"] =
     counts = np.bincount(user[trains], minlength=len(dataset.users))
     training = Histories(pointers_of(counts), item[trains])
     negatives = _negatives(given, table, valid, test, len(dataset.items), seed)
-    return Split(training, valid, test, negatives, first[trains])
+    rows = first[trains]
+    return Split(training, valid, test, negatives, rows, rated_rows(table, items, first, rows, (valid, test)))
 
 
-def _first_of_pairs(table: Interactions, items: int) -> NDArray[np.int64]:
-    """The rows, in order, that hold a (user, item) pair for the first time."""
-    pair = table.user.astype(np.int64) * items + table.item
+def _first_of_pairs(table: Interactions, items: int, positive: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The rows, in order, that hold a (user, item) pair for the first time among the positive ones."""
+    rows = np.flatnonzero(positive)
+    pair = table.user[rows].astype(np.int64) * items + table.item[rows]
     _, first = np.unique(pair, return_index=True)
-    return np.sort(first).astype(np.int64)
+    return np.sort(rows[first]).astype(np.int64)
+
+
+def _unless_disliked(
+    table: Interactions, items: int, positive: NDArray[np.int64], held: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Held-out items [users], -1 where the user's events with the item are known and none is positive."""
+    pair = table.user.astype(np.int64) * items + table.item
+    wanted = np.arange(len(held)) * items + held
+    disliked = (held >= 0) & np.isin(wanted, pair) & ~np.isin(wanted, pair[positive])
+    return np.where(disliked, -1, held).astype(np.int32)
 
 
 def _marked(

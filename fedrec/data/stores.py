@@ -21,9 +21,9 @@ WRITERS = 4
 def write_stores(dataset: Dataset, split: Split, directory: Path, *, progress: Progress | None = None) -> list[Path]:
     """Write ``00000.sqlite``, ``00001.sqlite``, ... in the order of ``dataset.users``; returns their paths.
 
-    A store holds its user's training events (with time and rating), notes, photos and held-out items; a user without
-    events gets a store without events. Each store is written in one transaction. ``directory`` is made where it is
-    missing. ``progress(done, total, what)`` is called after each store.
+    A store holds its user's training events and those rated too low to be one (with time and rating), notes, photos and
+    held-out items; a user without events gets a store without events. Each store is written in one transaction.
+    ``directory`` is made where it is missing. ``progress(done, total, what)`` is called after each store.
 
     Raises:
         StoreError: the directory already holds stores, or cannot be written.
@@ -69,10 +69,12 @@ def _fill(store: EventStore, user: str, place: int, dataset: Dataset, split: Spl
 
 
 def training_events(dataset: Dataset, split: Split, user: int) -> list[Event]:
-    """A user's training items as events, in time order, with the time and rating of the rows they come from."""
+    """A user's training items, and those that the user rated too low for that, as events in time order: with the time
+    and rating of the rows they come from."""
     table = dataset.interactions
     start, stop = split.training.indptr[user : user + 2]
-    rows = split.rows[start:stop]
+    first, last = np.searchsorted(table.user[split.rated], [user, user + 1])
+    rows = np.union1d(split.rows[start:stop], split.rated[first:last])
     cells = zip(table.item[rows].tolist(), table.timestamp[rows].tolist(), table.rating[rows].tolist(), strict=True)
     return [
         Event(dataset.items[item].id, time if time >= 0 else None, None if np.isnan(rating) else rating)

@@ -7,6 +7,9 @@ users; changing one interaction of n moves it by sqrt(1/n + 1/(2 n (n - 1))) <= 
 weighting m, users of n < m items add x x^T / m: one interaction then moves the part by sqrt(n) / m up to m, by less
 than 1 / sqrt(n) beyond, and so by 1 / sqrt(m) at most.  With a < 1 the norm grows with n; such sums are for runs
 without noise.
+With weights by rating w in (0, 1] in place of ones, and s = sum of w^2, the part is the upper triangle of
+w w^T / max(s, m): its norm is sqrt((s^2 + sum of w^4) / 2) / max(s, m) <= 1, since the sum of w^4 is s^2 at most, and
+it is clipped to the same bound; users only, as for popularity.
 *Who checks it*: which items take part is the server's to say, by popularity; how many, a device knows from its
 settings.
 *What is made of it*: a symmetric matrix, kept where it stands out of the noise, and solved for item factors.

@@ -6,6 +6,10 @@
 <= 1, so the same bound holds for both privacy units.  With a short-history weighting m, users of fewer than m items add
 x / sqrt(m): then one interaction moves a part by 1 / sqrt(m) at most: by that below m, and by sqrt(2 - 2 sqrt(1 -
 1/n)), which is less, from n = m + 1 on (`example_bound`).
+With weights by rating (``collaborative.ratings.weight``) x holds weights w in (0, 1] in place of ones and the part is
+w / sqrt(max(sum of w^2, m)): its norm is 1 at most whatever the ratings, so a user moves the sum by 1 as before.  An
+interaction does not: next to low weights, a high one that is taken away turns the part by up to sqrt(2).  So settings
+refuse weights where one interaction is what is protected.
 *Who checks it*: a device makes the whole request from its own settings; nothing of it is the server's to say.
 *What is made of it*: estimates that are not below zero.
 """

@@ -17,6 +17,7 @@ QUERIES: Final[Registry[Query]] = Registry(
         "cooccurrence": "fedrec.queries.cooccurrence:COOCCURRENCE",
         "directions": "fedrec.queries.directions:DIRECTIONS",
         "factors": "fedrec.queries.factors:FACTORS",
+        "ratings": "fedrec.queries.ratings:RATINGS",
         "training": "fedrec.queries.model_update:MODEL_UPDATE",
         "validation": "fedrec.queries.validation:VALIDATION",
         "selection": "fedrec.queries.selection:SELECTION",

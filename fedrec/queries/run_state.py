@@ -97,6 +97,7 @@ class RunState:
     results: dict[str, Any] = field(default_factory=dict)
     popularity_deviation: float = 0.0
     modality_weights: Mapping[str, float] = field(default_factory=dict)
+    item_ratings: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         items = len(self.features)
@@ -191,6 +192,10 @@ class RunState:
         settings = self.settled.collaborative
         if self.model is not None and TOWER in settings.prior.modalities:
             self.collaborative = read(self.sums, settings, _with_tower(self.features, self.read, self.model))
+
+    def released(self) -> CollaborativeFactors:
+        """The collaborative factors as a release has them: with the items' ratings, where these were asked for."""
+        return replace(self.collaborative, ratings=self.item_ratings)
 
     def carried(self) -> dict[str, NDArray[Any]]:
         """What the model is beside its trained parameters: tables, and parts that are not trained."""

@@ -154,7 +154,7 @@ class FederatedRun:
         return RunResult(
             state.settled,
             state.model,
-            state.collaborative,
+            state.released(),
             costs,
             state.read,
             state.results,

@@ -27,8 +27,12 @@ K: Final = 10
 _BLOCK: Final = 256
 
 
-def without_cold(config: Config, held: Split, catalogue: int) -> tuple[Split, Histories | None]:
+def without_cold(
+    config: Config, held: Split, catalogue: int, item_of: NDArray[np.int32]
+) -> tuple[Split, Histories | None]:
     """The split without its cold items in anybody's training, and which of them each user really had.
+
+    ``item_of``: int32 [rows], the item of each row of the data set's interactions.
 
     A cold validation item is dropped: nothing of a cold item is ever in a history.  A cold test item stays held out,
     as the unseen item that it is; while tuning (``evaluation.split = "valid"``) it does not count as used.
@@ -40,7 +44,13 @@ def without_cold(config: Config, held: Split, catalogue: int) -> tuple[Split, Hi
     users = len(held.valid)
     out = cold[held.training.items]
     valid = np.where(cold[held.valid], -1, held.valid).astype(np.int32)
-    kept = replace(held, training=held.training.where(~out), rows=held.rows[~out], valid=valid)
+    kept = replace(
+        held,
+        training=held.training.where(~out),
+        rows=held.rows[~out],
+        valid=valid,
+        rated=held.rated[~cold[item_of[held.rated]]],
+    )
     late = [held.valid] if config.evaluation.split == "valid" else [held.valid, held.test]
     people = np.concatenate([held.training.owners[out], *(np.flatnonzero(cold[items]) for items in late)])
     things = np.concatenate([held.training.items[out], *(items[cold[items]] for items in late)])

@@ -22,6 +22,7 @@ from fedrec.run_warnings import PRIVATE_POPULARITY
 from fedrec.simulation.cold import cold_quality
 from fedrec.simulation.groups import UserGroup, groups_of
 from fedrec.simulation.private_popularity import private_popularity
+from fedrec.simulation.rating_quality import rating_quality
 from fedrec.simulation.shop.oracle import TRUTH, load_oracle
 from fedrec.simulation.study import Study
 from fedrec.training.build_rows import RowShape
@@ -84,7 +85,8 @@ def whole_quality(
     collaborative: CollaborativeFactors,
     features: Features | None = None,
 ) -> dict[str, Any]:
-    """The ``quality`` table of run.json: `quality_of` with warm and cold users and items apart, and cold items."""
+    """The ``quality`` table of run.json: `quality_of` with warm and cold users and items apart, cold items, and
+    predicted ratings."""
     groups = groups_of(study)
     found = quality_of(config, study, model, collaborative, groups, features)
     apart = {name: {"rule": groups[name].rule, **one.as_dict()} for name, one in found.groups.items()}
@@ -97,7 +99,8 @@ def whole_quality(
             known_of(config, study, model, features),
         )
         cold = cold_quality(config, scorer, known, study.cold, study.population.sampling_keys)
-    return dict(found.as_dict()) | {"loo-99neg-newcomers": newcomers, "groups": apart, "cold-items": cold}
+    beside = {"loo-99neg-newcomers": newcomers, "groups": apart, "cold-items": cold}
+    return dict(found.as_dict()) | beside | {"ratings": rating_quality(config, study, collaborative)}
 
 
 def known_of(config: Config, study: Study, model: Recommender | None, features: Features | None = None) -> UserBatch:

@@ -24,6 +24,7 @@ from fedrec.server.results import Observer, RoundEvent, RunResult
 from fedrec.server.run_directory import RunDirectory
 from fedrec.simulation.engines.audited import AuditedDevices
 from fedrec.simulation.engines.cohort import CohortDevices
+from fedrec.simulation.fit_ratings import fit_to_ratings
 from fedrec.simulation.measure import baselines_of, scorer_of, whole_quality
 from fedrec.simulation.privacy.auditing import audited_devices, with_delta
 from fedrec.simulation.privacy.auditor import Auditor
@@ -74,6 +75,8 @@ def simulate(
     config = settled(config)
     study = prepare(config, data, reporter) if study is None else study
     asked, (config, left_out) = config, fit_to_content(config, study.features)
+    config, unrated = fit_to_ratings(config, study.dataset)
+    left_out = [*left_out, *unrated]
     say_fitted(left_out, reporter)
     users = len(study.population)
     counted = with_interactions_counted(config, len(study.dataset.interactions))

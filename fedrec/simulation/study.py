@@ -24,7 +24,7 @@ from fedrec.model.clock import UNKNOWN
 from fedrec.ranking.context import context_of
 from fedrec.ranking.protocols import HeldOut
 from fedrec.simulation.cold import without_cold
-from fedrec.users import Histories, OwnContent, UserBatch, keys_of
+from fedrec.users import Histories, OwnContent, RatedItems, UserBatch, keys_of, pointers_of
 
 if TYPE_CHECKING:
     from fedrec.data.sources import Source
@@ -67,6 +67,8 @@ class Study:
         histories = population.histories
         arrays: list[NDArray[Any]] = [population.sampling_keys, histories.indptr, histories.items, population.targets]
         arrays += [] if population.times is None else [population.times]
+        rated = population.rated
+        arrays += [] if rated is None else [rated.items.indptr, rated.items.items, rated.values]
         for pieces in (population.notes, population.photos):
             arrays += [] if pieces is None else [pieces.indptr, pieces.values]
         for array in arrays:
@@ -103,12 +105,20 @@ def prepare(config: Config, data: Source, reporter: Reporter) -> Study:
 
 def assemble(config: Config, dataset: Dataset, features: Features, encoders: Mapping[str, AnyEncoder]) -> Study:
     """A study from a data set whose catalogue is encoded."""
-    held, used = without_cold(config, split(dataset, config.run.seed, unit=config.privacy.unit), len(dataset.items))
+    rule = config.data.positive_ratings
+    whole = split(dataset, config.run.seed, unit=config.privacy.unit, positive_ratings=rule)
+    held, used = without_cold(config, whole, len(dataset.items), dataset.interactions.item)
     notes = _own(config.model.notes, encoders.get("text"), dataset.notes, len(dataset.users))
     photos = _own(config.model.photos, encoders.get("image"), dataset.photos, len(dataset.users))
     times = dataset.interactions.timestamp[held.rows] if config.model.context else None
     population = UserBatch(
-        held.training, keys=keys_of(dataset.users), held_out=held.valid, notes=notes, photos=photos, times=times
+        held.training,
+        keys=keys_of(dataset.users),
+        held_out=held.valid,
+        notes=notes,
+        photos=photos,
+        times=times,
+        rated=_rated(dataset, held) if config.collaborative.ratings.used else None,
     )
     testing = config.evaluation.split == "test"
     target, other = (held.test, held.valid) if testing else (held.valid, held.test)
@@ -117,9 +127,25 @@ def assemble(config: Config, dataset: Dataset, features: Features, encoders: Map
     histories = _with_last(held.training, held.valid) if testing else held.training
     context = None if times is None else _context(dataset, histories, target, config.model.history)
     known = UserBatch(histories, notes=notes, photos=photos, context=context)
-    held_out = HeldOut(held.training, target, other, held.negatives)
+    held_out = HeldOut(_met(dataset, held), target, other, held.negatives)
     unreadable = {"notes": _lost(notes, dataset.notes), "photos": _lost(photos, dataset.photos)}
     return Study(dataset, held, features, encoders, population, known, held_out, unreadable, used)
+
+
+def _met(dataset: Dataset, held: Split) -> Histories:
+    """What is recommended to nobody again: training items, and what was rated too low to be one."""
+    table = dataset.interactions
+    rows = np.union1d(held.rows, held.rated)
+    if len(rows) == len(held.rows):
+        return held.training
+    return Histories(pointers_of(np.bincount(table.user[rows], minlength=len(dataset.users))), table.item[rows])
+
+
+def _rated(dataset: Dataset, held: Split) -> RatedItems:
+    """What each user's device knows of ratings."""
+    table, rows = dataset.interactions, held.rated
+    counts = np.bincount(table.user[rows], minlength=len(dataset.users))
+    return RatedItems(Histories(pointers_of(counts), table.item[rows]), table.rating[rows])
 
 
 def _context(dataset: Dataset, histories: Histories, target: NDArray[np.int32], last: int) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from fedrec.content.left_out import counted_rows
 from fedrec.privacy.simulated import KEY
 from fedrec.simulation.report.charts import BASELINES, METRICS, finite, table
 from fedrec.simulation.report.choice import COLUMNS, choice_rows, choice_words
-from fedrec.simulation.report.words import cold_item_words, promises
+from fedrec.simulation.report.words import cold_item_words, promises, rating_words
 from fedrec.simulators_view import simulators_view
 
 
@@ -28,8 +28,9 @@ def show_run(run: Mapping[str, Any], out: Path) -> None:
     say("")
     show_table("Quality, the held-out item against 99 others", ("ranking by", *METRICS.values()), rows, numbers=(1, 2))
     say(simulators_view("Quality"))
-    if cold := cold_item_words(run):
-        say(cold)
+    for words in (cold_item_words(run), rating_words(run)):
+        if words:
+            say(words)
     if chosen := choice_words(run):
         say("")
         show_table("What the devices chose", COLUMNS, choice_rows(run), numbers=(1, 2))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.simulation.study import Study
-from fedrec.users import Histories, OwnContent, UserBatch, keys_of
+from fedrec.users import Histories, OwnContent, RatedItems, UserBatch, keys_of
 
 Encode = Callable[[UserBatch], NDArray[np.float64]]
 _LENGTHS = (0, 1, 1, 2, 3, 5, 10, 40, 149)
@@ -44,14 +44,15 @@ class Neighbours:
             if len(free):
                 held[at] = free[int(rng.integers(len(free)))]
         keys = keys_of([f"neighbour {at}" for at in range(len(lists))])
-        whole = UserBatch(Histories.of(lists), keys=keys, held_out=held)
+        whole = UserBatch(Histories.of(lists), keys=keys, held_out=held, rated=ratings_of(lists, items))
         left = list(lists)
         left[place] = (
             lists[place][:0] if self.unit == "user" else np.delete(lists[place], rng.integers(len(lists[place])))
         )
         others = held.copy()
         others[place] = -1 if self.unit == "user" else held[place]
-        return whole, UserBatch(Histories.of(left), keys=keys, held_out=others)
+        rated = ratings_of(left, items)
+        return whole, UserBatch(Histories.of(left), keys=keys, held_out=others, rated=rated)
 
     def changed(self, batch: UserBatch, rng: np.random.Generator) -> tuple[UserBatch, UserBatch]:
         """A pair near to one that was found: an item more, an item less, or another one left out."""
@@ -63,6 +64,14 @@ class Neighbours:
             free = np.setdiff1d(np.arange(items), lists[at])
             lists[at] = np.append(lists[at], free[int(rng.integers(len(free)))]) if len(free) else lists[at]
         return self.pair(lists, rng)
+
+
+def ratings_of(lists: list[NDArray[np.int64]], catalogue: int) -> RatedItems:
+    """Ratings of these users: those of a user at one place for one item are always the same. Some are wild."""
+    rng = np.random.default_rng(9)
+    table = rng.choice([1.0, 1.0, 2.0, 3.5, 4.0, 5.0, 5.0, -3e38, 3e38], (len(lists), catalogue)).astype(np.float32)
+    values = [table[user, one] for user, one in enumerate(lists)]
+    return RatedItems(Histories.of(lists), np.concatenate(values))
 
 
 def worst_ratio(neighbours: Neighbours, encode: Encode, draws: int) -> float:
@@ -83,12 +92,17 @@ def hostile_batches(study: Study) -> Iterator[UserBatch]:
     everything = np.arange(items)
     keys = keys_of(["hostile"])
     held = np.array([items - 1], np.int32)
-    yield UserBatch(Histories.of([[]]), keys=keys, held_out=np.array([-1], np.int32))
-    yield UserBatch(Histories.of([everything]), keys=keys, held_out=np.array([-1], np.int32))
-    yield UserBatch(Histories.of([everything[:-1]]), keys=keys, held_out=held)
-    yield UserBatch(Histories.of([everything[:1]]), keys=keys, held_out=held)
-    many = keys_of([f"hostile {at}" for at in range(16)])
-    yield UserBatch(Histories.of([everything[at:] for at in range(16)]), keys=many, held_out=np.full(16, -1, np.int32))
+    lists = [[everything[:0]], [everything], [everything[:-1]], [everything[:1]]]
+    for at, one in enumerate(lists):
+        left = held if at >= 2 else np.array([-1], np.int32)
+        yield UserBatch(Histories.of(one), keys=keys, held_out=left, rated=ratings_of(one, items))
+    many = [everything[at:] for at in range(16)]
+    yield UserBatch(
+        Histories.of(many),
+        keys=keys_of([f"hostile {at}" for at in range(16)]),
+        held_out=np.full(16, -1, np.int32),
+        rated=ratings_of(many, items),
+    )
     own = study.population.notes
     if own is not None:
         wild = OwnContent.of([np.full((40, *own.values.shape[1:]), 1e4, own.values.dtype)])

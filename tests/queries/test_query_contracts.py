@@ -66,6 +66,12 @@ class TestCooccurrence(QueryContract):
     settings: ClassVar[Mapping[str, Any]] = COOCCURRENCE
 
 
+class TestRatings(QueryContract):
+    query = "ratings"
+    settings: ClassVar[Mapping[str, Any]] = {"collaborative": {"ratings": {"predict": True}}}
+    units = ("user",)
+
+
 class TestDirections(QueryContract):
     query = "directions"
     settings: ClassVar[Mapping[str, Any]] = POWER_ITERATION

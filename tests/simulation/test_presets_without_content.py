@@ -1,4 +1,7 @@
-"""Every preset runs on data without pictures and on data without attributes; what it lacks is left out, with a word."""
+"""Every preset runs on data that lacks content, up to data that has nothing but ids, or is told what to do instead.
+
+What the data lacks is left out, with a word.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from fedrec.config import Config, from_tree
 from fedrec.config.presets import PRESETS
 from fedrec.console import SilentReporter
-from fedrec.content.fit import fit_to_content
-from fedrec.errors import ConfigError, ContentError
+from fedrec.content.fit import fit_to_content, ranks_without_content
+from fedrec.errors import ConfigError, ContentError, ModelError
 from fedrec.privacy.ledger import Ledger
 from fedrec.queries.plan import budget_of
 from fedrec.server.run import FederatedRun, RunResult
@@ -35,9 +39,27 @@ SMALL: dict[str, Any] = {
     "evaluation": {"every": 0},
     "speed": {"threads": 1},
 }
-# What a preset is named after cannot be left out of it.
-NOTHING_LEFT = {"no pictures": {"image-only"}, "no attributes": {"attributes-only"}}
-LACKS = {"no pictures": "image", "no attributes": "attributes"}
+MODALITIES = {"text", "image", "attributes"}
+LACKS = {
+    "no pictures": {"image"},
+    "no attributes": {"attributes"},
+    "text only": {"image", "attributes"},
+    "attributes only": {"text", "image"},
+    "nothing but ids": MODALITIES,
+    "ready-made features": {"attributes"},
+}
+# What a preset is named after cannot be left out of it; nor can all that it ranks by.
+CONTENT_ONLY = {"content-only", "text-only", "image-only", "attributes-only", "audio-only"}
+CONTENT_ONLY |= {"weighted-fusion", "concat-ctr", "attention-multitask", "mmulcoonn", "mmfnet"}
+NOTHING_LEFT = {
+    "no pictures": {"image-only"},
+    "no attributes": {"attributes-only"},
+    "text only": {"image-only", "attributes-only", "audio-only"},
+    "attributes only": {"text-only", "image-only", "audio-only"}
+    | {"weighted-fusion", "concat-ctr", "mtmf", "attention-multitask"},
+    "nothing but ids": CONTENT_ONLY,
+    "ready-made features": {"attributes-only", "audio-only"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -52,24 +74,58 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The shop without something."""
     place = tmp_path_factory.mktemp("without")
-    pictures, attributes = place / "pictures", place / "attributes"
+    pictures = place / "no pictures"
     shutil.copytree(whole, pictures)
     shutil.rmtree(pictures / "images")
+    attributes = place / "no attributes"
     shutil.copytree(whole, attributes)
-    with (whole / "items.csv").open(encoding="utf-8", newline="") as file:
-        rows = [{name: row[name] for name in ("item", "title", "text")} for row in csv.DictReader(file)]
-    with (attributes / "items.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ("item", "title", "text"))
+    write_items(attributes, whole, "title", "text")
+    for name, kept in (("text only", "title text"), ("attributes only", "genres category brand price")):
+        bare(place / name, whole, *kept.split())
+    bare(place / "nothing but ids", whole)
+    ready_made(place / "ready-made features", whole)
+    return lambda name: place / name
+
+
+def items_of(shop: Path) -> list[dict[str, str]]:
+    with (shop / "items.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_items(directory: Path, shop: Path, *kept: str) -> None:
+    """The items with these columns filled; a title there must be, which may be empty."""
+    with (directory / "items.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ("item", *dict.fromkeys(("title", *kept))), extrasaction="ignore")
         writer.writeheader()
-        writer.writerows(rows)
-    return {"no pictures": pictures, "no attributes": attributes}.__getitem__
+        writer.writerows({**row, **({} if "title" in kept else {"title": ""})} for row in items_of(shop))
+
+
+def bare(directory: Path, shop: Path, *kept: str) -> None:
+    """Interactions, and items with these columns; nobody's notes and photos."""
+    directory.mkdir()
+    shutil.copy(shop / "interactions.csv", directory)
+    write_items(directory, shop, *kept)
+
+
+def ready_made(directory: Path, shop: Path) -> None:
+    """Files of RecBole and MMRec: interactions, and a vector an item for text and for pictures."""
+    directory.mkdir()
+    places = {row["item"]: place for place, row in enumerate(items_of(shop))}
+    with (shop / "interactions.csv").open(encoding="utf-8", newline="") as file:
+        rows = [f"{row['user']}\t{places[row['item']]}\t{row['timestamp']}" for row in csv.DictReader(file)]
+    head = "userID:token\titemID:token\ttimestamp:float"
+    (directory / f"{directory.name}.inter").write_text("\n".join([head, *rows]) + "\n")
+    rng = np.random.default_rng(0)
+    for name, width in (("text", 12), ("image", 16)):
+        np.save(directory / f"{name}_feat.npy", rng.normal(size=(len(places), width)).astype(np.float32))
 
 
 STUDIES: dict[tuple[str, str], Study] = {}
 
 
 def study_of(config: Config, lacking: str, directory: Path) -> Study:
-    known = (lacking, f"{config.content.model_dump_json()} {config.model.notes} {config.model.photos}")
+    settings = f"{config.content.model_dump_json()} {config.model.tower} {config.model.notes} {config.model.photos}"
+    known = (lacking, f"{settings} {ranks_without_content(config)}")
     if known not in STUDIES:
         STUDIES[known] = prepare(config, directory, SilentReporter())
     return STUDIES[known]
@@ -101,25 +157,57 @@ def test_every_preset_runs_on_data_that_lacks_something(
     if reason := missing(config):
         pytest.skip(reason)
     if name in NOTHING_LEFT[lacking]:
-        with pytest.raises(ContentError, match="Name one that the data set has"):
-            study_of(config, lacking, data(lacking))
+        with pytest.raises((ContentError, ConfigError), match="Name one that the data set has, or"):
+            fit_to_content(config, study_of(config, lacking, data(lacking)).features)
         return
     study = study_of(config, lacking, data(lacking))
     fitted, said = fit_to_content(config, study.features)
     absent = LACKS[lacking]
     named = [config.content.modalities, config.model.reads, config.collaborative.prior.modalities]
-    assert bool(said) == any(absent in names for names in named)
-    assert not (absent == "image" and fitted.model.photos)
-    assert not any(
-        absent in names
-        for names in (fitted.content.modalities, fitted.model.reads, fitted.collaborative.prior.modalities)
-    )
+    changed = any(absent & set(names) for names in named)
+    if lacking != "ready-made features":
+        assert bool(said) == changed
+    assert not ("image" in absent and fitted.model.photos) and not ("text" in absent and fitted.model.notes)
+    left = [fitted.content.modalities, fitted.model.reads, fitted.collaborative.prior.modalities]
+    assert not any(absent & set(names) for names in left)
     assert fit_to_content(fitted, study.features) == (fitted, [])
     outcome = run(fitted, study, tmp_path)
     assert outcome.stopped is None
-    assert (outcome.model is not None) == config.model.tower
+    if set(config.content.modalities) - absent:
+        assert fitted.model.tower == config.model.tower
+    assert (outcome.model is not None) == fitted.model.tower
     if config.collaborative.popularity:
         assert outcome.collaborative.popularity.sum() > 0
+
+
+def test_without_content_the_tower_is_left_out_and_private_sums_rank(data: Callable[[str], Path]) -> None:
+    config = preset("fedrec")
+    fitted, said = fit_to_content(config, study_of(config, "nothing but ids", data("nothing but ids")).features)
+    assert not fitted.model.tower and fitted.collaborative.scoring.weight == 1.0
+    assert fitted.collaborative.cooccurrence.enabled
+    assert said[-1].startswith("model.tower is false")
+
+
+def test_a_graph_without_content_has_edges_of_cooccurrence_only(data: Callable[[str], Path]) -> None:
+    config = preset("gcn")
+    study = study_of(config, "nothing but ids", data("nothing but ids"))
+    fitted, said = fit_to_content(config, study.features)
+    assert fitted.model.graph == "cooccurrence" and fitted.model.tower, "the tower reads behaviour"
+    assert any(sentence.startswith("model.graph is cooccurrence") for sentence in said)
+
+
+def test_ready_made_features_are_read_by_a_head_and_a_slip_in_the_settings_is_still_an_error(
+    data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    config = preset("from-scratch")
+    directory = data("ready-made features")
+    fitted, said = fit_to_content(config, study_of(config, "ready-made features", directory).features)
+    assert (fitted.model.text_encoder, fitted.model.image_encoder) == ("head", "head")
+    assert sum("ready-made features" in sentence for sentence in said) == 2
+    config = preset("defaults", model={"image_encoder": "cnn"})
+    study = study_of(config, "no attributes", data("no attributes"))
+    with pytest.raises(ModelError, match="reads pixels"):
+        run(fit_to_content(config, study.features)[0], study, tmp_path)
 
 
 def test_of_data_that_has_everything_nothing_changes(whole: Path) -> None:

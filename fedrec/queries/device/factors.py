@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fedrec.queries.device.encoder import Floats, QueryEncoder
 from fedrec.queries.device.power_iteration import directions_of, projected
+from fedrec.queries.device.rating_weights import rating_weights
 from fedrec.queries.request import Request
 from fedrec.users import UserBatch
 
@@ -22,4 +23,5 @@ class FactorsEncoder(QueryEncoder):
             ProtocolError: as `directions_of`.
         """
         asked = directions_of(request, len(self.features))
-        return projected(population, asked.centre, asked.vectors, request.sum.bound, asked.weights)
+        by_rating = rating_weights(population, self.config.collaborative.ratings)
+        return projected(population, asked.centre, asked.vectors, request.sum.bound, asked.weights, by_rating)

@@ -51,16 +51,18 @@ def projected(
     vectors: NDArray[np.float64],
     bound: float,
     weights: NDArray[np.float64] | None = None,
+    by_rating: NDArray[np.float64] | None = None,
 ) -> Floats:
     """Sum over users of x' y'^T, each of L2 norm ``bound`` or zero, up to 1e-9; float64 [catalogue * r], row by row.
 
     A user's history x / sqrt(|x|), less its part along ``centre`` [catalogue], times ``weights`` [catalogue] item by
     item (None = 1), is brought to length 1: x'.  Its position y is vectors^T of the same without weights, ``vectors``
     being [catalogue, r], and is brought to length 1: y'.  A user without history, (nearly) at the centre, or at right
-    angles to all directions, adds zero; so does one for whom a number is not finite.
+    angles to all directions, adds zero; so does one for whom a number is not finite.  ``by_rating``: above 0, one an
+    entry of the histories; x then holds these in place of ones, over the root of the sum of their squares.
     """
     scale = np.ones(len(centre)) if weights is None else weights
-    used = _used(population, len(centre))
+    used = _used(population, len(centre), by_rating)
     owners = np.repeat(np.arange(len(population)), np.diff(used.indptr))
     met = centre[used.indices] * used.data
     along: Floats = np.bincount(owners, weights=met, minlength=len(population)).astype(np.float64)
@@ -76,10 +78,14 @@ def projected(
     return np.asarray(total * scale[:, None], dtype=np.float64).reshape(-1)
 
 
-def _used(population: UserBatch, catalogue: int) -> sparse.csr_matrix:
+def _used(population: UserBatch, catalogue: int, by_rating: NDArray[np.float64] | None) -> sparse.csr_matrix:
     """Histories x / sqrt(|x|), float64 [users, catalogue]; an item that comes twice is one entry."""
     owners, items = population.histories.owners, population.histories.items
-    parts = 1.0 / np.sqrt(np.maximum(population.histories.lengths, 1))[owners]
+    if by_rating is None:
+        parts = 1.0 / np.sqrt(np.maximum(population.histories.lengths, 1))[owners]
+    else:
+        squares = np.bincount(owners, weights=by_rating**2, minlength=len(population))
+        parts = by_rating / np.sqrt(np.maximum(squares, np.finfo(np.float64).tiny))[owners]
     used = sparse.csr_matrix((parts, (owners, items)), shape=(len(population), catalogue), dtype=np.float64)
     used.sum_duplicates()
     return used

@@ -36,7 +36,7 @@ class SelectionEncoder(QueryEncoder):
 
     def check(self, request: Request) -> None:
         """Raises as `encode`."""
-        self._candidates(request)
+        self.candidates(request)
 
     def encode(self, request: Request, population: UserBatch) -> Floats:
         """Sum over users of `selection_rows`, one number a candidate.
@@ -45,7 +45,7 @@ class SelectionEncoder(QueryEncoder):
             ProtocolError: the sums are beyond all numbers, or lead there with some candidate.
             ModelError: what comes with them fits no model.
         """
-        scorers = self._candidates(request)
+        scorers = self.candidates(request)
         from fedrec.ranking.score import USER_BLOCK
 
         known, total = with_context(population, self.config.model.history), np.zeros(request.sum.length)
@@ -54,7 +54,7 @@ class SelectionEncoder(QueryEncoder):
             total += selection_rows(expected_gains(scorers, block), request.sum.bound).sum(axis=0)
         return total
 
-    def _candidates(self, request: Request) -> list[Scorer]:
+    def candidates(self, request: Request) -> list[Scorer]:
         """A scorer for each candidate, in the order of the settings; made and checked once a broadcast."""
         digest = digest_of(request.arrays, self.config)
         if self._kept is None or self._kept[0] != digest:

@@ -147,6 +147,7 @@ def with_canaries(population: UserBatch, canaries: Canaries) -> UserBatch:
         notes=_longer(population.notes, len(canaries)),
         photos=_longer(population.photos, len(canaries)),
         times=None if population.times is None else np.append(population.times, np.full(int(counts.sum()), UNKNOWN)),
+        rated=None if population.rated is None else population.rated.longer(len(canaries)),
     )
 
 

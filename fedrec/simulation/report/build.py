@@ -68,6 +68,7 @@ def build_report(
             chosen=choice.choice_words(run),
             choices=choice.choice_rows(run),
             choice_columns=choice.COLUMNS,
+            ratings=words.rating_words(run),
             exact=simulators_view("Quality and losses on this page"),
             promises=words.promises(run),
             settings=_flat(charts.table(run.get("config"))),

@@ -96,6 +96,18 @@ def _factor(epsilon: float) -> str:
     return f"by a factor of at most {factor:,.0f}" if factor >= 10 else f"by a factor of at most {factor:.2f}"
 
 
+def rating_words(run: Mapping[str, Any]) -> str | None:
+    """A sentence on predicted ratings; None where none were predicted, or nobody could be measured."""
+    found = table(table(run.get("quality")).get("ratings"))
+    rmse, baseline = (finite(found.get(name)) for name in ("rmse", "baseline_rmse"))
+    if rmse is None or baseline is None:
+        return None
+    return (
+        f"Predicted ratings of held-out items of {found['users']:,} people: RMSE {figure(rmse)} (each one's own mean: "
+        f"{figure(baseline)}), Pearson correlation {figure(finite(found.get('pearson')))}."
+    )
+
+
 def cold_item_words(run: Mapping[str, Any]) -> str | None:
     """A sentence on the items that were kept out of training; None where there were none."""
     cold = table(table(run.get("quality")).get("cold-items"))
