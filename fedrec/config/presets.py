@@ -49,12 +49,11 @@ _TOWER_FIRST: Mapping[str, Any] = {
 
 # Readings of one set of paid sums: what is chosen among them, `fedrec.queries.readings` says.
 _AUTO: Mapping[str, Any] = {
-    "content": {"text": {"dimension": 256}},
+    "content": {"text": {"dimension": 0}},
     "model": {"tower": False},
     "collaborative": {
         "follows_noise": True,
-        "cooccurrence": {"enabled": False},
-        "power_iteration": {"enabled": True, "whitening": 0.3, "scale": 1.0, "denoising": "content"},
+        "power_iteration": {"whitening": 0.3, "scale": 1.0, "denoising": "content"},
         "prior": {
             "weight": 0.6,
             "modalities": {"text": 1.0, "attributes": 0.8, "image": 0.3},

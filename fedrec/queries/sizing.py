@@ -54,7 +54,7 @@ def sizing_of(users: int, items: int, noise: float) -> Sizing:
     """The sizes for so many users and items, and the noise multiplier of one release that spends the whole budget."""
     ratio = users / (noise * math.sqrt(items)) if noise > 0 else math.inf
     rank = MOST_RANK if math.isinf(ratio) else round(_RANK_GROWTH * math.sqrt(ratio))
-    popularity = 0.1 if math.isinf(ratio) else max(0.1, 1 / (1 + (ratio / _HALF) ** 0.7))
+    popularity = 0.1 if math.isinf(ratio) else min(0.8, max(0.1, 1 / (1 + (ratio / _HALF) ** 0.7)))
     steps = 0 if ratio < 2 * _HALF else 1 if ratio < 10 * _HALF else 2
     directions = min(0.3, 0.15 * steps) * (1 - popularity)
     shares = {"popularity": popularity, "factors": 1 - popularity - directions, "cooccurrence": 1 - popularity}
@@ -109,7 +109,8 @@ def sized_by_noise(config: Config, users: int, items: int) -> Config:
 
 def _pairwise(config: Config, items: int) -> bool:
     """Whether the whole co-occurrence is asked for, and not its leading directions."""
-    if not config.collaborative.prior.modalities or not config.collaborative.power_iteration.enabled:
+    prior = config.collaborative.prior
+    if not prior.modalities or not prior.weight:
         return True
     if config.privacy.epsilon is None:
         return items <= MOST_PAIRWISE_ITEMS

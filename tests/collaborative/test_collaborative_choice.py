@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedrec.collaborative.choice import choose
+from fedrec.collaborative.choice import choose, combined
 from fedrec.collaborative.reading import PaidFactors
 from fedrec.collaborative.readings import readings
 from fedrec.config import CollaborativeSettings
@@ -83,3 +83,33 @@ def test_readings_that_differ_in_weights_only_share_one_table() -> None:
     tables = readings(sums, [CollaborativeSettings.model_validate(tree) for tree in trees], features)
     assert tables[0] is tables[1]
     assert len({id(table) for table in tables}) == 3
+
+
+CHANGES = {
+    "first": frozenset[str](),
+    "second": frozenset({"recency"}),
+    "third": frozenset({"discount"}),
+    "fourth": frozenset({"discount"}),
+    "alone": frozenset({"weight", "popularity"}),
+}
+
+
+def together(advantages: list[float], sigma: float = 0.0, sampling: float = 0.0) -> str:
+    choice = choose(np.array(advantages), sigma, tuple(CHANGES), "first")
+    return combined(choice, CHANGES, ["first", "alone"], caution=1.0, sampling=sampling).chosen
+
+
+def test_changes_about_different_things_are_taken_together_the_best_first() -> None:
+    assert together([0.0, 0.1, 0.2, 0.15, -0.3]) == "third + second"
+    assert together([0.0, 0.1, -0.2, -0.1, -0.3]) == "second"
+
+
+def test_nothing_is_taken_beside_a_candidate_that_stands_alone() -> None:
+    assert together([0.0, 0.1, 0.2, 0.15, 0.3]) == "alone"
+    assert together([0.0, 0.1, 0.2, 0.15, 0.18]) == "third + second"
+
+
+def test_what_noise_or_the_sample_of_users_explains_is_not_taken() -> None:
+    assert together([0.0, 0.1, 0.2, 0.15, -0.3], sigma=0.11) == "third"
+    assert together([0.0, 0.1, 0.2, 0.15, -0.3], sampling=0.16) == "third"
+    assert together([0.0, 0.1, 0.2, 0.15, -0.3], sigma=0.2) == "first"
