@@ -87,6 +87,10 @@ class Ranker:
         scale = config.collaborative.ratings
         self._predictor = None if biases is None else RatingPredictor(biases, scale.lowest, scale.highest)
 
+        reads, tower = config.collaborative.scoring.evidence, state is not None
+        self._reads_notes = reads or (tower and self.settings.notes)
+        self._reads_photos = reads or (tower and self.settings.photos)
+
     @cached_property
     def _content(self) -> NDArray[np.float32]:
         """What variety tells items apart by: [items, width] of their features alone; all alike without any."""
@@ -200,12 +204,11 @@ class Ranker:
         users = store.users()
         if user not in users:
             raise StoreError("this device has no such user", value=user, action=_who(users))
-        reads = self.scorer.tower is not None
         return self.known_of(
             store.events(user),
-            notes=[note.text for note in store.notes(user)] if reads and self.settings.notes else [],
-            photos=[photo.data for photo in store.photos(user)] if reads and self.settings.photos else [],
-            adapter=adapter_of(store, user, self.release) if reads else None,
+            notes=[note.text for note in store.notes(user)] if self._reads_notes else [],
+            photos=[photo.data for photo in store.photos(user)] if self._reads_photos else [],
+            adapter=adapter_of(store, user, self.release) if self.scorer.tower is not None else None,
             at=at,
         )
 
@@ -228,8 +231,8 @@ class Ranker:
         reads = self.scorer.tower is not None
         return UserBatch(
             histories=Histories.of([np.asarray(list(met), dtype=np.int32)]),
-            notes=self._own("text", notes) if reads and self.settings.notes else None,
-            photos=self._own("image", photos) if reads and self.settings.photos else None,
+            notes=self._own("text", notes) if self._reads_notes else None,
+            photos=self._own("image", photos) if self._reads_photos else None,
             adapter=adapter if reads else None,
             context=self._context(list(met.values()), at) if reads and self.settings.context else None,
         )

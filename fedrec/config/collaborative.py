@@ -111,6 +111,11 @@ class ScoringSettings(Settings):
         description="on the device an event with a later ones counts (1 + a)^-recency; only where histories are in "
         "time order",
     )
+    evidence: bool = Field(
+        default=False,
+        description="the score above, popularity, and the user's own notes and photos weigh by how much each tells of "
+        "the user, on the device: few events leave more to popularity, notes and photos; see fedrec.ranking.evidence",
+    )
 
 
 class RatingSettings(Settings):

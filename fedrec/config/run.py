@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -44,6 +44,12 @@ class EvaluationSettings(Settings):
         le=0.9,
         description="share of the items that no history, sum or pool of negatives holds, only the catalogue; ranked "
         "among themselves at the end; simulations only",
+    )
+    history_at_most: tuple[Annotated[int, Field(ge=0, le=100_000)], ...] = Field(
+        default=(),
+        max_length=16,
+        description="also measure at the end as if each device knew the last n events of its user only, and the notes "
+        "and photos, for each n of this list, such as [0, 1, 3]; training is as it was; simulations only",
     )
     private_metrics: bool = Field(default=False, description="also ask devices for metrics, as a private sum")
 

@@ -7,7 +7,6 @@ leading columns; a device derives the rest.  Half floats: what they round is far
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +19,7 @@ from fedrec.errors import ProtocolError
 from fedrec.queries.cooccurrence import unfold
 from fedrec.queries.power_iteration import MOST_DIRECTIONS
 from fedrec.queries.query import vector_of
-from fedrec.queries.request import Request
+from fedrec.queries.request import NamedArrays, Request
 
 POPULARITY: Final = "popularity"
 MASS: Final = "mass"
@@ -29,8 +28,6 @@ CONTENT: Final = "content"
 MATRIX: Final = "matrix"
 ITEMS: Final = "items"
 _LARGEST_HALF: Final = 6e4
-
-Arrays = Mapping[str, NDArray[Any]]
 
 
 def arrays_of(sums: PaidSums, content_columns: int) -> dict[str, NDArray[Any]]:
@@ -56,7 +53,7 @@ def arrays_of(sums: PaidSums, content_columns: int) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def sums_of(config: Config, arrays: Arrays) -> PaidSums:
+def sums_of(config: Config, arrays: NamedArrays) -> PaidSums:
     """Paid sums from arrays that were `accepted`."""
     popularity = arrays[POPULARITY].astype(np.float64)
     settings = config.collaborative
@@ -70,7 +67,7 @@ def sums_of(config: Config, arrays: Arrays) -> PaidSums:
     return PaidSums(popularity)
 
 
-def accepted(config: Config, request: Request, items: int) -> Arrays:
+def accepted(config: Config, request: Request, items: int) -> NamedArrays:
     """The arrays of a request, held to the form that the settings lead to.
 
     Raises:

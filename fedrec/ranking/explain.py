@@ -17,6 +17,7 @@ from fedrec.ranking.score import Scorer
 from fedrec.users import UserBatch
 
 BEHAVIOUR, POPULARITY = "behaviour", "popularity"
+NOTES, PHOTOS = "notes", "photos"
 _WORDS = {
     "text": "its text",
     "image": "its picture",
@@ -26,6 +27,8 @@ _WORDS = {
     "id": "what was learned of it alone",
     BEHAVIOUR: "what is liked together with it",
     POPULARITY: "its popularity",
+    NOTES: "what you wrote",
+    PHOTOS: "what you photographed",
 }
 SMALLEST_TOLD = 0.1
 
@@ -35,7 +38,8 @@ class Explanation:
     """Why one item is recommended.
 
     ``item``: its place; ``id``, ``title``: its names; ``score``: its final score. ``shares``: modality, ``behaviour``
-    or ``popularity`` -> its part in the score, each 0 or above, together 1. ``nearest``: place of the item of the
+    or ``popularity``, and ``notes`` or ``photos`` where what the user made counts by itself -> its part in the score,
+    each 0 or above, together 1. ``nearest``: place of the item of the
     history most like it, or None without a history. ``reason``: one line for people.
     """
 
@@ -88,10 +92,14 @@ def _shares(
     parts = scorer.parts_of(known)
     tower = parts.tower[0, places]
     modalities = () if scorer.tower is None else scorer.tower.modalities
-    losses = {name: tower - scorer.tower_part(known, without=name)[0, places] for name in modalities}
+    scale = np.float32(1) if parts.scale is None else parts.scale[0, 0]
+    losses = {name: tower - scale * scorer.tower_part(known, without=name)[0, places] for name in modalities}
     # Behaviour may speak twice: through the tower that reads it, and by its own score.
     losses[BEHAVIOUR] = losses.get(BEHAVIOUR, np.float32(0)) + parts.behaviour[0, places]
     losses[POPULARITY] = parts.popularity[0, places]
+    for name, own, made in ((NOTES, parts.notes, known.notes), (PHOTOS, parts.photos, known.photos)):
+        if own is not None and made is not None and len(made.values):
+            losses[name] = own[0, places]
     lost = np.stack([part.astype(np.float64) for part in losses.values()])
     gains = np.maximum(lost, 0.0)
     # Where nothing speaks for an item (the end of a list), tell what moved it most, and evenly where nothing did.

@@ -5,14 +5,14 @@
 
 ``z`` standardises over the catalogue for one user (0 everywhere where the spread is 0), so that the weights mean the
 same for every user and model. w is `ScoringSettings.weight` and p its ``popularity_weight``. A part that is not there
-counts 0.
+counts 0. With `ScoringSettings.evidence` this score, popularity, and the user's own notes and photos weigh by how much
+each tells of the user, see `fedrec.ranking.evidence`.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,27 +23,16 @@ from fedrec.config import CollaborativeSettings, ModelSettings
 from fedrec.errors import ModelError
 from fedrec.model.recommender import Recommender
 from fedrec.ranking.fold_in import FoldIn
+from fedrec.ranking.score_parts import ScoreParts
+from fedrec.ranking.standardise import log_popularity, standardised
 from fedrec.ranking.tower import TowerScorer
+from fedrec.ranking.weighed import EvidenceWeighing
 from fedrec.release.contents import FeatureTable
 from fedrec.users import Histories, OwnContent, UserBatch
 
 Floats32 = NDArray[np.float32]
 Lists = Histories | Sequence[NDArray[np.integer]]
 USER_BLOCK = 256
-
-
-@dataclass(frozen=True, eq=False)
-class ScoreParts:
-    """What each part adds to the final score, weights included: float32 [users, items] each."""
-
-    tower: Floats32
-    behaviour: Floats32
-    popularity: Floats32
-
-    @property
-    def total(self) -> Floats32:
-        """The final score."""
-        return self.tower + self.behaviour + self.popularity
 
 
 class SharedParts:
@@ -99,6 +88,8 @@ class Scorer:
         self.settings = settings
         self.tower = None if model is None else TowerScorer(model, features, history=model_settings.history)
         self.fold_in = _fold_in(collaborative, settings)
+        self._model_settings = model_settings
+        self._weighing = self._evidence()
         self._shared: SharedParts | None = None
 
     def read_as(
@@ -111,6 +102,7 @@ class Scorer:
         other = copy.copy(self)
         other.collaborative, other.settings, other._shared = collaborative, settings, shared
         other.fold_in = _fold_in(collaborative, settings)
+        other._weighing = other._evidence()
         return other
 
     def scores(
@@ -156,9 +148,10 @@ class Scorer:
     def parts_of(self, known: UserBatch) -> ScoreParts:
         """The same as `parts`."""
         known.histories.check(self.items)
-        return ScoreParts(
+        parts = ScoreParts(
             tower=self.tower_part(known), behaviour=self._behaviour_part(known), popularity=self._popularity_part(known)
         )
+        return parts if self._weighing is None else self._weighing(known, parts)
 
     def tower_part(self, known: UserBatch, *, without: str = "") -> Floats32:
         """What the tower adds; with ``without``, as if it did not know that modality."""
@@ -193,6 +186,19 @@ class Scorer:
         once = standardised(log_popularity(self.collaborative.popularity)[None])
         return self._nothing(known) + np.float32(self.settings.scoring.popularity_weight) * once
 
+    def _evidence(self) -> EvidenceWeighing | None:
+        scoring, table, model = self.settings.scoring, self.collaborative, self._model_settings
+        if not scoring.evidence or not scoring.personal:
+            return None
+        tower = self.tower is not None and scoring.weight < 1
+        return EvidenceWeighing.of(
+            self.features,
+            table,
+            reads_events=tower or (table is not None and table.rank > 0 and scoring.weight > 0),
+            reads_notes=tower and model.notes,
+            reads_photos=tower and model.photos,
+        )
+
     def _once(self, name: tuple[Hashable, ...], known: UserBatch, make: Callable[[], Floats32]) -> Floats32:
         """A part that other readings may have in common with this one."""
         return make() if self._shared is None else self._shared.part(name, known, make)
@@ -225,27 +231,3 @@ def _fold_in(collaborative: CollaborativeFactors | None, settings: Collaborative
     if settings.fold_in is None or collaborative is None or collaborative.factors is None:
         return None
     return FoldIn(collaborative.factors, settings.fold_in)
-
-
-def standardised(scores: Floats32) -> Floats32:
-    """Each row of [users, items] brought to mean 0 and standard deviation 1.
-
-    A row whose spread is 0, or so small beside its values that it is only rounding, becomes all 0.
-    """
-    if scores.shape[1] == 0:
-        return scores
-    centred = scores - scores.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
-    # In float64: squares of small float32 numbers lose their digits below 1e-38, and so does what brings them to 1.
-    spread = np.sqrt(np.mean(np.square(centred, dtype=np.float64), axis=1, keepdims=True))
-    flat = spread <= np.maximum(1e-6 * np.abs(scores).max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    scale = np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, spread))
-    return np.asarray(centred * scale, dtype=np.float32)
-
-
-def log_popularity(popularity: Floats32) -> Floats32:
-    """log(share of the mean + 0.1) per item: independent of the unit of the estimates, and steady where noise left a
-    rare item at 0. All zeros stay zeros."""
-    mean = float(popularity.mean(dtype=np.float64)) if len(popularity) else 0.0
-    if mean == 0.0:
-        return np.zeros_like(popularity)
-    return np.asarray(np.log(popularity / np.float32(mean) + np.float32(0.1)))

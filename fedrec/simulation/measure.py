@@ -21,6 +21,7 @@ from fedrec.ranking.score import Scorer
 from fedrec.run_warnings import PRIVATE_POPULARITY
 from fedrec.simulation.cold import cold_quality
 from fedrec.simulation.groups import UserGroup, groups_of
+from fedrec.simulation.newcomers import quality_of_newcomers
 from fedrec.simulation.private_popularity import private_popularity
 from fedrec.simulation.rating_quality import rating_quality
 from fedrec.simulation.shop.oracle import TRUTH, load_oracle
@@ -85,21 +86,21 @@ def whole_quality(
     collaborative: CollaborativeFactors,
     features: Features | None = None,
 ) -> dict[str, Any]:
-    """The ``quality`` table of run.json: `quality_of` with warm and cold users and items apart, cold items, and
-    predicted ratings."""
+    """The ``quality`` table of run.json: `quality_of` with warm and cold users and items apart, cold items, cut
+    histories, and predicted ratings."""
     groups = groups_of(study)
     found = quality_of(config, study, model, collaborative, groups, features)
     apart = {name: {"rule": groups[name].rule, **one.as_dict()} for name, one in found.groups.items()}
     newcomers = apart.pop("newcomers")
     del newcomers["rule"]
-    cold = None
-    if study.cold is not None:
-        scorer, known = (
-            scorer_of(config, study, model, collaborative, features),
-            known_of(config, study, model, features),
-        )
-        cold = cold_quality(config, scorer, known, study.cold, study.population.sampling_keys)
-    beside = {"loo-99neg-newcomers": newcomers, "groups": apart, "cold-items": cold}
+    cold = cut = None
+    if study.cold is not None or config.evaluation.history_at_most:
+        scorer = scorer_of(config, study, model, collaborative, features)
+        known = known_of(config, study, model, features)
+        if study.cold is not None:
+            cold = cold_quality(config, scorer, known, study.cold, study.population.sampling_keys)
+        cut = quality_of_newcomers(config.evaluation.history_at_most, scorer, known, study.held_out)
+    beside = {"loo-99neg-newcomers": newcomers, "groups": apart, "cold-items": cold, "history-at-most": cut}
     return dict(found.as_dict()) | beside | {"ratings": rating_quality(config, study, collaborative)}
 
 

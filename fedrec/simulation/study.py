@@ -108,15 +108,17 @@ def assemble(config: Config, dataset: Dataset, features: Features, encoders: Map
     rule = config.data.positive_ratings
     whole = split(dataset, config.run.seed, unit=config.privacy.unit, positive_ratings=rule)
     held, used = without_cold(config, whole, len(dataset.items), dataset.interactions.item)
-    notes = _own(config.model.notes, encoders.get("text"), dataset.notes, len(dataset.users))
-    photos = _own(config.model.photos, encoders.get("image"), dataset.photos, len(dataset.users))
+    # Ranking by evidence reads them on the device; only a tower that reads them is trained with them.
+    reads = config.collaborative.scoring.evidence
+    notes = _own(config.model.notes or reads, encoders.get("text"), dataset.notes, len(dataset.users))
+    photos = _own(config.model.photos or reads, encoders.get("image"), dataset.photos, len(dataset.users))
     times = dataset.interactions.timestamp[held.rows] if config.model.context else None
     population = UserBatch(
         held.training,
         keys=keys_of(dataset.users),
         held_out=held.valid,
-        notes=notes,
-        photos=photos,
+        notes=notes if config.model.notes else None,
+        photos=photos if config.model.photos else None,
         times=times,
         rated=_rated(dataset, held) if config.collaborative.ratings.used else None,
     )

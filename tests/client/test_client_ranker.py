@@ -1,5 +1,6 @@
 """Ranking on a device: from a release on disk and a store, without anything else."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +160,19 @@ def test_variety_parts_items_that_are_alike_and_keeps_the_best_first(place: Plac
     assert varied[1].item != plain[1].item
     with pytest.raises(ModelError, match="variety"):
         recommend(place.release, place.store, "anna", 6, variety=1.5)
+
+
+def test_by_evidence_notes_and_photos_rank_without_a_tower(place: Place, tmp_path: Path) -> None:
+    config = from_tree({**CONFIG, "collaborative": {"scoring": {"weight": 1.0, "evidence": True}}})
+    contents = replace(tiny_contents(tmp_path, config), model=None)
+    write_release(tmp_path / "release", contents, key=SigningKey.fresh())
+    with EventStore.open(place.store) as store:
+        ranker = Ranker(read_release(tmp_path / "release"))
+        newcomer = ranker.recommend(store, "newcomer", 12)
+        writer = ranker.recommend(store, "writer", 12)
+    assert [one.item for one in newcomer] == list(place.titles)[::-1]
+    assert [one.item for one in writer] != [one.item for one in newcomer]
+    assert {"notes", "photos", "behaviour", "popularity"} == set(writer[0].shares)
+    assert all(sum(one.shares.values()) == pytest.approx(1) for one in [*newcomer, *writer])
+    given = ranker.recommend_for([], 12, notes=["a blue lamp"])
+    assert "notes" in given[0].shares and "wrote" in given[0].reason

@@ -16,7 +16,8 @@ from fedrec.collaborative.fold_in_factors import from_factors, from_matrix
 from fedrec.config import CollaborativeSettings, FoldInSettings, ScoringSettings
 from fedrec.errors import ModelError
 from fedrec.ranking.fold_in import FoldIn
-from fedrec.ranking.score import Scorer, behaviour_scores, standardised, touched
+from fedrec.ranking.score import Scorer, behaviour_scores, touched
+from fedrec.ranking.standardise import standardised
 from fedrec.testing import scoring as contract
 from fedrec.users import Histories
 

@@ -16,7 +16,8 @@ from fedrec.config import CollaborativeSettings, ScoringSettings
 from fedrec.errors import ModelError
 from fedrec.model.adapter import Adapter
 from fedrec.model.rows import ItemBatch, Rows
-from fedrec.ranking.score import Scorer, behaviour_scores, log_popularity, standardised
+from fedrec.ranking.score import Scorer, behaviour_scores
+from fedrec.ranking.standardise import log_popularity, standardised
 from fedrec.users import Histories, OwnContent, UserBatch
 
 HISTORIES = Histories.of([[0, 3, 5], [], [1, 2, 3, 4, 5, 6, 7, 8], [9, 9]])

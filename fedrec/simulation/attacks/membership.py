@@ -18,7 +18,8 @@ from fedrec.console import Reporter
 from fedrec.privacy.ledger import Budget, Ledger
 from fedrec.privacy.run_plan import delta_of
 from fedrec.queries.plan import costs_of
-from fedrec.ranking.score import Scorer, behaviour_scores, standardised
+from fedrec.ranking.score import Scorer, behaviour_scores
+from fedrec.ranking.standardise import standardised
 from fedrec.ranking.tower import TowerScorer
 from fedrec.server.results import RunResult
 from fedrec.server.run import FederatedRun
