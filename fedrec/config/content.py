@@ -32,7 +32,6 @@ class TextSettings(Settings):
         default=48, ge=4, le=512, description="tokens kept of a text, for encoders tokens and minilm-states"
     )
 
-
     @model_validator(mode="after")
     def _dimension_is_known(self) -> TextSettings:
         if self.dimension == 1 or (self.dimension == 0 and self.encoder != "lsa"):

@@ -50,7 +50,7 @@ _TOWER_FIRST: Mapping[str, Any] = {
 # Readings of one set of paid sums: what is chosen among them, `fedrec.queries.readings` says.
 _AUTO: Mapping[str, Any] = {
     "content": {"text": {"dimension": 0}},
-    "model": {"tower": False},
+    "model": {"tower": False, "notes": True, "photos": True},
     "collaborative": {
         "follows_noise": True,
         "power_iteration": {"whitening": 0.3, "scale": 1.0, "denoising": "content"},
@@ -61,7 +61,7 @@ _AUTO: Mapping[str, Any] = {
             "sharpness": 1.5,
         },
         "solver": {"ridge": 20.0},
-        "scoring": {"weight": 1.0, "discount": 0.2, "recency": 0.2},
+        "scoring": {"weight": 1.0, "discount": 0.2, "recency": 0.2, "evidence": True},
         "fold_in": {
             "weight": 0.7,
             "rank": 96,

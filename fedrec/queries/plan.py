@@ -52,11 +52,6 @@ def costs_of(config: Config, users: int, devices: int | None = None) -> list[Que
     privacy = config.privacy
     if privacy.epsilon is None or is_local(config):
         return []
-    if config.collaborative.follows_noise:
-        raise ConfigError(
-            "settings with collaborative.follows_noise have no plan before they are settled",
-            action="Call fedrec.queries.sizing.sized_by_noise with the numbers of users and items",
-        )
     if privacy.unit == "example" and (config.model.notes or config.model.photos):
         raise ConfigError(
             "unit 'example' protects interactions; notes and photos are of a user and would go unprotected",

@@ -37,7 +37,9 @@ def asked() -> ProjectionDirections:
 def opened(truth: dict[str, float], sigma: float, seed: int = 1) -> np.ndarray:
     directions = asked()
     total = sum(weight * (kernel_of(name) @ (kernel_of(name).T @ directions.vectors)) for name, weight in truth.items())
-    return (total + np.random.default_rng(seed).normal(0, sigma, total.shape)).reshape(-1) if sigma else total.reshape(-1)
+    return (
+        (total + np.random.default_rng(seed).normal(0, sigma, total.shape)).reshape(-1) if sigma else total.reshape(-1)
+    )
 
 
 def weights_of(sum_: np.ndarray, sigma: float) -> dict[str, float]:
@@ -67,6 +69,8 @@ def test_one_modality_and_no_signal_leave_the_prior_as_it_is() -> None:
 
 def test_missing_content_weighs_nothing() -> None:
     values = {**VALUES, "image": np.zeros_like(VALUES["image"])}
-    features = Features(FEATURES.ids, FEATURES.titles, values, {**FEATURES.present, "image": np.zeros(ITEMS, dtype=bool)})
+    features = Features(
+        FEATURES.ids, FEATURES.titles, values, {**FEATURES.present, "image": np.zeros(ITEMS, dtype=bool)}
+    )
     found = weighed_by_sum(opened({"text": 3.0}, 0.0), asked(), MASS, MASS, features, PRIOR, 0.1)
     assert found.modalities["text"] > found.modalities["attributes"]
