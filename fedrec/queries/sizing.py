@@ -98,7 +98,9 @@ def sized_by_noise(config: Config, users: int, items: int) -> Config:
         collaborative["power_iteration"] |= {"enabled": True, "rank": sizing.rank, "steps": sizing.steps}
         collaborative["cooccurrence"]["enabled"] = False
     if privacy.unit == "example" and noise:
+        # Notes and photos are of a user, so nothing of one interaction could cover them.
         collaborative["short_history_weighting"] = _SHORT
+        tree["model"] |= {"notes": False, "photos": False}
     if not collaborative["selection"]["candidates"] and privacy.unit == "user":
         collaborative["selection"] |= candidates_around(collaborative)
     settled = from_tree(tree)
