@@ -55,7 +55,7 @@ def not_better_than_popularity(
         return None
     return (
         f"{best} does not beat {popularity}: {measure} {others[best]:.3f} against {level:.3f}"
-        f"{f', {of}' if of else ''}; rank by popularity (preset popularity-only), or change the settings"
+        f"{f', {of}' if of else ''}; popularity alone (preset popularity-only) ranks as well and needs less"
     )
 
 

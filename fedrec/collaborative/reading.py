@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from fedrec.collaborative import low_rank
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
+from fedrec.collaborative.content_kernel import content_factors
 from fedrec.collaborative.fold_in_factors import from_factors
 from fedrec.collaborative.solve import solve
-from fedrec.config import CollaborativeSettings
+from fedrec.config import CollaborativeSettings, PriorSettings
 from fedrec.content.feature_table import Features
 
 Floats = NDArray[np.float64]
@@ -27,6 +28,13 @@ class PaidSums:
     """What is known of the items' use: their popularity alone. ``popularity``: [items], estimates of zero or above."""
 
     popularity: Floats
+
+    def with_content(self, features: Features, prior: PriorSettings) -> PaidSums:
+        """The same sums, seen with another content kernel; here, and where the kernel is made when it is solved, these.
+
+        ``features``: with all the modalities that ``prior`` names, such as the trained tower's item vectors.
+        """
+        return self
 
     def solved(self, settings: CollaborativeSettings, features: Features) -> CollaborativeFactors:
         """The factors before the discount of popular items; here of rank 0."""
@@ -63,6 +71,10 @@ class PaidFactors(PaidSums):
     mass: Floats
     found: Floats
     content: Floats
+
+    def with_content(self, features: Features, prior: PriorSettings) -> PaidFactors:
+        """With the kernel of ``prior`` over ``features``; what the rounds found stays. Raises as `content_factors`."""
+        return replace(self, content=content_factors(features, prior))
 
     def solved(self, settings: CollaborativeSettings, features: Features) -> CollaborativeFactors:
         """Joined and solved without a matrix of items by items, see `fedrec.collaborative.low_rank`."""

@@ -54,7 +54,7 @@ class PriorSettings(Settings):
     modalities: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict,
         description="weight of each modality in the kernel, 0 or more; 'tower' is the item vectors of the content "
-        "tower once it is trained, with which the sums are then solved again",
+        "tower: power iteration begins with those before training, and once it is trained the sums are read again",
     )
     weighed_by_sums: bool = Field(
         default=False,
@@ -235,9 +235,10 @@ class CollaborativeSettings(Settings):
             raise ValueError("collaborative.power_iteration.steps are rounds before those of power_iteration.enabled")
         if self.fold_in is not None and not self.pairwise:
             raise ValueError("collaborative.fold_in needs collaborative.cooccurrence or collaborative.power_iteration")
-        if "tower" in prior.modalities and not (cooccurrence.enabled and prior.weight):
+        if "tower" in prior.modalities and not (self.pairwise and prior.weight):
             raise ValueError(
-                "collaborative.prior.modalities.tower needs collaborative.cooccurrence and collaborative.prior.weight"
+                "collaborative.prior.modalities.tower needs collaborative.prior.weight, and collaborative.cooccurrence "
+                "or collaborative.power_iteration"
             )
         if self.feature_columns and not (self.popularity and self.pairwise):
             raise ValueError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fedrec.config.base import Named, Settings
 from fedrec.config.content import Modality
@@ -65,6 +65,11 @@ class ModelSettings(Settings):
         le=512,
         description="directions in which a head over ready features is trained, beside a frozen start; 0 = all",
     )
+    head_bias: bool = Field(
+        default=True,
+        description="whether the biases of heads are trained; few big steps pull all items to one place by them, so "
+        "false is for those. Needs head_rank",
+    )
     lora_rank: int = Field(default=8, ge=1, le=128, description="directions of each adapter, for minilm-lora")
     history: int = Field(default=64, ge=1, le=1024, description="events of a user that the user tower reads, the last")
     notes: bool = Field(default=False, description="the user tower reads what its user wrote, on the device")
@@ -80,3 +85,9 @@ class ModelSettings(Settings):
         le=1,
         description="evenness of the heads fitted to public content before training; null = random",
     )
+
+    @model_validator(mode="after")
+    def _fixed_biases_are_of_low_rank_heads(self) -> ModelSettings:
+        if not self.head_bias and not self.head_rank:
+            raise ValueError("model.head_bias=false needs model.head_rank, the directions that are trained instead")
+        return self

@@ -7,6 +7,11 @@ multiplied by that of B; and averaging B over devices averages W, which averagin
 orthonormal, so a step is the full head's step, projected.
 
 Where the catalogue is at hand, A is the leading directions of its features, which are public (`warm_start`).
+
+A trained bias moves all items alike.  What users have in common pulls at it more than at anything else, and an item
+vector of length 1 that has moved far enough is everybody's, so that a few big steps end with all items in one place.
+Without it (``model.head_bias`` false) the bias stays where the start put it, and the update reads features less their
+mean over the catalogue, which says nothing of one item either.
 """
 
 from __future__ import annotations
@@ -24,16 +29,21 @@ from fedrec.model.subspace import Subspace
 def head_over(width: int, inputs: EncoderInputs) -> Head | LowRankHead:
     """The head over vectors of this width that the settings ask for: of ``head_rank`` directions, or whole."""
     settings = inputs.settings
+    if not settings.head_bias:
+        rank = min(settings.head_rank, width)
+        return LowRankHead(width, settings.dimension, rank, inputs.place, inputs.generator, trained_bias=False)
     if 0 < settings.head_rank < width:  # from there on, a low rank is none
         return LowRankHead(width, settings.dimension, settings.head_rank, inputs.place, inputs.generator)
     return Head(width, settings.dimension, inputs.place, inputs.generator)
 
 
 class LowRankHead(ItemEncoder):
-    """The function of `Head`, with ``rank * dimension + dimension`` trained numbers instead of ``width * dimension``.
+    """The function of `Head`, with ``rank * dimension + dimension`` trained numbers instead of ``width * dimension``;
+    without ``trained_bias``, ``rank * dimension``.
 
     ``weight`` W0 [dimension, width] and ``down`` A [rank, width] are buffers: no part of the flat vector, but of the
-    state, of every broadcast and of a release. ``rank`` is below the width.
+    state, of every broadcast and of a release; so are ``bias`` [dimension] and ``middle`` [rank], A times the mean of
+    the features, where the bias is not trained. ``rank`` is at most the width.
     """
 
     keeps_width = True
@@ -43,20 +53,34 @@ class LowRankHead(ItemEncoder):
     )
     weight: Tensor
     down: Tensor
+    bias: Tensor | None
+    middle: Tensor | None
 
     @classmethod
     def build(cls, inputs: EncoderInputs) -> Head | LowRankHead:
         """Build what the settings ask for: `head_over` vectors."""
         return head_over(inputs.shape[0], inputs)
 
-    def __init__(self, width: int, dimension: int, rank: int, subspace: Subspace, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        width: int,
+        dimension: int,
+        rank: int,
+        subspace: Subspace,
+        generator: torch.Generator,
+        *,
+        trained_bias: bool = True,
+    ) -> None:
         super().__init__()
         self.subspace = subspace
         self.register_buffer("weight", Head(width, dimension, subspace, generator).linear.weight.detach().clone())
         self.register_buffer("down", orthonormal(rank, width, generator))
-        self.up = blank(nn.Linear, rank, dimension, bias=True)
+        self.register_buffer("bias", None if trained_bias else torch.zeros(dimension))
+        self.register_buffer("middle", None if trained_bias else torch.zeros(rank))
+        self.up = blank(nn.Linear, rank, dimension, bias=trained_bias)
         nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
+        if trained_bias:
+            nn.init.zeros_(self.up.bias)
 
     @property
     def width(self) -> int:
@@ -73,20 +97,23 @@ class LowRankHead(ItemEncoder):
         with torch.no_grad():
             self.weight.copy_(weight)
             self.up.weight.zero_()
-            self.up.bias.copy_(bias)
+            (self.up.bias if self.bias is None else self.bias).copy_(bias)
 
-    def look_along(self, directions: Tensor) -> None:
+    def look_along(self, directions: Tensor, mean: Tensor) -> None:
         """Train along these, [at most rank, width], orthonormal rows; what is left of the rank keeps its own, made
-        orthogonal to them."""
+        orthogonal to them. ``mean``: of the features, [width]; a trained bias makes no use of it."""
         with torch.no_grad():
             both = torch.cat([directions.to(torch.float64), self.down.to(torch.float64)])
             q, r = torch.linalg.qr(both.T)
             signs = torch.where(torch.diagonal(r) < 0, -1.0, 1.0)
             turned = (q * signs).T[: self.rank]
             self.down.copy_(turned)
+            if self.middle is not None:
+                self.middle.copy_(turned @ mean.to(turned.dtype))
 
     def forward(self, values: Tensor, real: Tensor) -> Tensor:
         """[rows, items, width] -> [rows, items, dimension]; features where ``real`` is False count as zeros."""
         known = unit(values.to(self.weight.dtype).masked_fill(~real.unsqueeze(-1), 0.0))
-        update: Tensor = self.up(linear(known, self.down))
-        return linear(known, self.weight) + update
+        seen = linear(known, self.down)
+        update: Tensor = self.up(seen if self.middle is None else seen - self.middle)
+        return linear(known, self.weight, self.bias) + update

@@ -82,7 +82,7 @@ def fit_heads(
             directions = _leading([scaled[name]], head.rank, 0.0)
             lengths = np.linalg.norm(directions, axis=1)
             known = lengths > 0
-            head.look_along(torch.from_numpy(directions[known] / lengths[known, None]))
+            head.look_along(torch.from_numpy(directions[known] / lengths[known, None]), torch.from_numpy(means[name]))
 
 
 def _head(encoder: nn.Module) -> AnyHead | None:

@@ -113,7 +113,7 @@ class RunState:
         self._power_iteration: PowerIteration | None = None
         self._training: TrainingState | None = None
         public = without_tower(self.config.collaborative)
-        if public.power_iteration.enabled or (public.cooccurrence.enabled and public.prior.weight > 0):
+        if public.prior.modalities and (public.has_prior or self.config.collaborative.power_iteration.enabled):
             check_prior(self.features, public.prior.modalities)
 
     @property
@@ -123,7 +123,9 @@ class RunState:
             settings = self.config.collaborative
             counts = self.collaborative.popularity.astype(np.float64)
             mass = low_rank.mass_of(counts, self.users)
-            content = content_factors(self.features, settings.prior)
+            # Before it is trained the tower is public content too, seen through heads that were fitted to it.
+            known = self._with_tower() if TOWER in settings.prior.modalities else self.features
+            content = content_factors(known, settings.prior)
             expected = Expected.of(mass, counts, content)
             iteration = settings.power_iteration
             begun = first(expected, iteration.rank, iteration.whitening, iteration.item_weighting)
@@ -139,7 +141,10 @@ class RunState:
 
     def read_sums(self) -> None:
         """Read the sums paid for so far, with the prior of public content: the tower has learned nothing yet."""
-        self.collaborative = read(self.sums, without_tower(self.settled.collaborative), self.features)
+        settings = self.settled.collaborative
+        # What power iteration found is joined with the kernel that it began with.
+        settings = settings if settings.power_iteration.enabled else without_tower(settings)
+        self.collaborative = read(self.sums, settings, self.features)
 
     def settle(self, candidate: str) -> None:
         """Go on with the settings of a candidate, and read the sums as it does."""
@@ -182,7 +187,7 @@ class RunState:
             parameters.unflatten(self.model, values)
 
     def conclude_training(self, *, whole: bool) -> None:
-        """Take the best parameters by validation; solve once more where the prior is to know what the tower learned.
+        """Take the best parameters by validation; read the sums again where the prior is to know what it learned.
 
         ``whole``: whether the budget lasted; else parameters stay as the last round left them.
         """
@@ -191,7 +196,23 @@ class RunState:
             self.set_parameters(best)
         settings = self.settled.collaborative
         if self.model is not None and TOWER in settings.prior.modalities:
-            self.collaborative = read(self.sums, settings, _with_tower(self.features, self.read, self.model))
+            learned = self._with_tower()
+            self.sums = self.sums.with_content(learned, settings.prior)
+            self.collaborative = read(self.sums, settings, learned)
+
+    def _with_tower(self) -> Features:
+        """The features with the tower's item vectors [items, dimension], as they are now, as the modality ``tower``.
+
+        Raises RuntimeError without a tower, which the settings refuse.
+        """
+        if self.model is None:
+            raise RuntimeError("a prior of the tower's item vectors, and there is no tower")
+        from fedrec.ranking.tower import TowerScorer
+
+        vectors = TowerScorer(self.model, self.read, history=1).vectors().numpy()
+        values, present = self.features.values, self.features.present
+        there = {**present, TOWER: np.asarray(vectors.any(axis=1))}
+        return replace(self.features, values={**values, TOWER: vectors}, present=there)
 
     def released(self) -> CollaborativeFactors:
         """The collaborative factors as a release has them: with the items' ratings, where these were asked for."""
@@ -238,13 +259,3 @@ def without_tower(settings: CollaborativeSettings) -> CollaborativeSettings:
     rest = {name: weight for name, weight in prior.modalities.items() if name != TOWER}
     changed = prior.model_copy(update={"modalities": rest, "weight": prior.weight if rest else 0.0})
     return settings.model_copy(update={"prior": changed})
-
-
-def _with_tower(features: Features, read: Features, model: Recommender) -> Features:
-    """``features`` with the tower's item vectors [items, dimension] as the modality ``tower``: factorisation after deep
-    features. ``read``: what the tower reads."""
-    from fedrec.ranking.tower import TowerScorer
-
-    vectors = TowerScorer(model, read, history=1).vectors().numpy()
-    present = np.asarray(vectors.any(axis=1))
-    return replace(features, values={**features.values, TOWER: vectors}, present={**features.present, TOWER: present})

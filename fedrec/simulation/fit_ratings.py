@@ -1,4 +1,4 @@
-"""Settings about ratings held to data that has none: left out, with a word, before a budget is spent on nothing."""
+"""Settings about ratings held to the data that there is: what it lacks is left out, before a budget is spent on it."""
 
 from __future__ import annotations
 
@@ -29,3 +29,15 @@ def fit_to_ratings(config: Config, dataset: Dataset) -> tuple[Config, list[str]]
     tree["collaborative"]["ratings"] |= {"predict": False, "weight": 0.0}
     keys = ", ".join(key for key, there in used.items() if there)
     return from_tree(tree), [f"ratings: no interaction of the data has one; not used, left out of {keys}"]
+
+
+def ratings_beyond(config: Config, dataset: Dataset) -> list[str]:
+    """A sentence where ratings that are used lie outside of ``collaborative.ratings``: they count as its nearer end."""
+    ratings = config.collaborative.ratings
+    known = dataset.interactions.rating[~np.isnan(dataset.interactions.rating)]
+    if not ratings.used or not ((known < ratings.lowest) | (known > ratings.highest)).any():
+        return []
+    return [
+        f"some ratings of the data lie beyond the range from {ratings.lowest:g} to {ratings.highest:g} and count as "
+        "its nearer end; set collaborative.ratings.lowest and highest to what can be given"
+    ]

@@ -24,7 +24,7 @@ from fedrec.server.results import Observer, RoundEvent, RunResult
 from fedrec.server.run_directory import RunDirectory
 from fedrec.simulation.engines.audited import AuditedDevices
 from fedrec.simulation.engines.cohort import CohortDevices
-from fedrec.simulation.fit_ratings import fit_to_ratings
+from fedrec.simulation.fit_ratings import fit_to_ratings, ratings_beyond
 from fedrec.simulation.measure import baselines_of, scorer_of, whole_quality
 from fedrec.simulation.privacy.auditing import audited_devices, with_delta
 from fedrec.simulation.privacy.auditor import Auditor
@@ -158,6 +158,7 @@ def _finish(
     run["baselines"] = baselines_of(config, study)
     for_card = list(run["warnings"])
     run["warnings"] += simulators_warnings(run["quality"], run["baselines"])
+    run["warnings"] += ratings_beyond(config, study.dataset)
     run[KEY] = simulators_view("quality, baselines, and the loss and quality of each round")
     reporter.stage("Writing the release")
     encoders = {name: encoder_to_bytes(encoder) for name, encoder in study.encoders.items()}

@@ -86,8 +86,8 @@ def prepare(config: Config, data: Source, reporter: Reporter) -> Study:
         reporter: is told how far it is.
 
     Raises:
-        DataError: the data cannot be read, or is of one user. ContentError: its content cannot be encoded as the
-            config says.
+        DataError: the data cannot be read, is of one user, or has no positive event.
+        ContentError: its content cannot be encoded as the config says.
     """
     dataset = read_and_say(data, reporter)
     if len(dataset.users) < 2:
@@ -99,6 +99,13 @@ def prepare(config: Config, data: Source, reporter: Reporter) -> Study:
         )
     features, encoders = encode_catalogue(config, dataset, reporter)
     study = assemble(config, dataset, features, encoders)
+    if len(dataset.interactions) and config.data.positive_ratings != "all" and not len(study.split.rows):
+        raise DataError(
+            "no event that trains is rated as high as data.positive_ratings",
+            path=dataset.directory or dataset.name,
+            value=config.data.positive_ratings,
+            action="Set it within the range of the ratings, see fedrec data inspect",
+        )
     say_unreadable(study.unreadable, reporter)
     return study
 

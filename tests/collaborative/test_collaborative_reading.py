@@ -70,3 +70,12 @@ def test_the_same_sums_are_read_in_many_ways(paid: PaidFactors, features: Featur
     assert folded.factors is not None and folded.factors.shape == (ITEMS, 2)
     np.testing.assert_array_equal(factorised.history, factorised.candidate)
     np.testing.assert_array_equal(plain.popularity, ridged.popularity)
+
+
+def test_another_kernel_changes_what_is_joined_and_not_what_was_found(paid: PaidFactors, features: Features) -> None:
+    settings = _settings(prior={"weight": 0.5, "modalities": {"text": 2.0}})
+    seen = paid.with_content(features, settings.prior)
+    unit = features.values["text"] / np.linalg.norm(features.values["text"], axis=1, keepdims=True)
+    np.testing.assert_allclose(seen.content @ seen.content.T, 2.0 * unit @ unit.T, rtol=1e-5)
+    assert seen.found is paid.found and seen.mass is paid.mass
+    assert PaidSums(paid.popularity).with_content(features, settings.prior).popularity is paid.popularity

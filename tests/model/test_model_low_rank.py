@@ -77,6 +77,41 @@ def test_a_step_is_the_full_heads_step_projected() -> None:
     assert float(moved.detach().norm()) > 0.1
 
 
+def test_without_a_trained_bias_only_directions_are_trained() -> None:
+    """Also of a modality that is no wider than the rank, where the head would else be whole."""
+    values, present = catalogue()
+    full, low = (cases.make_model(settings(rank, head_bias=not rank), WIDE, seed=1) for rank in (0, 4))
+    for model in (full, low):
+        fit_heads(model, values, present)
+    assert parameters.count(low) == 8 * (4 + 4 + 4) + 1  # and the offset of all logits
+    for name, raw in values.items():
+        given = torch.from_numpy(raw)[None], torch.from_numpy(present[name])[None]
+        torch.testing.assert_close(low.encoders[name](*given), full.encoders[name](*given), atol=1e-5, rtol=1e-5)
+
+
+def test_without_a_trained_bias_no_step_moves_all_items_alike() -> None:
+    """Whatever the update, the mean over the catalogue's items stays where the start put it."""
+    values, present = catalogue()
+    values = {name: raw + 2.0 for name, raw in values.items()}
+    model = cases.make_model(settings(4, head_bias=False), WIDE, seed=1)
+    fit_heads(model, values, present)
+    generator = torch.Generator().manual_seed(5)
+    for name, raw in values.items():
+        head = model.encoders[name]
+        given = torch.from_numpy(raw)[None], torch.from_numpy(present[name])[None]
+        before = head(*given).detach()
+        with torch.no_grad():
+            head.up.weight.copy_(torch.randn(head.up.weight.shape, generator=generator))
+        moved = (head(*given).detach() - before)[0][torch.from_numpy(present[name])]
+        assert float(moved.norm(dim=1).mean()) > 0.1
+        torch.testing.assert_close(moved.mean(0), torch.zeros(8), atol=1e-5, rtol=0)
+
+
+def test_fixed_biases_are_of_low_rank_heads() -> None:
+    with pytest.raises(ValueError, match="head_rank"):
+        settings(0, head_bias=False)
+
+
 def test_directions_are_the_leading_ones_of_the_features() -> None:
     values, present = catalogue()
     model = cases.make_model(settings(3), WIDE)
@@ -102,11 +137,13 @@ def test_directions_that_the_catalogue_lacks_are_filled_up() -> None:
     assert abs(float(down[0, 7])) == pytest.approx(1, abs=1e-4)
 
 
-def test_a_broadcast_makes_another_model_the_same() -> None:
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_broadcast_makes_another_model_the_same(bias: bool) -> None:
     values, present = catalogue()
-    sent = cases.make_model(settings(3), WIDE, seed=1, shaken=0.2)
+    chosen = settings(3, head_bias=bias)
+    sent = cases.make_model(chosen, WIDE, seed=1, shaken=0.2)
     fit_heads(sent, values, present)
-    got = cases.make_model(settings(3), WIDE, seed=2)
+    got = cases.make_model(chosen, WIDE, seed=2)
     parameters.receive(got, parameters.broadcast(sent))
     for one, other in zip(sent.state_dict().values(), got.state_dict().values(), strict=True):
         assert torch.equal(one, other)

@@ -13,6 +13,7 @@ from fedrec.client.ranker import Ranker
 from fedrec.config import Config, from_tree
 from fedrec.console import SilentReporter
 from fedrec.data.schema import Event
+from fedrec.errors import DataError
 from fedrec.privacy.ledger import Ledger
 from fedrec.release.bundle import read_release
 from fedrec.simulation.rating_quality import held_out_ratings
@@ -110,6 +111,18 @@ def test_of_data_without_ratings_it_is_said_that_they_are_not_used(tmp_path: Pat
     assert run["config"]["data"]["positive_ratings"] == "all" and run["quality"]["ratings"] is None
     assert run["config_asked"]["data"]["positive_ratings"] == 4.0
     assert {cost["query"] for cost in run["privacy"]["queries"]} == {"popularity"}
+
+
+def test_ratings_beyond_their_range_are_said_to_be_cut(data: Path, tmp_path: Path) -> None:
+    narrow = settings(8.0, collaborative={"ratings": {"predict": True, "highest": 4.0}})
+    assert any("beyond the range from 1 to 4" in said for said in simulated(narrow, data, tmp_path / "run")["warnings"])
+    assert "beyond the range" not in (tmp_path / "run" / "model" / "MODEL_CARD.md").read_text()
+    assert not any("beyond" in said for said in simulated(settings(), data, tmp_path / "whole")["warnings"])
+
+
+def test_where_nothing_is_positive_it_is_said_what_to_set(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.positive_ratings"):
+        simulated(settings(data={"positive_ratings": 6.0}), data, tmp_path / "run")
 
 
 def test_what_was_rated_low_is_not_in_the_sums_and_not_recommended_again(data: Path, tmp_path: Path) -> None:
