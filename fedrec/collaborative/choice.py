@@ -15,11 +15,17 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.config.selection import joined_name, parts_of
+
+EXPECTED_LOSS: Final = 0.005
+"""What a change of one setting is expected to cost, in NDCG@10 a user: what some 150 settings of three sets cost."""
+EXPECTED_SPREAD: Final = 0.01
+"""Standard deviation of what such a change does."""
 
 
 @dataclass(frozen=True)
@@ -71,22 +77,27 @@ def choose(
 
 
 def combined(
-    choice: Choice, topics: Mapping[str, frozenset[str]], alone: Collection[str], *, caution: float, sampling: float
+    choice: Choice, topics: Mapping[str, frozenset[str]], alone: Collection[str], *, sampling: float
 ) -> Choice:
     """Several candidates taken together, where each changes one setting: what each adds is taken to add up.
 
     The best candidate comes first, then the others in order, as long as they are about other things than those before,
-    and each only if it beats the default by more than ``caution`` deviations of what noise and the sample of users
-    explain.
+    and each only if its posterior mean is above the default's.  Before anybody is asked, a change of a default that was
+    made with care is expected to lose `EXPECTED_LOSS`, give or take `EXPECTED_SPREAD`; its seen advantage d has noise of
+    variance v, of the sum and of the sample of users.  The posterior mean is above 0 where
+
+        d > EXPECTED_LOSS v / EXPECTED_SPREAD^2
+
+    (normal prior, normal noise; Efron and Morris 1975).  So with little noise every gain is taken, and where noise is
+    much larger than any change can be, as of few users at a small epsilon, the default stays.
 
     Args:
         choice: of single candidates.
         topics: by candidate, what its changes are about.
         alone: candidates that are taken by themselves or not at all, such as ranking by popularity.
-        caution: as of `choose`.
         sampling: standard deviation of a difference of two candidates by which users there are, in NDCG@10 a user.
     """
-    margin = caution * math.sqrt(2 * choice.noise**2 + sampling**2)
+    margin = EXPECTED_LOSS * (2 * choice.noise**2 + sampling**2) / EXPECTED_SPREAD**2
     gains = {name: value - choice.advantages[choice.default] for name, value in choice.advantages.items()}
     better = [name for name in sorted(gains, key=lambda name: -gains[name]) if gains[name] > margin]
     taken: list[str] = []

@@ -58,8 +58,8 @@ class SelectionSettings(Settings):
         default=1.0,
         ge=0,
         le=10,
-        description="another than the default is taken where it is better by more than this many standard deviations "
-        "of the noise in the difference of two candidates",
+        description="without combine: another than the default is taken where it is better by more than this many "
+        "standard deviations of the noise in the difference of two candidates",
     )
     combine: bool = Field(
         default=False,

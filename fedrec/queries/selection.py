@@ -100,7 +100,7 @@ class Selection(Query):
             alone = [name for name, tree in settings.candidates.items() if len(changed_keys(tree)) != 1]
             topics = {name: topics_of(tree) for name, tree in settings.candidates.items()}
             spread = settings.clip * math.sqrt(2 / (len(names) * state.users))
-            choice = combined(choice, topics, alone, caution=settings.caution, sampling=spread)
+            choice = combined(choice, topics, alone, sampling=spread)
         state.settle(choice.chosen)
         impersonal = tuple(name for name in names if not state.config.collaborative.candidate(name).scoring.personal)
         return Selected(choice, impersonal, sum(array.nbytes for array in noisy.request.arrays.values()))
