@@ -83,8 +83,8 @@ def combined(
 
     The best candidate comes first, then the others in order, as long as they are about other things than those before,
     and each only if its posterior mean is above the default's.  Before anybody is asked, a change of a default that was
-    made with care is expected to lose `EXPECTED_LOSS`, give or take `EXPECTED_SPREAD`; its seen advantage d has noise of
-    variance v, of the sum and of the sample of users.  The posterior mean is above 0 where
+    made with care is expected to lose `EXPECTED_LOSS`, give or take `EXPECTED_SPREAD`; its seen advantage d is off by
+    the noise of the sum and by the sample of users, of variance v together.  The posterior mean is above 0 where
 
         d > EXPECTED_LOSS v / EXPECTED_SPREAD^2
 
