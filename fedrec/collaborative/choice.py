@@ -1,10 +1,11 @@
-"""Which way of reading the sums is taken: the noisy best, if it is better than the default by more than noise explains.
+"""Which way of reading the sums is taken: the best by what is known, if it is known to be better than the default.
 
-Every candidate's mean advantage is known up to Gaussian noise of one deviation s.  Of K candidates that are alike, the
-noisy best seems better than a given one by about s sqrt(2 log K) though it is not.  So the default, which is what
-somebody who may not look takes, is left only for a candidate whose advantage over it exceeds ``caution`` deviations of
-such a difference, caution * s * sqrt(2).  With little noise that is nothing and the best is taken; with much it is more
-than any candidate can show, and the default stays.
+Every candidate's mean advantage is known up to Gaussian noise of one deviation.  Of K candidates that are alike, the
+noisy best seems better than a given one by about that times sqrt(2 log K) though it is not.  So the numbers are first
+smoothed (`fedrec.collaborative.smoothing`), and the default, which is what somebody who may not look takes, is left
+only for a candidate whose smoothed advantage over it exceeds ``caution`` posterior deviations of their difference.
+With little noise that is nothing and the best is taken; with much it is more than any candidate can show, and the
+default stays.
 
 Pure functions of a noisy sum and public settings: choosing costs no budget beyond the sum's (Dwork and Roth 2014,
 Proposition 2.1).
@@ -12,20 +13,15 @@ Proposition 2.1).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.config.selection import joined_name, parts_of
-
-EXPECTED_LOSS: Final = 0.005
-"""What a change of one setting is expected to cost, in NDCG@10 a user: what some 150 settings of three sets cost."""
-EXPECTED_SPREAD: Final = 0.01
-"""Standard deviation of what such a change does."""
+from fedrec.collaborative.smoothing import alike, smoothed
+from fedrec.config.selection import parts_of
 
 
 @dataclass(frozen=True)
@@ -33,83 +29,69 @@ class Choice:
     """What was chosen, and by what.
 
     ``advantages``: by candidate, mean NDCG@10 a user less the mean over the candidates, with noise.  ``noise``: its
-    standard deviation in each.  ``margin``: by how much another than the default must be better.  ``reason``: a
-    sentence.
+    standard deviation in each.  ``smoothed``: what is known of them.  ``deviations``: by candidate, the posterior
+    deviation of what was chosen less the candidate.  ``margin``: by how much the best had to be ahead of the default.
+    ``reason``: a sentence.
     """
 
     chosen: str
     default: str
     advantages: Mapping[str, float]
     noise: float
+    smoothed: Mapping[str, float]
+    deviations: Mapping[str, float]
     margin: float
     reason: str
 
     def over(self, name: str) -> float:
-        """The advantage of what was chosen over another candidate; of several taken together, that of the best."""
-        return max(self.advantages[part] for part in parts_of(self.chosen)) - self.advantages[name]
+        """The smoothed advantage of what was chosen over another candidate; of several together, that of the best."""
+        return max(self.smoothed[part] for part in parts_of(self.chosen)) - self.smoothed[name]
 
 
 def choose(
-    advantages: NDArray[np.float64], sigma: float, candidates: Sequence[str], default: str, *, caution: float = 1.0
+    advantages: NDArray[np.float64],
+    sigma: float,
+    candidates: Mapping[str, Mapping[str, Any]],
+    default: str,
+    *,
+    caution: float = 1.0,
+    similarity: NDArray[np.float64] | None = None,
 ) -> Choice:
     """Choose among candidates.
 
     Args:
         advantages: float64 [K], noisy mean advantages.
         sigma: standard deviation of the noise in each, 0 or above.
-        candidates: their K names.
+        candidates: their K names and settings trees.
         default: one of them.
-        caution: deviations of a difference by which another than the default must be better.
+        caution: posterior deviations by which another than the default must be better.
+        similarity: [K, K], what `alike` says of the candidates, where it is at hand.
     """
-    centred = advantages - advantages.mean()
-    known = dict(zip(candidates, map(float, centred), strict=True))
+    names = tuple(candidates)
+    alikeness = alike(tuple(candidates.values())) if similarity is None else similarity
+    mean, covariance = smoothed(advantages, sigma, alikeness)
+    known = dict(zip(names, map(float, mean), strict=True))
+
+    def apart(one: str, other: str) -> float:
+        at, beside = names.index(one), names.index(other)
+        return float(max(covariance[at, at] + covariance[beside, beside] - 2 * covariance[at, beside], 0.0) ** 0.5)
+
     # Of candidates that are alike the default is first, then the order of the settings.
-    best = max(known, key=lambda name: (known[name], name == default))
-    margin, ahead = caution * sigma * math.sqrt(2.0), known[best] - known[default]
-    noise = f"noise in a difference {sigma * math.sqrt(2.0):.4f}"
+    best = max(names, key=lambda name: (known[name], name == default))
+    margin, ahead = caution * apart(best, default), known[best] - known[default]
+    chosen = best if ahead > margin else default
     if best == default:
-        chosen, reason = default, f"the default is the best of {len(known)} candidates"
-    elif ahead > margin:
-        chosen, reason = best, f"better than {default}, the default, by {ahead:.4f} NDCG@10 a user ({noise})"
+        reason = f"the default is the best of {len(known)} candidates, by all that is known"
     else:
-        chosen, reason = default, f"{best} is better than the default by {ahead:.4f} NDCG@10 a user only ({noise})"
-    return Choice(chosen, default, known, sigma, margin, reason)
-
-
-def combined(
-    choice: Choice, topics: Mapping[str, frozenset[str]], alone: Collection[str], *, sampling: float
-) -> Choice:
-    """Several candidates taken together, where each changes one setting: what each adds is taken to add up.
-
-    The best candidate comes first, then the others in order, as long as they are about other things than those before,
-    and each only if its posterior mean is above the default's.  Before anybody is asked, a change of a default that was
-    made with care is expected to lose `EXPECTED_LOSS`, give or take `EXPECTED_SPREAD`; its seen advantage d is off by
-    the noise of the sum and by the sample of users, of variance v together.  The posterior mean is above 0 where
-
-        d > EXPECTED_LOSS v / EXPECTED_SPREAD^2
-
-    (normal prior, normal noise; Efron and Morris 1975).  So with little noise every gain is taken, and where noise is
-    much larger than any change can be, as of few users at a small epsilon, the default stays.
-
-    Args:
-        choice: of single candidates.
-        topics: by candidate, what its changes are about.
-        alone: candidates that are taken by themselves or not at all, such as ranking by popularity.
-        sampling: standard deviation of a difference of two candidates by which users there are, in NDCG@10 a user.
-    """
-    margin = EXPECTED_LOSS * (2 * choice.noise**2 + sampling**2) / EXPECTED_SPREAD**2
-    gains = {name: value - choice.advantages[choice.default] for name, value in choice.advantages.items()}
-    better = [name for name in sorted(gains, key=lambda name: -gains[name]) if gains[name] > margin]
-    taken: list[str] = []
-    for name in better:
-        if name in alone:
-            if not taken:
-                taken = [name]
-                break
-        elif all(topics[name].isdisjoint(topics[other]) for other in taken):
-            taken.append(name)
-    bar = f"better than {choice.default}, the default, by more than {margin:.4f} NDCG@10 a user (noise and sample)"
-    if not taken:
-        return replace(choice, chosen=choice.default, margin=margin, reason=f"no candidate is {bar}")
-    found = ", ".join(f"{name} {gains[name]:+.4f}" for name in taken)
-    return replace(choice, chosen=joined_name(taken), margin=margin, reason=f"{bar}: {found}")
+        so = f"by {ahead:.4f} NDCG@10 a user, known to {apart(best, default):.4f}"
+        reason = f"better than {default}, the default, {so}" if chosen == best else f"{best} is better, but {so} only"
+    return Choice(
+        chosen,
+        default,
+        dict(zip(names, map(float, advantages - advantages.mean()), strict=True)),
+        sigma,
+        known,
+        {name: apart(chosen, name) for name in names},
+        margin,
+        reason,
+    )

@@ -49,7 +49,7 @@ class SelectionSettings(Settings):
         default="", description="the candidate that is taken where the sum says too little; needed with candidates"
     )
     clip: float = Field(
-        default=0.3,
+        default=0.2,
         gt=0,
         le=8,
         description="L2 bound of a user's numbers, one a candidate, each NDCG@10 less the mean over the candidates",
@@ -59,7 +59,7 @@ class SelectionSettings(Settings):
         ge=0,
         le=10,
         description="without combine: another than the default is taken where it is better by more than this many "
-        "standard deviations of the noise in the difference of two candidates",
+        "standard deviations of what is known of their difference",
     )
     combine: bool = Field(
         default=False,

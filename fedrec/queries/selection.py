@@ -25,7 +25,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fedrec.collaborative.choice import Choice, choose, combined
+from fedrec.collaborative.choice import Choice, choose
+from fedrec.collaborative.combined_choice import combined
 from fedrec.config import Config
 from fedrec.config.selection import changed_keys, topics_of
 from fedrec.content.feature_table import Features
@@ -92,23 +93,32 @@ class Selection(Query):
 
     def decode(self, state: RunState, noisy: NoisySum) -> Selected:
         """The choice, by which ``state`` is settled: its settings, and the sums read anew."""
-        settings = state.config.collaborative.selection
-        names = tuple(settings.candidates)
-        advantages, noise = noisy.vector / state.users, noisy.deviation / state.users
-        choice = choose(advantages, noise, names, settings.default, caution=settings.caution)
+        collaborative = state.config.collaborative
+        settings = collaborative.selection
+        candidates = {name: collaborative.candidate(name) for name in settings.candidates}
+        choice = choose(
+            noisy.vector / state.users,
+            noisy.deviation / state.users,
+            {name: one.model_dump(mode="json") for name, one in candidates.items()},
+            settings.default,
+            caution=settings.caution,
+        )
         if settings.combine:
             alone = [name for name, tree in settings.candidates.items() if len(changed_keys(tree)) != 1]
             topics = {name: topics_of(tree) for name, tree in settings.candidates.items()}
-            spread = settings.clip * math.sqrt(2 / (len(names) * state.users))
-            choice = combined(choice, topics, alone, sampling=spread)
+            sampling = settings.clip * math.sqrt(2 / (len(candidates) * state.users))
+            choice = combined(choice, topics, alone, sampling=sampling)
         state.settle(choice.chosen)
-        impersonal = tuple(name for name in names if not state.config.collaborative.candidate(name).scoring.personal)
+        impersonal = tuple(name for name, one in candidates.items() if not one.scoring.personal)
         return Selected(choice, impersonal, sum(array.nbytes for array in noisy.request.arrays.values()))
 
     def choice(self, result: Selected) -> dict[str, Any]:
         """The chosen candidate, all of them with their noisy advantages in NDCG@10 a user, and why."""
         choice = result.choice
-        rows = [{"name": name, "advantage": value, "noise": choice.noise} for name, value in choice.advantages.items()]
+        rows = [
+            {"name": name, "advantage": value, "noise": choice.noise, "smoothed": choice.smoothed[name]}
+            for name, value in choice.advantages.items()
+        ]
         return {
             "chosen": choice.chosen,
             "default": choice.default,
@@ -120,7 +130,7 @@ class Selection(Query):
 
     def warnings(self, result: Selected) -> Sequence[str]:
         """Where what is personal does not beat popularity, by the devices' own word."""
-        choice, level = result.choice, _best(result.choice.advantages, result.impersonal)
+        choice, level = result.choice, _best(result.choice.smoothed, result.impersonal)
         if level is None:
             return ()
         if choice.chosen in result.impersonal:
@@ -128,12 +138,12 @@ class Selection(Query):
                 f"the devices were asked, and ranking by popularity ({choice.chosen}) does best on what they hold out: "
                 "the release ranks everybody alike",
             )
-        ahead, noise = choice.over(level), choice.noise * math.sqrt(2.0)
+        ahead, noise = choice.over(level), choice.deviations[level]
         if ahead > noise:
             return ()
         return (
             f"the devices were asked, and {choice.chosen} is better than popularity by {ahead:.4f} NDCG@10 a user, "
-            f"which is no more than the noise ({noise:.4f}): it is not known to beat popularity",
+            f"known to {noise:.4f} only: it is not known to beat popularity",
         )
 
 

@@ -36,9 +36,9 @@ from fedrec.users import Histories
 Floats32 = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
-TASTE: Final = 3.0
+TASTE: Final = 4.0
 """mu of behaviour after many events, in standard deviations over the catalogue."""
-TASTE_HALF: Final = 8.0
+TASTE_HALF: Final = 14.0
 """Events after which half of ``TASTE`` squared is known."""
 OWN: Final = 1.5
 """mu of a user's notes, or photos, after many pieces."""

@@ -33,7 +33,7 @@ def show_run(run: Mapping[str, Any], out: Path) -> None:
             say(words)
     if chosen := choice_words(run):
         say("")
-        show_table("What the devices chose", COLUMNS, choice_rows(run), numbers=(1, 2))
+        show_table("What the devices chose", COLUMNS, choice_rows(run), numbers=(1, 2, 3))
         say(chosen)
     privacy = table(run.get("privacy"))
     say(f"epsilon, released model: {_epsilon(privacy, 'epsilon_released')}", style="bold")

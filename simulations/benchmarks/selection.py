@@ -4,7 +4,7 @@
 
 For each data set, epsilon and seed the sums are paid for once, with 0.95 of the budget (in 1/z^2).  Sixteen readings of
 them are scored on each user's validation item, as query ``selection`` asks, and with open eyes on the test items.  Each
-way of choosing is then drawn 2,000 times with the noise that the other 0.05 leaves it, on the same numbers:
+way of choosing is then drawn 400 times with the noise that the other 0.05 leaves it, on the same numbers:
 `simulations.benchmarks.selection_rivals` has the ways.  ``--keep`` keeps what was measured, so that it is not measured
 twice.
 """
@@ -46,8 +46,9 @@ from simulations.benchmarks.selection_rivals import WAYS, Stake
 
 Floats = NDArray[np.float64]
 SHARE: Final = 0.05
-DRAWS: Final = 2000
+DRAWS = 400
 DEFAULT: Final = "prior 1, discount .3, fold-in"
+REPEATS = 40
 FEW: Final = (50, 100, 300)
 _RANK: Final = {8.0: 24, 3.0: 16, 1.0: 8}
 _BLOCK: Final = 256
@@ -114,8 +115,10 @@ class Measured:
     @property
     def stake(self) -> Stake:
         """What a way of choosing is given."""
-        z, epsilon, delta, _ = self.facts
-        return Stake(self.gains, list(candidates()).index(DEFAULT), float(z), float(epsilon), float(delta), SHARE)
+        z, epsilon, delta, _ = map(float, self.facts)
+        collaborative = config_of(epsilon, 0).collaborative
+        trees = {name: collaborative.candidate(name).model_dump(mode="json") for name in candidates()}
+        return Stake(self.gains, trees, list(trees).index(DEFAULT), z, epsilon, delta, SHARE)
 
 
 def measure(config: Config, study: Study) -> Measured:
@@ -179,7 +182,7 @@ def lines_of(data: str, found: Mapping[float, Sequence[Measured]]) -> Iterator[s
     """The rows of a data set in both tables' first one: HR@10 on test items by way of choosing."""
     for epsilon, several in found.items():
         rows = [_row(one) for one in several]
-        cells = " | ".join(f"{value:.4f}" for value in np.mean(rows, axis=0))
+        cells = " | ".join(f"{abs(value):.4f}" for value in np.mean(rows, axis=0).round(4))
         yield f"| {data} | {len(several[0].gains):,} | {epsilon:g} | {cells} |"
 
 
@@ -194,18 +197,18 @@ def lost_lines(data: str, found: Mapping[float, Sequence[Measured]]) -> Iterator
     for epsilon, several in found.items():
         for users in (*FEW, len(several[0].gains)):
             rows = [_lost(one, users) for one in several]
-            cells = " | ".join(f"{value:.4f}" for value in np.mean(rows, axis=0))
+            cells = " | ".join(f"{abs(value):.4f}" for value in np.mean(rows, axis=0).round(4))
             yield f"| {data} | {users:,} | {epsilon:g} | {cells} |"
 
 
-def _lost(one: Measured, users: int, repeats: int = 40) -> Floats:
+def _lost(one: Measured, users: int) -> Floats:
     truth, rng = one.gains.mean(axis=0), np.random.default_rng(users)
     rows = []
     whole = users == len(one.gains)
-    for _ in range(1 if whole else repeats):
+    for _ in range(1 if whole else REPEATS):
         some = one.gains if whole else one.gains[rng.choice(len(one.gains), users, replace=False)]
         stake = one.stake.of_users(some)
-        draws = DRAWS if whole else DRAWS // repeats
+        draws = DRAWS if whole else DRAWS // REPEATS
         rows.append([truth[stake.default], *(truth[way(stake, draws)].mean() for way in WAYS.values())])
     return np.asarray(truth.max() - np.mean(rows, axis=0))
 

@@ -20,11 +20,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.collaborative.choice import choose
+from fedrec.collaborative.smoothing import alike
 from fedrec.config import SelectionSettings
 from fedrec.privacy.accountant import gaussian_noise
 from fedrec.queries.device.selection import selection_rows
@@ -39,10 +41,15 @@ _ORDERS: Final = 1.0 + np.geomspace(0.02, 500, 400)
 
 @dataclass(frozen=True)
 class Stake:
-    """``gains``: [users, K].  ``default``: a place among the candidates.  ``z``: multiplier of one Gaussian release of
-    the whole budget, of epsilon and delta.  ``share``: of the budget, in 1/z^2, that choosing may cost."""
+    """What a way of choosing is given.
+
+    ``gains``: [users, K].  ``candidates``: by name, settings trees.  ``default``: a place among them.  ``z``:
+    multiplier of one Gaussian release of the whole budget, of epsilon and delta.  ``share``: of the budget, in 1/z^2,
+    that choosing may cost.
+    """
 
     gains: Floats
+    candidates: Mapping[str, Mapping[str, Any]]
     default: int
     z: float
     epsilon: float
@@ -58,9 +65,12 @@ class Stake:
 def by_selection(stake: Stake, draws: int) -> Places:
     """As the query does it, with the settings' clip and caution."""
     sums = selection_rows(stake.gains, _SETTINGS.clip).sum(axis=0)
-    sigma = _SETTINGS.clip * stake.z / math.sqrt(stake.share)
+    sigma, names = _SETTINGS.clip * stake.z / math.sqrt(stake.share), list(stake.candidates)
+    default = names[stake.default]
     noisy = sums + np.random.default_rng(1).normal(0.0, sigma, (draws, len(sums)))
-    return _held_against(noisy, stake.default, _SETTINGS.caution * sigma * math.sqrt(2.0))
+    similarity = alike(tuple(stake.candidates.values()))
+    chosen = (choose(row, sigma, stake.candidates, default, similarity=similarity).chosen for row in noisy)
+    return np.array([names.index(name) for name in chosen])
 
 
 def by_noisy_maximum(stake: Stake, draws: int) -> Places:

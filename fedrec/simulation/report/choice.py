@@ -8,19 +8,21 @@ from typing import Any, Final
 from fedrec.console import figure, size
 from fedrec.simulation.report.charts import finite, table
 
-COLUMNS: Final = ("reading of the sums", "advantage, NDCG@10 a user", "noise in it", "")
+COLUMNS: Final = ("reading of the sums", "advantage, NDCG@10 a user", "noise in it", "smoothed", "")
 
 
-def choice_rows(run: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """The candidates of a ``run.json``, the best first: name, noisy advantage, its noise, and a mark; or none."""
+def choice_rows(run: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The candidates of a ``run.json``, the best first: name, noisy advantage, its noise, what is
+    known of it, and a mark; or none."""
     found = table(run.get("selection"))
     rows = [one for one in found.get("candidates") or () if isinstance(one, Mapping)]
-    ordered = sorted(rows, key=lambda one: -(finite(one.get("advantage")) or 0.0))
+    ordered = sorted(rows, key=lambda one: -(finite(one.get("smoothed")) or 0.0))
     return [
         (
             str(one.get("name")),
             figure(finite(one.get("advantage")), 4),
             figure(finite(one.get("noise")), 4),
+            figure(finite(one.get("smoothed")), 4),
             _mark(found, one.get("name")),
         )
         for one in ordered

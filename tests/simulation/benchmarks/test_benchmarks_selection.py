@@ -22,7 +22,8 @@ def stake() -> Stake:
         rng.uniform(0, 0.5, (USERS, 1)) + np.array([0.0, 0.01, 0.2]) + rng.normal(0, 0.02, (USERS, 3)), 0, 1
     )
     delta = USERS**-1.1
-    return Stake(gains, 0, gaussian_noise(EPSILON, delta), EPSILON, delta, 0.05)
+    trees = {name: {"solver": {"ridge": name}} for name in "abc"}
+    return Stake(gains, trees, 0, gaussian_noise(EPSILON, delta), EPSILON, delta, 0.05)
 
 
 @pytest.mark.parametrize("way", list(WAYS))
@@ -60,7 +61,9 @@ def test_a_user_moves_the_odds_of_the_exponential_mechanism_by_its_bounded_range
     assert math.isclose(apart.max() - apart.min(), epsilon * (moved.max() - moved.min()) / width)
 
 
-def test_the_page_has_what_was_measured(stake: Stake) -> None:
+def test_the_page_has_what_was_measured(stake: Stake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selection, "DRAWS", 8)
+    monkeypatch.setattr(selection, "REPEATS", 2)
     rng, names = np.random.default_rng(3), selection.candidates()
     gains = rng.uniform(0, 1, (USERS, len(names)))
     facts = np.array([stake.z, EPSILON, stake.delta, 2e6])

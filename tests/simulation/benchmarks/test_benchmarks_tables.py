@@ -7,17 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from fedrec.config import from_tree, load
 from fedrec.config.presets import PRESETS, with_preset
 from fedrec.console import DASH
-from fedrec.content.feature_table import Features
 from fedrec.errors import ConfigError
 from fedrec.simulation.privacy import sweep_runs
 from fedrec.simulation.shop.generate import write_shop
-from simulations.benchmarks import many_runs, modalities, presets, rivals
+from simulations.benchmarks import many_runs, modalities, presets
 
 pytestmark = pytest.mark.slow
 
@@ -182,38 +180,3 @@ def test_configs_are_given_by_budget() -> None:
     assert next(iter(modalities.configs_of(["1,8=b", "inf=a"]).items())) == (float("inf"), Path("a"))
     with pytest.raises(ConfigError, match="EPSILON=PATH"):
         modalities.configs_of(["a.toml"])
-
-
-def test_rivals_are_measured_against_the_given_negatives_and_see_nothing_held_out(place: Path, tmp_path: Path) -> None:
-    held, items = rivals.prepared(place / "shop", tmp_path / "study.npz")
-    with np.load(tmp_path / "study.npz") as arrays:
-        assert set(arrays.files) == {"indptr", "items", "catalogue", "features"}
-        assert np.array_equal(arrays["items"], held.training.items)
-        assert arrays["features"].shape[0] == items
-    for user in range(len(held.valid)):
-        assert not {int(held.valid[user]), int(held.test[user])} & set(held.training[user].tolist())
-    perfect = np.zeros((len(held.test), items), np.float32)
-    perfect[np.arange(len(held.test)), held.test] = 1.0
-    assert rivals.measured(perfect, held, "test").loo_99neg.hr == 1.0
-    assert rivals.measured(perfect, held, "valid").loo_99neg.hr != 1.0
-    flat = np.zeros_like(perfect)
-    assert rivals.measured(flat, held, "test").loo_99neg.hr == pytest.approx(0.1)
-
-
-def test_of_a_rivals_settings_the_validation_item_chooses() -> None:
-    def record(rival: str, k: int, valid: float, test: float) -> dict[str, Any]:
-        figures = {"hr": test, "ndcg": test, "full_hr": test, "full_ndcg": test}
-        quality = {"valid": {"ndcg": valid}, "test": figures}
-        return {"rival": rival, "settings": {"k": k}, "quality": quality, "cpu_seconds": 1.0, "versions": {"x": "1"}}
-
-    records = [record("A", 1, 0.5, 0.9), record("A", 2, 0.6, 0.1), record("B", 3, 0.1, 0.2)]
-    assert [one["settings"]["k"] for one in rivals.best(records)] == [2, 3]
-    text = rivals.markdown({"shop": records}, "command")
-    assert text.index("| A | k=2 | 2 | 0.100") < text.index("| B | k=3 | 1 | 0.200")
-
-
-def test_content_of_items_is_scaled_and_zero_where_missing() -> None:
-    values = {"text": np.array([[3.0, 4.0], [9.0, 9.0]], np.float32)}
-    found = rivals.content_of(Features(("a", "b"), ("", ""), values, {"text": np.array([True, False])}))
-    assert np.allclose(found[0], [0, 1.2, 1.6])  # the mean length is 2.5, of 5 and 0
-    assert not found[1].any()
