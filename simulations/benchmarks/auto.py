@@ -115,7 +115,7 @@ def measured(
     seeds: int,
     users: Sequence[int],
     workers: int,
-) -> tuple[list[list[str]], list[Mapping[str, Any]]]:
+) -> tuple[list[list[str]], list[dict[str, Any]]]:
     """Lines and runs of one data set."""
     dataset, rows, found = read_data(source), [], []
     for count in users or (0,):
@@ -143,7 +143,8 @@ def main() -> None:
     asked = parser.parse_args()
     users = [int(part) for part in asked.users.split(",") if part]
     names = asked.epsilons.split(",") if asked.epsilons else ["8", "1"] if users else ["inf", "8", "3", "1"]
-    rows, runs = [], []
+    rows: list[list[str]] = []
+    runs: list[dict[str, Any]] = []
     for source in asked.data:
         more, found = measured(
             load(CONFIG, []),
