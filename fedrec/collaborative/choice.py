@@ -28,7 +28,8 @@ from fedrec.config.selection import parts_of
 class Choice:
     """What was chosen, and by what.
 
-    ``advantages``: by candidate, mean NDCG@10 a user less the mean over the candidates, with noise.  ``noise``: its
+    ``advantages``: by candidate, mean over users of NDCG@10 less its mean over the candidates, clipped a user, with noise.
+    ``noise``: its
     standard deviation in each.  ``smoothed``: what is known of them.  ``deviations``: by candidate, the posterior
     deviation of what was chosen less the candidate.  ``margin``: by how much the best had to be ahead of the default.
     ``reason``: a sentence.
@@ -83,7 +84,7 @@ def choose(
     if best == default:
         reason = f"the default is the best of {len(known)} candidates, by all that is known"
     else:
-        so = f"by {ahead:.4f} NDCG@10 a user, known to {apart(best, default):.4f}"
+        so = f"by {ahead:.4f} in clipped NDCG@10 a user, known to {apart(best, default):.4f}"
         reason = f"better than {default}, the default, {so}" if chosen == best else f"{best} is better, but {so} only"
     return Choice(
         chosen,

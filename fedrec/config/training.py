@@ -16,7 +16,7 @@ Pool = Literal["uniform", "popularity"]
 class StoppingSettings(Settings):
     """When training ends before its last round: devices are asked, as a private sum, how well the tower ranks the item
     that each holds back (`fedrec.queries.validation`), after every ``every`` rounds and after the last one.  The best
-    parameters are kept."""
+    parameters are kept, those that training began with among them where ``start`` has them measured."""
 
     every: int = Field(default=5, ge=1, description="rounds of training from one request to the next")
     patience: int = Field(
@@ -27,6 +27,11 @@ class StoppingSettings(Settings):
         "least",
     )
     least: float = Field(default=0.0, ge=0, lt=1, description="what counts as better, on a scale from 0 to 1")
+    start: bool = Field(
+        default=False,
+        description="devices are asked before the first round, too: where training does not better the parameters that "
+        "were fitted to public content, it ends and those are released; rounds that are not asked are not charged",
+    )
 
 
 class TrainingSettings(Settings):
@@ -94,10 +99,11 @@ class TrainingSettings(Settings):
 
     @property
     def validated(self) -> tuple[int, ...]:
-        """The rounds after which devices are asked how good the tower is, at most."""
+        """The rounds after which devices are asked how good the tower is, at most; 0 = before the first."""
         if self.stopping is None or not self.rounds:
             return ()
-        return (*range(self.stopping.every, self.rounds, self.stopping.every), self.rounds)
+        start = (0,) if self.stopping.start else ()
+        return (*start, *range(self.stopping.every, self.rounds, self.stopping.every), self.rounds)
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> TrainingSettings:

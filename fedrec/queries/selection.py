@@ -113,7 +113,7 @@ class Selection(Query):
         return Selected(choice, impersonal, sum(array.nbytes for array in noisy.request.arrays.values()))
 
     def choice(self, result: Selected) -> dict[str, Any]:
-        """The chosen candidate, all of them with their noisy advantages in NDCG@10 a user, and why."""
+        """The chosen candidate, all of them with their noisy advantages in clipped NDCG@10 a user, and why."""
         choice = result.choice
         rows = [
             {"name": name, "advantage": value, "noise": choice.noise, "smoothed": choice.smoothed[name]}
@@ -142,7 +142,7 @@ class Selection(Query):
         if ahead > noise:
             return ()
         return (
-            f"the devices were asked, and {choice.chosen} is better than popularity by {ahead:.4f} NDCG@10 a user, "
+            f"the devices were asked, and {choice.chosen} is better than popularity by {ahead:.4f} in clipped NDCG@10 a user, "
             f"known to {noise:.4f} only: it is not known to beat popularity",
         )
 

@@ -47,7 +47,7 @@ class Validation(Query):
         return range(1, len(config.training.validated) + 1) if config.model.tower else range(0)
 
     def place(self, config: Config, round_number: int) -> tuple[int, ...]:
-        """Right after the training round that it is about."""
+        """Right after the training round that it is about; of round 0, before all training."""
         return (config.training.validated[round_number - 1], 1)
 
     def broadcast(self, state: RunState, round_number: int) -> Broadcast:

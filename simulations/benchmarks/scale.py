@@ -33,6 +33,8 @@ SETTINGS: Final = (
     "model.history=16",
     "training.negatives=48",
 )
+# Above so many users, each round of training asks a Poisson sample of about as many, and the tower alone is left out.
+COHORT: Final = 10_000
 _HEAD: Final = ("users", "epsilon", "row", "HR@10", "NDCG@10", "new items, HR@10", "new items, NDCG@10", "seconds")
 
 
@@ -41,9 +43,10 @@ def jobs_of(
 ) -> list[tuple[str, float, list[SweepJob]]]:
     """The runs over one shop: a row, a budget and its seeds."""
     found = []
+    sampled = ("training.sampling=poisson", f"training.cohort={COHORT}") if users > COHORT else ()
     for epsilon in epsilons:
         for name in names:
-            config = load(CONFIG, [*ROWS[name], *SETTINGS, *overrides])
+            config = load(CONFIG, [*ROWS[name], *SETTINGS, *sampled, *overrides])
             slug = f"{users}-{list(ROWS).index(name):02d}"
             found.append((name, epsilon, [job_of(slug, config, epsilon, seed, out) for seed in range(seeds)]))
     return found
@@ -74,7 +77,8 @@ def main() -> None:
         shop = asked.out / "shops" / f"shop-{users}"
         if not (shop / "interactions.csv").exists():
             write_shop(shop, users=users, items=asked.items, private_users=0)
-        cells = jobs_of(users, list(SHOWN), asked.set, epsilons_of(asked.epsilon)[::-1], asked.seeds, asked.out)
+        names = [name for name in SHOWN if users <= COHORT or "alone" not in name]
+        cells = jobs_of(users, names, asked.set, epsilons_of(asked.epsilon)[::-1], asked.seeds, asked.out)
         jobs = [job for _, _, its in cells for job in its]
         runs = iter(run_jobs(jobs, shop, workers=asked.workers, reporter=PlainReporter()))
         rows += [row_of(users, name, epsilon, [next(runs) for _ in its]) for name, epsilon, its in cells]

@@ -44,6 +44,10 @@ from fedrec.users import Histories
 SHARES = {"popularity": 0.1, "cooccurrence": 0.3, "training": 0.4, "validation": 0.15, "metrics": 0.05}
 
 
+# Steps so large that they only do harm: the first request finds the best, and patience ends soon.
+HARM = {"learning_rate": 30.0}
+
+
 def a_config(every: int = 1, patience: int = 2, rounds: int = 8, **sections: object) -> Config:
     stopping = {"every": every, "patience": patience}
     training = {"rounds": rounds, "stopping": stopping, **dict(sections.pop("training", {}))}  # type: ignore[call-overload]
@@ -58,6 +62,29 @@ def test_questions_come_every_so_many_rounds_and_after_the_last(
     assert config.training.validated == after
     planned = {cost.query: cost.rounds for cost in costs_of(config, 24)}
     assert planned.get("validation", 0) == len(after)
+
+
+def test_a_start_that_training_makes_worse_is_released(federation_study: Study, tmp_path: Path) -> None:
+    """Before the first round, too: steps that only do harm end, cost no more than they took, and are forgotten."""
+    stopping = {"every": 1, "patience": 2, "start": True}
+    config = a_config(rounds=6, training={**HARM, "stopping": stopping})
+    assert config.training.validated == (0, 1, 2, 3, 4, 5, 6)
+    begun = RunState(config, federation_study.features, cases.USERS, cases.USERS)
+    begun.open_training()
+    outcome, steps = run(federation_study, config, tmp_path)
+    asked = [(step.request.query, step.request.round) for step in steps]
+    first = asked.index(("validation", 1))
+    assert first < asked.index(("training", 1))
+    assert steps[first].request.settings["after"] == 0
+    np.testing.assert_array_equal(steps[first].request.arrays["parameters"], begun.training.values.astype(np.float32))
+    found = outcome.validation
+    assert found is not None and outcome.model is not None
+    measures = found["measures"]
+    assert found["best_round"] == found["rounds"][int(np.argmax(measures))]
+    trained = [number for query, number in asked if query == "training"]
+    assert len(trained) == len(measures) - 1
+    (best,) = [s for s in steps if s.request.settings.get("after") == found["best_round"]]
+    np.testing.assert_array_equal(best.request.arrays["parameters"], parameters.flatten(outcome.model))
 
 
 def test_without_stopping_nothing_is_asked_or_planned() -> None:
@@ -225,10 +252,6 @@ def run(
             raise Cut
 
     return cases.run(config, study, devices, out, observe), steps
-
-
-# Steps so large that they only do harm: the first request finds the best, and patience ends soon.
-HARM = {"learning_rate": 30.0}
 
 
 def test_a_run_that_gets_worse_stops_and_releases_its_best(federation_study: Study, tmp_path: Path) -> None:
