@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.collaborative.smoothing import alike, smoothed
+from fedrec.config.selection import parts_of
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Choice:
     reason: str
 
     def over(self, name: str) -> float:
-        """The smoothed advantage of what was chosen over another candidate."""
-        return self.smoothed[self.chosen] - self.smoothed[name]
+        """The smoothed advantage of what was chosen over another candidate; of several together, that of the best."""
+        return max(self.smoothed[part] for part in parts_of(self.chosen)) - self.smoothed[name]
 
 
 def choose(

@@ -26,7 +26,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fedrec.collaborative.choice import Choice, choose
+from fedrec.collaborative.combined_choice import combined
 from fedrec.config import Config
+from fedrec.config.selection import changed_keys, topics_of
 from fedrec.content.feature_table import Features
 from fedrec.queries import paid_sums
 from fedrec.queries.model_update import accepted_model
@@ -101,6 +103,11 @@ class Selection(Query):
             settings.default,
             caution=settings.caution,
         )
+        if settings.combine:
+            alone = [name for name, tree in settings.candidates.items() if len(changed_keys(tree)) != 1]
+            topics = {name: topics_of(tree) for name, tree in settings.candidates.items()}
+            sampling = settings.clip * math.sqrt(2 / (len(candidates) * state.users))
+            choice = combined(choice, topics, alone, sampling=sampling)
         state.settle(choice.chosen)
         impersonal = tuple(name for name, one in candidates.items() if not one.scoring.personal)
         return Selected(choice, impersonal, sum(array.nbytes for array in noisy.request.arrays.values()))
