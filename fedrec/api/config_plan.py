@@ -12,6 +12,7 @@ from typing import Any
 from fedrec.api.accountants import by_three
 from fedrec.config import Config, with_protocol
 from fedrec.config.presets import with_preset
+from fedrec.errors import ConfigError
 from fedrec.privacy.accountant import QueryCost, epsilon
 from fedrec.privacy.conversions import group_epsilon
 from fedrec.privacy.local import known_count, local_cost, turns_of
@@ -19,6 +20,7 @@ from fedrec.privacy.registry import MECHANISMS
 from fedrec.privacy.run_plan import delta_of, is_local
 from fedrec.queries.plan import costs_of, statement_of
 from fedrec.queries.registry import QUERIES
+from fedrec.queries.sizing import sized_by_noise
 from fedrec.server.sampled_cohorts import check_sampled_cohorts, delta_of_samples
 from fedrec.server.sampling import Sampler
 
@@ -72,6 +74,15 @@ def own_plans(config: Config, devices: int, interactions: Sequence[int]) -> list
     return found
 
 
+def _needed(items: int | None) -> int:
+    if items is None:
+        raise ConfigError(
+            "with collaborative.follows_noise what is asked follows from the size of the catalogue, too",
+            action="Give it: --items, or items=",
+        )
+    return items
+
+
 def report(
     config: Config,
     users: int,
@@ -80,6 +91,7 @@ def report(
     interactions: Sequence[int] = (),
     group: int = 1,
     checks: bool = True,
+    items: int | None = None,
 ) -> dict[str, Any]:
     """The plan of a config, JSON-able.
 
@@ -88,6 +100,8 @@ def report(
     `planned` does.
     """
     config, devices = settled(config), users if devices is None else devices
+    if config.collaborative.follows_noise:
+        config = sized_by_noise(config, users, _needed(items))
     costs, delta = planned(config, users, devices)
     privacy = statement_of(config, costs, delta, delta_of_samples=delta_of_samples(config, users, devices))
     details: dict[str, int] = {}

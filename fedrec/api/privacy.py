@@ -61,6 +61,7 @@ def plan(
     interactions: Sequence[int] = (),
     group: int = 1,
     checks: bool = True,
+    items: int | None = None,
     overrides: Overrides = (),
 ) -> dict[str, Any]:
     """Compute what a run is charged, to the last digit, before anybody is asked.
@@ -73,6 +74,7 @@ def plan(
             a device charges its own ledger.
         group: also say what it means for so many rows together, such as a household.
         checks: whether to compute the same by other accountants too, which takes seconds.
+        items: of the catalogue; needed where what is asked follows from it, as with preset ``auto``.
         overrides: settings to change.
 
     Returns:
@@ -84,7 +86,9 @@ def plan(
         PrivacyError: the budget cannot be met.
     """
     settings = config_of(config, overrides)
-    return config_plan.report(settings, users, devices=devices, interactions=interactions, group=group, checks=checks)
+    return config_plan.report(
+        settings, users, devices=devices, interactions=interactions, group=group, checks=checks, items=items
+    )
 
 
 def plan_target(

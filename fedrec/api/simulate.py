@@ -14,6 +14,7 @@ from fedrec.api.configs import ConfigSource, Overrides, config_of
 from fedrec.api.run import Run
 from fedrec.console import Reporter, open_reporter
 from fedrec.data.sources import read_data
+from fedrec.errors import ConfigError
 
 if TYPE_CHECKING:
     from fedrec.data.sources import Source
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 
 def simulate(
-    config: ConfigSource,
-    data: Source,
+    config: ConfigSource = "auto",
+    data: Source | None = None,
     *,
     out: str | os.PathLike[str] | None = None,
     overrides: Overrides = (),
@@ -34,8 +35,9 @@ def simulate(
     settings, data and seed the release is the same, whatever shape the data came in.
 
     Args:
-        config: a `Config`, the name of a preset (`fedrec.presets`), or the path of a TOML file.
-        data: anything that `fedrec.read_data` takes.
+        config: a `Config`, the name of a preset (`fedrec.presets`), or the path of a TOML file; ``auto``, the default,
+            sets itself on any data.
+        data: anything that `fedrec.read_data` takes; needed.
         out: where the run's files go; a run that was cut off goes on there. None: a temporary directory that lasts as
             long as the `Run`, or until `Run.save`.
         overrides: settings to change, ``{"training.rounds": 5, "privacy.epsilon": 8}`` or ``["training.rounds=5"]``.
@@ -50,6 +52,8 @@ def simulate(
     """
     from fedrec.simulation.run import simulate as run_simulation
 
+    if data is None:
+        raise ConfigError("there is nothing to simulate with", action="Give data=, such as a data directory")
     settings = config_of(config, overrides)
     directory = Path(tempfile.mkdtemp(prefix="fedrec-run-")) if out is None else Path(out)
     try:

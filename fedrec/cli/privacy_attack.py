@@ -84,6 +84,7 @@ def attack(
     from fedrec.content.fit import fit_to_content
     from fedrec.content.left_out import say_fitted
     from fedrec.privacy.run_plan import with_interactions_counted
+    from fedrec.queries.sizing import sized_by_noise
     from fedrec.simulation.attacks.registry import chosen
     from fedrec.simulation.attacks.table import FILE, AttackTable, fill
     from fedrec.simulation.report.optional import can_report
@@ -97,6 +98,7 @@ def attack(
     config, left_out = fit_to_content(config, study.features)
     say_fitted(left_out, reporter)
     config = with_interactions_counted(config, len(study.dataset.interactions))
+    config = sized_by_noise(config, len(study.population), len(study.features))
     facts = {"seed": seed, "config": config.model_dump(mode="json"), "data": study.facts()}
     key = hashlib.sha256(f"{config.model_dump_json()} {study.fingerprint()} {seed}".encode()).hexdigest()
     table = AttackTable.open(out / FILE, key, facts)

@@ -15,7 +15,7 @@ from fedrec.errors import ConfigError
 
 EPSILONS: Final = (8.0, 3.0, 1.0)  # of the table of samplings
 # What else may be said beside a config; the rest it says itself.
-_OF_CONFIGS: Final = {"config", "population", "devices", "interactions", "settings", "group", "as_json"}
+_OF_CONFIGS: Final = {"config", "population", "items", "devices", "interactions", "settings", "group", "as_json"}
 
 
 class SamplingOption(StrEnum):
@@ -88,6 +88,9 @@ def command(
         int,
         typer.Option(min=1, help="Also say what it means for so many rows together, such as a household."),
     ] = 1,
+    items: Annotated[
+        int | None, typer.Option(min=2, help="With a config whose sums follow from it (preset auto): of the catalogue.")
+    ] = None,
     devices: Annotated[int | None, typer.Option(min=1, help="With a config: devices that the users are on.")] = None,
     interactions: Annotated[
         list[int] | None, typer.Option(min=0, help="With a config and noise_place local: of a device; repeatable.")
@@ -113,7 +116,7 @@ def command(
 
     if config is not None:
         _check_alone(context)
-        _of_config(config, settings or [], population, devices, interactions or [], group, as_json)
+        _of_config(config, settings or [], population, items, devices, interactions or [], group, as_json)
         return
     if by_sampling:
         _by_sampling(population, cohort, rounds, epsilon, delta, as_json)
@@ -170,6 +173,7 @@ def _of_config(
     path: Path,
     settings: list[str],
     population: int,
+    items: int | None,
     devices: int | None,
     interactions: list[int],
     group: int,
@@ -179,7 +183,9 @@ def _of_config(
     from fedrec.cli.plan_tables import show_config_plan
     from fedrec.console import print_json
 
-    found = plan(path, population, devices=devices, interactions=interactions, group=group, overrides=settings)
+    found = plan(
+        path, population, devices=devices, interactions=interactions, group=group, items=items, overrides=settings
+    )
     if as_json:
         print_json(found)
     else:

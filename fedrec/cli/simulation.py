@@ -47,13 +47,13 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
-    config: Annotated[Path, typer.Argument()],
     data: Annotated[
         Path, typer.Option(help="A data directory, RecBole/MMRec files, MovieLens, or a Parquet or CSV file.")
     ],
     out: Annotated[
         Path, typer.Option(file_okay=False, help="Where run.json, events.jsonl, model/, report.html and the ledger go.")
     ],
+    config: Annotated[Path, typer.Argument(show_default=True)] = Path("auto"),
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, as section.key=value.")
     ] = None,
@@ -62,7 +62,7 @@ def simulate(
 ) -> None:
     """Run a whole federation in this process, and write its model and report.
 
-    CONFIG is a TOML file of settings, or the name of a preset.
+    CONFIG is a TOML file of settings, or the name of a preset; auto sets itself on any data.
 
     Where the privacy budget ends before the last round, the run stops there, writes a release that is within the
     budget, and leaves with 7.

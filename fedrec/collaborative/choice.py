@@ -21,16 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.collaborative.smoothing import alike, smoothed
+from fedrec.config.selection import parts_of
 
 
 @dataclass(frozen=True)
 class Choice:
     """What was chosen, and by what.
 
-    ``advantages``: by candidate, mean NDCG@10 a user less the mean over the candidates, with noise.  ``noise``: its
-    standard deviation in each.  ``smoothed``: what is known of them.  ``deviations``: by candidate, the posterior
-    deviation of what was chosen less the candidate.  ``margin``: by how much the best had to be ahead of the default.
-    ``reason``: a sentence.
+    ``advantages``: by candidate, the users' mean of NDCG@10 less its mean over the candidates, clipped, with noise.
+    ``noise``: its standard deviation in each.  ``smoothed``: what is known of them.  ``deviations``: by candidate, the
+    posterior deviation of what was chosen less the candidate.  ``margin``: by how much the best had to be ahead of the
+    default.  ``reason``: a sentence.
     """
 
     chosen: str
@@ -43,8 +44,8 @@ class Choice:
     reason: str
 
     def over(self, name: str) -> float:
-        """The smoothed advantage of what was chosen over another candidate."""
-        return self.smoothed[self.chosen] - self.smoothed[name]
+        """The smoothed advantage of what was chosen over another candidate; of several together, that of the best."""
+        return max(self.smoothed[part] for part in parts_of(self.chosen)) - self.smoothed[name]
 
 
 def choose(
@@ -82,7 +83,7 @@ def choose(
     if best == default:
         reason = f"the default is the best of {len(known)} candidates, by all that is known"
     else:
-        so = f"by {ahead:.4f} NDCG@10 a user, known to {apart(best, default):.4f}"
+        so = f"by {ahead:.4f} in clipped NDCG@10 a user, known to {apart(best, default):.4f}"
         reason = f"better than {default}, the default, {so}" if chosen == best else f"{best} is better, but {so} only"
     return Choice(
         chosen,

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.collaborative.denoising import Denoising, denoised
+
 Floats = NDArray[np.float64]
 # Below this part of the mean mass, items are alike in weight: their mass is mostly noise.
 _LEAST_MASS = 0.05
@@ -104,45 +106,27 @@ def following(
     return _directions(replace(asked, vectors=found.factors), rank, whitening)
 
 
-def completed(opened: Floats, asked: ProjectionDirections, expected: Expected, sigma: float) -> PowerIterationResult:
+def completed(
+    opened: Floats, asked: ProjectionDirections, expected: Expected, sigma: float, how: Denoising = "items"
+) -> PowerIterationResult:
     """Denoise an opened sum [items * r] and complete it to factors; uses public facts and the noisy sum only.
 
-    Nystroem's method completes A = G U to G = A (U^T A)^-1 A^T.
+    Nystroem's method completes A = G U to G = A (U^T A)^-1 A^T.  ``how``: see `fedrec.collaborative.denoising`.
     """
-    found = denoised(opened.reshape(asked.vectors.shape), asked, expected, sigma)
+    found = without_noise(opened.reshape(asked.vectors.shape), asked, expected, sigma, how)
     inner = asked.vectors.T @ found
     values, vectors = np.linalg.eigh((inner + inner.T) / 2)
     kept = values > _LEAST_EIGENVALUE * values.max(initial=0.0)
     return PowerIterationResult(found @ (vectors[:, kept] / np.sqrt(values[kept])))
 
 
-def denoised(noisy: Floats, asked: ProjectionDirections, expected: Expected, sigma: float) -> Floats:
-    """A noisy sum [items, r] brought nearer to what it would be without noise of ``sigma``.
-
-    Each column is compared with what content leads to expect of it, scaled to fit.  In the principal axes of what is
-    left, an item's entry is taken as normal with a variance in proportion to its mass, and shrunk to its posterior
-    mean: rare items, whose entries are noise, keep what content says.  Weights of items are divided out first, so an
-    item's noise is sigma over its weight.
-    """
+def without_noise(
+    noisy: Floats, asked: ProjectionDirections, expected: Expected, sigma: float, how: Denoising = "items"
+) -> Floats:
+    """A noisy sum [items, r] of what was asked, by `fedrec.collaborative.denoising.denoised`; weights divided out."""
     weights = np.ones((len(noisy), 1)) if asked.weights is None else asked.weights[:, None]
-    guess = _fitted(expected.factors @ (expected.factors.T @ asked.vectors), noisy / weights, weights)
-    return guess + _shrunk(noisy / weights - guess, expected.mass, sigma, weights)
-
-
-def _fitted(guess: Floats, noisy: Floats, weights: Floats) -> Floats:
-    """Each column of the guess times the number, zero or above, that brings it nearest to the noisy one."""
-    scale = (guess * noisy * weights**2).sum(axis=0) / np.maximum((guess**2 * weights**2).sum(axis=0), 1e-12)
-    return np.asarray(guess * np.maximum(scale, 0.0))
-
-
-def _shrunk(noisy: Floats, mass: Floats, sigma: float, weights: Floats) -> Floats:
-    _, _, axes = np.linalg.svd(noisy * weights, full_matrices=False)
-    turned, noise = noisy @ axes.T, (sigma / weights) ** 2
-    mass = (mass / mass.mean())[:, None]
-    # Least squares of the squares on what they are expected to be, each as sure as its noise is small.
-    sure = weights**4
-    signal = np.maximum(((turned**2 - noise) * mass * sure).sum(axis=0) / (mass**2 * sure).sum(), 1e-9)
-    return np.asarray((turned * (signal * mass / (signal * mass + noise))) @ axes)
+    guess = expected.factors @ (expected.factors.T @ asked.vectors)
+    return denoised(noisy, guess, expected.factors, expected.mass, sigma, weights, how)
 
 
 def centre_of(popularity: Floats) -> Floats:

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from fedrec.config.base import Settings
 from fedrec.config.fold_in import FoldInSettings
-from fedrec.config.selection import SelectionSettings, merged
+from fedrec.config.selection import SelectionSettings, merged, parts_of
 
 
 class CooccurrenceSettings(Settings):
@@ -40,6 +40,11 @@ class PowerIterationSettings(Settings):
     item_weighting: float = Field(
         default=0.0, ge=0, le=1, description="how much less popular items weigh in a user's part, 0 = all alike"
     )
+    denoising: Literal["items", "content"] = Field(
+        default="items",
+        description="what a noisy entry is brought nearer to: what content leads to expect of it, by its item's mass "
+        "alone (items), or by a part beside it that items of like content have in common (content)",
+    )
 
 
 class PriorSettings(Settings):
@@ -50,6 +55,11 @@ class PriorSettings(Settings):
         default_factory=dict,
         description="weight of each modality in the kernel, 0 or more; 'tower' is the item vectors of the content "
         "tower: power iteration begins with those before training, and once it is trained the sums are read again",
+    )
+    weighed_by_sums: bool = Field(
+        default=False,
+        description="once the first sum of power iteration is open, weigh the modalities by how much of it each "
+        "explains, see fedrec.collaborative.modality_weights; the weights given are where it starts",
     )
     sharpness: float = Field(
         default=0.0,
@@ -142,6 +152,12 @@ class CollaborativeSettings(Settings):
     """What collaboration adds through private sums: item popularity, and what is used together."""
 
     popularity: bool = Field(default=True, description="ask how many users have each item, as one private sum")
+    follows_noise: bool = Field(
+        default=False,
+        description="which sums are asked, how large they are, their shares of the budget and the candidates of "
+        "collaborative.selection follow from privacy and from the numbers of users and items, see "
+        "fedrec.queries.sizing; what is written of them counts for nothing",
+    )
     short_history_weighting: int = Field(
         default=0,
         ge=0,
@@ -181,12 +197,16 @@ class CollaborativeSettings(Settings):
     def candidate(self, name: str) -> CollaborativeSettings:
         """The settings with the changes of a candidate of ``selection``, of which nothing is left to choose.
 
-        A prior without modalities has no weight, whatever a candidate says.
+        ``name``: of one, or of several taken together (`selection.joined_name`).  A prior without modalities has no
+        weight, whatever a candidate says.
         """
-        changes = dict(self.selection.candidates[name])
-        if not self.prior.modalities:
-            changes.pop("prior", None)
-        return CollaborativeSettings.model_validate(merged(self.model_dump(exclude={"selection"}), changes))
+        tree = self.model_dump(exclude={"selection"})
+        for part in parts_of(name):
+            changes = dict(self.selection.candidates[part])
+            if not self.prior.modalities:
+                changes.pop("prior", None)
+            tree = merged(tree, changes)
+        return CollaborativeSettings.model_validate(tree)
 
     @model_validator(mode="after")
     def _candidates_can_be_read(self) -> CollaborativeSettings:

@@ -21,12 +21,24 @@ class TextSettings(Settings):
         "ids for an encoder trained from scratch. hashed: n-grams of words and letters hashed into the columns",
     )
     dimension: int = Field(
-        default=64, ge=2, le=4096, description="columns of the features; encoder hashed needs some hundred"
+        default=64,
+        ge=0,
+        le=4096,
+        description="columns of the features, 2 or more; encoder hashed needs some hundred. 0, of encoder lsa only: an "
+        "eighth of the number of texts, from 16 to 256, since few texts bear few directions",
     )
     vocabulary: int = Field(default=4096, ge=64, le=65536, description="tokens that the trained tokenizer knows")
     length: int = Field(
         default=48, ge=4, le=512, description="tokens kept of a text, for encoders tokens and minilm-states"
     )
+
+    @model_validator(mode="after")
+    def _dimension_is_known(self) -> TextSettings:
+        if self.dimension == 1 or (self.dimension == 0 and self.encoder != "lsa"):
+            raise ValueError(
+                f"content.text.dimension is 2 or more, or 0 with encoder lsa, not {self.dimension} with {self.encoder}"
+            )
+        return self
 
 
 class ImageSettings(Settings):

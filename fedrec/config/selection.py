@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from pydantic import Field, model_validator
 
 from fedrec.config.base import Settings
 
+JOINT: Final = " + "
+"""Between the names of candidates that are taken together."""
 MOST_CANDIDATES: Final = 64
 """Numbers that a user adds at most."""
 
@@ -19,6 +21,17 @@ READING: Final[Mapping[str, frozenset[str] | None]] = {
     "scoring": None,
     "fold_in": None,
     "power_iteration": frozenset({"scale"}),
+}
+
+
+# Settings that pull at the same thing: two of their changes do not add up, and may overshoot together.
+_TOPICS: Final[Mapping[str, str]] = {
+    "scoring.discount": "popular items",
+    "scoring.popularity_weight": "popular items",
+    "fold_in.flattening": "popular items",
+    "prior.weight": "how far sums are believed",
+    "solver.ridge": "how far sums are believed",
+    "power_iteration.scale": "how far sums are believed",
 }
 
 
@@ -45,8 +58,14 @@ class SelectionSettings(Settings):
         default=1.0,
         ge=0,
         le=10,
-        description="another than the default is taken where it is better by more than this many standard deviations "
-        "of what is known of their difference",
+        description="without combine: another than the default is taken where it is better by more than this many "
+        "standard deviations of what is known of their difference",
+    )
+    combine: bool = Field(
+        default=False,
+        description="beside one candidate, take the changes of all that are better than the default and change one "
+        "setting each, about different things: as many ways to read the sums as there are combinations, for one number "
+        "a change",
     )
     content_columns: int = Field(
         default=256,
@@ -68,6 +87,8 @@ class SelectionSettings(Settings):
             return self
         if len(self.candidates) < 2:
             raise ValueError("selection.candidates needs two candidates at least, or none")
+        if split := sorted(name for name in self.candidates if not name or JOINT.strip() in name):
+            raise ValueError(f"selection.candidates: a name is not empty and has no {JOINT.strip()!r} in it: {split}")
         if self.default not in self.candidates:
             raise ValueError(f"selection.default must be one of the candidates {sorted(self.candidates)}")
         for name, tree in self.candidates.items():
@@ -77,6 +98,30 @@ class SelectionSettings(Settings):
                     "candidate may change prior.weight, solver, scoring, fold_in and power_iteration.scale"
                 )
         return self
+
+
+def joined_name(names: Iterable[str]) -> str:
+    """How several candidates taken together are called."""
+    return JOINT.join(names)
+
+
+def parts_of(name: str) -> list[str]:
+    """The candidates that a name stands for, one or several taken together."""
+    return name.split(JOINT)
+
+
+def topics_of(tree: Mapping[str, Any]) -> frozenset[str]:
+    """What a candidate's changes are about: settings with dots, or what several of them have in common."""
+    return frozenset(_TOPICS.get(key, key) for key in changed_keys(tree))
+
+
+def changed_keys(tree: Mapping[str, Any]) -> frozenset[str]:
+    """The settings that a candidate changes, with dots."""
+    return frozenset(
+        key
+        for section, change in tree.items()
+        for key in ([f"{section}.{name}" for name in change] if isinstance(change, Mapping) else [section])
+    )
 
 
 def merged(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

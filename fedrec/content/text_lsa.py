@@ -22,6 +22,9 @@ from fedrec.errors import ContentError
 
 MOST_COMMON = 0.5
 """A word in more than this part of the texts says nothing about any of them and is dropped."""
+LEAST_WIDTH, MOST_WIDTH = 16, 256
+TEXTS_A_DIRECTION = 8
+"""Directions where the settings leave their number to the texts."""
 FEWEST = 2
 """A word in fewer texts than this joins none of them and is dropped, where enough words remain."""
 
@@ -48,7 +51,7 @@ class LsaText(Encoder[str]):
     def fit(cls, texts: Sequence[str], settings: TextSettings) -> LsaText:
         """Fit on the catalogue's texts; empty ones are left out.
 
-        The width is ``settings.dimension``, or less where the texts span less.
+        The width is ``settings.dimension`` (0: by the number of texts), or less where the texts span less.
 
         Raises:
             ContentError: no text holds a word.
@@ -60,7 +63,7 @@ class LsaText(Encoder[str]):
         if not idf.any():
             raise ContentError("no text of the catalogue holds a word", action="Leave 'text' out of content.modalities")
         weighted = _weighted(counts, idf)
-        directions, values = leading_directions(weighted, settings.dimension)
+        directions, values = leading_directions(weighted, settings.dimension or _width(len(tidied)))
         directions = directions / np.sqrt(values)
         rows = unit_rows(weighted @ directions)
         centre = rows[np.linalg.norm(rows, axis=1) > 0].mean(axis=0)
@@ -111,6 +114,11 @@ def text_settings(meta: Meta) -> TextSettings:
         return TextSettings.model_validate(field_of(meta, "settings", dict))
     except ValueError:
         raise ContentError("a saved encoder's settings are damaged", action="Build the features again") from None
+
+
+def _width(texts: int) -> int:
+    """Directions that so many texts bear."""
+    return max(LEAST_WIDTH, min(texts // TEXTS_A_DIRECTION, MOST_WIDTH))
 
 
 def _reduced(settings: TextSettings) -> TextSettings:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from fedrec.config import Config
+from fedrec.config.selection import parts_of
 from fedrec.errors import ProtocolError
 from fedrec.queries.request import Request, Scalars
 
@@ -23,8 +24,9 @@ def accepted(config: Config, request: Request) -> Scalars:
     """The same, held to the candidates of the settings. Raises ProtocolError for a name that is none of them."""
     if not config.collaborative.selection.asked:
         return {}
-    name = request.settings.get(READING)
-    if name not in config.collaborative.selection.candidates:
+    name, selection = request.settings.get(READING), config.collaborative.selection
+    parts = parts_of(name) if isinstance(name, str) else []
+    if not parts or not set(parts) <= set(selection.candidates) or len(parts) != len(set(parts)):
         raise ProtocolError("a request is about a reading that is none of the candidates", value=name)
     return {READING: str(name)}
 

@@ -55,6 +55,7 @@ class Directions(Query):
     def decode(self, state: RunState, noisy: NoisySum) -> PowerIterationResult:
         """What the step found; the directions of the next one are its strongest."""
         iteration, settings = state.power_iteration, state.config.collaborative.power_iteration
+        iteration.weigh(noisy.vector, noisy.deviation, state)
         found = iteration.found(noisy.vector, noisy.deviation)
         asked: ProjectionDirections = following(iteration.directions, found, settings.rank, settings.whitening)
         iteration.directions = asked

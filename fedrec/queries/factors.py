@@ -55,6 +55,7 @@ class Factors(Query):
     def decode(self, state: RunState, noisy: NoisySum) -> PowerIterationResult:
         """What the step found; the run's collaborative factors are solved from it."""
         iteration = state.power_iteration
+        iteration.weigh(noisy.vector, noisy.deviation, state)
         found = iteration.found(noisy.vector, noisy.deviation)
         popularity = state.collaborative.popularity.astype(np.float64)
         centre, mass = iteration.directions.centre, iteration.expected.mass

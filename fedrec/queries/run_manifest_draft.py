@@ -22,6 +22,7 @@ from fedrec.queries.run_manifest import (
     installed_code,
     what_is_wrong,
 )
+from fedrec.queries.sizing import sized_by_noise
 from fedrec.secagg.roster import Roster
 
 
@@ -32,7 +33,7 @@ def settled_for_devices(config: Config, features: Features, users: int) -> Confi
         ConfigError: they do not fit each other or the catalogue.
     """
     config = with_protocol(with_preset(config), "flower")
-    config = fit_to_content(config, features)[0]
+    config = sized_by_noise(fit_to_content(config, features)[0], users, len(features))
     updates: dict[str, Any] = {"run": config.run.model_copy(update={"engine": "flower"})}
     if config.privacy.epsilon is not None:
         updates["privacy"] = config.privacy.model_copy(update={"delta": delta_of(config, users)})

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from fedrec.collaborative import item_tables, low_rank
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.collaborative.content_kernel import check_prior, content_factors
+from fedrec.collaborative.denoising import Denoising
+from fedrec.collaborative.modality_weights import weighed_by_sum
 from fedrec.collaborative.power_iteration import Expected, PowerIterationResult, ProjectionDirections, completed, first
 from fedrec.collaborative.reading import PaidSums, read
 from fedrec.config import CollaborativeSettings, Config
@@ -35,10 +37,26 @@ class PowerIteration:
     expected: Expected
     content: Floats
     directions: ProjectionDirections
+    denoising: Denoising = "items"
+
+    weighed: bool = False
+
+    def weigh(self, vector: Floats, sigma: float, state: RunState) -> None:
+        """Weigh the modalities of the content by a step's noisy sum, where the settings ask for it, at the first."""
+        prior = state.config.collaborative.prior
+        if self.weighed or not prior.weighed_by_sums:
+            return
+        self.weighed = True
+        counts, mass = state.collaborative.popularity.astype(np.float64), self.expected.mass
+        changed = weighed_by_sum(vector, self.directions, mass, counts, state.features, prior, sigma)
+        if changed is not prior:
+            state.modality_weights = changed.modalities
+            self.content = content_factors(state.features, changed)
+            self.expected = Expected.of(mass, counts, self.content)
 
     def found(self, vector: Floats, sigma: float) -> PowerIterationResult:
         """What a step found, from its noisy sum [items * r] with noise of deviation ``sigma``."""
-        return completed(vector, self.directions, self.expected, sigma)
+        return completed(vector, self.directions, self.expected, sigma, self.denoising)
 
 
 @dataclass(eq=False)
@@ -78,6 +96,7 @@ class RunState:
     pinned: Callable[[str, NDArray[np.float32]], NDArray[np.float32]] = lambda name, array: array
     results: dict[str, Any] = field(default_factory=dict)
     popularity_deviation: float = 0.0
+    modality_weights: Mapping[str, float] = field(default_factory=dict)
     item_ratings: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
@@ -110,7 +129,7 @@ class RunState:
             expected = Expected.of(mass, counts, content)
             iteration = settings.power_iteration
             begun = first(expected, iteration.rank, iteration.whitening, iteration.item_weighting)
-            self._power_iteration = PowerIteration(expected, content, begun)
+            self._power_iteration = PowerIteration(expected, content, begun, iteration.denoising)
         return self._power_iteration
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
-from fedrec.errors import ProtocolError
+from fedrec.errors import ConfigError, ProtocolError
 from fedrec.queries.query import Query, Stage
 from fedrec.queries.registry import QUERIES
 from fedrec.queries.request import Broadcast, Request
@@ -29,13 +29,30 @@ class Scheduled:
 
 
 def asked_by(config: Config) -> list[Query]:
-    """The queries that a config asks, in the order of the registry."""
+    """The queries that a config asks, in the order of the registry.
+
+    Raises:
+        ConfigError: what is asked follows from numbers of users and items that were not filled in yet.
+    """
+    check_settled(config)
     return [query for query in QUERIES if len(query.rounds(config))]
 
 
 def schedule(config: Config) -> tuple[Scheduled, ...]:
-    """All rounds of all queries of a config, in the order in which a run asks them."""
+    """All rounds of all queries of a config, in the order in which a run asks them. Raises as `asked_by`."""
+    check_settled(config)
     return _schedule(config.model_dump_json(exclude={"speed"}), QUERIES.names())
+
+
+def check_settled(config: Config) -> None:
+    """Raise ConfigError where sizes that follow from the noise are still open: both sides need the same numbers."""
+    if config.collaborative.follows_noise:
+        raise ConfigError(
+            "with collaborative.follows_noise it is open what is asked",
+            value=config.model.preset,
+            action="Settle it with the numbers of users and items, as `fedrec manifest sign` and `fedrec simulate` do "
+            "(fedrec.queries.sizing.sized_by_noise), and give devices and server the same",
+        )
 
 
 def number_of(config: Config, query: str, round_number: int) -> int:

@@ -26,7 +26,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fedrec.collaborative.choice import Choice, choose
+from fedrec.collaborative.combined_choice import combined
 from fedrec.config import Config
+from fedrec.config.selection import changed_keys, topics_of
 from fedrec.content.feature_table import Features
 from fedrec.queries import paid_sums
 from fedrec.queries.model_update import accepted_model
@@ -101,12 +103,17 @@ class Selection(Query):
             settings.default,
             caution=settings.caution,
         )
+        if settings.combine:
+            alone = [name for name, tree in settings.candidates.items() if len(changed_keys(tree)) != 1]
+            topics = {name: topics_of(tree) for name, tree in settings.candidates.items()}
+            sampling = settings.clip * math.sqrt(2 / (len(candidates) * state.users))
+            choice = combined(choice, topics, alone, sampling=sampling)
         state.settle(choice.chosen)
         impersonal = tuple(name for name, one in candidates.items() if not one.scoring.personal)
         return Selected(choice, impersonal, sum(array.nbytes for array in noisy.request.arrays.values()))
 
     def choice(self, result: Selected) -> dict[str, Any]:
-        """The chosen candidate, all of them with their noisy advantages in NDCG@10 a user, and why."""
+        """The chosen candidate, all of them with their noisy advantages in clipped NDCG@10 a user, and why."""
         choice = result.choice
         rows = [
             {"name": name, "advantage": value, "noise": choice.noise, "smoothed": choice.smoothed[name]}
@@ -135,8 +142,8 @@ class Selection(Query):
         if ahead > noise:
             return ()
         return (
-            f"the devices were asked, and {choice.chosen} is better than popularity by {ahead:.4f} NDCG@10 a user, "
-            f"known to {noise:.4f} only: it is not known to beat popularity",
+            f"the devices were asked, and {choice.chosen} is better than popularity by {ahead:.4f} in clipped "
+            f"NDCG@10 a user, known to {noise:.4f} only: it is not known to beat popularity",
         )
 
 

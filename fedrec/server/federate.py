@@ -19,6 +19,7 @@ from fedrec.content.fit import fit_to_content
 from fedrec.errors import ContentError
 from fedrec.queries.plan import quality_of_sums
 from fedrec.queries.run_manifest import RunManifest
+from fedrec.queries.sizing import sized_by_noise
 from fedrec.server.publish import contents_of
 from fedrec.server.results import Devices, RoundEvent
 from fedrec.server.run_directory import RunDirectory, line_of, record_of
@@ -92,6 +93,7 @@ def federate(
     for sentence in left_out:
         _log.warning("settings fitted to the content: %s", sentence)
     features, users = server_catalogue.features, devices.users
+    config = sized_by_noise(config, users, len(features))
     run = {"config": config.model_dump(mode="json"), "catalogue": features.digest(), "users": users}
     signed = None if manifest is None else {"digest": manifest.digest, "counter": manifest.counter}
     identity = json.dumps({**run, "devices": devices.size, "manifest": signed}, sort_keys=True)

@@ -17,6 +17,7 @@ from fedrec.content.registry import encoder_to_bytes
 from fedrec.errors import ConfigError
 from fedrec.privacy.run_plan import delta_of, with_interactions_counted
 from fedrec.queries.plan import quality_of_sums
+from fedrec.queries.sizing import sized_by_noise
 from fedrec.run_warnings import simulators_warnings
 from fedrec.server.publish import contents_of
 from fedrec.server.results import Observer, RoundEvent, RunResult
@@ -77,8 +78,10 @@ def simulate(
     config, unrated = fit_to_ratings(config, study.dataset)
     left_out = [*left_out, *unrated]
     say_fitted(left_out, reporter)
+    users = len(study.population)
     counted = with_interactions_counted(config, len(study.dataset.interactions))
-    changed, config, users = bool(left_out) or counted is not config, counted, len(study.population)
+    sized = sized_by_noise(counted, users, len(study.features))
+    changed, config = bool(left_out) or sized is not config, sized
     if config.audit.canaries:
         config = with_delta(config, delta_of(config, users))
     identity = config.model_dump_json() + study.fingerprint()

@@ -15,8 +15,9 @@ from fedrec.model.recommender import Recommender
 from fedrec.privacy.accountant import epsilon
 from fedrec.privacy.run_plan import delta_of
 from fedrec.queries.plan import costs_of
+from fedrec.queries.sizing import sized_by_noise
 
-_USERS, _EPSILON = 1000, 8.0
+_USERS, _ITEMS, _EPSILON = 1000, 500, 8.0
 
 
 class PresetContract:
@@ -76,7 +77,7 @@ class PresetContract:
 
     def test_a_private_run_of_it_keeps_its_budget(self) -> None:
         tree = {"model": {"preset": self.preset}, "privacy": {"epsilon": _EPSILON}}
-        config = with_preset(from_tree(tree))
+        config = sized_by_noise(with_preset(from_tree(tree)), _USERS, _ITEMS)
         costs = costs_of(config, _USERS)
         assert costs, "a private run asks nothing that would cost anything"
         assert epsilon(costs, delta_of(config, _USERS)) <= _EPSILON

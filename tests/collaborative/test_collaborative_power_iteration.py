@@ -90,14 +90,14 @@ def test_levelled_items_weigh_less_the_more_popular_they_are_and_the_server_take
     )
     truth = drawn.normal(size=level.vectors.shape)
     opened = truth * level.weights[:, None]
-    np.testing.assert_allclose(power_iteration.denoised(opened, level, expected, 0.0), truth, atol=1e-9)
+    np.testing.assert_allclose(power_iteration.without_noise(opened, level, expected, 0.0), truth, atol=1e-9)
 
 
 def test_an_item_that_was_hardly_weighed_is_known_by_what_was_expected_alone() -> None:
     weights = np.r_[1e-4, np.ones(ITEMS - 1)]
     asked = power_iteration.ProjectionDirections(np.zeros(ITEMS), directions().vectors, weights)
     truth = np.random.default_rng(6).normal(size=(ITEMS, RANK))
-    kept = power_iteration.denoised(truth * weights[:, None], asked, nothing_expected(), 0.05)
+    kept = power_iteration.without_noise(truth * weights[:, None], asked, nothing_expected(), 0.05)
     assert np.linalg.norm(kept[0]) < 1e-2 * np.linalg.norm(truth[0])
     assert np.linalg.norm(kept[1:] - truth[1:]) < 0.05 * np.linalg.norm(truth[1:])
 
@@ -136,10 +136,10 @@ def test_rare_items_keep_what_content_says_and_common_ones_what_was_heard() -> N
     guess = expected.factors @ (expected.factors.T @ vectors)
     truth = guess + np.where(rare[:, None], 0.0, 3 * drawn.normal(size=guess.shape))
     noisy = truth + sigma * drawn.normal(size=truth.shape)
-    better = power_iteration.denoised(noisy, asked, expected, sigma)
+    better = power_iteration.without_noise(noisy, asked, expected, sigma)
     off = [np.linalg.norm((estimate - truth)[rows]) for rows in (rare, ~rare) for estimate in (better, noisy)]
     assert off[0] < 0.3 * off[1] and off[2] < off[3]
-    np.testing.assert_allclose(power_iteration.denoised(truth, asked, expected, 0.0), truth, atol=1e-9)
+    np.testing.assert_allclose(power_iteration.without_noise(truth, asked, expected, 0.0), truth, atol=1e-9)
 
 
 def nothing_expected() -> power_iteration.Expected:

@@ -22,6 +22,7 @@ from fedrec.content.fit import fit_to_content, ranks_without_content
 from fedrec.errors import ConfigError, ContentError, ModelError
 from fedrec.privacy.ledger import Ledger
 from fedrec.queries.plan import budget_of
+from fedrec.queries.sizing import sized_by_noise
 from fedrec.server.run import FederatedRun, RunResult
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.cohort import CohortDevices
@@ -171,7 +172,7 @@ def test_every_preset_runs_on_data_that_lacks_something(
     left = [fitted.content.modalities, fitted.model.reads, fitted.collaborative.prior.modalities]
     assert not any(absent & set(names) for names in left)
     assert fit_to_content(fitted, study.features) == (fitted, [])
-    outcome = run(fitted, study, tmp_path)
+    outcome = run(sized_by_noise(fitted, len(study.population), len(study.features)), study, tmp_path)
     assert outcome.stopped is None
     if set(config.content.modalities) - absent:
         assert fitted.model.tower == config.model.tower

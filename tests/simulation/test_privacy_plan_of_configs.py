@@ -23,6 +23,7 @@ from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.run_plan import delta_of
 from fedrec.queries.plan import budget_of
 from fedrec.queries.request import Request
+from fedrec.queries.sizing import sized_by_noise
 from fedrec.server.keys import RunKeys
 from fedrec.server.private_aggregator import PrivateAggregator
 from fedrec.server.results import AggregateResult
@@ -34,7 +35,7 @@ from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import prepare
 
 CONFIGS = sorted(Path("simulations/configs").glob("*.toml"))
-USERS = 943
+USERS, ITEMS = 943, 1682
 FACTORS: Mapping[str, Any] = {
     "model": {"tower": False},
     "collaborative": {
@@ -58,7 +59,7 @@ class Roster:
 
 def charged(config: Config, users: int, devices: int, place: Path) -> list[dict[str, Any]]:
     """The plan that the server of a run makes, holds to its budget and authorises."""
-    config = settled(config)
+    config = sized_by_noise(settled(config), users, ITEMS)
     budget = budget_of(config, users)
     if config.audit.canaries:
         config = with_delta(config, delta_of(config, users))
@@ -85,9 +86,9 @@ def queries(found: Mapping[str, Any]) -> list[dict[str, Any]]:
 def test_of_every_config_the_plan_is_what_its_run_makes(path: Path, tmp_path: Path) -> None:
     config = load(path)
     if config.privacy.epsilon is None:
-        assert report(config, USERS)["privacy"]["queries"] == []
+        assert report(config, USERS, items=ITEMS)["privacy"]["queries"] == []
         config = load(path, ["privacy.epsilon=2.0", "collaborative.cooccurrence.normalise=1.0"])
-    found = report(config, USERS, checks=False)
+    found = report(config, USERS, checks=False, items=ITEMS)
     assert queries(found) == charged(config, USERS, USERS, tmp_path)
     assert found["privacy"]["epsilon_released"] == pytest.approx(config.privacy.epsilon, rel=1e-3)
     assert {one["query"] for one in queries(found)} >= (
@@ -98,7 +99,7 @@ def test_of_every_config_the_plan_is_what_its_run_makes(path: Path, tmp_path: Pa
 @pytest.mark.parametrize("name", sorted(PRESETS.names()))
 def test_of_every_preset_the_plan_is_what_its_run_makes(name: str, tmp_path: Path) -> None:
     config = from_tree({"model": {"preset": name}, "privacy": {"epsilon": 8.0}})
-    assert queries(report(config, USERS, checks=False)) == charged(config, USERS, USERS, tmp_path) != []
+    assert queries(report(config, USERS, checks=False, items=ITEMS)) == charged(config, USERS, USERS, tmp_path) != []
 
 
 OTHERS: Mapping[str, tuple[dict[str, Any], int]] = {

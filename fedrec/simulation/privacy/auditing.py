@@ -21,6 +21,7 @@ from fedrec.content.left_out import say_fitted
 from fedrec.errors import ConfigError
 from fedrec.privacy.ledger import Budget, Ledger
 from fedrec.privacy.run_plan import delta_of, with_interactions_counted
+from fedrec.queries.sizing import sized_by_noise
 from fedrec.server.run import FederatedRun
 from fedrec.server.state import ServerState
 from fedrec.simulation.engines.audited import AuditedDevices
@@ -101,7 +102,7 @@ def audited_run(config: Config, study: Study) -> Evidence:
     with TemporaryDirectory(prefix="fedrec-audit-") as place:
         out = Path(place)
         delta = delta_of(config, len(study.population))
-        config = with_delta(config, delta)
+        config = sized_by_noise(with_delta(config, delta), len(study.population), len(study.features))
         devices = audited_devices(config, study)
         auditor = Auditor(config, devices)
         assert config.privacy.epsilon is not None

@@ -8,7 +8,7 @@ from typing import Any, Final
 from fedrec.console import figure, size
 from fedrec.simulation.report.charts import finite, table
 
-COLUMNS: Final = ("reading of the sums", "advantage, NDCG@10 a user", "noise in it", "smoothed", "")
+COLUMNS: Final = ("reading of the sums", "advantage, clipped NDCG@10 a user", "noise in it", "smoothed", "")
 
 
 def choice_rows(run: Mapping[str, Any]) -> list[tuple[str, ...]]:
