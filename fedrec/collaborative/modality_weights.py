@@ -74,7 +74,7 @@ def _expected(
     prior: PriorSettings,
 ) -> Floats:
     """What the linear kernel of one modality alone would lead to expect of the sum."""
-    alone = prior.model_copy(update={"modalities": {name: 1.0}, "sharpness": 0.0})
+    alone = prior.model_copy(update={"modalities": {name: 1.0}, "sharpness": 0.0, "leading": 0.0})
     kernel = Expected.of(mass, popularity, content_factors(features, alone)).factors
     return np.asarray(kernel @ (kernel.T @ asked.vectors))
 

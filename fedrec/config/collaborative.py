@@ -67,6 +67,14 @@ class PriorSettings(Settings):
         le=50,
         description="how much more its nearest neighbours say to an item than the rest, 0 = in proportion",
     )
+    leading: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="weight of what all modalities say together: the leading directions of their joint content, each "
+        "item's place among them as one more modality; beside the sum of the modalities' weights",
+    )
+    leading_rank: int = Field(default=16, ge=1, le=512, description="how many directions, for prior.leading")
     rank: int = Field(
         default=400, ge=1, le=4096, description="columns kept of a sharpened kernel, where power iteration starts there"
     )

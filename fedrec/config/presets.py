@@ -9,6 +9,7 @@ from typing import Any
 
 from fedrec.config.base import Settings, section_of
 from fedrec.config.load import from_tree
+from fedrec.config.preset_auto import AUTO
 from fedrec.config.root import Config
 from fedrec.registry import Registry
 
@@ -47,40 +48,13 @@ _TOWER_FIRST: Mapping[str, Any] = {
 }
 
 
-# Readings of one set of paid sums: what is chosen among them, `fedrec.queries.readings` says.
-_AUTO: Mapping[str, Any] = {
-    "content": {"text": {"dimension": 0}},
-    "model": {"tower": False, "notes": True, "photos": True},
-    "collaborative": {
-        "follows_noise": True,
-        "power_iteration": {"whitening": 0.3, "scale": 1.0, "denoising": "content"},
-        "prior": {
-            "weight": 0.6,
-            "modalities": {"text": 1.0, "attributes": 0.8, "image": 0.3},
-            "weighed_by_sums": True,
-            "sharpness": 1.5,
-        },
-        "solver": {"ridge": 20.0},
-        "scoring": {"weight": 1.0, "discount": 0.2, "recency": 0.2, "evidence": True},
-        "fold_in": {
-            "weight": 0.7,
-            "rank": 96,
-            "flattening": 0.5,
-            "power": 0.4,
-            "unknown": 0.1,
-            "ridge": 0.012,
-        },
-    },
-}
-
-
 def _content_only(*modalities: str) -> dict[str, Any]:
     return {"content": {"modalities": list(modalities)}, "collaborative": _NOTHING_COLLABORATIVE}
 
 
 _BUILTIN: Mapping[str, Preset] = MappingProxyType(
     {
-        "auto": Preset("sets itself: sums sized by their noise, and readings of them chosen by the devices", _AUTO),
+        "auto": Preset("sets itself: sums sized by their noise, and readings of them chosen by the devices", AUTO),
         "defaults": Preset("content tower and the whole co-occurrence together: what the other presets change"),
         "fedrec": Preset(
             "our best: the fused content tower beside private power iteration, with fold-in on the device",
