@@ -92,7 +92,8 @@ def sized_by_noise(config: Config, users: int, items: int) -> Config:
             "normalise": 1.0 if noise else 0.5,
         }
         if not noise:
-            collaborative["prior"]["weight"] *= 0.2
+            # Behaviour says itself what content only leads to expect.
+            collaborative["prior"] |= {"weight": collaborative["prior"]["weight"] * 0.2, "leading": 0.0}
             collaborative["solver"]["ridge"] *= 3.0
     else:
         collaborative["power_iteration"] |= {"enabled": True, "rank": sizing.rank, "steps": sizing.steps}
