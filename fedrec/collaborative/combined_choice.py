@@ -15,9 +15,9 @@ from fedrec.collaborative.choice import Choice
 from fedrec.config.selection import joined_name
 
 EXPECTED_LOSS: Final = 0.005
-"""What a change of one setting is expected to cost, in NDCG@10 a user: about what it did, over three sets of data."""
+"""What a change of one setting is expected to cost, in NDCG@10 a user: a judgement, not a measurement."""
 EXPECTED_SPREAD: Final = 0.01
-"""Standard deviation of what such a change does."""
+"""Standard deviation of what such a change does: likewise."""
 
 
 def combined(

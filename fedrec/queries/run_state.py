@@ -50,7 +50,6 @@ class PowerIteration:
         counts, mass = state.collaborative.popularity.astype(np.float64), self.expected.mass
         changed = weighed_by_sum(vector, self.directions, mass, counts, state.features, prior, sigma)
         if changed is not prior:
-            state.modality_weights = changed.modalities
             self.content = content_factors(state.features, changed)
             self.expected = Expected.of(mass, counts, self.content)
 
@@ -96,7 +95,6 @@ class RunState:
     pinned: Callable[[str, NDArray[np.float32]], NDArray[np.float32]] = lambda name, array: array
     results: dict[str, Any] = field(default_factory=dict)
     popularity_deviation: float = 0.0
-    modality_weights: Mapping[str, float] = field(default_factory=dict)
     item_ratings: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
