@@ -10,7 +10,7 @@ import typer
 
 from fedrec.cli.data_option import FromInteractions, source_of
 from fedrec.cli.groups import subgroup
-from fedrec.cli.rows import flat_rows
+from fedrec.cli.rows import AsJson, flat_rows
 from fedrec.console import open_reporter, print_json, say, show_table, size
 
 
@@ -22,7 +22,6 @@ class UnitOption(StrEnum):
 
 
 ABOUT = "Look at data sets, and make them."
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of words and tables.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -20,6 +20,7 @@ Register = Callable[[typer.Typer], None]
 
 # In the order of the help. ``simulation`` adds to ``data``.
 OWN: Final[Mapping[str, str]] = {
+    "bench": "fedrec.cli.bench:register",
     "config": "fedrec.cli.config:register",
     "data": "fedrec.cli.data:register",
     "device": "fedrec.cli.device:register",

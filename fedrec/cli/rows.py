@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fedrec.console import figure
+import typer
+
+from fedrec.console import figure, print_json, show_table
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of words and tables.")]
 
 
 def flat_rows(tree: Any, prefix: str = "") -> list[tuple[str, str]]:
@@ -29,3 +33,11 @@ def tree_of(value: Any) -> dict[str, Any]:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     return dict(value)
+
+
+def tell(title: str, tree: Any, *, as_json: bool) -> None:
+    """Print a nested table, as one JSON document or as a table of dotted names for people."""
+    if as_json:
+        print_json(tree)
+    else:
+        show_table(title, ("what", "how much"), flat_rows(tree))

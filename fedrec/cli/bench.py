@@ -1,0 +1,16 @@
+"""``fedrec bench``: measure speed on this machine, one module a benchmark; see `fedrec.simulation.bench`."""
+
+from __future__ import annotations
+
+import typer
+
+from fedrec.cli.bench_secagg import bench_secagg
+from fedrec.cli.bench_train import bench_train
+from fedrec.cli.groups import subgroup
+
+
+def register(app: typer.Typer) -> None:
+    """Add this shell's commands to ``fedrec``."""
+    bench = subgroup(app, "bench", "Measure speed on this machine.")
+    bench.command("train")(bench_train)
+    bench.command("secagg")(bench_secagg)
