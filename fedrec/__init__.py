@@ -112,8 +112,8 @@ _LAZY: Final = {
     "register_query": "fedrec.extend",
     "register_user_tower": "fedrec.extend",
     "simulate": "fedrec.api.simulate",
-    "train": "fedrec.api.simulate",
     "statement": "fedrec.api.privacy",
+    "train": "fedrec.api.simulate",
     "verify": "fedrec.api.privacy",
 }
 
@@ -152,8 +152,8 @@ __all__ = [
     "register_query",
     "register_user_tower",
     "simulate",
-    "train",
     "statement",
+    "train",
     "verify",
 ]
 
