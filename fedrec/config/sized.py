@@ -15,6 +15,7 @@ SIZED: Final = frozenset(
         "collaborative.power_iteration.steps",
         "collaborative.prior.leading",
         "collaborative.prior.weight",
+        "collaborative.scoring.recency",
         "collaborative.short_history_weighting",
         "collaborative.solver.ridge",
         "model.notes",
