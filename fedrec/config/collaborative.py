@@ -250,6 +250,10 @@ class CollaborativeSettings(Settings):
             raise ValueError(
                 "collaborative.power_iteration needs collaborative.popularity and collaborative.prior.modalities"
             )
+        # Where nobody says which sum is asked, a preset does, or it follows from the noise.
+        said = "enabled" in iteration.model_fields_set and not self.follows_noise
+        if iteration.steps and not iteration.enabled and said:
+            raise ValueError("collaborative.power_iteration.steps are rounds before those of power_iteration.enabled")
         if self.fold_in is not None and not self.pairwise:
             raise ValueError("collaborative.fold_in needs collaborative.cooccurrence or collaborative.power_iteration")
         if "tower" in prior.modalities and not (self.pairwise and prior.weight):
