@@ -8,12 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 from fedrec.config.base import Settings, section_of, written_keys
-from fedrec.config.collaborative import PowerIterationSettings
 from fedrec.config.load import from_tree
 from fedrec.config.preset_auto import AUTO
 from fedrec.config.root import Config
-from fedrec.config.sized import written_of_sized
-from fedrec.errors import ConfigError
+from fedrec.config.sized import check_steps, written_of_sized
 from fedrec.registry import Registry
 
 _NOTHING_COLLABORATIVE: Mapping[str, Any] = {
@@ -256,21 +254,11 @@ def with_preset(config: Config) -> Config:
     settled = from_tree(_beneath(preset_of(config).settings, written, Config))
     collaborative = settled.collaborative
     if not collaborative.follows_noise:
-        _check_steps(collaborative.power_iteration)
+        check_steps(collaborative.power_iteration.enabled, collaborative.power_iteration.steps)
     elif "as_written" not in config.collaborative.model_fields_set:
         kept = {"as_written": written_of_sized(written_keys(written, Config))}
         settled = settled.model_copy(update={"collaborative": collaborative.model_copy(update=kept)})
     return settled
-
-
-def _check_steps(iteration: PowerIterationSettings) -> None:
-    """Raises ConfigError: steps of power iteration, which nobody asks for."""
-    if iteration.steps and not iteration.enabled:
-        raise ConfigError(
-            "collaborative.power_iteration.steps are rounds before those of power_iteration.enabled",
-            value=iteration.steps,
-            action="Enable power iteration and disable co-occurrence, or leave the steps out",
-        )
 
 
 def _written(settings: Settings) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from fedrec.errors import ConfigError
+
 SIZED: Final = frozenset(
     {
         "collaborative.cooccurrence.enabled",
@@ -34,3 +36,13 @@ def check_sized(keys: Iterable[str]) -> None:
     """Raises ValueError for a key that does not follow from the noise."""
     if unknown := sorted(set(keys) - SIZED):
         raise ValueError(f"collaborative.as_written: these follow from no noise: {unknown}; those are {sorted(SIZED)}")
+
+
+def check_steps(enabled: bool, steps: int) -> None:
+    """Raises ConfigError: steps of power iteration, which nobody asks for."""
+    if steps and not enabled:
+        raise ConfigError(
+            "collaborative.power_iteration.steps are rounds before those of power_iteration.enabled",
+            value=steps,
+            action="Enable power iteration and disable co-occurrence, or leave the steps out",
+        )

@@ -145,6 +145,11 @@ def test_shares_that_leave_nothing_for_other_sums_are_refused() -> None:
         sized_by_noise(auto(privacy={"epsilon": 8.0, "shares": {"popularity": 0.5, "factors": 0.5}}), 6_000, 500)
 
 
+def test_steps_of_what_nobody_asks_are_refused_beside_other_presets() -> None:
+    with pytest.raises(ConfigError, match="rounds before those"):
+        with_preset(from_tree({"model": {"preset": "ease"}, "collaborative": {"power_iteration": {"steps": 1}}}))
+
+
 def test_only_what_follows_can_be_named_as_written() -> None:
     with pytest.raises(ConfigError, match=r"as_written.*run\.seed"):
         auto(collaborative={"as_written": ["run.seed"]})
