@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fedrec.client.ranker import Ranker, Recommendation
+from fedrec.client.search import Found, search
 from fedrec.data.schema import Event
 from fedrec.errors import DataError, ModelError
 from fedrec.release.bundle import Release, read_release
@@ -79,6 +80,34 @@ class OpenedRelease:
                 action=f"Its ids are like {self._ranker.ids[0]!r}; OpenedRelease.items has them all",
             )
         return self._ranker.recommend_for(events, top, notes=notes, photos=[_bytes(photo) for photo in photos], at=at)
+
+    def search(
+        self,
+        query: str | None = None,
+        *,
+        picture: str | os.PathLike[str] | bytes | None = None,
+        history: Sequence[str | int | Event] = (),
+        taste: float = 0.0,
+        top: int = 10,
+    ) -> list[Found]:
+        """The items that fit words or a picture best, best first; the query is compared here and goes nowhere.
+
+        Args:
+            query: words, such as ``"blue velvet lamp"``.
+            picture: a picture, as a path or as the bytes of its file.
+            history: as in `recommend`; for ``taste``.
+            taste: 0 to 1: how much what the history says counts beside the query.
+            top: how many at most, from 1.
+
+        Raises:
+            ContentError: nothing was asked, the picture cannot be read, or no word says anything to the catalogue.
+            ModelError: ``taste`` is not from 0 to 1, or ``top`` is below 1.
+            DataError: the picture's file cannot be read.
+        """
+        events = [one if isinstance(one, Event) else Event(str(one)) for one in history]
+        known = self._ranker.known_of(events) if taste else None
+        shown = None if picture is None else _bytes(picture)
+        return search(self._ranker, query, shown, known=known, taste=taste, top=top)
 
     @property
     def directory(self) -> Path:

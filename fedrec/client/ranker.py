@@ -31,6 +31,7 @@ from fedrec.ranking.lists import content_vectors
 from fedrec.ranking.ratings import RatingPredictor
 from fedrec.ranking.rerank import mmr
 from fedrec.ranking.score import Scorer
+from fedrec.ranking.search import ContentSearch
 from fedrec.ranking.topk import id_order, top_k, without_seen
 from fedrec.release.bundle import Release
 from fedrec.release.content_state import encoders
@@ -97,6 +98,11 @@ class Ranker:
         items = self.release.contents.items
         found = content_vectors(items.values, items.present)
         return np.zeros((len(self.ids), 1), dtype=np.float32) if found is None else found
+
+    @cached_property
+    def content_search(self) -> ContentSearch:
+        """The catalogue, to be searched by words or a picture."""
+        return ContentSearch(self.release.contents.items, self._encoders)
 
     @cached_property
     def vectors(self) -> NDArray[np.float64]:
