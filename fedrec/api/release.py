@@ -55,6 +55,7 @@ class OpenedRelease:
         photos: Sequence[str | os.PathLike[str] | bytes] = (),
         top: int = 10,
         at: int | None = None,
+        explain: bool = True,
     ) -> list[Recommendation]:
         """The best items for somebody, best first, each with its reason; none that is in the history.
 
@@ -65,6 +66,7 @@ class OpenedRelease:
             photos: pictures of the person's own, as paths or as the bytes of their files; read likewise.
             top: how many at most, from 1.
             at: when it is asked, seconds since 1970, UTC; None: now. Read where the model reads the time of day.
+            explain: False leaves the reasons out, which take most of the time.
 
         Raises:
             ModelError: there is a history and the release knows nothing of it, or ``top`` is below 1.
@@ -79,7 +81,8 @@ class OpenedRelease:
                 value=events[0].item,
                 action=f"Its ids are like {self._ranker.ids[0]!r}; OpenedRelease.items has them all",
             )
-        return self._ranker.recommend_for(events, top, notes=notes, photos=[_bytes(photo) for photo in photos], at=at)
+        pictures = [_bytes(photo) for photo in photos]
+        return self._ranker.recommend_for(events, top, notes=notes, photos=pictures, at=at, explain=explain)
 
     def search(
         self,

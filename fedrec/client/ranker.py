@@ -152,6 +152,7 @@ class Ranker:
         notes: Sequence[str] = (),
         photos: Sequence[bytes] = (),
         at: int | None = None,
+        explain: bool = True,
     ) -> list[Recommendation]:
         """The same for somebody who has no store, from what is given: nothing is read from disk or written to it.
 
@@ -161,6 +162,7 @@ class Ranker:
             notes: texts of the user's own.
             photos: pictures of the user's own, as the bytes of their files.
             at: see `known`.
+            explain: False leaves out why (shares, nearest and reason are empty), which takes most of the time.
 
         Raises:
             ModelError: ``top`` is below 1.
@@ -168,7 +170,8 @@ class Ranker:
         known = self.known_of(events, notes=notes, photos=photos, at=at)
         scores = without_seen(self.scorer.parts_of(known).total, self.seen(events))
         found = top_k(scores, top, order=self._order)[0]
-        return self._explained(known, found[found >= 0], events)
+        found = found[found >= 0]
+        return self._explained(known, found, events) if explain else self._listed(scores[0], found, events)
 
     def seen(self, events: Sequence[Event]) -> Histories:
         """What one user has met, positive or not: never recommended again."""
@@ -182,6 +185,15 @@ class Ranker:
         level = np.repeat(self._predictor.levels(rated), len(items))
         found = self._predictor.predict(level, items)
         return [None if np.isnan(rating) else float(rating) for rating in found]
+
+    def _listed(
+        self, scores: NDArray[np.float32], found: NDArray[np.integer], events: Sequence[Event]
+    ) -> list[Recommendation]:
+        ratings = self.ratings(events, found)
+        return [
+            Recommendation(rank, self.ids[place], self.titles[place], float(scores[place]), {}, None, "", rating)
+            for rank, (place, rating) in enumerate(zip(found.tolist(), ratings, strict=True), start=1)
+        ]
 
     def _explained(self, known: UserBatch, found: NDArray[np.integer], events: Sequence[Event]) -> list[Recommendation]:
         explained, ratings = explain(self.scorer, known, found), self.ratings(events, found)
