@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +16,7 @@ from fedrec.client.budget import AnswerCost, Population, agreement_of, answer_co
 from fedrec.client.device_context import DeviceContext
 from fedrec.client.device_files import DeviceFiles
 from fedrec.client.request_policy import check_agreed, claim
+from fedrec.client.shared_work import SharedWork, current
 from fedrec.client.trust import accepted_manifest, roster_of
 from fedrec.config import from_run_config, with_protocol
 from fedrec.config.presets import with_preset
@@ -45,12 +47,22 @@ class Device:
         device_context: of the process.
         store: path of its event store; opened for each request, so that a device that is cut off holds nothing open.
         roster: a file with the signed roster, for secure aggregation.
+        shared: what it has in common with the other simulated devices of its process; None on a device of a person.
     """
 
-    def __init__(self, device_context: DeviceContext, store: Path, roster: Path | None = None) -> None:
+    def __init__(
+        self, device_context: DeviceContext, store: Path, roster: Path | None = None, shared: SharedWork | None = None
+    ) -> None:
         self.device_context = device_context
         self.store = store
         self.roster = roster
+        self.shared = shared
+
+    def opened(self, *, check: bool = True) -> AbstractContextManager[EventStore]:
+        """Its store, open while the context lasts; see `EventStore.open`, and for simulated devices `SharedWork`."""
+        if self.shared is None:
+            return EventStore.open(self.store, check=check)
+        return self.shared.store(self.store, check=check)
 
     def answer(self, asked: Envelope, run: str) -> bytes:
         """The encoded contribution of this device's users to a sum; of a device without any, zeros.
@@ -74,7 +86,7 @@ class Device:
         known.check_catalogue(asked.catalogue)
         check_agreed(known.config, request, known.features)
         known.handler.check(request)
-        with EventStore.open(self.store) as store:
+        with self.opened() as store:
             cost = self.cost(store, request)
             with store.transaction(durable=True):
                 claim(store, run, asked.session, request, attempts=known.config.secure_aggregation.attempts)
@@ -218,7 +230,8 @@ def _simulated(chosen: Mapping[str, Any]) -> Device:
     if not catalogue:
         raise ConfigError("a device needs to know its catalogue", action="Set catalogue to a directory of features")
     roster = Path(str(chosen["roster"])) if chosen.get("roster") else None
-    return Device(_simulated_context(str(chosen.get("config", "")), catalogue), _store(chosen), roster)
+    known = _simulated_context(str(chosen.get("config", "")), catalogue)
+    return Device(known, _store(chosen), roster, current())
 
 
 def _store(chosen: Mapping[str, Any]) -> Path:

@@ -61,6 +61,13 @@ class SpeedSettings(Settings):
         default=64, ge=1, description="rows whose gradients are taken at once, so as to stay in cache"
     )
     threads: int = Field(default=0, ge=0, description="torch threads (0 = as torch likes)")
+    workers: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="processes in which the devices of engine grid answer (1 = in this one, 0 = one a core from 200 "
+        "devices on)",
+    )
     grad_sample: GradSample = Field(
         default="auto", description="how Opacus takes a row's gradient; auto: what fits the model"
     )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from flwr.app import Context, RecordDict
+from flwr.app import Context, Message, RecordDict
 
 from fedrec.client.app import app
+from fedrec.client.shared_work import shared_work
 from fedrec.config import Config, with_protocol
 from fedrec.config.simulated import NODE_KEY
 from fedrec.console import Reporter
@@ -22,11 +24,16 @@ from fedrec.queries.secure_wire import PROTOCOL
 from fedrec.server.flower_devices import FlowerDevices
 from fedrec.server.roster_files import read_roster
 from fedrec.server.secure_devices import SecureDevices
+from fedrec.server.stragglers import StragglerPolicy
 from fedrec.simulation.engines.enlist import ROSTER, enlist
 from fedrec.simulation.engines.grid import InProcessGrid, Spy
+from fedrec.simulation.engines.grid_workers import WorkerGrid
 from fedrec.simulation.study import Study
 
 _FACTS: Final = "devices.json"
+_WORTH_PROCESSES: Final = 200  # devices: starting a process takes as long as a round of them
+# Simulated devices are always there: none is given up because this machine was busy with something else.
+_PATIENT: Final = StragglerPolicy(shortest=StragglerPolicy.patience)
 
 
 class _Opaque:
@@ -75,13 +82,35 @@ def grid_devices(
     contexts = {
         place: Context(run, place, {**nodes_configs[place]}, RecordDict(), {**run_config}) for place in range(count)
     }
-    with InProcessGrid(app, contexts, run_id=run, spy=spy) as grid:
+    with _opened(contexts, run, workers_of(config, count), spy) as grid:
         nodes, digest = grid.get_node_ids(), study.features.digest()
         if secure:
             roster = read_roster(stores / ROSTER)
-            yield SecureGridDevices(grid, nodes, catalogue=digest, roster=roster, config=config)
+            yield SecureGridDevices(grid, nodes, catalogue=digest, roster=roster, config=config, policy=_PATIENT)
         else:
-            yield GridDevices(grid, nodes, catalogue=digest)
+            yield GridDevices(grid, nodes, catalogue=digest, policy=_PATIENT)
+
+
+@contextmanager
+def _opened(contexts: Mapping[int, Context], run: int, workers: int, spy: Spy | None) -> Iterator[InProcessGrid]:
+    """The grid: in this process, or with its nodes in several."""
+    if workers > 1:
+        with WorkerGrid(answer, contexts, run_id=run, workers=workers, spy=spy) as grid:
+            yield grid
+    else:
+        with shared_work(len(contexts)), InProcessGrid(answer, contexts, run_id=run, spy=spy) as grid:
+            yield grid
+
+
+def answer(message: Message, context: Context) -> Message:
+    """What a device answers: as `fedrec.client.app` does, and by a name that another process can find."""
+    return app(message, context)
+
+
+def workers_of(config: Config, devices: int) -> int:
+    """In how many processes so many devices answer: as ``speed.workers`` says, and never in more than there are."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(config.speed.workers or (cores if devices >= _WORTH_PROCESSES else 1), devices)
 
 
 def place_devices(study: Study, out: Path, reporter: Reporter) -> tuple[Path, Path]:
