@@ -144,9 +144,20 @@ class Device:
         rows = handler.rows(request, collected.population)
         if rows > request.sum.rows:
             raise ProtocolError("this device holds more rows than the sum has room for", value=rows)
+        if self.device_context.sliced and own is None and rows:
+            return handler.together(request, collected.population), self._key(request, collected)
         return handler.contribution(request, collected.population, own), self._key(request, collected)
 
     def _collected(self, store: EventStore) -> LoadedPopulation:
+        """The device's users as they are now; those of a slice, to which nothing is added, as they were at first."""
+        if not self.device_context.sliced:
+            return self._loaded(store)
+        kept = self.device_context.slices
+        if self.store not in kept:
+            kept[self.store] = self._loaded(store)
+        return kept[self.store]
+
+    def _loaded(self, store: EventStore) -> LoadedPopulation:
         from fedrec.client.load_population import load_population
 
         notes, photos = self.device_context.own_encoders
@@ -192,7 +203,8 @@ def device_of(run_config: Mapping[str, Any], node_config: Mapping[str, Any]) -> 
 
     A run's config is the server's word: a device of a person uses none of it.  Only a node that says itself that it is
     simulated, and has no manifest of its own, takes from it ``config`` (see `from_run_config`), ``catalogue``,
-    ``roster`` and ``stores``, a directory with a store for each ``partition-id``; a key of its own goes before.
+    ``roster`` and ``stores``, a directory with a store for each ``partition-id``; a key of its own goes before.  With
+    ``slices`` above 0 each of these stores is a slice of the simulated population, see `DeviceContext`.
 
     Raises:
         ConfigError: the node lacks a file of its own, or a ``config`` of its own is not the manifest's; settings
@@ -230,7 +242,7 @@ def _simulated(chosen: Mapping[str, Any]) -> Device:
     if not catalogue:
         raise ConfigError("a device needs to know its catalogue", action="Set catalogue to a directory of features")
     roster = Path(str(chosen["roster"])) if chosen.get("roster") else None
-    known = _simulated_context(str(chosen.get("config", "")), catalogue)
+    known = _simulated_context(str(chosen.get("config", "")), catalogue, sliced=int(chosen.get("slices", 0)) > 0)
     return Device(known, _store(chosen), roster, current())
 
 
@@ -244,10 +256,10 @@ def _store(chosen: Mapping[str, Any]) -> Path:
 
 # Reading a catalogue takes longer than most answers, and a simulated node is a call in a process that has had others.
 @lru_cache(maxsize=2)
-def _simulated_context(config_text: str, catalogue: str) -> DeviceContext:
+def _simulated_context(config_text: str, catalogue: str, *, sliced: bool = False) -> DeviceContext:
     # A device is always reached by messages, whatever engine the settings were written for.
     config = with_protocol(with_preset(from_run_config(config_text, _APP)), "flower")
-    return DeviceContext(config, Path(catalogue))
+    return DeviceContext(config, Path(catalogue), sliced=sliced)
 
 
 @lru_cache(maxsize=2)

@@ -113,8 +113,11 @@ def workers_of(config: Config, devices: int) -> int:
     return min(config.speed.workers or (cores if devices >= _WORTH_PROCESSES else 1), devices)
 
 
-def place_devices(study: Study, out: Path, reporter: Reporter) -> tuple[Path, Path]:
+def place_devices(study: Study, out: Path, reporter: Reporter, *, slices: int = 0) -> tuple[Path, Path]:
     """Write what devices have: the catalogue, and a store a user. Returns both directories.
+
+    ``slices``: in place of a store a user, so many stores, each of a slice of the population; see
+    `fedrec.data.stores.slices_of` and, for what they are, docs/engines.md.
 
     Raises:
         StoreError: the directory holds the devices of other data.
@@ -122,12 +125,14 @@ def place_devices(study: Study, out: Path, reporter: Reporter) -> tuple[Path, Pa
     catalogue, stores = out / "catalogue", out / "stores"
     users = len(study.dataset.users)
     facts = {"users": users, "catalogue": study.features.digest(), "study": study.fingerprint()}
+    if slices:
+        facts["slices"] = slices
     if not (stores / _FACTS).is_file():
-        reporter.stage(f"Writing {users:,} devices")
+        reporter.stage(f"Writing {slices or users:,} devices")
         if stores.exists():
             _clear(stores)
         save_features(study.features, study.encoders, catalogue)
-        write_stores(study.dataset, study.split, stores, progress=reporter.progress)
+        write_stores(study.dataset, study.split, stores, slices=slices, progress=reporter.progress)
         (stores / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
     elif json.loads((stores / _FACTS).read_text(encoding="utf-8")) != facts:
         raise StoreError("the directory holds the devices of other data", value=str(stores), action="Use another --out")
