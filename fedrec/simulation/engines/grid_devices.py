@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from fedrec.config import Config, with_protocol
 from fedrec.config.simulated import NODE_KEY
 from fedrec.console import Reporter
 from fedrec.content.features import save_features
+from fedrec.cores import Cores
 from fedrec.data.stores import write_stores
 from fedrec.errors import StoreError
 from fedrec.queries.secure_wire import PROTOCOL
@@ -109,8 +109,7 @@ def answer(message: Message, context: Context) -> Message:
 
 def workers_of(config: Config, devices: int) -> int:
     """In how many processes so many devices answer: as ``speed.workers`` says, and never in more than there are."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(config.speed.workers or (cores if devices >= _WORTH_PROCESSES else 1), devices)
+    return min(config.speed.workers or (Cores.here().usable if devices >= _WORTH_PROCESSES else 1), devices)
 
 
 def place_devices(study: Study, out: Path, reporter: Reporter, *, slices: int = 0) -> tuple[Path, Path]:

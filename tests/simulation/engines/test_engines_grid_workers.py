@@ -11,6 +11,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.common.constant import ErrorCode
 
 from fedrec.config import from_tree
+from fedrec.cores import Cores
 from fedrec.errors import ProtocolError
 from fedrec.simulation.engines.grid_devices import workers_of
 from fedrec.simulation.engines.grid_workers import WorkerGrid
@@ -64,7 +65,7 @@ def test_every_node_has_a_process_and_an_error_is_one_nodes() -> None:
 
 
 def test_few_devices_stay_in_this_process_and_the_settings_decide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    monkeypatch.setattr(Cores, "here", classmethod(lambda cls: cls(8, 3, None, 0.0)))
     plain = from_tree({})
     assert [workers_of(plain, devices) for devices in (1, 199, 200, 10_000)] == [1, 1, 3, 3]
     chosen = from_tree({"speed": {"workers": 4}})
