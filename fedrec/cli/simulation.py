@@ -67,8 +67,8 @@ def train(
 ) -> None:
     """Train on central data for a release that must be private: as simulate, with noise that no seed can repeat.
 
-    Needs a budget, such as --set privacy.epsilon=8. What may be given away is OUT/model, and nothing else of OUT: the
-    quality in run.json and report.html is exact.
+    CONFIG is as for simulate. It needs a budget, such as --set privacy.epsilon=8. What may be given away is OUT/model,
+    and nothing else of OUT: the quality in run.json and report.html is exact.
 
     Leaves with 7 where the budget ends before the last round; the release is within the budget.
     """

@@ -18,6 +18,9 @@ from fedrec.ranking.block_workers import BlockWorkers
 
 BLOCK_BYTES = 4 << 20
 """Of a block of float32 vectors: large beside the cost of a call, and a few pages of a map."""
+PIECE = 4096
+"""Numbers multiplied at once within a block. A linear algebra library leaves so few to the thread that asks: were more
+given, each of this module's threads would be joined by all of the library's own, and they would wait for each other."""
 HALF_BLOCK_BYTES = 512 << 10
 """Of a block of float16 vectors once they are float32, which is read again at once: it stays in a core's own cache."""
 
@@ -39,7 +42,8 @@ class RowSearch:
         self.rows = rows
         self._half = rows.dtype == np.float16
         size = HALF_BLOCK_BYTES if self._half else BLOCK_BYTES
-        self._block = max(1, size // max(4 * rows.shape[1], 1))
+        self._piece = max(1, PIECE // max(rows.shape[1], 1))
+        self._block = self._piece * max(1, size // max(4 * rows.shape[1] * self._piece, 1))
         self._workers = BlockWorkers(threads)
         self._space = local()
 
@@ -75,13 +79,20 @@ class RowSearch:
         if floats is not None:
             np.copyto(floats[: len(part)], part)
             part = floats[: len(part)]
-        np.dot(part, query, out=out)
+        self._multiply(part, query, out)
         least = best.least
         if not reaches(out, least):
             return
         near = np.flatnonzero(out >= least)
         left = best.unseen(near + start)
         best.offer(left, out[left - start])
+
+    def _multiply(self, part: NDArray[np.floating], query: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+        """``part @ query``, piece by piece in one call."""
+        whole = len(part) - len(part) % self._piece
+        pieces = part[:whole].reshape(-1, self._piece, part.shape[1])
+        np.matmul(pieces, query, out=out[:whole].reshape(-1, self._piece))
+        np.dot(part[whole:], query, out=out[whole:])
 
     def _spaces(self) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """This thread's arrays for the scores of a block, and for its vectors as float32 where they are not."""

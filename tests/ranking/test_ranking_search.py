@@ -50,7 +50,7 @@ def test_a_pass_over_rows_finds_what_sorting_finds(case: tuple[int, ...], kind: 
     ties = rng.permutation(items) if tied else None
     seen = rng.integers(0, items, rng.integers(0, items + 1)).tolist()
     search = RowSearch(rows.astype(kind), threads=threads)
-    search._block = block
+    search._block, search._piece = block, 1 + block % 5
     found = search.top(user, k, ties=ties, seen=np.array(seen, dtype=np.int32))
     assert found.places.tolist() == by_sorting(rows @ user, k, ties, seen)
     assert found.scores.tolist() == (rows @ user)[found.places].tolist()
