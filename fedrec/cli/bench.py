@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import typer
 
-<<<<<<< HEAD
-from fedrec.cli.bench_rank import bench_rank
-=======
 from fedrec.cli.bench_busy import bench_busy
->>>>>>> main
+from fedrec.cli.bench_rank import bench_rank
 from fedrec.cli.bench_secagg import bench_secagg
 from fedrec.cli.bench_train import bench_train
 from fedrec.cli.groups import subgroup
@@ -19,8 +16,5 @@ def register(app: typer.Typer) -> None:
     bench = subgroup(app, "bench", "Measure speed on this machine.")
     bench.command("train")(bench_train)
     bench.command("secagg")(bench_secagg)
-<<<<<<< HEAD
     bench.command("rank")(bench_rank)
-=======
     bench.command("busy")(bench_busy)
->>>>>>> main

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+
+from fedrec.cores import allowed_cores
 
 MOST_THREADS = 8
 """Reading memory is not made faster by more."""
@@ -19,7 +20,7 @@ class BlockWorkers:
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        self.threads = threads or min(_cores(), MOST_THREADS)
+        self.threads = threads or min(allowed_cores(), MOST_THREADS)
         self._pool = ThreadPoolExecutor(self.threads - 1, "blocks") if self.threads > 1 else None
 
     def run(self, blocks: int, work: Callable[[int], None]) -> None:
@@ -40,7 +41,3 @@ class BlockWorkers:
         for error in errors:
             if error is not None:
                 raise error
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
