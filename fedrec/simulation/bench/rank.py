@@ -27,10 +27,10 @@ from fedrec.simulation.bench.measuring import Machine, Timing, in_turn
 from fedrec.simulation.bench.rank_rivals import rival
 
 Floats32 = NDArray[np.float32]
-Vectors = Literal["gaussian", "clustered"]
+VectorKind = Literal["gaussian", "clustered"]
 Search = Callable[[Floats32], NDArray[np.integer[Any]]]
 
-VECTORS: Final[tuple[Vectors, ...]] = get_args(Vectors)
+VECTORS: Final[tuple[VectorKind, ...]] = get_args(VectorKind)
 USERS: Final = 32
 PLAIN_ROWS: Final = 16384
 NEARLY: Final = 0.6
@@ -50,7 +50,7 @@ class RankSizes:
 
 
 def run_rank(
-    sizes: RankSizes, *, vectors: Sequence[Vectors] = VECTORS, rivals: Sequence[str] = (), seconds: float = 5.0
+    sizes: RankSizes, *, vectors: Sequence[VectorKind] = VECTORS, rivals: Sequence[str] = (), seconds: float = 5.0
 ) -> dict[str, Any]:
     """Measure every search on vectors of each kind, for about so many seconds a kind.
 
@@ -72,7 +72,7 @@ def run_rank(
     return found
 
 
-def drawn(sizes: RankSizes, kind: Vectors) -> tuple[Floats32, Floats32]:
+def drawn(sizes: RankSizes, kind: VectorKind) -> tuple[Floats32, Floats32]:
     """Items [items, width] and users [`USERS`, width], from a fixed seed.
 
     ``gaussian``: all numbers by themselves, the hardest for any search.  ``clustered``: like factors of behaviour:
