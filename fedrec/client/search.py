@@ -8,7 +8,7 @@ import numpy as np
 
 from fedrec.client.ranker import Ranker
 from fedrec.errors import ModelError
-from fedrec.ranking.search import reason_of
+from fedrec.ranking.content_search import reason_of
 from fedrec.ranking.standardise import standardised
 from fedrec.ranking.topk import id_order, top_k
 from fedrec.users import UserBatch

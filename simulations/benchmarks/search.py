@@ -24,7 +24,7 @@ from fedrec.config.presets import with_preset
 from fedrec.console import SilentReporter
 from fedrec.content.encode_catalogue import encode_catalogue
 from fedrec.data.schema import ItemRecord
-from fedrec.ranking.search import ContentSearch
+from fedrec.ranking.content_search import ContentSearch
 
 Query = tuple[str | None, bytes | None]
 _LONG: Final = 5
