@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fedrec.client.ranker import Ranker, Recommendation
-from fedrec.client.search import Found, search
+from fedrec.client.search import FoundItem, search
 from fedrec.data.schema import Event
 from fedrec.errors import DataError, ModelError
 from fedrec.release.bundle import Release, read_release
@@ -92,7 +92,7 @@ class OpenedRelease:
         history: Sequence[str | int | Event] = (),
         taste: float = 0.0,
         top: int = 10,
-    ) -> list[Found]:
+    ) -> list[FoundItem]:
         """The items that fit words or a picture best, best first; the query is compared here and goes nowhere.
 
         Args:

@@ -15,7 +15,7 @@ from fedrec.users import UserBatch
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundItem:
     """One line of what was found. ``rank`` from 1. ``words``: of the query, those that the item's title or attributes
     have."""
 
@@ -35,7 +35,7 @@ def search(
     known: UserBatch | None = None,
     taste: float = 0.0,
     top: int = 10,
-) -> list[Found]:
+) -> list[FoundItem]:
     """The items that fit a query best, best first; those that the user has met are among them.
 
     Args:
@@ -58,9 +58,9 @@ def search(
         liked = standardised(ranker.scorer.parts_of(known).total)
         scores = np.asarray((1 - taste) * scores + taste * liked, dtype=np.float32)
     places = top_k(scores, top, order=id_order(ranker.ids))[0]
-    found: list[Found] = []
+    found: list[FoundItem] = []
     for rank, place in enumerate(places[places >= 0].tolist(), start=1):
         words = tuple(ranker.content_search.words.of(place, match.words)) if match.words else ()
         reason = reason_of(words, pictured=picture is not None, tasted=taste > 0)
-        found.append(Found(rank, ranker.ids[place], ranker.titles[place], float(scores[0, place]), words, reason))
+        found.append(FoundItem(rank, ranker.ids[place], ranker.titles[place], float(scores[0, place]), words, reason))
     return found
