@@ -168,7 +168,7 @@ def make_shop(
         How much of everything there is; ``directory`` can be given to `simulate` as data.
 
     Raises:
-        ConfigError: a size is out of range, something else is in the directory, or parquet is asked for without pyarrow.
+        ConfigError: a size is out of range, something else is in the directory, or pyarrow is not there for parquet.
     """
     from fedrec.simulation.shop.generate import write_shop
 

@@ -51,18 +51,14 @@ def given_numbers(name: str, items: Sequence[ItemRecord]) -> tuple[NDArray[np.fl
     return found, wrong
 
 
-def standardised(
-    values: NDArray[np.float64], mean: float, deviation: float, outermost: float
-) -> NDArray[np.float32]:
+def standardised(values: NDArray[np.float64], mean: float, deviation: float, outermost: float) -> NDArray[np.float32]:
     """Numbers less their mean in deviations, cut at ``outermost``; 0 where there is none (NaN). float32 [items]."""
     with np.errstate(invalid="ignore", over="ignore"):
         scaled = np.clip(values / deviation - mean / deviation, -outermost, outermost)
     return np.where(np.isnan(values), 0.0, scaled).astype(np.float32)
 
 
-def year_block(
-    years: NDArray[np.float64], decades: Sequence[int], numbers: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def year_block(years: NDArray[np.float64], decades: Sequence[int], numbers: NDArray[np.float32]) -> NDArray[np.float32]:
     """A column a decade, and ``numbers``, the standardised years, in the last one: float32 [items, decades + 1]."""
     block = np.zeros((len(years), len(decades) + 1), np.float32)
     block[:, -1] = numbers
@@ -75,7 +71,9 @@ def year_block(
     return block
 
 
-def has_any(items: Iterable[ItemRecord], fields: Mapping[str, frozenset[str]], names: Iterable[str]) -> NDArray[np.bool_]:
+def has_any(
+    items: Iterable[ItemRecord], fields: Mapping[str, frozenset[str]], names: Iterable[str]
+) -> NDArray[np.bool_]:
     """Which items have a value of a field (any, where `OTHER` is among its values) or a finite number: bool [items]."""
     wanted = tuple(names)
     return np.array(

@@ -132,7 +132,9 @@ def _reduced(settings: TextSettings) -> TextSettings:
 def _counts(tokenizer: Tokenizer, texts: Sequence[str]) -> sparse.csr_matrix:
     """Word counts, float64 [texts, vocabulary], without the unknown word at place 0."""
     width = tokenizer.get_vocab_size()
-    parts = [_counted(tokenizer, texts[start : start + _AT_A_TIME], width) for start in range(0, len(texts), _AT_A_TIME)]
+    parts = [
+        _counted(tokenizer, texts[start : start + _AT_A_TIME], width) for start in range(0, len(texts), _AT_A_TIME)
+    ]
     return sparse.csr_matrix(sparse.vstack(parts)) if parts else sparse.csr_matrix((0, width), dtype=np.float64)
 
 

@@ -50,9 +50,7 @@ class ArrowColumns:
     def require(self, name: str, kind: str) -> None:
         """Raise DataError unless there is such a column of this kind (see `kind`)."""
         if not self.has(name):
-            raise DataError(
-                f"no column {name}", path=self.path, value=self.schema.names, action=f"Add it, as {kind}"
-            )
+            raise DataError(f"no column {name}", path=self.path, value=self.schema.names, action=f"Add it, as {kind}")
         if kind != (found := self.kind(name)) and (kind, found) != ("list of numbers", "list of whole numbers"):
             raise DataError(
                 f"column {name} is of another type", path=self.path, value=found, action=f"It must be: {kind}"

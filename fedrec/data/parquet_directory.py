@@ -15,11 +15,12 @@ from fedrec.data.items_table import items_taken
 from fedrec.data.media_files import folder
 from fedrec.data.parquet_items import FILE as ITEMS_FILE
 from fedrec.data.parquet_items import ParquetItems
-from fedrec.data.population_file import FILE, PopulationFile, UserRows, stacked
+from fedrec.data.population_file import FILE, PopulationFile
 from fedrec.data.private_files import read_notes, read_photos
 from fedrec.data.ready_features import read_ready
 from fedrec.data.relations import with_relations
 from fedrec.data.schema import UNSPLIT, Dataset, Interactions, ItemRecord, LeaveOneOut, Skipped
+from fedrec.data.user_rows import UserRows, stacked
 from fedrec.errors import DataError
 from fedrec.extras import need
 
@@ -57,7 +58,9 @@ def read_parquet_directory(path: Path) -> Dataset:
         skipped=tuple(skipped),
         features=read_ready(path / "features", listed.ids),
         columns_taken=(
-            *taken(FILE, file.header, {place: _PARTS[name] for place, name in enumerate(file.header) if name in _PARTS}),
+            *taken(
+                FILE, file.header, {place: _PARTS[name] for place, name in enumerate(file.header) if name in _PARTS}
+            ),
             *items_taken(ITEMS_FILE, listed.header, listed.columns),
         ),
     )

@@ -85,9 +85,7 @@ class ParquetItems(Sequence[ItemRecord]):
         first = self._starts[group]
         cells = {name: self._texts_of(table, name, first) for name in ("item", "title", "text") if name in self._read}
         texts = cells.get("text") or [""] * table.num_rows
-        attributes = [
-            (name, self._values_of(table, self.header[place])) for name, place, _ in self.columns.attributes
-        ]
+        attributes = [(name, self._values_of(table, self.header[place])) for name, place, _ in self.columns.attributes]
         figures = [(name, table.column(self.header[place]).to_pylist()) for name, place in self.columns.numbers]
         for row, (id_, title, text) in enumerate(zip(cells["item"], cells["title"], texts, strict=True)):
             yield ItemRecord(

@@ -9,69 +9,22 @@ it is left out: the first thing that is wrong is an error that names the row, co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.data.arrow_columns import ArrowColumns, ArrowTexts, open_parquet
 from fedrec.data.interactions_table import MAX_TIMESTAMP
+from fedrec.data.user_rows import UserRows, joined
 from fedrec.errors import DataError
-from fedrec.extras import need
-from fedrec.users import Histories, pointers_of
+from fedrec.users import pointers_of
 
 FILE: Final = "population.parquet"
-GROUP: Final = 16_384
-"""Users of a row group as they are written: some megabytes, and a cohort of few users reads few groups."""
 _LISTS: Final = ("items", "times", "ratings", "negatives")
 _OPTIONAL: Final = ("times", "ratings", "valid", "test", "negatives")
-
-
-@dataclass(frozen=True, eq=False)
-class UserRows:
-    """Some users as columns. User u did ``items[indptr[u]:indptr[u + 1]]``, in the order of time.
-
-    ``names``: ids, text. ``indptr``: int64 [users + 1]. ``items``: int32 [n]. ``times``: int64 [n], -1 where unknown.
-    ``ratings``: float32 [n], NaN where none. ``valid``, ``test``: int32 [users], -1 where none. ``negatives``: int32
-    [users, longest], rows padded with -1. None: the file has no such column.
-    """
-
-    names: Sequence[str]
-    indptr: NDArray[np.int64]
-    items: NDArray[np.int32]
-    times: NDArray[np.int64] | None = None
-    ratings: NDArray[np.float32] | None = None
-    valid: NDArray[np.int32] | None = None
-    test: NDArray[np.int32] | None = None
-    negatives: NDArray[np.int32] | None = None
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @property
-    def histories(self) -> Histories:
-        """The items of each user."""
-        return Histories(self.indptr, self.items)
-
-    def take(self, places: NDArray[np.integer]) -> UserRows:
-        """The same about some users, in the order given."""
-        lengths = np.diff(self.indptr)[places]
-        indptr = pointers_of(lengths)
-        at = np.arange(indptr[-1]) + np.repeat(self.indptr[:-1][places] - indptr[:-1], lengths)
-        return UserRows(
-            names=[self.names[int(place)] for place in places],
-            indptr=indptr,
-            items=self.items[at],
-            times=None if self.times is None else self.times[at],
-            ratings=None if self.ratings is None else self.ratings[at],
-            valid=None if self.valid is None else self.valid[places],
-            test=None if self.test is None else self.test[places],
-            negatives=None if self.negatives is None else self.negatives[places],
-        )
 
 
 class PopulationFile:
@@ -205,108 +158,6 @@ class PopulationFile:
                 if held is not None:
                     own = (rows.negatives == held[:, None]) & (rows.negatives >= 0)
                     if own.any():
-                        self._columns.fail(first + int(own.any(axis=1).argmax()), f"negatives: the {name} item is among them")
-
-
-class PopulationWriter:
-    """Writes ``population.parquet`` of a directory, some users at a time; a context manager.
-
-    Args:
-        directory: where it goes.
-        items: how many items the catalogue has.
-        also: further columns of text, which fedrec does not read.
-
-    Raises:
-        MissingExtraError: pyarrow is not installed.
-    """
-
-    def __init__(self, directory: Path, *, items: int, also: Sequence[str] = ()) -> None:
-        self._arrow: Any = need("pyarrow", "data", what=f"writing {FILE}")
-        self._parquet: Any = need("pyarrow.parquet", "data", what=f"writing {FILE}")
-        self._path = directory / FILE
-        self._also = tuple(also)
-        self._waiting: list[Any] = []
-        self._writer: Any = None
-        self.items = items
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self._flush()
-        if self._writer is not None:
-            self._writer.close()
-
-    def write(self, rows: UserRows, also: Mapping[str, Sequence[str]] | None = None) -> None:
-        """Add users. All calls give the same columns. ``also``: name -> one text a user."""
-        self._waiting.append(self._table(rows, also or {}))
-        if sum(table.num_rows for table in self._waiting) >= GROUP:
-            self._flush()
-
-    def _table(self, rows: UserRows, also: Mapping[str, Sequence[str]]) -> Any:
-        arrow = self._arrow
-        columns = {"user": arrow.array(list(rows.names), arrow.string())}
-        columns |= {name: arrow.array(list(also[name]), arrow.string()) for name in self._also}
-        columns["items"] = self._list(rows.indptr, rows.items, arrow.int32())
-        if rows.times is not None:
-            columns["times"] = self._list(rows.indptr, rows.times, arrow.int64(), rows.times < 0)
-        if rows.ratings is not None:
-            columns["ratings"] = self._list(rows.indptr, rows.ratings, arrow.float32(), np.isnan(rows.ratings))
-        for name, held in (("valid", rows.valid), ("test", rows.test)):
-            if held is not None:
-                columns[name] = arrow.array(held, arrow.int32(), mask=held < 0)
-        if rows.negatives is not None:
-            there = rows.negatives >= 0
-            columns["negatives"] = self._list(
-                pointers_of(there.sum(axis=1)), rows.negatives[there], arrow.int32()
-            )
-        return arrow.table(columns)
-
-    def _list(self, indptr: NDArray[np.int64], values: NDArray[Any], kind: Any, null: Any = None) -> Any:
-        arrow = self._arrow
-        inner = arrow.array(values, kind, mask=None if null is None or not null.any() else null)
-        return arrow.ListArray.from_arrays(arrow.array(indptr.astype(np.int32)), inner)
-
-    def _flush(self) -> None:
-        if not self._waiting:
-            return
-        table = self._arrow.concat_tables(self._waiting)
-        self._waiting = []
-        if self._writer is None:
-            # Sorted or rising numbers are told by their differences; text that repeats, by a dictionary.
-            encodings = {f"{name}.list.element": "DELTA_BINARY_PACKED" for name in ("items", "times", "negatives")}
-            present = {name: kind for name, kind in encodings.items() if name.split(".")[0] in table.column_names}
-            self._writer = self._parquet.ParquetWriter(
-                self._path,
-                table.schema,
-                compression="zstd",
-                use_dictionary=list(self._also),
-                column_encoding=present,
-            )
-        self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
-
-
-def joined(parts: Sequence[UserRows]) -> UserRows:
-    """The users of several parts, one after the other; at least one part, all with the same columns."""
-    names = [name for part in parts for name in part.names]
-    lengths = np.concatenate([np.diff(part.indptr) for part in parts])
-    columns: dict[str, Any] = {
-        name: None if getattr(parts[0], name) is None else np.concatenate([getattr(part, name) for part in parts])
-        for name in ("items", "times", "ratings", "valid", "test")
-    }
-    negatives = [part.negatives for part in parts if part.negatives is not None]
-    return UserRows(names, pointers_of(lengths), **columns, negatives=stacked(negatives) if negatives else None)
-
-
-def stacked(tables: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
-    """Padded tables [users, any width] one below the other, filled up with -1."""
-    width = max(table.shape[1] for table in tables)
-    out = np.full((sum(map(len, tables)), width), -1, dtype=np.int32)
-    start = 0
-    for table in tables:
-        out[start : start + len(table), : table.shape[1]] = table
-        start += len(table)
-    return out
+                        self._columns.fail(
+                            first + int(own.any(axis=1).argmax()), f"negatives: the {name} item is among them"
+                        )

@@ -34,8 +34,8 @@ def read_dataset(path: Path, *, catalogue_from_interactions: bool = False) -> Da
     items may be those of the interactions; ``images/``, ``sounds/`` and ``videos/`` (see `with_media`),
     ``relations.csv`` (see `with_relations`), ``users.csv`` (user,...), ``loo_99neg.csv`` (see `read_evaluation`),
     ``notes.csv`` (user,text) and ``photos/<user>/`` are optional. A directory without ``interactions.csv`` but with a
-    ``.inter`` file is read by `read_atomic`, and one with ``population.parquet`` by `read_parquet_directory`. Ready-made
-    features in ``features/`` (see `read_ready`) stand for encoding that modality.
+    ``.inter`` file is read by `read_atomic`, and one with ``population.parquet`` by `read_parquet_directory`.
+    Ready-made features in ``features/`` (see `read_ready`) stand for encoding that modality.
 
     Users come in the order of their first interaction, then those that only ``users.csv`` names: people with no event.
     Bad rows are left out and listed in ``skipped``, never silently.

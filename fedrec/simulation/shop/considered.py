@@ -32,9 +32,7 @@ def draw_considered_events(seed: int, taste: Floats32, items: LatentItems) -> It
         yield _draw_chunk(stream(seed, "considered events", start), taste[start : start + CHUNK], items, fresh)
 
 
-def _draw_chunk(
-    rng: np.random.Generator, taste: Floats32, items: LatentItems, fresh: NDArray[np.bool_]
-) -> ShopEvents:
+def _draw_chunk(rng: np.random.Generator, taste: Floats32, items: LatentItems, fresh: NDArray[np.bool_]) -> ShopEvents:
     considered, again = _considered(rng, len(taste), len(items))
     scores = _scores(taste, items, considered)
     chosen, first, second = draw_picks(rng, scores, fresh[considered] | again, again)

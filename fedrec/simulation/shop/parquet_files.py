@@ -1,6 +1,6 @@
-"""A shop in Parquet: ``items.parquet``, and ``population.parquet`` with a row a user; see `fedrec.data.population_file`.
+"""A shop in Parquet: ``items.parquet``, and ``population.parquet`` with a row a user.
 
-The same items and users as in CSV, read back as the same data set.
+The same items and users as in CSV (`fedrec.data.population_file` says in which columns), read back as the same data set.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from fedrec.data.population_file import PopulationWriter, UserRows
+from fedrec.data.population_writer import PopulationWriter
+from fedrec.data.user_rows import UserRows
 from fedrec.extras import need
 from fedrec.simulation.shop.behaviour import ShopEvents
 from fedrec.simulation.shop.item_rows import ItemRows

@@ -33,6 +33,4 @@ def draw_people(seed: int, users: int) -> PeopleRows:
     """Ages and regions of so many users."""
     rng = stream(seed, "user attributes")
     age, region = rng.integers(0, len(AGES), users), rng.integers(0, len(REGIONS), users)
-    return PeopleRows(
-        np.array(AGES, dtype=object)[age].tolist(), np.array(REGIONS, dtype=object)[region].tolist()
-    )
+    return PeopleRows(np.array(AGES, dtype=object)[age].tolist(), np.array(REGIONS, dtype=object)[region].tolist())
