@@ -1,6 +1,6 @@
 """A shop in Parquet: ``items.parquet``, and ``population.parquet`` with a row a user.
 
-The same items and users as in CSV (`fedrec.data.population_file` says in which columns), read back as the same data set.
+The same items and users as in CSV, read back as the same data set; `fedrec.data.population_file` says in which columns.
 """
 
 from __future__ import annotations
