@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from fedrec.cli.data_import import data_import
 from fedrec.cli.data_option import FromInteractions, source_of
 from fedrec.cli.groups import subgroup
 from fedrec.cli.rows import AsJson, flat_rows
@@ -27,6 +28,7 @@ ABOUT = "Look at data sets, and make them."
 def register(app: typer.Typer) -> None:
     """Add this shell's commands to ``fedrec``."""
     data = subgroup(app, "data", ABOUT)
+    data.command("import")(data_import)
     data.command("inspect")(inspect)
     data.command("stores")(stores)
     data.command("catalogue")(catalogue)
