@@ -16,12 +16,12 @@ from scipy.special import ndtr
 from fedrec.simulation.shop.latents import TEXT_WIDTH, Floats32
 from fedrec.simulation.shop.words import DESCRIPTIONS, ROLES, SHARPNESS, THEMES
 
-Words = NDArray[np.object_]
+WordColumn = NDArray[np.object_]
 _FIELD: Final = re.compile(r"(\b[Aa] )?{([a-z]+\d?)}")
 _VOWELS: Final = ("a", "e", "i", "o", "u")
 
 
-def titles_and_texts(rng: np.random.Generator, latents: Floats32, nouns: Words) -> tuple[Words, Words]:
+def titles_and_texts(rng: np.random.Generator, latents: Floats32, nouns: WordColumn) -> tuple[WordColumn, WordColumn]:
     """A product name and a description for each item.
 
     Args:
@@ -40,7 +40,7 @@ def titles_and_texts(rng: np.random.Generator, latents: Floats32, nouns: Words) 
     return titles, _descriptions(rng, latents, nouns)
 
 
-def _descriptions(rng: np.random.Generator, latents: Floats32, nouns: Words) -> Words:
+def _descriptions(rng: np.random.Generator, latents: Floats32, nouns: WordColumn) -> WordColumn:
     fields: dict[str, NDArray[np.int64]] = {}
     for role, words in _words(rng, latents).items():
         shuffled = rng.permuted(words, axis=1)
@@ -53,9 +53,9 @@ def _descriptions(rng: np.random.Generator, latents: Floats32, nouns: Words) -> 
     return found
 
 
-def _pieces(template: str, fields: dict[str, NDArray[np.int64]], nouns: Words) -> list[str | Words]:
+def _pieces(template: str, fields: dict[str, NDArray[np.int64]], nouns: WordColumn) -> list[str | WordColumn]:
     """The template cut at its fields; ``a`` before a field becomes a part of it, since some words want ``an``."""
-    pieces: list[str | Words] = []
+    pieces: list[str | WordColumn] = []
     at = 0
     for field in _FIELD.finditer(template):
         article, name = field.group(1) or "", field.group(2)
@@ -69,7 +69,7 @@ def _pieces(template: str, fields: dict[str, NDArray[np.int64]], nouns: Words) -
     return [*pieces, template[at:]]
 
 
-def _with_article(article: str, words: Sequence[str] | Words) -> Words:
+def _with_article(article: str, words: Sequence[str] | WordColumn) -> WordColumn:
     return np.array([_article(article, word) + word for word in words], dtype=object)
 
 
@@ -77,7 +77,7 @@ def _article(article: str, word: str) -> str:
     return f"{article[:-1]}n " if article and word.startswith(_VOWELS) else article
 
 
-def _joined(pieces: Sequence[str | Words]) -> Words:
+def _joined(pieces: Sequence[str | WordColumn]) -> WordColumn:
     total: Any = ""
     for piece in pieces:
         total = total + piece
