@@ -6,6 +6,7 @@ import typer
 
 from fedrec.cli.bench_busy import bench_busy
 from fedrec.cli.bench_grid import bench_grid
+from fedrec.cli.bench_population import bench_population
 from fedrec.cli.bench_rank import bench_rank
 from fedrec.cli.bench_secagg import bench_secagg
 from fedrec.cli.bench_train import bench_train
@@ -20,3 +21,4 @@ def register(app: typer.Typer) -> None:
     bench.command("rank")(bench_rank)
     bench.command("grid")(bench_grid)
     bench.command("busy")(bench_busy)
+    bench.command("population")(bench_population)
