@@ -2,9 +2,9 @@
 
 Five places for the same users. ``parquet``: `PopulationFile`, which reads the row groups that the cohort is in.
 ``memory``: all row groups read into flat arrays once, as `fedrec simulate` does (``parquet-all`` is that reading), and
-the cohort taken from them. ``sqlite``: one file, an index on the user, a query a user. ``stores``: a device's event store a user, of the
-cohort's users only, since a million files are no way to keep a simulation. The bound of a cohort is ``memory``: the
-copying of its events and nothing else.
+the cohort taken from them. ``sqlite``: one file, clustered by user, a query a user. ``stores``: a device's event store
+a user, of the cohort's users only, since a million files are no way to keep a simulation. The bound of a cohort is
+``memory``: the copying of its events and nothing else.
 """
 
 from __future__ import annotations
