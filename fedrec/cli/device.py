@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from fedrec.cli import device_verify
-from fedrec.cli.device_search import Asked, tell_search
+from fedrec.cli.device_search import SearchOptions, tell_search
 from fedrec.cli.device_start import register as register_start
 from fedrec.console import figure, print_json, say, show_table
 
@@ -66,7 +66,7 @@ def recommend(
     With --query or --picture the catalogue is searched, what the user has met included.
     """
     if query is not None or picture is not None:
-        asked = Asked(query, picture, taste, top)
+        asked = SearchOptions(query, picture, taste, top)
         tell_search(asked, release, store, user, trusted_key=key, allow_older=allow_older, as_json=as_json)
         return
     from fedrec.client.ranker import recommend as rank

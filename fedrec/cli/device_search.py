@@ -9,7 +9,7 @@ from fedrec.console import figure, print_json, show_table
 
 
 @dataclass(frozen=True)
-class Asked:
+class SearchOptions:
     """What is searched for: words, a picture's file, or both; ``taste``: 0 to 1; ``top``: how many at most."""
 
     query: str | None
@@ -19,7 +19,7 @@ class Asked:
 
 
 def tell_search(
-    asked: Asked,
+    asked: SearchOptions,
     release: Path,
     store: Path,
     user: str,
