@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from fedrec.cli.bench_busy import bench_busy
+from fedrec.cli.bench_features import bench_features
 from fedrec.cli.bench_secagg import bench_secagg
 from fedrec.cli.bench_train import bench_train
 from fedrec.cli.groups import subgroup
@@ -16,3 +17,4 @@ def register(app: typer.Typer) -> None:
     bench.command("train")(bench_train)
     bench.command("secagg")(bench_secagg)
     bench.command("busy")(bench_busy)
+    bench.command("features")(bench_features)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -35,6 +36,7 @@ class BackboneExtractor:
         self.weights = weights
         self.sha256 = fingerprint(weights)
         self._module: Any = None
+        self._loading = Lock()
 
     @property
     def backbone(self) -> Backbone:
@@ -83,8 +85,9 @@ class BackboneExtractor:
         torchvision_shim.prepare()
         from torchvision.transforms import v2
 
-        if self._module is None:
-            self._module = load(self.network, self.side, self.weights)
+        with self._loading:
+            if self._module is None:
+                self._module = load(self.network, self.side, self.weights)
         backbone = self.backbone
         scaled = v2.functional.to_dtype(torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.float32, scale=True)
         with torch.inference_mode():
@@ -98,6 +101,7 @@ class BackboneImage(ProjectedEncoder[Picture]):
 
     modality: ClassVar[str] = "image"
     kind: ClassVar[str] = "backbone"
+    block = 4 * BATCH
 
     @classmethod
     def extractor_of(cls, settings: ImageSettings) -> BackboneExtractor:

@@ -39,6 +39,7 @@ class MiniLmStates(Encoder[str]):
 
     modality: ClassVar[str] = "text"
     kind: ClassVar[str] = "minilm-states"
+    block = 64
 
     length: int
 
