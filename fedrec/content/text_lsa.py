@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from itertools import chain
+from typing import ClassVar, Final
 
 import numpy as np
 import scipy.sparse as sparse
@@ -22,6 +23,8 @@ from fedrec.errors import ContentError
 
 MOST_COMMON = 0.5
 """A word in more than this part of the texts says nothing about any of them and is dropped."""
+BLOCK: Final = 1024
+"""Texts that are cut into words at once; what a tokenizer gives takes far more memory than counts of words."""
 LEAST_WIDTH, MOST_WIDTH = 16, 256
 TEXTS_A_DIRECTION = 8
 """Directions where the settings leave their number to the texts."""
@@ -40,6 +43,7 @@ class LsaText(Encoder[str]):
 
     modality: ClassVar[str] = "text"
     kind: ClassVar[str] = "lsa"
+    block = 4 * BLOCK
 
     tokenizer: Tokenizer
     idf: NDArray[np.float32]
@@ -85,7 +89,7 @@ class LsaText(Encoder[str]):
         """Encode texts; see `Encoder.encode`."""
         texts, problems = tidy(batch)
         out = self.empty(len(texts))
-        for part in chunks(len(texts), 1024, progress, "text"):
+        for part in chunks(len(texts), BLOCK, progress, "text"):
             weighted = _weighted(_counts(self.tokenizer, texts[part]), self.idf)
             known = np.diff(weighted.indptr) > 0
             rows = unit_rows(unit_rows(weighted @ self.directions.astype(np.float64)) - self.centre)
@@ -128,17 +132,20 @@ def _reduced(settings: TextSettings) -> TextSettings:
 
 def _counts(tokenizer: Tokenizer, texts: Sequence[str]) -> sparse.csr_matrix:
     """Word counts, float64 [texts, vocabulary], without the unknown word at place 0."""
-    lengths, columns, values = [0], [], []
-    for encoding in tokenizer.encode_batch(list(texts)):
-        words, times = np.unique(np.asarray(encoding.ids, np.int64), return_counts=True)
-        known = words > 0
-        columns.append(words[known])
-        values.append(times[known].astype(np.float64))
-        lengths.append(int(known.sum()))
-    empty = [np.zeros(0)]
-    shape = (len(texts), tokenizer.get_vocab_size())
-    parts = (np.concatenate(values or empty), np.concatenate(columns or empty).astype(np.int32), np.cumsum(lengths))
-    return sparse.csr_matrix(parts, shape=shape)
+    words = tokenizer.get_vocab_size()
+    blocks = [_block_counts(tokenizer, texts[part], words) for part in chunks(len(texts), BLOCK, None, "text")]
+    return sparse.csr_matrix(sparse.vstack(blocks)) if blocks else sparse.csr_matrix((0, words))
+
+
+def _block_counts(tokenizer: Tokenizer, texts: Sequence[str], words: int) -> sparse.csr_matrix:
+    ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
+    pointers = np.concatenate([[0], np.cumsum([len(of_text) for of_text in ids])])
+    columns = np.fromiter(chain.from_iterable(ids), np.int32, int(pointers[-1]))
+    counts = sparse.csr_matrix((np.ones(len(columns)), columns, pointers), shape=(len(texts), words))
+    counts.sum_duplicates()
+    counts.data[counts.indices == 0] = 0.0
+    counts.eliminate_zeros()
+    return counts
 
 
 def inverse_frequency(with_word: NDArray[np.int64], texts: int) -> NDArray[np.float32]:
