@@ -24,6 +24,7 @@ from fedrec.server.results import Observer, RoundEvent, RunResult
 from fedrec.server.run_directory import RunDirectory
 from fedrec.simulation.engines.audited import AuditedDevices
 from fedrec.simulation.engines.cohort import CohortDevices
+from fedrec.simulation.fit_order import fit_to_order
 from fedrec.simulation.fit_ratings import fit_to_ratings, ratings_beyond
 from fedrec.simulation.measure import baselines_of, scorer_of, whole_quality
 from fedrec.simulation.privacy.auditing import audited_devices, with_delta
@@ -86,7 +87,8 @@ def simulate(
     study = prepare(config, data, reporter) if study is None else study
     asked, (config, left_out) = config, fit_to_content(config, study.features)
     config, unrated = fit_to_ratings(config, study.dataset)
-    left_out = [*left_out, *unrated]
+    config, untimed = fit_to_order(config, study.dataset)
+    left_out = [*left_out, *unrated, *untimed]
     say_fitted(left_out, reporter)
     users = len(study.population)
     counted = with_interactions_counted(config, len(study.dataset.interactions))
