@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.accelerator import current_device, moved, to_numpy
 from fedrec.config import ImageSettings
 from fedrec.content import torchvision_shim
 from fedrec.content.backbones import BACKBONES, Backbone, find_weights, fingerprint, load
@@ -88,11 +89,13 @@ class BackboneExtractor:
         with self._loading:
             if self._module is None:
                 self._module = load(self.network, self.side, self.weights)
+            module = moved(self._module, current_device())
         backbone = self.backbone
-        scaled = v2.functional.to_dtype(torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.float32, scale=True)
+        given = torch.from_numpy(pixels).to(current_device()).permute(0, 3, 1, 2)
+        scaled = v2.functional.to_dtype(given, torch.float32, scale=True)
         with torch.inference_mode():
             normal = v2.functional.normalize(scaled, mean=list(backbone.mean), std=list(backbone.deviation))
-            features: NDArray[np.float32] = self._module(normal).numpy()
+            features: NDArray[np.float32] = to_numpy(module(normal))
         return features
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from fedrec.accelerator import current_device, moved, to_numpy
 from fedrec.config import TextSettings
 from fedrec.content import torchvision_shim
 from fedrec.content.encoder import Arrays, Encoded, Meta, Progress, chunks, field_of
@@ -89,13 +90,14 @@ def _embed(texts: list[str]) -> NDArray[np.float32]:
     import torch
 
     encodings = tokenizer_of(LONGEST_TOKENS).encode_batch_fast(texts)
-    ids = torch.tensor([encoding.ids for encoding in encodings])
-    mask = torch.tensor([encoding.attention_mask for encoding in encodings])
+    device = current_device()
+    ids = torch.tensor([encoding.ids for encoding in encodings], device=device)
+    mask = torch.tensor([encoding.attention_mask for encoding in encodings], device=device)
     with torch.inference_mode():
-        hidden = loaded()(input_ids=ids, attention_mask=mask).last_hidden_state
+        hidden = loaded_on(device)(input_ids=ids, attention_mask=mask).last_hidden_state
         weights = mask.unsqueeze(-1).to(hidden.dtype)
         pooled = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
-        unit: NDArray[np.float32] = torch.nn.functional.normalize(pooled, dim=1).numpy()
+        unit: NDArray[np.float32] = to_numpy(torch.nn.functional.normalize(pooled, dim=1))
     return unit
 
 
@@ -107,6 +109,12 @@ def loaded() -> Any:
     """
     with _LOADING:
         return _loaded()
+
+
+def loaded_on(device: str) -> Any:
+    """The network on a device, where it stays. Raises as `loaded`."""
+    with _LOADING:
+        return moved(_loaded(), device)
 
 
 @lru_cache(maxsize=1)
