@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sparse
@@ -23,13 +22,14 @@ from fedrec.errors import ContentError
 
 MOST_COMMON = 0.5
 """A word in more than this part of the texts says nothing about any of them and is dropped."""
-BLOCK: Final = 1024
-"""Texts that are cut into words at once; what a tokenizer gives takes far more memory than counts of words."""
 LEAST_WIDTH, MOST_WIDTH = 16, 256
 TEXTS_A_DIRECTION = 8
 """Directions where the settings leave their number to the texts."""
 FEWEST = 2
 """A word in fewer texts than this joins none of them and is dropped, where enough words remain."""
+MOST_FITTED = 100_000
+"""Texts that an encoder is fitted on; of a larger catalogue so many, evenly spaced."""
+_AT_A_TIME = 8_192
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class LsaText(Encoder[str]):
 
     modality: ClassVar[str] = "text"
     kind: ClassVar[str] = "lsa"
-    block = 4 * BLOCK
+    block = 4_096
 
     tokenizer: Tokenizer
     idf: NDArray[np.float32]
@@ -53,14 +53,14 @@ class LsaText(Encoder[str]):
 
     @classmethod
     def fit(cls, texts: Sequence[str], settings: TextSettings) -> LsaText:
-        """Fit on the catalogue's texts; empty ones are left out.
+        """Fit on the catalogue's texts; empty ones are left out. Of more than 100,000, so many are read, evenly spaced.
 
         The width is ``settings.dimension`` (0: by the number of texts), or less where the texts span less.
 
         Raises:
             ContentError: no text holds a word.
         """
-        tidied = [text for text in tidy(texts)[0] if text]
+        tidied = [text for text in tidy(_spaced(texts))[0] if text]
         tokenizer = train_words(tidied, settings.vocabulary)
         counts = _counts(tokenizer, tidied)
         idf = inverse_frequency(np.bincount(counts.indices, minlength=counts.shape[1]), counts.shape[0])
@@ -89,7 +89,7 @@ class LsaText(Encoder[str]):
         """Encode texts; see `Encoder.encode`."""
         texts, problems = tidy(batch)
         out = self.empty(len(texts))
-        for part in chunks(len(texts), BLOCK, progress, "text"):
+        for part in chunks(len(texts), 1024, progress, "text"):
             weighted = _weighted(_counts(self.tokenizer, texts[part]), self.idf)
             known = np.diff(weighted.indptr) > 0
             rows = unit_rows(unit_rows(weighted @ self.directions.astype(np.float64)) - self.centre)
@@ -132,20 +132,30 @@ def _reduced(settings: TextSettings) -> TextSettings:
 
 def _counts(tokenizer: Tokenizer, texts: Sequence[str]) -> sparse.csr_matrix:
     """Word counts, float64 [texts, vocabulary], without the unknown word at place 0."""
-    words = tokenizer.get_vocab_size()
-    blocks = [_block_counts(tokenizer, texts[part], words) for part in chunks(len(texts), BLOCK, None, "text")]
-    return sparse.csr_matrix(sparse.vstack(blocks)) if blocks else sparse.csr_matrix((0, words))
+    width = tokenizer.get_vocab_size()
+    parts = [
+        _counted(tokenizer, texts[start : start + _AT_A_TIME], width) for start in range(0, len(texts), _AT_A_TIME)
+    ]
+    return sparse.csr_matrix(sparse.vstack(parts)) if parts else sparse.csr_matrix((0, width), dtype=np.float64)
 
 
-def _block_counts(tokenizer: Tokenizer, texts: Sequence[str], words: int) -> sparse.csr_matrix:
-    ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
-    pointers = np.concatenate([[0], np.cumsum([len(of_text) for of_text in ids])])
-    columns = np.fromiter(chain.from_iterable(ids), np.int32, int(pointers[-1]))
-    counts = sparse.csr_matrix((np.ones(len(columns)), columns, pointers), shape=(len(texts), words))
-    counts.sum_duplicates()
-    counts.data[counts.indices == 0] = 0.0
-    counts.eliminate_zeros()
-    return counts
+def _counted(tokenizer: Tokenizer, texts: Sequence[str], width: int) -> sparse.csr_matrix:
+    ids = [np.asarray(encoding.ids, np.int64) for encoding in tokenizer.encode_batch(list(texts))]
+    owners = np.repeat(np.arange(len(ids)), [len(one) for one in ids])
+    pairs = np.sort(owners * width + np.concatenate(ids))
+    first = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]])) if len(pairs) else pairs
+    rows, words = np.divmod(pairs[first], width)
+    times = np.diff(np.append(first, len(pairs))).astype(np.float64)
+    known = words > 0
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows[known], minlength=len(ids)))])
+    return sparse.csr_matrix((times[known], words[known].astype(np.int32), indptr), shape=(len(ids), width))
+
+
+def _spaced(texts: Sequence[str]) -> Sequence[str]:
+    """All texts, or `MOST_FITTED` of them that are evenly spaced: more directions than that are not told by more."""
+    if len(texts) <= MOST_FITTED:
+        return texts
+    return [texts[place] for place in np.linspace(0, len(texts) - 1, MOST_FITTED).astype(np.int64)]
 
 
 def inverse_frequency(with_word: NDArray[np.int64], texts: int) -> NDArray[np.float32]:
