@@ -7,7 +7,7 @@ given the same sums read the same factors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ from fedrec.collaborative import low_rank
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.collaborative.content_kernel import content_factors
 from fedrec.collaborative.fold_in_factors import from_factors
-from fedrec.collaborative.solve import solve
+from fedrec.collaborative.solve import WholeCooccurrence, solve_whole, whole
+from fedrec.collaborative.tall import Table
 from fedrec.config import CollaborativeSettings, PriorSettings
 from fedrec.content.feature_table import Features
 
@@ -53,10 +54,24 @@ class PaidCooccurrence(PaidSums):
     matrix: Floats
     items: NDArray[np.int64]
     noisy: bool
+    _last: dict[str, WholeCooccurrence] = field(default_factory=dict, init=False, repr=False)
 
     def solved(self, settings: CollaborativeSettings, features: Features) -> CollaborativeFactors:
-        """See `fedrec.collaborative.solve`. Raises ConfigError where the prior names a modality without content."""
-        return solve(self.popularity, self.matrix, self.items, settings, features=features, noisy=self.noisy)
+        """See `fedrec.collaborative.solve`.
+
+        What is decomposed is kept until another prior is asked for: many readings differ in what comes after.
+
+        Raises:
+            ConfigError: the prior names a modality without content.
+            ModelError: there are more than 20,000 items.
+        """
+        name = f"{settings.prior.model_dump_json()} {settings.solver.method == 'als'} {id(features)}"
+        if name not in self._last:
+            self._last.clear()
+            self._last[name] = whole(
+                self.popularity, self.matrix, self.items, settings, features=features, noisy=self.noisy
+            )
+        return solve_whole(self.popularity, self._last[name], settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +84,8 @@ class PaidFactors(PaidSums):
 
     centre: Floats
     mass: Floats
-    found: Floats
-    content: Floats
+    found: Table
+    content: Table
 
     def with_content(self, features: Features, prior: PriorSettings) -> PaidFactors:
         """With the kernel of ``prior`` over ``features``; what the rounds found stays. Raises as `content_factors`."""
@@ -78,16 +93,16 @@ class PaidFactors(PaidSums):
 
     def solved(self, settings: CollaborativeSettings, features: Features) -> CollaborativeFactors:
         """Joined and solved without a matrix of items by items, see `fedrec.collaborative.low_rank`."""
-        whole, solver = self.joined(settings), settings.solver
+        joined, solver = self.joined(settings), settings.solver
         if solver.method == "als":
-            factors = low_rank.factorise(self.popularity, whole, solver.ridge, solver.rank)
+            factors = low_rank.factorise(self.popularity, joined, solver.ridge, solver.rank)
         else:
-            factors = low_rank.solve_low_rank(self.popularity, whole, self.mass, solver.ridge, solver.rank)
+            factors = low_rank.solve_low_rank(self.popularity, joined, self.mass, solver.ridge, solver.rank)
         if settings.fold_in is not None:
-            factors = replace(factors, factors=from_factors(whole, self.mass, settings.fold_in))
+            factors = replace(factors, factors=from_factors(joined, self.mass, settings.fold_in))
         return factors
 
-    def joined(self, settings: CollaborativeSettings) -> Floats:
+    def joined(self, settings: CollaborativeSettings) -> Table:
         """Factors [items, 1 + k + w] of the whole estimate of the co-occurrence: `low_rank.joined`."""
         scale, prior = settings.power_iteration.scale, settings.prior.weight
         return low_rank.joined(
