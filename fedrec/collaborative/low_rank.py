@@ -12,11 +12,16 @@ factors are read in blocks of items.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import assert_never
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
+from fedrec.collaborative.fold_in_factors import from_factors
 from fedrec.collaborative.tall import Table, blocks, directions_of, gram, squared_lengths, times
+from fedrec.config import CollaborativeSettings
 
 Floats = NDArray[np.float64]
 
@@ -52,6 +57,38 @@ def factorise(popularity: Floats, factors: Table, ridge: float, rank: int = 0) -
     shares = np.sqrt(1.0 - ridge / singular[kept]) / singular[kept]
     table = times(factors, vectors[:, kept] * shares).astype(np.float32)
     return CollaborativeFactors(table, table, popularity.astype(np.float32))
+
+
+def cosine(popularity: Floats, factors: Table, mass: Floats, ridge: float, rank: int = 0) -> CollaborativeFactors:
+    """Damped cosines of a Gram matrix whose off-diagonal part is ``factors`` factors^T; see method ``cosine`` of
+    `solve`.  ``mass``: [items], the diagonal; what the factors alone give more than that is left as it is."""
+    scale = 1.0 / np.sqrt(np.maximum(mass, squared_lengths(factors)) + ridge)
+    vectors, _ = directions_of(gram(factors, weights=scale**2), rank)
+    table = times(factors, vectors, scale).astype(np.float32)
+    return CollaborativeFactors(table, table, popularity.astype(np.float32))
+
+
+def solved(
+    popularity: Floats, factors: Table, mass: Floats, settings: CollaborativeSettings, *, raised: bool = True
+) -> CollaborativeFactors:
+    """What ``settings.solver`` and ``settings.fold_in`` make of a Gram matrix of low rank, arguments as above.
+
+    ``raised``: whether a diagonal below ``mass`` is raised to it.
+    """
+    least = mass if raised else np.zeros_like(mass)
+    solver = settings.solver
+    match solver.method:
+        case "ease":
+            table = solve_low_rank(popularity, factors, least, solver.ridge, solver.rank)
+        case "als":
+            table = factorise(popularity, factors, solver.ridge, solver.rank)
+        case "cosine":
+            table = cosine(popularity, factors, least, solver.ridge, solver.rank)
+        case _:
+            assert_never(solver.method)
+    if settings.fold_in is None:
+        return table
+    return replace(table, factors=from_factors(factors, mass, settings.fold_in))
 
 
 def mass_of(popularity: Floats, users: int) -> Floats:

@@ -80,7 +80,7 @@ def whole(
     """
     count, prior = len(popularity), settings.prior
     refuse_square(count, "the co-occurrence of all items", action=_WITHOUT)
-    mass = _diagonal_from(popularity, matrix, items)
+    mass = diagonal_from(popularity, matrix, items)
     full = np.zeros((count, count))
     full[np.ix_(items, items)] = matrix
     if prior.weight > 0:
@@ -133,7 +133,7 @@ def _towers(full: WholeCooccurrence, solver: SolverSettings) -> tuple[NDArray[np
             assert_never(solver.method)
 
 
-def _diagonal_from(
+def diagonal_from(
     popularity: NDArray[np.float64], matrix: NDArray[np.float64], items: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Popularity on the scale of the co-occurrence's diagonal, with a least value for items that nobody uses."""

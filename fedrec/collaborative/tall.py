@@ -26,13 +26,18 @@ _BLOCK: Final = 4_096
 _LEAST: Final = 1e-7
 
 
+def may_be_square(items: int) -> bool:
+    """Whether a matrix of items by items may be made of so many."""
+    return items <= MOST_SQUARE_ITEMS
+
+
 def refuse_square(items: int, what: str, *, action: str) -> None:
     """Refuse to make a matrix of items by items of a catalogue of more than `MOST_SQUARE_ITEMS`.
 
     Raises:
         ModelError: it is larger. ``what`` would be made; ``action`` says which settings make do without.
     """
-    if items > MOST_SQUARE_ITEMS:
+    if not may_be_square(items):
         raise ModelError(
             f"{what} would be a matrix of items by items, which is made up to {MOST_SQUARE_ITEMS:,} items only",
             value=items,
@@ -42,7 +47,7 @@ def refuse_square(items: int, what: str, *, action: str) -> None:
 
 def stored_as(items: int) -> type[np.float64] | type[np.float32]:
     """How a table [items, k] is kept: in float64, or in float32 where the catalogue is so large that memory counts."""
-    return np.float64 if items <= MOST_SQUARE_ITEMS else np.float32
+    return np.float64 if may_be_square(items) else np.float32
 
 
 def blocks(items: int, size: int = _BLOCK) -> Iterator[slice]:
