@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 
 from fedrec.errors import StoreError
 
@@ -16,6 +15,8 @@ SCHEMA_VERSION = 1
 # A store of one user is a handful of near-empty tables: small pages make it four times smaller than SQLite's default.
 PAGE_BYTES = 1024
 BUSY_SECONDS = 10.0
+# Of stores in a simulation, a thousand of which are open at a time; SQLite would keep up to 2 MB of each.
+_SMALL_CACHE_KB = 64
 
 _TABLES = (
     "CREATE TABLE user (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
@@ -34,17 +35,32 @@ _TABLES = (
 )
 
 
-@contextmanager
-def sqlite_errors(path: Path, doing: str) -> Iterator[None]:
-    """Turn what SQLite and the disk raise into StoreError naming the file and what was being done."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StoreError(f"{doing} {path.name} failed: {error}", value=str(path), action=_advice(error)) from None
-    except OSError as error:
-        raise StoreError(f"{doing} {path.name} failed: {error.strerror}", value=str(path)) from None
-    except UnicodeEncodeError as error:
-        raise StoreError(f"{doing} {path.name} failed: a text is not Unicode", value=error.object) from None
+class SqliteErrors:
+    """Turns what SQLite and the disk raise into StoreError naming the file and what was being done.
+
+    Around every statement, so it is a class: a context made of a generator takes as long as a small statement.
+    """
+
+    __slots__ = ("_doing", "_path")
+
+    def __init__(self, path: Path, doing: str) -> None:
+        self._path, self._doing = path, doing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        what, path = f"{self._doing} {self._path.name} failed", str(self._path)
+        if isinstance(error, sqlite3.Error):
+            raise StoreError(f"{what}: {error}", value=path, action=_advice(error)) from None
+        if isinstance(error, OSError):
+            raise StoreError(f"{what}: {error.strerror}", value=path) from None
+        if isinstance(error, UnicodeEncodeError):
+            raise StoreError(f"{what}: a text is not Unicode", value=error.object) from None
 
 
 def create_file(path: Path) -> sqlite3.Connection:
@@ -53,7 +69,7 @@ def create_file(path: Path) -> sqlite3.Connection:
     A file that a killed `create_file` left behind (no table in it yet) is taken over. Raises StoreError when the file
     holds anything else, or cannot be written.
     """
-    with sqlite_errors(path, "creating"):
+    with SqliteErrors(path, "creating"):
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         connection = _connect(path)
         try:
@@ -77,21 +93,21 @@ def create_file(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_file(path: Path, *, check: bool) -> sqlite3.Connection:
-    """Open a store's file. ``check`` reads the whole file once to find damage.
+def open_file(path: Path, *, check: bool, synced: bool = True) -> sqlite3.Connection:
+    """Open a store's file. ``check`` reads the whole file once to find damage. ``synced``: see `EventStore.open`.
 
     Raises StoreError when there is no such file, it is no event store, it is unfinished or damaged, or its schema
     version is not `SCHEMA_VERSION`.
     """
     if not path.is_file():
         raise StoreError("no such event store", value=str(path), action="Create it first")
-    with sqlite_errors(path, "opening"):
+    with SqliteErrors(path, "opening"):
         connection = _connect(path)
         try:
             _check_kind(connection, path)
-            _prepare(connection)
+            _prepare(connection, synced=synced)
             if check:
-                _check_health(connection, path)
+                check_health(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -103,9 +119,11 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection, *, synced: bool = True) -> None:
     # In WAL mode NORMAL cannot corrupt the file; a power cut may only undo the last transactions, never half of one.
-    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"PRAGMA synchronous = {'NORMAL' if synced else 'OFF'}")
+    if not synced:
+        connection.execute(f"PRAGMA cache_size = -{_SMALL_CACHE_KB}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA secure_delete = ON")
 
@@ -133,7 +151,8 @@ def _check_kind(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _check_health(connection: sqlite3.Connection, path: Path) -> None:
+def check_health(connection: sqlite3.Connection, path: Path) -> None:
+    """Read the whole file. Raises StoreError where it is damaged."""
     finding = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
     if finding != "ok":
         raise StoreError(f"{path.name} is damaged: {finding}", value=str(path), action="Restore the file from a backup")
