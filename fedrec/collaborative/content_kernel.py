@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.collaborative.sharpened_factors import likeness, sharpened_factors, unit_rows
-from fedrec.collaborative.tall import Table, blocks, directions_of, gram, refuse_square, stored_as, times
+from fedrec.collaborative.tall import TallTable, blocks, directions_of, gram, refuse_square, stored_as, times
 from fedrec.config import PriorSettings
 from fedrec.content.feature_table import Features
 from fedrec.errors import ConfigError
@@ -37,7 +37,7 @@ def content_kernel(features: Features, settings: PriorSettings) -> Floats:
     return np.asarray(likeness(unit, unit, settings.sharpness))
 
 
-def content_factors(features: Features, settings: PriorSettings) -> Table:
+def content_factors(features: Features, settings: PriorSettings) -> TallTable:
     """Vectors [items, w] whose products are the kernel: exactly where it is linear, else as near as rank
     ``settings.rank`` allows, see `fedrec.collaborative.sharpened_factors`.
 
@@ -61,7 +61,7 @@ def check_prior(features: Features, weights: Mapping[str, float]) -> None:
         )
 
 
-def _joined(features: Features, settings: PriorSettings) -> Table:
+def _joined(features: Features, settings: PriorSettings) -> TallTable:
     """Unit vectors of all modalities side by side, each times the root of its weight, and what they say together."""
     check_prior(features, settings.modalities)
     columns = [unit_vectors(features, name, weight) for name, weight in settings.modalities.items()]
@@ -73,7 +73,7 @@ def _joined(features: Features, settings: PriorSettings) -> Table:
     return columns[0] if len(columns) == 1 else np.hstack(columns)
 
 
-def unit_vectors(features: Features, name: str, weight: float = 1.0) -> Table:
+def unit_vectors(features: Features, name: str, weight: float = 1.0) -> TallTable:
     """A modality's features at length sqrt(weight), [items, w]; zeros where an item has none.
 
     Float64, and float32 of more than 20,000 items.
@@ -87,7 +87,7 @@ def unit_vectors(features: Features, name: str, weight: float = 1.0) -> Table:
     return made
 
 
-def _together(features: Features, settings: PriorSettings) -> Table:
+def _together(features: Features, settings: PriorSettings) -> TallTable:
     """Places at length 1 among the leading directions of the centred joint content, evened out half-way.
 
     As `fedrec.model.warm_start`, of which this is the closed form without a tower: few directions that several

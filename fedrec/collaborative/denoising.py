@@ -19,7 +19,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.collaborative.tall import Table, blocks, directions_of, gram, squared_lengths, times
+from fedrec.collaborative.tall import TallTable, blocks, directions_of, gram, squared_lengths, times
 
 Floats = NDArray[np.float64]
 Denoising = Literal["items", "content"]
@@ -33,7 +33,7 @@ _SEED: Final = 20_240_229
 
 
 def denoised(
-    noisy: Floats, expected: Table, content: Table, mass: Floats, sigma: float, weights: Floats, how: Denoising
+    noisy: Floats, expected: TallTable, content: TallTable, mass: Floats, sigma: float, weights: Floats, how: Denoising
 ) -> Floats:
     """The posterior mean of a sum [items, r], in units of an item's unweighted part.
 
@@ -61,7 +61,7 @@ def denoised(
     return known
 
 
-def _fitting(guess: Table, noisy: Floats, weights: Floats) -> Floats:
+def _fitting(guess: TallTable, noisy: Floats, weights: Floats) -> Floats:
     """The number for each column, zero or above, times which the guess is nearest to the noisy one."""
     together, own = np.zeros(guess.shape[1]), np.zeros(guess.shape[1])
     for part in blocks(len(guess)):
@@ -87,7 +87,7 @@ def _shrunk(noisy: Floats, mass: Floats, spread: Floats, weights: Floats) -> Flo
     return np.asarray(times(turned, axes.T))
 
 
-def _predicted(noisy: Floats, content: Table, mass: Floats, noise: Floats) -> Floats:
+def _predicted(noisy: Floats, content: TallTable, mass: Floats, noise: Floats) -> Floats:
     """Posterior means of the parts that follow content and of items' own; ``noise``: [items], variances."""
     axes, _ = directions_of(gram(noisy, weights=1.0 / noise))
     followed = times(content, directions_of(gram(content), CONTENT_RANK)[0])
@@ -134,7 +134,7 @@ def _variances(noisy: Floats, content: Floats, share: Floats, noise: Floats) -> 
 
 
 def _followed(
-    noisy: Table, content: Table, share: Floats, noise: Floats, variances: Sequence[tuple[float, float]]
+    noisy: TallTable, content: TallTable, share: Floats, noise: Floats, variances: Sequence[tuple[float, float]]
 ) -> Floats:
     """Posterior means of the weights of ``content`` in each axis: [w, axes]."""
     width, axes = content.shape[1], len(variances)

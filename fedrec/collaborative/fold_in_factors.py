@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.collaborative.leading_pairs import leading_pairs
-from fedrec.collaborative.tall import Table, directions_of, gram, squared_lengths, times
+from fedrec.collaborative.tall import TallTable, directions_of, gram, squared_lengths, times
 from fedrec.config import FoldInSettings
 
 Floats = NDArray[np.float64]
@@ -35,7 +35,7 @@ def from_matrix(matrix: Floats, mass: Floats, settings: FoldInSettings) -> NDArr
     return _sized(vectors[:, kept] * say)
 
 
-def from_factors(spanning: Table, mass: Floats, settings: FoldInSettings) -> NDArray[np.float32]:
+def from_factors(spanning: TallTable, mass: Floats, settings: FoldInSettings) -> NDArray[np.float32]:
     """The same of a co-occurrence spanning spanning^T, [items, w], without ever writing it down."""
     scale = mass**-settings.flattening
     vectors, singular = directions_of(gram(spanning, weights=scale**2), settings.rank)
@@ -45,6 +45,6 @@ def from_factors(spanning: Table, mass: Floats, settings: FoldInSettings) -> NDA
     return _sized(times(spanning, vectors * (say / np.sqrt(values)), scale))
 
 
-def _sized(table: Table) -> NDArray[np.float32]:
+def _sized(table: TallTable) -> NDArray[np.float32]:
     size = float(squared_lengths(table).sum())
     return (table * np.sqrt(len(table) / size) if size > 0 else table).astype(np.float32)

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.collaborative.fold_in_factors import from_factors
-from fedrec.collaborative.tall import Table, blocks, directions_of, gram, squared_lengths, times
+from fedrec.collaborative.tall import TallTable, blocks, directions_of, gram, squared_lengths, times
 from fedrec.config import CollaborativeSettings
 
 Floats = NDArray[np.float64]
 
 
 def solve_low_rank(
-    popularity: Floats, factors: Table, mass: Floats, ridge: float, rank: int = 0
+    popularity: Floats, factors: TallTable, mass: Floats, ridge: float, rank: int = 0
 ) -> CollaborativeFactors:
     """The collaborative factors of a Gram matrix whose off-diagonal part is ``factors`` factors^T, [items, k].
 
@@ -50,7 +50,7 @@ def solve_low_rank(
     return CollaborativeFactors(history, candidate, popularity.astype(np.float32))
 
 
-def factorise(popularity: Floats, factors: Table, ridge: float, rank: int = 0) -> CollaborativeFactors:
+def factorise(popularity: Floats, factors: TallTable, ridge: float, rank: int = 0) -> CollaborativeFactors:
     """Matrix factorisation of a Gram matrix ``factors`` factors^T, [items, k]; see method ``als`` of `solve`."""
     vectors, singular = directions_of(gram(factors), rank)
     kept = singular > ridge
@@ -59,7 +59,7 @@ def factorise(popularity: Floats, factors: Table, ridge: float, rank: int = 0) -
     return CollaborativeFactors(table, table, popularity.astype(np.float32))
 
 
-def cosine(popularity: Floats, factors: Table, mass: Floats, ridge: float, rank: int = 0) -> CollaborativeFactors:
+def cosine(popularity: Floats, factors: TallTable, mass: Floats, ridge: float, rank: int = 0) -> CollaborativeFactors:
     """Damped cosines of a Gram matrix whose off-diagonal part is ``factors`` factors^T; see method ``cosine`` of
     `solve`.  ``mass``: [items], the diagonal; what the factors alone give more than that is left as it is."""
     scale = 1.0 / np.sqrt(np.maximum(mass, squared_lengths(factors)) + ridge)
@@ -69,7 +69,7 @@ def cosine(popularity: Floats, factors: Table, mass: Floats, ridge: float, rank:
 
 
 def solved(
-    popularity: Floats, factors: Table, mass: Floats, settings: CollaborativeSettings, *, raised: bool = True
+    popularity: Floats, factors: TallTable, mass: Floats, settings: CollaborativeSettings, *, raised: bool = True
 ) -> CollaborativeFactors:
     """What ``settings.solver`` and ``settings.fold_in`` make of a Gram matrix of low rank, arguments as above.
 
@@ -101,8 +101,15 @@ def mass_of(popularity: Floats, users: int) -> Floats:
 
 
 def joined(
-    centre: Floats, popularity: Floats, found: Table, content: Table, mass: Floats, *, scale: float, prior: float
-) -> Table:
+    centre: Floats,
+    popularity: Floats,
+    found: TallTable,
+    content: TallTable,
+    mass: Floats,
+    *,
+    scale: float,
+    prior: float,
+) -> TallTable:
     """Factors of the whole estimate: popular direction, what the rounds found, and the content kernel as a prior.
 
     The popular direction's share is the least that popularity proves: by Jensen's inequality the users' mean squared

@@ -16,7 +16,7 @@ from scipy.optimize import nnls
 
 from fedrec.collaborative.content_kernel import content_factors
 from fedrec.collaborative.power_iteration import Expected, ProjectionDirections
-from fedrec.collaborative.tall import Table, blocks, gram, times
+from fedrec.collaborative.tall import TallTable, blocks, gram, times
 from fedrec.config import PriorSettings
 from fedrec.content.feature_table import Features
 
@@ -77,7 +77,7 @@ def _expected(
     popularity: Floats,
     features: Features,
     prior: PriorSettings,
-) -> Table:
+) -> TallTable:
     """What the linear kernel of one modality alone would lead to expect of the sum."""
     alone = prior.model_copy(update={"modalities": {name: 1.0}, "sharpness": 0.0, "leading": 0.0})
     kernel = Expected.of(mass, popularity, content_factors(features, alone)).factors

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.collaborative.denoising import Denoising, denoised
-from fedrec.collaborative.tall import Table, blocks, directions_of, gram, times
+from fedrec.collaborative.tall import TallTable, blocks, directions_of, gram, times
 
 Floats = NDArray[np.float64]
 # Below this part of the mean mass, items are alike in weight: their mass is mostly noise.
@@ -61,7 +61,7 @@ class PowerIterationResult:
     """What one round found. ``factors``: [items, k] with factors factors^T an estimate, up to scale, of the centred
     co-occurrence."""
 
-    factors: Table
+    factors: TallTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +76,10 @@ class Expected:
 
     mass: Floats
     centre: Floats
-    factors: Table
+    factors: TallTable
 
     @classmethod
-    def of(cls, mass: Floats, popularity: Floats, content: Table) -> Expected:
+    def of(cls, mass: Floats, popularity: Floats, content: TallTable) -> Expected:
         """From ``popularity`` [items], zero or above, and ``content`` [items, w] with S = content content^T."""
         centre, root = centre_of(popularity), np.sqrt(mass)
         kernel, along = np.empty_like(content), gram((centre * root)[:, None], content)
@@ -138,7 +138,7 @@ def centre_of(popularity: Floats) -> Floats:
     return popularity / norm if norm > 0 else np.zeros_like(popularity)
 
 
-def _directions(asked: ProjectionDirections, spanning: Table, rank: int, whitening: float) -> ProjectionDirections:
+def _directions(asked: ProjectionDirections, spanning: TallTable, rank: int, whitening: float) -> ProjectionDirections:
     vectors, singular = directions_of(gram(spanning), rank)
     values = singular**2
     say = (values / values[0]) ** -whitening if len(values) else values

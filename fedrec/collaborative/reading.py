@@ -18,7 +18,7 @@ from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.collaborative.content_kernel import content_factors
 from fedrec.collaborative.leading_pairs import leading_pairs
 from fedrec.collaborative.solve import WholeCooccurrence, diagonal_from, solve_whole, whole
-from fedrec.collaborative.tall import Table, blocks, may_be_square
+from fedrec.collaborative.tall import TallTable, blocks, may_be_square
 from fedrec.config import CollaborativeSettings, PriorSettings
 from fedrec.content.feature_table import Features
 
@@ -81,7 +81,7 @@ class PaidCooccurrence(PaidSums):
             )
         return solve_whole(self.popularity, self._last[name], settings)
 
-    def spanning(self, settings: CollaborativeSettings, features: Features, mass: Floats) -> Table:
+    def spanning(self, settings: CollaborativeSettings, features: Features, mass: Floats) -> TallTable:
         """Factors [items, k] of the co-occurrence and of the content prior beside it, without a matrix of all items.
 
         The leading `MOST_DIRECTIONS` directions of the items that took part; where there are fewer, it is exact.  Among
@@ -110,8 +110,8 @@ class PaidFactors(PaidSums):
 
     centre: Floats
     mass: Floats
-    found: Table
-    content: Table
+    found: TallTable
+    content: TallTable
 
     def with_content(self, features: Features, prior: PriorSettings) -> PaidFactors:
         """With the kernel of ``prior`` over ``features``; what the rounds found stays. Raises as `content_factors`."""
@@ -121,7 +121,7 @@ class PaidFactors(PaidSums):
         """Joined and solved without a matrix of items by items, see `fedrec.collaborative.low_rank`."""
         return low_rank.solved(self.popularity, self.joined(settings), self.mass, settings)
 
-    def joined(self, settings: CollaborativeSettings) -> Table:
+    def joined(self, settings: CollaborativeSettings) -> TallTable:
         """Factors [items, 1 + k + w] of the whole estimate of the co-occurrence: `low_rank.joined`."""
         scale, prior = settings.power_iteration.scale, settings.prior.weight
         return low_rank.joined(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.collaborative.leading_pairs import EXACT, leading_pairs
-from fedrec.collaborative.tall import Table, blocks, stored_as
+from fedrec.collaborative.tall import TallTable, blocks, stored_as
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ _LEAST: Final = 1e-6
 _SEED: Final = 20_240_229
 
 
-def sharpened_factors(vectors: Table, sharpness: float, rank: int) -> Table:
+def sharpened_factors(vectors: TallTable, sharpness: float, rank: int) -> TallTable:
     """Factors [items, at most rank] of exp(sharpness (C - 1)), C being the cosines of ``vectors`` [items, w].
 
     A zero vector is like none, not like itself: its row is zeros.  Float64 up to 20,000 items, float32 beyond.
@@ -53,7 +53,7 @@ def sharpened_factors(vectors: Table, sharpness: float, rank: int) -> Table:
     return made
 
 
-def likeness(one: Table, other: Table, sharpness: float) -> Table:
+def likeness(one: TallTable, other: TallTable, sharpness: float) -> TallTable:
     """exp(sharpness (cosine - 1)) of unit vectors [n, w] and [m, w], [n, m]; 0 where either is zero."""
     alike = one @ other.T
     alike -= 1.0
@@ -64,7 +64,7 @@ def likeness(one: Table, other: Table, sharpness: float) -> Table:
     return alike
 
 
-def unit_rows(vectors: Table) -> Floats:
+def unit_rows(vectors: TallTable) -> Floats:
     """Vectors brought to length 1; those of (nearly) no length are zero."""
     told = vectors.astype(np.float64, copy=False)
     lengths = np.linalg.norm(told, axis=1, keepdims=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fedrec.errors import ModelError
 
 Floats = NDArray[np.float64]
-Table = NDArray[np.floating[Any]]
+TallTable = NDArray[np.floating[Any]]
 
 MOST_SQUARE_ITEMS: Final = 20_000
 """A matrix of items by items is made up to this many items only: 3.2 GB in float64."""
@@ -56,7 +56,7 @@ def blocks(items: int, size: int = _BLOCK) -> Iterator[slice]:
         yield slice(start, min(start + size, items))
 
 
-def gram(table: Table, other: Table | None = None, weights: Floats | None = None) -> Floats:
+def gram(table: TallTable, other: TallTable | None = None, weights: Floats | None = None) -> Floats:
     """table^T diag(weights) other, float64 [k, l], of tables [items, k] and [items, l]; ``other``: the table itself.
 
     ``weights``: [items], 0 or above; None = 1.
@@ -72,7 +72,7 @@ def gram(table: Table, other: Table | None = None, weights: Floats | None = None
     return total
 
 
-def times(table: Table, small: Floats, scale: Floats | None = None) -> Table:
+def times(table: TallTable, small: Floats, scale: Floats | None = None) -> TallTable:
     """scale[:, None] * (table @ small), [items, l], of the table's type; ``scale``: [items], None = 1."""
     made = np.empty((len(table), small.shape[1]), dtype=table.dtype)
     for part in blocks(len(table)):
@@ -81,7 +81,7 @@ def times(table: Table, small: Floats, scale: Floats | None = None) -> Table:
     return made
 
 
-def squared_lengths(table: Table) -> Floats:
+def squared_lengths(table: TallTable) -> Floats:
     """The squared length of each row, float64 [items]."""
     return np.asarray(np.einsum("ij,ij->i", table, table, dtype=np.float64))
 
@@ -99,6 +99,6 @@ def directions_of(together: Floats, rank: int = 0) -> tuple[Floats, Floats]:
     return vectors[:, kept], singular[kept]
 
 
-def _weighed(rows: Table, root: Floats | None) -> Floats:
+def _weighed(rows: TallTable, root: Floats | None) -> Floats:
     told = rows.astype(np.float64, copy=False)
     return np.asarray(told if root is None else told * root)

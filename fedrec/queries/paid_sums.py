@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fedrec.collaborative.power_iteration import centre_of
 from fedrec.collaborative.reading import PaidCooccurrence, PaidFactors, PaidSums
-from fedrec.collaborative.tall import Table, directions_of, gram, times
+from fedrec.collaborative.tall import TallTable, directions_of, gram, times
 from fedrec.config import Config
 from fedrec.errors import ProtocolError
 from fedrec.queries.cooccurrence import unfold
@@ -105,12 +105,12 @@ def _columns(request: Request, name: str, items: int, most: int) -> NDArray[Any]
     return table
 
 
-def _leading(columns: Table, most: int) -> Table:
+def _leading(columns: TallTable, most: int) -> TallTable:
     """At most so many columns whose products are as near as can be to those of all columns."""
     if columns.shape[1] <= most:
         return columns
     return times(columns, directions_of(gram(columns), most)[0])
 
 
-def _half(values: Table) -> NDArray[np.float16]:
+def _half(values: TallTable) -> NDArray[np.float16]:
     return np.clip(values, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16)
