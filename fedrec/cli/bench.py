@@ -7,6 +7,7 @@ import typer
 from fedrec.cli.bench_busy import bench_busy
 from fedrec.cli.bench_flower import bench_flower
 from fedrec.cli.bench_grid import bench_grid
+from fedrec.cli.bench_population import bench_population
 from fedrec.cli.bench_rank import bench_rank
 from fedrec.cli.bench_secagg import bench_secagg
 from fedrec.cli.bench_solve import bench_solve
@@ -24,3 +25,4 @@ def register(app: typer.Typer) -> None:
     bench.command("flower")(bench_flower)
     bench.command("busy")(bench_busy)
     bench.command("solve")(bench_solve)
+    bench.command("population")(bench_population)
