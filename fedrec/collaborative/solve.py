@@ -31,6 +31,7 @@ from typing import Final, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.accelerator import symmetric_eigen
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.collaborative.content_kernel import content_kernel
 from fedrec.collaborative.fold_in_factors import from_matrix
@@ -51,7 +52,7 @@ class WholeCooccurrence:
     @cached_property
     def pairs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Its eigenvalues, ascending, and eigenvectors: found once for all ridges."""
-        values, vectors = np.linalg.eigh(self.matrix)
+        values, vectors = symmetric_eigen(self.matrix)
         return np.maximum(values, 0.0), vectors
 
 
@@ -169,7 +170,7 @@ def _cosine_towers(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both towers are the same: the root of the matrix of damped cosines. A diagonal only scores what was seen."""
     scale = 1.0 / np.sqrt(np.maximum(matrix.diagonal(), 0.0) + ridge)
-    values, vectors = np.linalg.eigh(matrix * scale[:, None] * scale[None, :])
+    values, vectors = symmetric_eigen(matrix * scale[:, None] * scale[None, :])
     kept = np.flatnonzero(values > 1e-6 * max(float(values[-1]), 1e-12))
     if rank:
         kept = kept[-rank:]
