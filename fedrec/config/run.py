@@ -9,7 +9,7 @@ from pydantic import Field
 from fedrec.config.base import Settings
 
 Engine = Literal["cohort", "grid", "flower"]
-GradSample = Literal["auto", "hooks", "ghost", "functional"]
+GradSample = Literal["auto", "bookkeeping", "hooks", "ghost", "functional"]
 
 
 class RunSettings(Settings):
@@ -62,5 +62,7 @@ class SpeedSettings(Settings):
     )
     threads: int = Field(default=0, ge=0, description="torch threads (0 = as torch likes)")
     grad_sample: GradSample = Field(
-        default="auto", description="how Opacus takes a row's gradient; auto: what fits the model"
+        default="auto",
+        description="how a row's gradient is found. bookkeeping: from what dense layers and embeddings read and gave. "
+        "hooks, ghost: by Opacus, whole or as factors. functional: by torch.func. auto: what fits the model",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,8 @@ from fedrec.errors import ModelError
 from fedrec.model.clock import WIDTH
 from fedrec.model.encoders import build_encoders
 from fedrec.model.fusion import build_fusion, fused_width
+from fedrec.model.item_encoder import ItemEncoder
+from fedrec.model.item_table import look_up
 from fedrec.model.layers import constant, linear, unit
 from fedrec.model.rows import ItemBatch, Rows
 from fedrec.model.user_tower import Source, UserTower, build_history
@@ -176,9 +179,16 @@ class Recommender(nn.Module):
         like = next(self.parameters())
         if not having:
             return like.new_zeros((*real.shape, self.settings.dimension))
-        encoded = self.encoders[name](
-            torch.cat([part.values[name] for part in having], 1), torch.cat([_real(part, name) for part in having], 1)
-        )
+        there = real if len(having) == len(parts) else torch.cat([_real(part, name) for part in having], 1)
+        encoder: Any = self.encoders[name]
+        origins = [part.origin for part in having if part.origin is not None]
+        looked = None
+        if isinstance(encoder, ItemEncoder) and encoder.looks_up and len(origins) == len(having):
+            looked = look_up(name, origins, there, like.dtype, encoder.read)
+        if looked is not None:
+            encoded = encoder.encode(looked)
+        else:
+            encoded = encoder(torch.cat([part.values[name] for part in having], 1), there)
         if len(having) == len(parts):
             return encoded  # type: ignore[no-any-return]
         pieces = iter(torch.split(encoded, [part.items for part in having], 1))
@@ -198,20 +208,20 @@ class Recommender(nn.Module):
                 value=unknown,
                 action=f"Give only {', '.join(self.shapes)}",
             )
-        for name, values in batch.values.items():
+        for name, (dtype, shape) in batch.kinds().items():
             if name in self.encoders and bool(self.encoders[name].reads_tokens) == (
-                values.is_floating_point() or values.dtype == torch.uint8
+                dtype.is_floating_point or dtype == torch.uint8
             ):
                 raise ModelError(
                     f"features of {name} are of the wrong kind",
-                    value=str(values.dtype),
+                    value=str(dtype),
                     action="Let content and model agree: token ids for gru, lstm, textcnn, places for id, numbers else",
                 )
             wanted = (*batch.mask.shape, *self.shapes[name])
-            if tuple(values.shape) != wanted or name not in batch.present:
+            if shape != wanted or name not in batch.present:
                 raise ModelError(
                     f"features of {name} do not fit the model",
-                    value=tuple(values.shape),
+                    value=shape,
                     action=f"Give shape {wanted} with a presence mask; were they made by another encoder?",
                 )
 

@@ -88,7 +88,8 @@ def _batch(
     against = ~touched[:, pool]
     candidates = np.concatenate([positives[0], np.broadcast_to(pool, against.shape)], axis=1)
     mask = np.concatenate([positives[1], against], axis=1)
-    batch = tables.batch(candidates, np.concatenate([positives[1], np.ones_like(against)], axis=1))
+    read = np.concatenate([positives[1], np.ones_like(against)], axis=1)
+    batch = tables.batch(candidates, read, shared=len(pool))
     return Rows(
         history=tables.batch(*history),
         notes=own_batch(users.notes, "text") if shape.notes and users.notes is not None else None,
@@ -128,11 +129,22 @@ def _shuffled(
     """Places of every user's events in a keyed order, still grouped by user; of the history back in time order."""
     owners = population.histories.owners
     drawn = prf_uint64(key, population.sampling_keys[owners], population.histories.items.astype(np.uint64))
-    order = np.lexsort((drawn, owners))
+    order = _by_owner(owners, drawn)
     rank = np.arange(len(order)) - population.histories.indptr[owners]
     history = (rank >= learned[owners]) & (rank < (learned + kept)[owners])
     # Places of events are in time order within a user, so sorting a user's run of them is.
     order[history] = np.sort(order[history])
+    return order
+
+
+def _by_owner(owners: NDArray[np.int64], drawn: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """``np.lexsort((drawn, owners))`` of owners that never fall, by one sort of whole numbers, which is much faster."""
+    bits = np.uint64(int(owners[-1]).bit_length() if len(owners) else 0)
+    # The owner, and as many of the first bits of what was drawn as there is room for.
+    named = (owners.astype(np.uint64) << (np.uint64(64) - bits) if bits else np.uint64(0)) | (drawn >> bits)
+    order = np.argsort(named)
+    if len(order) and not (np.diff(named[order]) > 0).all():  # two that the first bits do not tell apart
+        return np.lexsort((drawn, owners))
     return order
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from training_worlds import ITEMS, small_features, small_population
 
 from fedrec.randomness import key
-from fedrec.training.build_rows import RowShape, build_rows
+from fedrec.training.build_rows import RowShape, _by_owner, build_rows
 from fedrec.training.examples import by_example
 from fedrec.training.tables import Tables
 from fedrec.users import Histories, UserBatch, keys_of
@@ -26,7 +26,7 @@ histories = st.lists(st.lists(st.integers(0, ITEMS - 1), unique=True, max_size=3
 
 def find(batch_values: np.ndarray, row: int, mask: np.ndarray) -> list[int]:
     """The catalogue places of the masked items of a row, by their text features."""
-    table = TABLES.values["text"].numpy()
+    table = TABLES.table.values["text"].numpy()
     return [int(np.flatnonzero((table == vector).all(1))[0]) for vector in batch_values[row][mask[row]]]
 
 
@@ -95,3 +95,12 @@ def test_take_keeps_users_with_their_own() -> None:
         chosen.notes.values[chosen.notes.indptr[0] : chosen.notes.indptr[1]],
         people.notes.values[people.notes.indptr[7] : people.notes.indptr[8]],
     )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2**64 - 1)), max_size=40), st.booleans())
+def test_events_are_ordered_as_two_keys_would(events: list[tuple[int, int]], alike: bool) -> None:
+    events.sort(key=lambda event: event[0])
+    owners = np.array([owner for owner, _ in events], np.int64)
+    drawn = np.array([low % 4 if alike else low for _, low in events], np.uint64)
+    np.testing.assert_array_equal(_by_owner(owners, drawn), np.lexsort((drawn, owners)))
