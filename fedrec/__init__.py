@@ -14,6 +14,7 @@ Reading and simulating:
 
 - `read_data`, `make_shop`, `Dataset`, `Event`
 - `simulate`, `Run`
+- `train`: on data that is central already, for a release that may ship
 - `Config`, `load_config`, `presets`
 
 What was released:
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from fedrec.api.privacy import Statement, plan, plan_target, statement, verify
     from fedrec.api.release import OpenedRelease, open_release
     from fedrec.api.run import Run
-    from fedrec.api.simulate import make_shop, simulate
+    from fedrec.api.simulate import make_shop, simulate, train
     from fedrec.client.ranker import Recommendation
     from fedrec.config import Config
     from fedrec.data.schema import Dataset, Event
@@ -112,6 +113,7 @@ _LAZY: Final = {
     "register_user_tower": "fedrec.extend",
     "simulate": "fedrec.api.simulate",
     "statement": "fedrec.api.privacy",
+    "train": "fedrec.api.simulate",
     "verify": "fedrec.api.privacy",
 }
 
@@ -151,6 +153,7 @@ __all__ = [
     "register_user_tower",
     "simulate",
     "statement",
+    "train",
     "verify",
 ]
 

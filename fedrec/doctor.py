@@ -18,6 +18,7 @@ from packaging.specifiers import SpecifierSet
 
 from fedrec.console import show_table, size
 from fedrec.extras import checkout, install_command, project_of
+from fedrec.thread_settings import COUNT, WAITING
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -39,7 +40,7 @@ class MachineCheck:
 def run_checks() -> list[MachineCheck]:
     """Look at everything. Never raises: a check that breaks is itself a ``fail``."""
     looks = (
-        *(_python, _packages, _commands, _torch, _torchvision, _opacus),
+        *(_python, _packages, _commands, _torch, _threads, _torchvision, _opacus),
         *(_sqlite, _temporary, _disk, _memory, _extras),
     )
     checks: list[MachineCheck] = []
@@ -142,7 +143,25 @@ def _torch() -> list[MachineCheck]:
             )
         ]
     devices = f"{torch.cuda.device_count()} GPU" if torch.cuda.is_available() else "CPU only"
-    return [MachineCheck("torch works", "ok", f"{devices}, {torch.get_num_threads()} threads of {os.cpu_count()} CPUs")]
+    return [MachineCheck("torch works", "ok", devices)]
+
+
+def _threads() -> list[MachineCheck]:
+    import torch
+
+    from fedrec.process_start import ADDED, FOUND
+
+    limit = "" if FOUND.quota is None else f", {FOUND.quota:g} of them granted"
+    chosen = "chosen by what is free" if COUNT in ADDED else f"as {COUNT} or another variable says"
+    asleep = all(os.environ.get(name) == value for name, value in WAITING.items())
+    found = (
+        f"{torch.get_num_threads()}, {chosen}; {FOUND.usable} of {FOUND.online} cores usable{limit}, "
+        f"{FOUND.busy:g} busy threads of others; they wait {'asleep' if asleep else 'as the environment says'}"
+    )
+    if asleep or FOUND.busy < FOUND.online:
+        return [MachineCheck("threads", "ok", found)]
+    action = f"Unset {', '.join(WAITING)}: threads that spin hold each other up where cores are shared"
+    return [MachineCheck("threads", "warn", found, action)]
 
 
 def _torchvision() -> list[MachineCheck]:

@@ -183,16 +183,17 @@ def test_version(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_real_groups_register_their_commands() -> None:
+    import fedrec.cli.bench
     import fedrec.cli.device
     import fedrec.cli.release
     import fedrec.cli.simulation
 
     app = typer.Typer()
-    for group in (fedrec.cli.simulation, fedrec.cli.device, fedrec.cli.release):
+    for group in (fedrec.cli.bench, fedrec.cli.simulation, fedrec.cli.device, fedrec.cli.release):
         group.register(app)
     command = typer.main.get_command(app)
     assert isinstance(command, click.Group)
-    assert {"simulate", "demo", "recommend", "data", "bench", "release"} <= set(command.commands)
+    assert {"simulate", "train", "demo", "recommend", "data", "bench", "release"} <= set(command.commands)
 
 
 def test_simulate_names_a_missing_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Run a whole federation in this process, on data of any shape, and make a shop to try it on."""
+"""Run a whole federation in this process, or train on central data for release, and make a shop to try it on."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from fedrec.data.sources import read_data
 from fedrec.errors import ConfigError
 
 if TYPE_CHECKING:
+    from fedrec.config import Config
     from fedrec.data.sources import Source
     from fedrec.simulation.shop.summary import ShopSummary
 
@@ -50,18 +51,90 @@ def simulate(
     Raises:
         FedrecError: bad settings or data, or a budget that cannot be met.
     """
+    settings = config_of(config, overrides)
+    if "reproducible" in settings.run.model_fields_set and not settings.run.reproducible:
+        raise ConfigError(
+            "a simulation's noise follows from its seed, whatever the settings say",
+            value="run.reproducible = false",
+            action="Leave run.reproducible out, or train for release: `fedrec train`, `fedrec.train`",
+        )
+    return _run(settings, data, out, progress, reproducible=True)
+
+
+def train(
+    config: ConfigSource = "auto",
+    data: Source | None = None,
+    *,
+    out: str | os.PathLike[str],
+    overrides: Overrides = (),
+    progress: bool | Reporter = False,
+) -> Run:
+    """Train on data that is central already, for a release that must be private.
+
+    The same code as `simulate` in engine ``cohort``, but noise and secret samples come from the operating system's
+    generator, never from a seed.  So what `statement` says holds for whoever gets ``out/model``: the release, its card
+    and its manifest, and nothing else of ``out``.  Whoever trains has the data, and is trusted with it and with every
+    sum.  The quality in ``run.json`` and ``report.html`` is exact, of items held out: it is no part of the release, and
+    not to be published beside it.
+
+    Args:
+        config: as in `simulate`; it must set ``privacy.epsilon``.
+        data: anything that `fedrec.read_data` takes; needed.
+        out: where the run's files go; a run that was cut off goes on there, and pays for nothing twice.
+        overrides: settings to change, as in `simulate`.
+        progress: whether to say how far it is, on stderr; or who is to be told.
+
+    Returns:
+        The run; `Run.stopped` says so where the privacy budget ended before the last round.
+
+    Raises:
+        ConfigError: without ``privacy.epsilon``; with ``run.reproducible = true``, canaries, or an engine other than
+            ``cohort``.
+        FedrecError: bad settings or data, or a budget that cannot be met.
+    """
+    settings = config_of(config, overrides)
+    _check_for_release(settings)
+    return _run(settings, data, out, progress, reproducible=False)
+
+
+def _check_for_release(settings: Config) -> None:
+    if settings.privacy.epsilon is None:
+        raise ConfigError(
+            "a release for others needs a budget", value="privacy.epsilon = none", action="Set privacy.epsilon=8"
+        )
+    if settings.run.reproducible:
+        raise ConfigError(
+            "noise that follows from a seed protects nobody who knows or guesses the seed",
+            value="run.reproducible = true",
+            action="Leave run.reproducible out, or use `fedrec simulate` for studies",
+        )
+    if settings.run.engine != "cohort" or settings.audit.canaries:
+        raise ConfigError(
+            "training for release is one pass over central data, in engine 'cohort' and without canaries",
+            value=f"run.engine = {settings.run.engine}, audit.canaries = {settings.audit.canaries}",
+            action="Leave both out; for devices see docs/deployment.md, for audits `fedrec privacy audit`",
+        )
+
+
+def _run(
+    settings: Config,
+    data: Source | None,
+    out: str | os.PathLike[str] | None,
+    progress: bool | Reporter,
+    *,
+    reproducible: bool,
+) -> Run:
     from fedrec.simulation.run import simulate as run_simulation
 
     if data is None:
-        raise ConfigError("there is nothing to simulate with", action="Give data=, such as a data directory")
-    settings = config_of(config, overrides)
+        raise ConfigError("there is nothing to train on", action="Give data=, such as a data directory")
     directory = Path(tempfile.mkdtemp(prefix="fedrec-run-")) if out is None else Path(out)
     try:
         with reporter_of(progress) as reporter:
             if isinstance(data, str | os.PathLike):
                 reporter.stage(f"Reading {os.fspath(data)}")
             dataset = read_data(data)
-            run_simulation(settings, dataset, directory, reporter=reporter)
+            run_simulation(settings, dataset, directory, reporter=reporter, reproducible=reproducible)
         return Run(directory, dataset, owned=out is None)
     except BaseException:
         if out is None:

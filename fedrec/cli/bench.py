@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from fedrec.cli.bench_busy import bench_busy
+from fedrec.cli.bench_grid import bench_grid
+from fedrec.cli.bench_rank import bench_rank
 from fedrec.cli.bench_secagg import bench_secagg
 from fedrec.cli.bench_train import bench_train
 from fedrec.cli.groups import subgroup
@@ -14,3 +17,6 @@ def register(app: typer.Typer) -> None:
     bench = subgroup(app, "bench", "Measure speed on this machine.")
     bench.command("train")(bench_train)
     bench.command("secagg")(bench_secagg)
+    bench.command("rank")(bench_rank)
+    bench.command("grid")(bench_grid)
+    bench.command("busy")(bench_busy)

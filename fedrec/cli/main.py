@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import fedrec.process_start  # before what loads NumPy or torch
+
+# isort: split
+
 import logging
 import os
 import sys

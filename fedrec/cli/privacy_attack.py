@@ -78,8 +78,6 @@ def attack(
     Raises:
         FedrecError: an unknown attack or defence, bad settings or data, or a directory that holds other figures.
     """
-    import torch
-
     from fedrec.config.presets import with_preset
     from fedrec.content.fit import fit_to_content
     from fedrec.content.left_out import say_fitted
@@ -89,11 +87,11 @@ def attack(
     from fedrec.simulation.attacks.table import FILE, AttackTable, fill
     from fedrec.simulation.report.optional import can_report
     from fedrec.simulation.study import prepare
+    from fedrec.thread_settings import use_threads
 
     wanted, against = chosen(names, everything=everything), _against(defences)
     config = with_preset(config)
-    if config.speed.threads:
-        torch.set_num_threads(config.speed.threads)
+    use_threads(config.speed.threads)
     study = prepare(config, data, reporter)
     config, left_out = fit_to_content(config, study.features)
     say_fitted(left_out, reporter)

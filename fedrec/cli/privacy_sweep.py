@@ -25,7 +25,7 @@ def command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of all runs.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, max=64, help="Runs side by side; 0 = one a core.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, max=64, help="Runs side by side; 0 = one a free core.")] = 0,
     from_interactions: FromInteractions = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, not words and tables.")] = False,
 ) -> None:

@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from fedrec.errors import ConfigError
+from fedrec.thread_settings import COUNTS, WAITING
 
 # What may pass from the environment of whoever starts a device. No PYTHON*, no LD_PRELOAD, nothing of Flower's but its
 # home, not the word that says "simulation", and no proxy but for TLS: the SuperNode's own API is on loopback.
 _PASSED: Final = (
     *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ", "TMPDIR"),
-    *("LD_LIBRARY_PATH", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "FEDREC_CACHE", "FLWR_HOME"),
+    *("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "FEDREC_CACHE", "FLWR_HOME", *COUNTS, *WAITING),
     *("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SYSTEMROOT", "COLUMNS", "NO_COLOR", "TERM"),
 )
 _SET: Final = {

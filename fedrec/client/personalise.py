@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fedrec.client.adapter_state import keep_adapter
 from fedrec.client.load_population import load_population
 from fedrec.client.release_memory import remembered_release
 from fedrec.config import from_tree
-from fedrec.content.bundle import pack, unpack
 from fedrec.content.own_content import StoredContentEncoder
 from fedrec.data.store import EventStore
-from fedrec.errors import ContentError, ModelError
+from fedrec.errors import ModelError
 from fedrec.randomness import fresh_key
 from fedrec.release.bundle import Release
 from fedrec.release.content_state import encoders, features
@@ -21,8 +20,6 @@ from fedrec.release.model_state import recommender
 from fedrec.training.build_rows import RowShape
 from fedrec.training.personalise import personalise
 from fedrec.training.tables import Tables
-
-_STATE = "adapter"
 
 
 def personalise_store(
@@ -73,19 +70,5 @@ def _personalised(release: Release, store: EventStore, steps: int) -> int:
     )
     with store.transaction():
         for user, vector in zip(store.users(), vectors, strict=True):
-            store.set_state(user, _STATE, pack({"vector": vector}, {"release": release.id}))
+            keep_adapter(store, user, release, vector)
     return len(vectors)
-
-
-def adapter_of(store: EventStore, user: str, release: Release) -> NDArray[np.float32] | None:
-    """A user's private vector [1, dimension] for this release; None where there is none, or for another release."""
-    kept = store.get_state(user, _STATE)
-    if kept is None:
-        return None
-    try:
-        arrays, meta = unpack(kept)
-    except ContentError:
-        return None  # personalising again is all that is lost
-    if meta.get("release") != release.id or "vector" not in arrays:
-        return None
-    return np.asarray(arrays["vector"], dtype=np.float32)[None, :]

@@ -16,9 +16,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.client.adapter_state import adapter_of
 from fedrec.client.bandit_state import bandit_of
 from fedrec.client.load_population import first_met, positive_of, rated_items, ratings_of
-from fedrec.client.personalise import adapter_of
 from fedrec.client.release_memory import remembered_release
 from fedrec.config import Config, from_tree
 from fedrec.data.schema import Event
@@ -34,7 +34,7 @@ from fedrec.ranking.score import Scorer
 from fedrec.ranking.topk import id_order, top_k, without_seen
 from fedrec.release.bundle import Release
 from fedrec.release.content_state import encoders
-from fedrec.release.model_state import recommender
+from fedrec.release.contents import ModelState
 from fedrec.users import Histories, OwnContent, UserBatch
 
 _log = logging.getLogger(__name__)
@@ -68,8 +68,7 @@ class Ranker:
     def __init__(self, release: Release) -> None:
         self.release = release
         contents = release.contents
-        config = _config(contents.config)
-        state = contents.model
+        config, state = _config(contents.config), contents.model
         self.settings = config.model if state is None else state.settings
         self.positive_ratings = config.data.positive_ratings
         self.ids, self.titles = contents.items.ids, contents.items.titles
@@ -77,7 +76,7 @@ class Ranker:
         self._order = id_order(self.ids)
         self._encoders: dict[str, Any] = encoders(contents)
         self.scorer = Scorer(
-            model=None if state is None else recommender(state),
+            model=None if state is None else _model(state),
             features=contents.items,
             collaborative=contents.collaborative,
             settings=config.collaborative,
@@ -86,7 +85,6 @@ class Ranker:
         biases = None if contents.collaborative is None else contents.collaborative.ratings
         scale = config.collaborative.ratings
         self._predictor = None if biases is None else RatingPredictor(biases, scale.lowest, scale.highest)
-
         reads, tower = config.collaborative.scoring.evidence, state is not None
         self._reads_notes = reads or (tower and self.settings.notes)
         self._reads_photos = reads or (tower and self.settings.photos)
@@ -265,12 +263,9 @@ def recommend(
 ) -> list[Recommendation]:
     """Rank for one user, from a release's directory and a store's file; see `Ranker.recommend`.
 
-    Args:
-        trusted_key: a file with the publisher's public key, 64 hex digits. None: the key that the store remembers, see
-            `fedrec.client.release_memory`, or that of the first release.
-        explore: see `Ranker.recommend`.
-        variety: see `Ranker.recommend`.
-        allow_older: use the release although the device has ranked with a newer one.
+    ``trusted_key``: a file with the publisher's public key, 64 hex digits. None: the key that the store remembers, see
+    `fedrec.client.release_memory`, or that of the first release.  ``allow_older``: use the release although the device
+    has ranked with a newer one.
 
     Raises:
         ReleaseError: the release is damaged, not signed by the publisher, older than one before, or cannot be used.
@@ -282,6 +277,12 @@ def recommend(
         remembered_release(release_dir, opened, trusted_key=trusted_key, allow_older=allow_older) as release,
     ):
         return Ranker(release).recommend(opened, user, top, explore, variety=variety)
+
+
+def _model(state: ModelState) -> Any:
+    from fedrec.release.model_state import recommender  # loads torch, which a release without a tower does not need
+
+    return recommender(state)
 
 
 def _config(tree: Mapping[str, Any]) -> Config:

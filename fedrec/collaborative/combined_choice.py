@@ -18,6 +18,8 @@ EXPECTED_LOSS: Final = 0.005
 """What a change of one setting is expected to cost, in NDCG@10 a user: a judgement, not a measurement."""
 EXPECTED_SPREAD: Final = 0.01
 """Standard deviation of what such a change does: likewise."""
+INTERPLAY: Final = 0.3
+"""By how much the gain of one change alone is off beside another, as a part of the other's gain: likewise."""
 
 
 def combined(
@@ -34,6 +36,9 @@ def combined(
     (normal prior, normal noise; Efron and Morris 1975).  So with little noise every gain is taken, and where noise is
     much larger than any change can be, as of few users at a small epsilon, the default stays.
 
+    What a change adds beside others that are taken is not what it adds to the default: each of those may have mended
+    the same thing.  That is as one more error of its advantage, of a deviation of `INTERPLAY` times the gain of each.
+
     Args:
         choice: among single candidates.
         topics: by candidate, what its changes are about.
@@ -41,7 +46,7 @@ def combined(
         sampling: standard deviation of a difference of two candidates by which users there are, in NDCG@10 a user.
     """
     variance = 2 * choice.noise**2 + sampling**2
-    margin = EXPECTED_LOSS * variance / EXPECTED_SPREAD**2
+    margin = margin_of(variance)
     gains = {name: value - choice.advantages[choice.default] for name, value in choice.advantages.items()}
     better = [name for name in sorted(gains, key=lambda name: -gains[name]) if gains[name] > margin]
     taken: list[str] = []
@@ -51,7 +56,8 @@ def combined(
                 taken = [name]
                 break
         elif all(topics[name].isdisjoint(topics[other]) for other in taken):
-            taken.append(name)
+            unsure = variance + sum((INTERPLAY * gains[other]) ** 2 for other in taken)
+            taken += [name] if gains[name] > margin_of(unsure) else []
     bar = f"better than {choice.default}, the default, by more than {margin:.4f} NDCG@10 a user (noise and sample)"
     found = ", ".join(f"{name} {gains[name]:+.4f}" for name in taken)
     return replace(
@@ -61,3 +67,8 @@ def combined(
         margin=margin,
         reason=f"{bar}: {found}" if taken else f"no candidate is {bar}",
     )
+
+
+def margin_of(variance: float) -> float:
+    """The advantage, in NDCG@10 a user, above which a change is expected to gain, known up to a ``variance``."""
+    return EXPECTED_LOSS * variance / EXPECTED_SPREAD**2

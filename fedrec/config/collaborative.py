@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from fedrec.config.base import Settings
 from fedrec.config.fold_in import FoldInSettings
 from fedrec.config.selection import SelectionSettings, merged, parts_of
+from fedrec.config.sized import check_sized
 
 
 class CooccurrenceSettings(Settings):
@@ -164,7 +165,12 @@ class CollaborativeSettings(Settings):
         default=False,
         description="which sums are asked, how large they are, their shares of the budget and the candidates of "
         "collaborative.selection follow from privacy and from the numbers of users and items, see "
-        "fedrec.queries.sizing; what is written of them counts for nothing",
+        "fedrec.queries.sizing; what is written stays as written, and the rest follows",
+    )
+    as_written: tuple[str, ...] = Field(
+        default=(),
+        description="keys of settings that stay as they are where others follow the noise; filled in from what is "
+        "written beside a preset with follows_noise",
     )
     short_history_weighting: int = Field(
         default=0,
@@ -229,6 +235,11 @@ class CollaborativeSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _as_written_is_sized(self) -> CollaborativeSettings:
+        check_sized(self.as_written)
+        return self
+
+    @model_validator(mode="after")
     def _methods_have_what_they_need(self) -> CollaborativeSettings:
         cooccurrence, iteration, prior = self.cooccurrence, self.power_iteration, self.prior
         if iteration.enabled and cooccurrence.enabled:
@@ -239,7 +250,9 @@ class CollaborativeSettings(Settings):
             raise ValueError(
                 "collaborative.power_iteration needs collaborative.popularity and collaborative.prior.modalities"
             )
-        if iteration.steps and not iteration.enabled:
+        # Where nobody says which sum is asked, a preset does, or it follows from the noise.
+        said = "enabled" in iteration.model_fields_set and not self.follows_noise
+        if iteration.steps and not iteration.enabled and said:
             raise ValueError("collaborative.power_iteration.steps are rounds before those of power_iteration.enabled")
         if self.fold_in is not None and not self.pairwise:
             raise ValueError("collaborative.fold_in needs collaborative.cooccurrence or collaborative.power_iteration")

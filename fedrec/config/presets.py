@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from fedrec.config.base import Settings, section_of
+from fedrec.config.base import Settings, section_of, written_keys
 from fedrec.config.load import from_tree
 from fedrec.config.preset_auto import AUTO
 from fedrec.config.root import Config
+from fedrec.config.sized import check_steps, written_of_sized
 from fedrec.registry import Registry
 
 _NOTHING_COLLABORATIVE: Mapping[str, Any] = {
@@ -243,12 +244,21 @@ def with_preset(config: Config) -> Config:
     """Put the settings of ``config.model.preset`` beneath those that ``config`` was given explicitly.
 
     A setting that was written, even with its default value, stays as written.  Sections are merged key by key; a table
-    that is one setting (such as ``collaborative.prior.modalities``) replaces the preset's whole.  Idempotent.
+    that is one setting (such as ``collaborative.prior.modalities``) replaces the preset's whole.  Where others follow
+    the noise, those that were written are named in ``collaborative.as_written``, and do not.  Idempotent.
 
     Raises:
         ConfigError: no preset of that name, or the two together are not valid.
     """
-    return from_tree(_beneath(preset_of(config).settings, _written(config), Config))
+    written = _written(config)
+    settled = from_tree(_beneath(preset_of(config).settings, written, Config))
+    collaborative = settled.collaborative
+    if not collaborative.follows_noise:
+        check_steps(collaborative.power_iteration.enabled, collaborative.power_iteration.steps)
+    elif "as_written" not in config.collaborative.model_fields_set:
+        kept = {"as_written": written_of_sized(written_keys(written, Config))}
+        settled = settled.model_copy(update={"collaborative": collaborative.model_copy(update=kept)})
+    return settled
 
 
 def _written(settings: Settings) -> dict[str, Any]:

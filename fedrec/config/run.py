@@ -60,7 +60,19 @@ class SpeedSettings(Settings):
     batch_rows: int = Field(
         default=64, ge=1, description="rows whose gradients are taken at once, so as to stay in cache"
     )
-    threads: int = Field(default=0, ge=0, description="torch threads (0 = as torch likes)")
+    threads: int = Field(
+        default=0,
+        ge=0,
+        description="torch threads (0: the command line and the apps take the cores that are free when they start, a "
+        "program that imports fedrec keeps its own); the last digits of a result may depend on it",
+    )
+    workers: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="processes in which the devices of engine grid answer (1 = in this one, 0 = one a core from 200 "
+        "devices on)",
+    )
     grad_sample: GradSample = Field(
         default="auto",
         description="how a row's gradient is found. bookkeeping: from what dense layers and embeddings read and gave. "

@@ -18,6 +18,7 @@ from fedrec.content.registry import AnyEncoder
 from fedrec.data.schema import Dataset
 from fedrec.data.sources import read_data
 from fedrec.errors import ContentError
+from fedrec.thread_settings import use_threads
 
 if TYPE_CHECKING:
     from fedrec.data.sources import Source
@@ -44,6 +45,7 @@ def encode_catalogue(config: Config, dataset: Dataset, reporter: Reporter) -> tu
     Raises:
         ContentError: the content cannot be encoded as the config says, or none of what is to be ranked by is there.
     """
+    use_threads(config.speed.threads)
     reporter.stage("Encoding the catalogue")
     features, encoders = build_features(
         Catalogue.from_dataset(dataset),

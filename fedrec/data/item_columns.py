@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 import numpy as np
@@ -22,7 +23,7 @@ from fedrec.data.items_table import (
 )
 from fedrec.data.schema import ColumnTaken, ItemRecord, Skipped
 from fedrec.data.tables import TextTable, numbers
-from fedrec.data.tally import Tally
+from fedrec.data.tally import Tally, cut
 from fedrec.errors import DataError
 
 # Fields that usually hold several values, and what they are separated by, the first of these that a cell has.
@@ -30,17 +31,20 @@ SEVERAL: Final = (*ATTRIBUTES, "genre", "categories", "tag", "keywords", "topics
 _SEPARATORS: Final = (BETWEEN_VALUES, "|", ";", ",")
 # A column with more values than this, and than half the items have, names items instead of sorting them.
 _MOST_VALUES: Final = 50
+# A column of cells with so many words each, at the median, is read as text.
+_WORDS_OF_TEXT: Final = 4
 _NAMES_THINGS: Final = ("id", "ids", "url", "urls", "uri", "link", "links", "href", "isbn", "ean", "sku")
 
 
 @dataclass(frozen=True)
 class _Fields:
-    """Columns that are no part by name: attributes with their separators, and numbers; and what was said of each."""
+    """Columns that are no part by name: attributes with their separators, numbers, texts; and what was said of each."""
 
     attributes: tuple[tuple[str, int, tuple[str, ...]], ...]
     numbers: tuple[tuple[str, int], ...]
     parts: Mapping[int, str]
     notes: Mapping[int, str]
+    texts: tuple[int, ...]
 
 
 def items_of(
@@ -50,8 +54,8 @@ def items_of(
 
     Id, title, text, picture and sound are found by their usual names (`ITEM_NAMES`) or as ``given`` (part -> column).
     Of the other columns, those of numbers become numbers, those that sort items become attributes (values separated by
-    ``|``, or in lists; in columns such as genres also by ``;`` or ``,``), and those that name items (a URL, another
-    id, a text of its own for nearly each item) are ignored.
+    ``|``, or in lists; in columns such as genres also by ``;`` or ``,``), those of sentences are added to the text, and
+    those that name items (a URL, another id, a word of its own for nearly each item) are ignored.
 
     Args:
         table: the table.
@@ -68,6 +72,7 @@ def items_of(
     columns = ItemColumns(places["item"], places.get("title"), places.get("text"), fields.attributes, fields.numbers)
     tally = Tally(table.path, skipped)
     records = read_items(table, columns, tally)
+    records = _with_texts(records, whole, places["item"], fields.texts, tally)
     records = _with_files(records, whole, places, files or Path(), tally)
     parts = {place: part for part, place in places.items()} | dict(fields.parts)
     return records, taken(table.path.name, table.header, parts, fields.notes)
@@ -78,30 +83,34 @@ def _fields(table: ColumnTable, used: set[int]) -> _Fields:
     figures: dict[str, int] = {}
     parts: dict[int, str] = {}
     notes: dict[int, str] = {}
+    texts: list[int] = []
     for place, (column, cells) in enumerate(zip(table.header, table.columns, strict=True)):
         if place in used:
             continue
         kind, name, note = _kind(column, cells)
         if name in attributes or name in figures:
             raise DataError("two columns give the same field", path=table.path, value=name, action="Rename one of them")
-        if kind == "number":
+        if kind == "text":
+            texts.append(place)
+        elif kind == "number":
             figures[name] = place
         elif kind == "attribute":
             several = plain_name(name) in SEVERAL
             attributes[name] = (place, _SEPARATORS if several else _SEPARATORS[:2])
         if kind:
-            parts[place] = f"{kind} {name}"
+            parts[place] = kind if kind == "text" else f"{kind} {name}"
         notes[place] = note
     return _Fields(
         tuple((name, place, separators) for name, (place, separators) in attributes.items()),
         tuple(figures.items()),
         parts,
         notes,
+        tuple(texts),
     )
 
 
 def _kind(column: str, cells: Sequence[str]) -> tuple[str, str, str]:
-    """``number``, ``attribute`` or "" (ignored); the field's name; and why, where it is ignored."""
+    """``number``, ``attribute``, ``text`` or "" (ignored); the field's name; and why, where it is ignored."""
     if column.startswith(ATTRIBUTE_PREFIX) and column != ATTRIBUTE_PREFIX:
         return "attribute", column.removeprefix(ATTRIBUTE_PREFIX), ""
     if column.startswith(NUMBER_PREFIX) and column != NUMBER_PREFIX:
@@ -118,8 +127,29 @@ def _kind(column: str, cells: Sequence[str]) -> tuple[str, str, str]:
         return "number", column, ""
     distinct = len({cell for one in given for cell in one.split(BETWEEN_VALUES)})
     if distinct > max(_MOST_VALUES, len(given) // 2):
+        if median(len(cell.split()) for cell in given) >= _WORDS_OF_TEXT:
+            return "text", column, ""
         return "", column, f"{distinct:,} values for {len(given):,} items sort nothing"
     return "attribute", column, ""
+
+
+def _with_texts(
+    records: Sequence[ItemRecord], table: ColumnTable, item: int, texts: Sequence[int], tally: Tally
+) -> tuple[ItemRecord, ...]:
+    """Items with the cells of further columns of text after their own, each on a line of its own."""
+    if not texts:
+        return tuple(records)
+    added: dict[str, tuple[int, list[str]]] = {}
+    cells = zip(*(table.columns[place] for place in texts), strict=True)
+    for line, id_, mine in zip(table.lines.tolist(), table.columns[item], cells, strict=True):
+        added.setdefault(id_, (line, [cell for cell in mine if cell.strip()]))
+
+    def joined(record: ItemRecord) -> ItemRecord:
+        line, more = added[record.id]
+        whole = "\n".join(part for part in (record.text, *more) if part)
+        return replace(record, text=cut(whole, tally, line, "text"))
+
+    return tuple(map(joined, records))
 
 
 def _last_word(column: str) -> str:

@@ -1,4 +1,4 @@
-"""Read data from what people have it in: a directory, a frame, a Parquet or CSV file, RecBole's files, MovieLens."""
+"""Read data from what people have it in: a directory, a frame, Parquet, CSV, JSON lines, RecBole's files, MovieLens."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from fedrec.data.event_times import TimedTable
 from fedrec.data.frames import frame_table, is_frame, parquet_table
 from fedrec.data.interactions_table import Places, read_interactions
 from fedrec.data.item_columns import items_of
+from fedrec.data.json_lines import JsonLinesTable
 from fedrec.data.movielens import FILES, find_ratings, movies_beside, ratings_table
 from fedrec.data.reader import read_dataset
 from fedrec.data.schema import ColumnTaken, Dataset, ItemRecord, Skipped
@@ -45,6 +46,7 @@ class CatalogueFromInteractions:
 
 _PARQUET: Final = (".parquet", ".pq")
 _TEXT: Final = (".csv", ".tsv", ".txt", ".dat", ".data")
+_JSON_LINES: Final = (".jsonl", ".ndjson", ".jsonlines")
 _DELIMITERS: Final = "\t,;|"
 
 
@@ -65,7 +67,7 @@ def read_data(
             - a directory: a data directory (``interactions.csv``, ``items.csv``, ``images/``, ... as `read_dataset`
               says), RecBole's or MMRec's files, or MovieLens as it is downloaded;
             - a file: ``u.data``, ``ratings.dat`` or ``ratings.csv`` of MovieLens, with the films beside it; ``.inter``;
-              Parquet; or delimited text with a header line (comma, semicolon, tab or ``|``);
+              Parquet; JSON lines; or delimited text with a header line (comma, semicolon, tab or ``|``);
             - a DataFrame of pandas or polars, a table of pyarrow, or a mapping of column names to lists: one
               interaction a row;
             - a `Dataset`, which comes back as it is.
@@ -116,7 +118,7 @@ def read_data(
     if path.name in FILES:
         folder = path.resolve().parent.name
         return _movielens(path, name or folder, items, columns, item_columns, catalogue_from_interactions)
-    return _assembled(_file_table(path), name or path.stem, items, columns, item_columns, catalogue_from_interactions)
+    return _assembled(file_table(path), name or path.stem, items, columns, item_columns, catalogue_from_interactions)
 
 
 def _movielens(
@@ -152,7 +154,7 @@ def _assembled(
         found = items_of(frame_table(items, "items"), skipped, given=item_columns)
     else:
         path = _path(items)
-        found = items_of(_file_table(path), skipped, given=item_columns, files=path.parent)
+        found = items_of(file_table(path), skipped, given=item_columns, files=path.parent)
     return _joined(table, name, columns, found, skipped, consented)
 
 
@@ -187,7 +189,11 @@ def _joined(
     )
 
 
-def _file_table(path: Path) -> TextTable:
+def file_table(path: Path) -> TextTable:
+    """A file as a table of text, by its suffix. Raises DataError for one that is missing, or of an unknown kind."""
+    path = _path(path)
+    if path.suffix.lower() in _JSON_LINES:
+        return JsonLinesTable(path)
     if path.suffix.lower() in _PARQUET:
         return parquet_table(path)
     if path.suffix.lower() not in _TEXT:
@@ -195,7 +201,7 @@ def _file_table(path: Path) -> TextTable:
             "it is not known how to read a file of this kind",
             path=path,
             value=path.suffix,
-            action="Give CSV, TSV, Parquet, .inter, or a file of MovieLens under its own name",
+            action="Give CSV, TSV, JSON lines (.jsonl), Parquet, .inter, or a file of MovieLens under its own name",
         )
     return Table(path, Dialect(_delimiter(path), quoted=True))
 

@@ -20,7 +20,8 @@ def candidates_around(collaborative: Mapping[str, Any]) -> dict[str, Any]:
     discount = collaborative["scoring"]["discount"]
     candidates: dict[str, dict[str, Any]] = {
         DEFAULT: {},
-        "no recency": {"scoring": {"recency": 0.0}},
+        # Where it is 0 already, as of data without times, the default is this one.
+        **({"no recency": {"scoring": {"recency": 0.0}}} if collaborative["scoring"]["recency"] else {}),
         "recency": {"scoring": {"recency": 0.75}},
         "popular items more": {"scoring": {"discount": round(max(0.0, discount - 0.2), 6)}},
         "popular items less": {"scoring": {"discount": round(min(1.0, discount + 0.2), 6)}},

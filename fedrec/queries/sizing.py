@@ -16,10 +16,13 @@ the same for all data, and what they give on those sets is no proof for others.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Final
 
 from fedrec.config import Config, from_tree
+from fedrec.errors import ConfigError
 from fedrec.privacy.accountant import gaussian_noise
 from fedrec.privacy.run_plan import delta_of
 from fedrec.queries.readings import candidates_around
@@ -51,12 +54,16 @@ class Sizing:
     shares: dict[str, float]
 
 
-def sizing_of(users: int, items: int, noise: float) -> Sizing:
-    """The sizes for so many users and items, and the noise multiplier of one release that spends the whole budget."""
+def sizing_of(users: int, items: int, noise: float, *, steps: int | None = None) -> Sizing:
+    """The sizes for so many users and items, and the noise multiplier of one release that spends the whole budget.
+
+    ``steps``: as written, where they are; else they follow, too.
+    """
     ratio = users / (noise * math.sqrt(items)) if noise > 0 else math.inf
     rank = MOST_RANK if math.isinf(ratio) else round(_RANK_GROWTH * math.sqrt(ratio))
     popularity = 0.1 if math.isinf(ratio) else min(0.8, max(0.1, 1 / (1 + (ratio / _HALF) ** 0.7)))
-    steps = 0 if ratio < 2 * _HALF else 1 if ratio < 10 * _HALF else 2
+    if steps is None:
+        steps = 0 if ratio < 2 * _HALF else 1 if ratio < 10 * _HALF else 2
     directions = min(0.3, 0.15 * steps) * (1 - popularity)
     shares = {"popularity": popularity, "factors": 1 - popularity - directions, "cooccurrence": 1 - popularity}
     if steps:
@@ -72,7 +79,8 @@ def sized_by_noise(config: Config, users: int, items: int) -> Config:
 
     Server and publisher each do this with what everybody knows: users, items, and the budget.  Without noise the whole
     co-occurrence is asked for where the catalogue allows a matrix of items by items, and power iteration elsewhere;
-    with it, power iteration, but for unit ``example`` and for content that it could not start from.
+    with it, power iteration, but for unit ``example`` and for content that it could not start from.  What is named in
+    ``collaborative.as_written`` and what has a share in ``privacy.shares`` stays; the rest follows.
 
     Raises:
         ConfigError, PrivacyError: the budget cannot be met, or the numbers do not fit the other settings.
@@ -81,28 +89,14 @@ def sized_by_noise(config: Config, users: int, items: int) -> Config:
         return config
     privacy = config.privacy
     noise = 0.0 if privacy.epsilon is None else gaussian_noise(privacy.epsilon, delta_of(config, users))
-    sizing = sizing_of(users, items, noise)
-    tree: dict[str, Any] = config.model_dump()
+    kept, tree = frozenset(config.collaborative.as_written), config.model_dump()
     collaborative = tree["collaborative"]
+    steps = collaborative["power_iteration"]["steps"] if "collaborative.power_iteration.steps" in kept else None
+    sizing = sizing_of(users, items, noise, steps=steps)
     collaborative["follows_noise"] = False
-    if _pairwise(config, items):
-        collaborative["power_iteration"] |= {"enabled": False, "steps": 0}
-        collaborative["cooccurrence"] |= {
-            "enabled": True,
-            "items": 0 if sizing.pairwise >= items else sizing.pairwise,
-            "normalise": 1.0 if noise else 0.5,
-        }
-        if not noise:
-            # Behaviour says itself what content only leads to expect.
-            collaborative["prior"] |= {"weight": collaborative["prior"]["weight"] * 0.2, "leading": 0.0}
-            collaborative["solver"]["ridge"] *= 3.0
-    else:
-        collaborative["power_iteration"] |= {"enabled": True, "rank": sizing.rank, "steps": sizing.steps}
-        collaborative["cooccurrence"]["enabled"] = False
-    if privacy.unit == "example" and noise:
-        # Notes and photos are of a user, so nothing of one interaction could cover them.
-        collaborative["short_history_weighting"] = _SHORT
-        tree["model"] |= {"notes": False, "photos": False}
+    _put(tree, _sizes(config, sizing, items, noise), kept)
+    if not collaborative["power_iteration"]["enabled"]:
+        collaborative["power_iteration"]["steps"] = 0
     if not collaborative["selection"]["candidates"] and privacy.unit == "user":
         collaborative["selection"] |= candidates_around(collaborative)
     settled = from_tree(tree)
@@ -111,23 +105,71 @@ def sized_by_noise(config: Config, users: int, items: int) -> Config:
     return from_tree({**tree, "privacy": {**tree["privacy"], "shares": _with_others(settled, sizing.shares)}})
 
 
+def _sizes(config: Config, sizing: Sizing, items: int, noise: float) -> dict[str, Any]:
+    """What follows, by key with dots, whatever was written."""
+    found: dict[str, Any] = {}
+    pairwise = _pairwise(config, items)
+    found["collaborative.power_iteration.enabled"] = not pairwise
+    found["collaborative.cooccurrence.enabled"] = pairwise
+    if pairwise:
+        found["collaborative.cooccurrence.items"] = 0 if sizing.pairwise >= items else sizing.pairwise
+        found["collaborative.cooccurrence.normalise"] = 1.0 if noise else 0.5
+    else:
+        found["collaborative.power_iteration.rank"] = sizing.rank
+        found["collaborative.power_iteration.steps"] = sizing.steps
+    if pairwise and not noise:
+        # Behaviour says itself what content only leads to expect.
+        found["collaborative.prior.weight"] = config.collaborative.prior.weight * 0.2
+        found["collaborative.prior.leading"] = 0.0
+        found["collaborative.solver.ridge"] = config.collaborative.solver.ridge * 3.0
+    if config.privacy.unit == "example" and noise:
+        # Notes and photos are of a user, so nothing of one interaction could cover them.
+        found |= {"collaborative.short_history_weighting": _SHORT, "model.notes": False, "model.photos": False}
+    return found
+
+
+def _put(tree: dict[str, Any], sizes: Mapping[str, Any], kept: Collection[str]) -> None:
+    """Each size into its place of a settings tree, but those that are ``kept`` as they stand there."""
+    for key, value in sizes.items():
+        if key not in kept:
+            *sections, leaf = key.split(".")
+            reduce(lambda section, name: section[name], sections, tree)[leaf] = value
+
+
 def _pairwise(config: Config, items: int) -> bool:
     """Whether the whole co-occurrence is asked for, and not its leading directions."""
-    prior = config.collaborative.prior
+    collaborative, prior = config.collaborative, config.collaborative.prior
     if not prior.modalities or not prior.weight:
         return True
+    # Enabling either is disabling the other.
+    if "collaborative.power_iteration.enabled" in collaborative.as_written:
+        return not collaborative.power_iteration.enabled
+    if "collaborative.cooccurrence.enabled" in collaborative.as_written:
+        return collaborative.cooccurrence.enabled
     if config.privacy.epsilon is None:
         return items <= MOST_PAIRWISE_ITEMS
     return config.privacy.unit == "example"
 
 
-def _with_others(config: Config, shares: dict[str, float]) -> dict[str, float]:
-    """Beside the shares of these sums, those of whatever else is asked: as set, or each query's own."""
-    asked = asked_by(config)
+def _with_others(config: Config, shares: Mapping[str, float]) -> dict[str, float]:
+    """The share of each query that is asked: as written; of another than these sums its own; the rest as ``shares``.
+
+    Raises:
+        ConfigError: what is written leaves nothing for a sum that is asked.
+    """
+    written, asked = config.privacy.shares, asked_by(config)
     others = {
-        query.name: config.privacy.shares.get(query.name, query.default_share)
+        query.name: written.get(query.name, query.default_share)
         for query in asked
-        if query.name not in _OF_SUMS
+        if query.name in written or query.name not in _OF_SUMS
     }
+    open_ = {query.name: shares[query.name] for query in asked if query.name not in others}
     left = 1 - sum(others.values())
-    return {**{query.name: shares[query.name] * left for query in asked if query.name in _OF_SUMS}, **others}
+    if open_ and left <= 0:
+        raise ConfigError(
+            "privacy.shares leaves nothing of the budget for other sums that are asked",
+            value=sorted(open_),
+            action="Give them a share too, or write less for the others: all of them together make 1",
+        )
+    total = sum(open_.values())
+    return {**{name: share / total * left for name, share in open_.items()}, **others}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +22,16 @@ from scipy.sparse import csr_matrix
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import CollaborativeSettings, ModelSettings
 from fedrec.errors import ModelError
-from fedrec.model.recommender import Recommender
 from fedrec.ranking.fold_in import FoldIn
 from fedrec.ranking.score_parts import ScoreParts
 from fedrec.ranking.standardise import log_popularity, standardised
-from fedrec.ranking.tower import TowerScorer
 from fedrec.ranking.weighed import EvidenceWeighing
 from fedrec.release.contents import FeatureTable
 from fedrec.users import Histories, OwnContent, UserBatch
+
+if TYPE_CHECKING:
+    from fedrec.model.recommender import Recommender
+    from fedrec.ranking.tower import TowerScorer
 
 Floats32 = NDArray[np.float32]
 Lists = Histories | Sequence[NDArray[np.integer]]
@@ -86,7 +89,7 @@ class Scorer:
             )
         self.collaborative = collaborative
         self.settings = settings
-        self.tower = None if model is None else TowerScorer(model, features, history=model_settings.history)
+        self.tower = None if model is None else _tower(model, features, model_settings)
         self.fold_in = _fold_in(collaborative, settings)
         self._model_settings = model_settings
         self._weighing = self._evidence()
@@ -225,6 +228,14 @@ def touched(histories: Histories, items: int, *, recency: float = 0.0) -> csr_ma
     kept = len(columns) - 1 - last
     shape = (len(histories), items)
     return csr_matrix((weights[kept].astype(np.float32), (rows[kept], columns[kept])), shape=shape)
+
+
+def _tower(model: Recommender, features: FeatureTable, settings: ModelSettings) -> TowerScorer:
+    from fedrec.ranking.tower import (
+        TowerScorer,  # and with it torch, which takes seconds to load and nothing else needs
+    )
+
+    return TowerScorer(model, features, history=settings.history)
 
 
 def _fold_in(collaborative: CollaborativeFactors | None, settings: CollaborativeSettings) -> FoldIn | None:

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import torch
-
 from fedrec.config import Config
 from fedrec.console import jsonable
 from fedrec.content.feature_table import Features
@@ -44,6 +42,7 @@ from fedrec.server.results import (
 from fedrec.server.run import FederatedRun
 from fedrec.server.sampled_cohorts import delta_of_samples
 from fedrec.server.state import ServerState
+from fedrec.thread_settings import use_threads
 
 LEDGER: Final = "ledger.sqlite"
 STATE: Final = "server.sqlite"
@@ -77,8 +76,7 @@ class RunDirectory:
             PrivacyError: the ledger is broken, or of another budget.
             StoreError: the state is damaged, or of another run.
         """
-        if config.speed.threads:
-            torch.set_num_threads(config.speed.threads)
+        use_threads(config.speed.threads)
         path.mkdir(parents=True, exist_ok=True)
         with (
             Ledger.open(path / LEDGER, budget_of(config, users)) as ledger,

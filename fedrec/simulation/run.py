@@ -24,6 +24,7 @@ from fedrec.server.results import Observer, RoundEvent, RunResult
 from fedrec.server.run_directory import RunDirectory
 from fedrec.simulation.engines.audited import AuditedDevices
 from fedrec.simulation.engines.cohort import CohortDevices
+from fedrec.simulation.fit_order import fit_to_order
 from fedrec.simulation.fit_ratings import fit_to_ratings, ratings_beyond
 from fedrec.simulation.measure import baselines_of, scorer_of, whole_quality
 from fedrec.simulation.privacy.auditing import audited_devices, with_delta
@@ -41,8 +42,10 @@ if TYPE_CHECKING:
 RECORD: Final = "run.json"
 
 
-def settled(config: Config) -> Config:
-    """The settings that a simulation really runs with: the preset's beneath, a protocol, and repeatable noise.
+def settled(config: Config, *, reproducible: bool = True) -> Config:
+    """The settings that a run in this process really has: the preset's beneath, a protocol, and where noise is from.
+
+    ``reproducible``: noise follows from the seed, as in a simulation; else it is the operating system's.
 
     Raises:
         ConfigError: they do not fit each other, or the engine does not run in this process.
@@ -50,17 +53,25 @@ def settled(config: Config) -> Config:
     config = with_preset(config)
     check_engine(config)
     config = with_protocol(config, config.run.engine)
-    return config.model_copy(update={"run": config.run.model_copy(update={"reproducible": True})})
+    return config.model_copy(update={"run": config.run.model_copy(update={"reproducible": reproducible})})
 
 
 def simulate(
-    config: Config, data: Source, out: Path, *, reporter: Reporter, study: Study | None = None
+    config: Config,
+    data: Source,
+    out: Path,
+    *,
+    reporter: Reporter,
+    study: Study | None = None,
+    reproducible: bool = True,
 ) -> dict[str, Any]:
     """Run a whole federation and write ``run.json``, ``events.jsonl``, ``model/``, ``report.html``, ``ledger.sqlite``.
 
-    A run that was cut off goes on where it stopped when called again with the same arguments.  Noise and sampling are
-    derived from the seed: a simulation can be repeated, and protects nobody.  Without the extra ``report`` there is no
-    ``report.html``, which the reporter is told.
+    A run that was cut off goes on where it stopped when called again with the same arguments.  Without the extra
+    ``report`` there is no ``report.html``, which the reporter is told.
+
+    ``reproducible``: noise and secret samples are derived from the seed: a simulation can be repeated, and protects
+    nobody.  False: they are the operating system's, and what the statement promises holds (`fedrec.train`).
 
     ``data``: anything that `fedrec.data.sources.read_data` takes.  ``study``: what `prepare` makes of the data, where
     it is at hand.
@@ -72,11 +83,12 @@ def simulate(
         FedrecError: bad settings or data, or a budget that cannot be met.
     """
     started = time.perf_counter()
-    config = settled(config)
+    config = settled(config, reproducible=reproducible)
     study = prepare(config, data, reporter) if study is None else study
     asked, (config, left_out) = config, fit_to_content(config, study.features)
     config, unrated = fit_to_ratings(config, study.dataset)
-    left_out = [*left_out, *unrated]
+    config, untimed = fit_to_order(config, study.dataset)
+    left_out = [*left_out, *unrated, *untimed]
     say_fitted(left_out, reporter)
     users = len(study.population)
     counted = with_interactions_counted(config, len(study.dataset.interactions))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fedrec.collaborative.choice import Choice
-from fedrec.collaborative.combined_choice import combined
+from fedrec.collaborative.combined_choice import INTERPLAY, combined, margin_of
 
 CHANGES = {
     "first": frozenset[str](),
@@ -30,13 +31,21 @@ def together(advantages: list[float], sigma: float = 0.0, sampling: float = 0.0)
 
 
 def test_changes_about_different_things_are_taken_together_the_best_first() -> None:
-    assert together([0.0, 0.1, 0.2, 0.15, -0.3]) == "third + second"
-    assert together([0.0, 0.1, -0.2, -0.1, -0.3]) == "second"
+    assert together([0.0, 0.01, 0.02, 0.015, -0.03]) == "third + second"
+    assert together([0.0, 0.01, -0.02, -0.01, -0.03]) == "second"
+
+
+def test_beside_a_large_gain_a_small_one_that_may_mend_the_same_thing_is_not_taken() -> None:
+    """The margin beside a gain g is 0.005 (INTERPLAY g)^2 / 0.01^2: 0.0072 for 0.04."""
+    assert margin_of((INTERPLAY * 0.04) ** 2) == pytest.approx(0.0072)
+    assert together([0.0, 0.04, 0.007, 0.006, -0.03]) == "second"
+    assert together([0.0, 0.04, 0.0075, 0.006, -0.03]) == "second + third"
+    assert together([0.0, 0.004, 0.0005, 0.0, -0.03]) == "second + third"
 
 
 def test_nothing_is_taken_beside_a_candidate_that_stands_alone() -> None:
-    assert together([0.0, 0.1, 0.2, 0.15, 0.3]) == "alone"
-    assert together([0.0, 0.1, 0.2, 0.15, 0.18]) == "third + second"
+    assert together([0.0, 0.01, 0.02, 0.015, 0.03]) == "alone"
+    assert together([0.0, 0.01, 0.02, 0.015, 0.018]) == "third + second"
 
 
 def test_what_noise_or_the_sample_of_users_explains_is_not_taken() -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
+from functools import reduce
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedrec.config import from_tree
+from fedrec.config import Config, from_tree, with_overrides
 from fedrec.config.presets import with_preset
+from fedrec.config.sized import SIZED
 from fedrec.errors import ConfigError
 from fedrec.queries.plan import costs_of
 from fedrec.queries.schedule import asked_by
 from fedrec.queries.sizing import LEAST_RANK, MOST_PAIRWISE_ITEMS, MOST_RANK, sized_by_noise, sizing_of
 
 
-def auto(**tree: object) -> object:
+def auto(**tree: object) -> Config:
     return with_preset(from_tree({"model": {"preset": "auto"}, **tree}))
 
 
@@ -76,6 +80,79 @@ def test_candidates_that_are_written_are_kept_and_others_follow_from_the_setting
     made = sized_by_noise(auto(), 90, 50).collaborative
     assert made.selection.combine
     assert made.candidate("popularity").scoring.popularity_weight == 1.0
+
+
+WRITTEN = {
+    "collaborative.power_iteration.rank": 17,
+    "collaborative.power_iteration.steps": 3,
+    "collaborative.prior.weight": 0.75,
+    "collaborative.prior.leading": 0.25,
+    "collaborative.solver.ridge": 11.0,
+    "collaborative.short_history_weighting": 7,
+    "collaborative.cooccurrence.items": 30,
+    "collaborative.cooccurrence.normalise": 1.0,
+    "model.notes": False,
+    "model.photos": False,
+}
+
+
+@pytest.mark.parametrize("epsilon", [None, 1.0, 8.0])
+@pytest.mark.parametrize("key", WRITTEN)
+def test_what_is_written_stays_and_the_rest_follows(key: str, epsilon: float | None) -> None:
+    tree = {"model": {"preset": "auto"}, "privacy": {"epsilon": epsilon}}
+    written = with_preset(from_tree(with_overrides(tree, [f"{key}={json.dumps(WRITTEN[key])}"])))
+    assert written.collaborative.as_written == (key,)
+    assert with_preset(written) == written == with_preset(from_tree(written.model_dump(mode="json")))
+    settled, plain = (
+        sized_by_noise(one, 900, 500).model_dump() for one in (written, auto(privacy={"epsilon": epsilon}))
+    )
+    asked = epsilon is not None or not key.startswith("collaborative.power_iteration.steps")
+    assert at(settled, key) == (WRITTEN[key] if asked else 0)
+    for other in sorted(SIZED - {key}):
+        assert at(settled, other) == at(plain, other), other
+
+
+def at(tree: dict[str, Any], key: str) -> Any:
+    return reduce(lambda found, name: found[name], key.split("."), tree)
+
+
+def test_the_method_that_is_written_is_asked() -> None:
+    prior = {"modalities": {"text": 1.0}}
+    power_iteration = {"enabled": True, "steps": 1}
+    collaborative = {"cooccurrence": {"enabled": False}, "power_iteration": power_iteration, "prior": prior}
+    power = sized_by_noise(auto(collaborative=collaborative), 900, 500).collaborative
+    assert power.power_iteration.enabled and power.power_iteration.steps == 1
+    assert not power.cooccurrence.enabled and power.prior.weight == auto().collaborative.prior.weight
+    whole = auto(privacy={"epsilon": 2.0}, collaborative={"cooccurrence": {"enabled": True}})
+    assert {query.name for query in asked_by(sized_by_noise(whole, 900, 500))} >= {"cooccurrence"}
+
+
+@given(st.dictionaries(st.sampled_from(["popularity", "directions", "factors", "selection"]), st.floats(0.01, 0.24)))
+def test_a_share_that_is_written_stays_and_others_split_what_is_left(written: dict[str, float]) -> None:
+    privacy = {"epsilon": 8.0, "shares": written}
+    shares = sized_by_noise(auto(privacy=privacy), 6_000, 500).privacy.shares
+    follows = sized_by_noise(auto(privacy={"epsilon": 8.0}), 6_000, 500).privacy.shares
+    assert shares.keys() == follows.keys()
+    assert {name: shares[name] for name in written} == written
+    others = [name for name in ("popularity", "directions", "factors") if name not in written]
+    for name in others:
+        assert shares[name] / shares[others[0]] == pytest.approx(follows[name] / follows[others[0]])
+    assert not others or math.fsum(shares.values()) == pytest.approx(1.0)
+
+
+def test_shares_that_leave_nothing_for_other_sums_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"leaves nothing.*directions"):
+        sized_by_noise(auto(privacy={"epsilon": 8.0, "shares": {"popularity": 0.5, "factors": 0.5}}), 6_000, 500)
+
+
+def test_steps_of_what_nobody_asks_are_refused_beside_other_presets() -> None:
+    with pytest.raises(ConfigError, match="rounds before those"):
+        with_preset(from_tree({"model": {"preset": "ease"}, "collaborative": {"power_iteration": {"steps": 1}}}))
+
+
+def test_only_what_follows_can_be_named_as_written() -> None:
+    with pytest.raises(ConfigError, match=r"as_written.*run\.seed"):
+        auto(collaborative={"as_written": ["run.seed"]})
 
 
 def test_settings_that_were_not_settled_cannot_be_planned() -> None:

@@ -46,6 +46,32 @@ def test_a_user_is_where_the_loss_is_least(unknown: float, ridge: float, recency
             assert loss(p + step, items, counts, settings) > least
 
 
+@pytest.mark.parametrize("rank", [5, 60])
+def test_many_users_at_once_are_each_by_themselves(rank: int) -> None:
+    rng = np.random.default_rng(1)
+    factors = rng.normal(size=(300, rank)).astype(np.float32)
+    settings, exact = FoldInSettings(unknown=0.1, ridge=0.01), factors.astype(float)
+    # Lengths on both sides of the rank, of what is solved in a batch, and of what is padded; nobody among them.
+    lengths = [0, 1, 2, 3, 47, 48, 49, 61, 100, 101, 0, 17, 250]
+    known = touched(Histories.of([rng.choice(300, size, replace=False) for size in lengths]), 300, recency=0.3)
+    found = FoldIn(factors, settings).scores(known)
+    for user, scores in enumerate(found):
+        items, counts = known[[user]].indices, known[[user]].data.astype(float)
+        moments = exact[items].T @ (counts[:, None] * exact[items]) + settings.unknown * exact.T @ exact
+        moments += settings.ridge * (counts.sum() + settings.unknown * 300) * np.eye(rank)
+        np.testing.assert_allclose(scores, exact @ np.linalg.solve(moments, counts @ exact[items]), atol=2e-5)
+
+
+def test_a_history_without_a_solution_leaves_others_theirs() -> None:
+    factors = np.random.default_rng(2).normal(size=(6, 3)).astype(np.float32)
+    fold = FoldIn(factors, FoldInSettings())
+    good, bad = touched(Histories.of([[0, 1], [1, 2]]), 6), touched(Histories.of([[0, 1], [1, 2]]), 6)
+    bad.data[2:] = np.inf
+    found = fold.scores(bad)
+    np.testing.assert_array_equal(found[0], fold.scores(good)[0])
+    assert not found[1].any()
+
+
 def test_it_weighs_items_against_each_other_and_nobody_scores_nothing() -> None:
     twins = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.1]], np.float32)
     fold = FoldIn(twins, FoldInSettings(unknown=0.01, ridge=1e-3))

@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import fedrec.cli.bench
 import fedrec.cli.data
 import fedrec.cli.main
 import fedrec.cli.simulation
@@ -24,7 +25,7 @@ RUNNER = CliRunner()
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
-    groups = [fedrec.cli.simulation.register, fedrec.cli.data.register]
+    groups = [fedrec.cli.simulation.register, fedrec.cli.data.register, fedrec.cli.bench.register]
     monkeypatch.setattr(fedrec.cli.main, "find_groups", lambda: (groups, []))
     monkeypatch.setattr(fedrec.cli.main, "set_up_logging", lambda *, verbose: None)
     return fedrec.cli.main.build()

@@ -9,8 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from fedrec.audit.canaries import Canaries
 from fedrec.audit.verdict import bounds, pooled
 from fedrec.config import Config, from_tree, with_protocol
@@ -27,6 +25,7 @@ from fedrec.server.state import ServerState
 from fedrec.simulation.engines.audited import AuditedDevices
 from fedrec.simulation.privacy.auditor import Auditor, Evidence
 from fedrec.simulation.study import Study, prepare
+from fedrec.thread_settings import use_threads
 
 if TYPE_CHECKING:
     from fedrec.data.sources import Source
@@ -139,8 +138,7 @@ def with_canaries_set(config: Config, epsilons: Sequence[float]) -> Config:
     tree["audit"]["canaries"] = config.audit.canaries or DEFAULT_CANARIES
     tree["secure_aggregation"]["protocol"] = "auto"
     settled = with_protocol(from_tree(tree), "cohort")
-    if settled.speed.threads:
-        torch.set_num_threads(settled.speed.threads)
+    use_threads(settled.speed.threads)
     return settled
 
 

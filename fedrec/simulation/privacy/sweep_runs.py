@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, as_completed
@@ -20,6 +19,7 @@ from typing import Any
 
 from fedrec.config import Config, load
 from fedrec.console import Reporter, SilentReporter
+from fedrec.cores import Cores
 from fedrec.data.sources import Source
 from fedrec.errors import ConfigError, FedrecError
 from fedrec.simulation.privacy.sweep_table import table_of
@@ -101,7 +101,7 @@ def run_jobs(jobs: Sequence[SweepJob], data: Source, *, workers: int, reporter: 
     """
     kept = {job.out: _finished(job) for job in jobs}
     waiting = [job for job in jobs if kept[job.out] is None]
-    count = min(workers or os.cpu_count() or 1, len(waiting))
+    count = min(workers or Cores.here().threads(), len(waiting))
     if waiting:
         reporter.stage(f"{len(waiting)} of {len(jobs)} runs to do, {count} side by side")
     for done, (job, run) in enumerate(_all_runs(waiting, data, count, reporter), start=1):

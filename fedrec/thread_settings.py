@@ -1,0 +1,62 @@
+"""What NumPy's and torch's thread pools are told before they are loaded: how many threads, and how these wait.
+
+The pools read environment variables once, while their library is loaded.  What a user has set stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from typing import Final
+
+from fedrec.cores import Cores
+
+COUNT: Final = "OMP_NUM_THREADS"
+"""How many threads OpenMP's pool has, which is torch's; BLAS takes it over where it is told nothing of its own."""
+COUNTS: Final = (COUNT, "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+WAITING: Final[Mapping[str, str]] = {
+    "OMP_WAIT_POLICY": "passive",
+    "GOMP_SPINCOUNT": "0",
+    "KMP_BLOCKTIME": "0",
+    "OPENBLAS_THREAD_TIMEOUT": "4",
+}
+"""Threads that have nothing to do sleep, rather than take a core from who has: GNU's and LLVM's OpenMP, OpenBLAS."""
+
+
+def settle_threads(environment: MutableMapping[str, str], cores: Cores) -> dict[str, str]:
+    """Choose how many threads there are and how they wait, in place; return what was added.
+
+    A user who set one of the counts has chosen how many there are, and none is added.
+    """
+    wanted = dict(WAITING)
+    if not any(environment.get(name) for name in COUNTS):
+        wanted |= dict.fromkeys(COUNTS, str(cores.threads()))
+    added = {name: value for name, value in wanted.items() if not environment.get(name)}
+    environment.update(added)
+    return added
+
+
+@contextmanager
+def one_thread(environment: MutableMapping[str, str]) -> Iterator[None]:
+    """While this is open, processes that are started compute with one thread each, whatever a user has set.
+
+    For pools of processes: each already has a core, and pools within pools would multiply.
+    """
+    before = {name: environment.get(name) for name in COUNTS}
+    environment.update(dict.fromkeys(COUNTS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                environment.pop(name, None)
+            else:
+                environment[name] = value
+
+
+def use_threads(asked: int) -> None:
+    """Compute with so many torch threads from here on; 0 leaves torch as it was started."""
+    if asked:
+        import torch
+
+        torch.set_num_threads(asked)
