@@ -19,6 +19,7 @@ from fedrec.training.tables import Tables, own_batch
 from fedrec.users import UserBatch
 
 Number = TypeVar("Number", np.int32, np.int64)
+_ORDERED_BATCHES = 128  # whose events are ordered at once: memory does not grow with the population
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,33 @@ def build_rows(
     ``inclusion``: float32 [pool], the logarithm of each negative's chance to be in the pool, where the loss wants it.
     ``augment``: how the features of a row's items are changed in this round.
     """
+    with_events = np.flatnonzero(population.histories.lengths > 0)
+    batches = range(0, len(with_events), batch_rows)
+    for some in range(0, len(batches), _ORDERED_BATCHES):
+        starts = batches[some : some + _ORDERED_BATCHES]
+        part = population.take(with_events[starts[0] : starts[-1] + batch_rows])
+        yield from _in_order(part, tables, pool, shape, key, batch_rows, inclusion, augment)
+
+
+def _in_order(
+    population: UserBatch,
+    tables: Tables,
+    pool: NDArray[np.int32],
+    shape: RowShape,
+    key: bytes,
+    batch_rows: int,
+    inclusion: NDArray[np.float32] | None,
+    augment: Augment | None,
+) -> Iterator[Rows]:
+    """The rows of users that all have an event, whose events are ordered together."""
     counts = population.histories.lengths
     learned = np.minimum(shape.positives, np.maximum(1, counts // 2))
     kept = np.minimum(shape.history, counts - learned)
     places = _shuffled(population, key, learned, kept)
     order = population.histories.items[places]
     times = None if population.times is None else population.times[places]
-    with_events = np.flatnonzero(counts > 0)
-    for start in range(0, len(with_events), batch_rows):
-        users = with_events[start : start + batch_rows]
+    for start in range(0, len(population), batch_rows):
+        users = np.arange(start, min(start + batch_rows, len(population)))
         first = population.histories.indptr[users]
         positives, p_mask = _spread(order, first, learned[users])
         history, h_mask = _spread(order, first + learned[users], kept[users])
@@ -83,9 +102,7 @@ def _batch(
     positives: tuple[NDArray[np.int32], NDArray[np.bool_]],
     history: tuple[NDArray[np.int32], NDArray[np.bool_]],
 ) -> Rows:
-    touched = np.zeros((len(users), tables.items), dtype=np.bool_)
-    touched[users.histories.owners, users.histories.items] = True
-    against = ~touched[:, pool]
+    against = ~_touched(users, pool)
     candidates = np.concatenate([positives[0], np.broadcast_to(pool, against.shape)], axis=1)
     mask = np.concatenate([positives[1], against], axis=1)
     read = np.concatenate([positives[1], np.ones_like(against)], axis=1)
@@ -98,6 +115,20 @@ def _batch(
         positives=positives[0].shape[1],
         candidate_mask=batch.mask.new_tensor(mask),
     )
+
+
+def _touched(users: UserBatch, pool: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Which of the pool each user has, bool [users, pool]; by a search, so that no array is users x items."""
+    order = np.argsort(pool, kind="stable")
+    ordered = pool[order]
+    items = users.histories.items
+    first, last = np.searchsorted(ordered, items, "left"), np.searchsorted(ordered, items, "right")
+    found = np.zeros((len(users), len(pool)), dtype=np.bool_)
+    owners = users.histories.owners
+    while (there := first < last).any():  # once, unless the pool has an item twice
+        found[owners[there], order[first[there]]] = True
+        first = first + 1
+    return found
 
 
 def _augmented(

@@ -108,20 +108,17 @@ class ClippedGradients:
 
         A row whose gradient has no finite norm adds zero to the sum and to the loss; its norm is told as infinite.
         """
-        with warnings.catch_warnings():
-            # Rows hold data, not activations, so no input needs a gradient; torch warns that hooks fire all the same.
-            warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
-            total, norms, loss = self._by_mode(rows)
-            reach, left = norms.clone(), torch.arange(rows.rows)
-            while not bool(torch.isfinite(norms).all()):
-                # What is not finite spreads in sums and in ghost's second pass, so the sum is made again without it.
-                finite = torch.isfinite(norms)
-                reach[left[~finite]] = torch.inf
-                left = left[finite]
-                if not len(left):
-                    return np.zeros(len(total)), reach.double().numpy(), 0.0
-                total, norms, loss = self._by_mode(_rows_of(rows, left))
-                reach[left] = norms
+        total, norms, loss = self._by_mode(rows)
+        reach, left = norms.clone(), torch.arange(rows.rows)
+        while not bool(torch.isfinite(norms).all()):
+            # What is not finite spreads in sums and in ghost's second pass, so the sum is made again without it.
+            finite = torch.isfinite(norms)
+            reach[left[~finite]] = torch.inf
+            left = left[finite]
+            if not len(left):
+                return np.zeros(len(total)), reach.double().numpy(), 0.0
+            total, norms, loss = self._by_mode(_rows_of(rows, left))
+            reach[left] = norms
         return total.double().numpy(), reach.double().numpy(), loss
 
     def sums(self, batches: Iterable[Rows]) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], float]]:
@@ -170,8 +167,11 @@ class ClippedGradients:
     def _hooked(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
         for value in self._parameters():
             FactoredGradSampleModule.taken(value)  # what a pass that failed may have left
-        losses = self.loss(self.wrapped(rows.dense()), rows)
-        losses.sum().backward()  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings():
+            # Rows hold data, not activations, so no input needs a gradient; torch warns that hooks fire all the same.
+            warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
+            losses = self.loss(self.wrapped(rows.dense()), rows)
+            losses.sum().backward()  # type: ignore[no-untyped-call]
         total, norms = self._clipped([self._gradient(value, rows.rows) for value in self._parameters()])
         self.wrapped.zero_grad(set_to_none=True)
         return total, norms, float(losses.detach().sum())
