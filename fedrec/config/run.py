@@ -58,7 +58,10 @@ class SpeedSettings(Settings):
     """Knobs that change time and memory, never a result beyond rounding."""
 
     batch_rows: int = Field(
-        default=64, ge=1, description="rows whose gradients are taken at once, so as to stay in cache"
+        default=64,
+        ge=1,
+        description="rows whose gradients are taken at once, so as to stay in cache; four times as many where a row "
+        "needs no features, since the table of items is encoded once a batch",
     )
     threads: int = Field(
         default=0,

@@ -25,6 +25,7 @@ class ItemTable:
 
     def __init__(self, values: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> None:
         self.values, self.present = values, present
+        self.items = min((len(one) for one in present.values()), default=0)
         self._read: dict[tuple[str, torch.dtype], Tensor] = {}
 
     def read(self, name: str, dtype: torch.dtype, reading: Callable[[Tensor], Tensor]) -> Tensor:
@@ -69,7 +70,7 @@ class Gathered(Mapping[str, Tensor]):
 
 
 @dataclass(frozen=True, eq=False)
-class Origin:
+class InTable:
     """Where a batch's items are from: ``places`` int64 [rows, items] in ``table``; those of the last ``shared`` columns
     are the same in all rows."""
 
@@ -77,9 +78,9 @@ class Origin:
     places: Tensor
     shared: int = 0
 
-    def select(self, rows: slice) -> Origin:
+    def select(self, rows: slice) -> InTable:
         """Some rows only."""
-        return Origin(self.table, self.places[rows], self.shared)
+        return InTable(self.table, self.places[rows], self.shared)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,20 +115,35 @@ class Looked:
 
 
 def look_up(
-    name: str, origins: Sequence[Origin], real: Tensor, dtype: torch.dtype, reading: Callable[[Tensor], Tensor]
+    name: str, origins: Sequence[InTable], real: Tensor, dtype: torch.dtype, reading: Callable[[Tensor], Tensor]
 ) -> Looked | None:
     """The items of several parts of the same rows, side by side; None where they are not of one table.
 
     ``real``: bool [rows, items of all parts]; where it is False the features are those of zeros.  ``reading``: what is
     made of each item's features, with nothing that is trained.
     """
-    table = origins[0].table
+    found = look_up_all({name: reading}, origins, real, dtype)
+    return None if found is None else found[0][0]
+
+
+def look_up_all(
+    readings: Mapping[str, Callable[[Tensor], Tensor]], origins: Sequence[InTable], real: Tensor, dtype: torch.dtype
+) -> tuple[list[Looked], Tensor] | None:
+    """The same of several modalities, at the same places: each by its own reading, and which of them each of the items
+    has, bool [n, k]."""
+    table, shared = origins[0].table, origins[-1].shared
     if any(origin.table is not table for origin in origins):
         return None
-    places, items = torch.cat([origin.places for origin in origins], 1), len(table.present[name])
-    shared = origins[-1].shared
-    if items <= WHOLE:
-        features = table.read(name, dtype, reading)
-        return Looked(features, places.masked_fill(~real, items), shared)
-    used, found = torch.unique(places, return_inverse=True)
-    return Looked(table.some(name, used, dtype, reading), found.masked_fill(~real, len(used)), shared)
+    places = torch.cat([origin.places for origin in origins], 1)
+    if table.items <= WHOLE:
+        features = [table.read(name, dtype, reading) for name, reading in readings.items()]
+        present = [table.present[name] for name in readings]
+        nothing = table.items
+    else:
+        used, places = torch.unique(places, return_inverse=True)
+        features = [table.some(name, used, dtype, reading) for name, reading in readings.items()]
+        present = [table.present[name][used] for name in readings]
+        nothing = len(used)
+    places = places.masked_fill(~real, nothing)
+    has = torch.stack(present, 1)
+    return [Looked(one, places, shared) for one in features], torch.cat([has, has.new_zeros((1, len(present)))])

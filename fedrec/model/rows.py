@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fedrec.errors import ModelError
-from fedrec.model.item_table import Gathered, Origin
+from fedrec.model.item_table import Gathered, InTable
 
 _PARTS = ("history", "notes", "photos", "candidates")
 
@@ -27,7 +27,7 @@ class ItemBatch:
     values: Mapping[str, Tensor]
     present: Mapping[str, Tensor]
     mask: Tensor
-    origin: Origin | None = None
+    origin: InTable | None = None
 
     def __post_init__(self) -> None:
         if self.origin is not None and not all(isinstance(part, Gathered) for part in (self.values, self.present)):
@@ -36,7 +36,7 @@ class ItemBatch:
             )
 
     @classmethod
-    def of_table(cls, origin: Origin, mask: Tensor) -> ItemBatch:
+    def of_table(cls, origin: InTable, mask: Tensor) -> ItemBatch:
         """The items of a table at some places. ``mask``: bool [rows, items], False = padding."""
         table, places = origin.table, origin.places
         return cls(Gathered(table.values, places), Gathered(table.present, places), mask, origin)

@@ -18,6 +18,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from fedrec.model.fused_table import FusedTable, sums_of_products
 from fedrec.model.item_table import Looked
 from fedrec.training.row_gradients import DenseRows, EmbeddedRows, FactoredRows, RowGradients
 
@@ -26,11 +27,11 @@ _KNOWN: Final = (nn.Linear, nn.Embedding)
 
 @dataclass(frozen=True, eq=False)
 class Use:
-    """One use of a layer in a pass: what it read, [rows, ..., inputs], places [rows, ...] or items that were looked up,
-    and what it gave."""
+    """One use of a layer in a pass: what it read, [rows, ..., inputs], places [rows, ...], items that were looked up or
+    the heads of a `FusedTable`, and what it gave."""
 
-    layer: nn.Linear | nn.Embedding
-    inputs: Tensor | Looked
+    layer: nn.Linear | nn.Embedding | FusedTable
+    inputs: Any
     output: Tensor
 
 
@@ -56,7 +57,7 @@ class Bookkeeper:
 
     def __post_init__(self) -> None:
         for module in self.model.modules():
-            if type(module) in _KNOWN:
+            if type(module) in (*_KNOWN, FusedTable):
                 self._hooks.append(module.register_forward_hook(self._note))
 
     def close(self) -> None:
@@ -90,42 +91,37 @@ def rows_of(losses: Tensor, uses: list[Use], parameters: Mapping[str, Tensor]) -
     asked = bool(given) and losses.requires_grad
     slopes = torch.autograd.grad(losses.sum(), given, allow_unused=True) if asked else (None,) * len(given)
     kept: dict[int, list[tuple[Use, Tensor]]] = {}
+    ready: dict[int, Tensor] = {}
     for use, slope in zip(uses, slopes, strict=True):
-        if slope is not None:
-            kept.setdefault(id(use.layer.weight), []).append((use, slope))
-            if isinstance(use.layer, nn.Linear) and use.layer.bias is not None:
-                kept.setdefault(id(use.layer.bias), []).append((use, slope))
-    return [_of(value, kept.get(id(value), []), len(losses)) for value in parameters.values()]
+        if slope is None:
+            continue
+        if isinstance(use.layer, FusedTable):
+            ready |= {id(value): rows for value, rows in use.layer.rows_of(use.inputs, use.output.detach(), slope)}
+            continue
+        kept.setdefault(id(use.layer.weight), []).append((use, slope))
+        if isinstance(use.layer, nn.Linear) and use.layer.bias is not None:
+            kept.setdefault(id(use.layer.bias), []).append((use, slope))
+    return [
+        DenseRows(ready[id(value)]) if id(value) in ready else _of(value, kept.get(id(value), []), len(losses))
+        for value in parameters.values()
+    ]
 
 
 def _of(value: Tensor, uses: list[tuple[Use, Tensor]], rows: int) -> RowGradients:
     if not uses:
         return DenseRows(value.new_zeros((rows, *value.shape)))
     slopes = [slope for _, slope in uses]
-    if uses[0][0].layer.weight is not value:
+    layer: Any = uses[0][0].layer
+    if layer.weight is not value:
         sums = [slope.flatten(1, -2).sum(1) if slope.ndim > 2 else slope for slope in slopes]
         return DenseRows(sums[0] if len(sums) == 1 else torch.stack(sums).sum(0))
     inputs = [use.inputs if isinstance(use.inputs, Looked) else use.inputs.detach() for use, _ in uses]
     if isinstance(inputs[0], Looked) and len(inputs) == 1:
-        return DenseRows(looked_up(slopes[0], inputs[0]))
+        return DenseRows(sums_of_products(slopes[0], inputs[0]))
     read = [one.gathered if isinstance(one, Looked) else one for one in inputs]
-    if isinstance(uses[0][0].layer, nn.Embedding):
+    if isinstance(layer, nn.Embedding):
         return EmbeddedRows.of(slopes, read, len(value))
     return FactoredRows.best(slopes, read)
-
-
-def looked_up(slopes: Tensor, items: Looked) -> Tensor:
-    """A dense layer's gradients [rows, outputs, inputs] over items that were looked up.
-
-    A row's gradient is sum_items g_item x_item^T.  The items that all rows share are one matrix for all of them, so
-    that nothing of them is gathered.
-    """
-    own = slopes.shape[1] - items.shared
-    found = slopes[:, :own].mT @ items.features[items.places[:, :own]]
-    if not items.shared:
-        return found
-    shared = items.features[items.places[0, own:]]
-    return torch.baddbmm(found, slopes[:, own:].mT, shared.expand(len(slopes), -1, -1))
 
 
 def _plain(layer: Any) -> bool:

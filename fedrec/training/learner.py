@@ -56,6 +56,13 @@ class Learner:
         bound, groups = row_bound(config), config.privacy.groups
         self.gradients = ClippedGradients(objective, lambda losses, _: losses, bound, mode, groups)
 
+    @property
+    def rows_at_once(self) -> int:
+        """Rows of a batch: ``speed.batch_rows``, or four times as many where a row has item vectors but no features."""
+        plain = not (self.augmenting.strength or self.config.training.auxiliary or self.config.training.alignment)
+        looked_up = self.gradients.mode == "bookkeeping" and self.model.fuses_tables and plain
+        return self.config.speed.batch_rows * (4 if looked_up else 1)
+
     def update(
         self,
         population: UserBatch,
@@ -90,7 +97,7 @@ class Learner:
             pool,
             shape,
             key=key(settings.run.seed, "rows", round_number),
-            batch_rows=settings.speed.batch_rows,
+            batch_rows=self.rows_at_once,
             inclusion=inclusion,
             augment=self.augmenting.of(round_number),
         )

@@ -68,12 +68,12 @@ class DenseRows(RowGradients):
         """Gradients of several parameters as those of one, [rows, parameters] in float64."""
         if len(parts) == 1:
             return parts[0]
-        flat = [part.samples.flatten(1) for part in parts]
-        whole = torch.empty((len(flat[0]), sum(part.shape[1] for part in flat)), dtype=torch.float64)
+        sizes = [part.samples[0].numel() for part in parts]
+        whole = torch.empty((len(parts[0].samples), sum(sizes)), dtype=torch.float64)
         start = 0
-        for part in flat:
-            whole[:, start : start + part.shape[1]] = part
-            start += part.shape[1]
+        for part, size in zip(parts, sizes, strict=True):
+            whole[:, start : start + size].view(part.samples.shape).copy_(part.samples)
+            start += size
         return cls(whole)
 
 

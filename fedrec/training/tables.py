@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from fedrec.content.feature_table import Features
-from fedrec.model.item_table import ItemTable, Origin
+from fedrec.model.item_table import InTable, ItemTable
 from fedrec.model.rows import ItemBatch
 from fedrec.users import OwnContent
 
@@ -28,7 +28,7 @@ class Tables:
         ``shared``: how many of the last columns are the same in all rows.
         """
         index = torch.from_numpy(np.where(mask, places, 0).astype(np.int64))
-        return ItemBatch.of_table(Origin(self.table, index, shared), torch.from_numpy(mask))
+        return ItemBatch.of_table(InTable(self.table, index, shared), torch.from_numpy(mask))
 
 
 def own_batch(contents: OwnContent, modality: str, most: int = 16) -> ItemBatch:

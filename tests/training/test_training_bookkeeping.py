@@ -94,7 +94,14 @@ def rows_and_model(lengths: list[int], settings_of_model: dict[str, object]) -> 
     lengths=st.lists(st.integers(1, 12), min_size=1, max_size=5),
     bound=st.sampled_from([0.05, 300.0]),
     model=st.sampled_from(
-        [{}, {"head_rank": 2}, {"head_rank": 3, "head_bias": False}, {"fusion": "gated", "user_tower": "attention"}]
+        [
+            {},
+            {"fusion": "mean"},
+            {"fusion": "late"},
+            {"head_rank": 2},
+            {"head_rank": 3, "head_bias": False},
+            {"fusion": "gated", "user_tower": "attention"},
+        ]
     ),
     whole=st.booleans(),
 )

@@ -124,7 +124,7 @@ def _rows(learner: Learner, people: UserBatch) -> list[Rows]:
         people = by_example(people, config.training.examples, key(0, "groups"))
         shape = RowShape(1, config.model.history)
     batches = build_rows(
-        people, learner.tables, _pool(config), shape, key=key(0, "rows"), batch_rows=config.speed.batch_rows
+        people, learner.tables, _pool(config), shape, key=key(0, "rows"), batch_rows=learner.rows_at_once
     )
     return list(batches)
 
@@ -146,7 +146,7 @@ def _plain(learner: Learner, rows: Sequence[Rows]) -> Callable[[], object]:
 
 def _flops(learner: Learner, people: UserBatch) -> float:
     """Multiplications and additions of the products of matrices in one batch, by row."""
-    rows = _rows(learner, people.take(np.arange(min(len(people), learner.config.speed.batch_rows))))[0]
+    rows = _rows(learner, people.take(np.arange(min(len(people), learner.rows_at_once))))[0]
     with FlopCounterMode(display=False) as counter:
         learner.gradients(rows)
     return float(counter.get_total_flops()) / rows.rows

@@ -24,7 +24,7 @@ WIDTHS = (148, 64, 32, 1)
 EXAMPLES = 64
 BATCH = 64  # per-row gradients of so many users stay in the processor's cache
 KEPT = 8  # different batches in memory, passed over again and again
-Rival = Literal["bound", "pfl", "flower"]
+W1Rival = Literal["bound", "pfl", "flower"]
 
 
 def layers() -> nn.Sequential:
@@ -50,7 +50,7 @@ class W1Model(nn.Module):
         return logits
 
 
-def run_w1(users: int, seconds: float, mode: Mode = "bookkeeping", against: Sequence[Rival] = ()) -> dict[str, Any]:
+def run_w1(users: int, seconds: float, mode: Mode = "bookkeeping", against: Sequence[W1Rival] = ()) -> dict[str, Any]:
     """Measure passes over ``users`` users, rivals in turn with ours, for about ``seconds`` seconds in all.
 
     Returns:
