@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.config import ContentSettings
-from fedrec.content.attributes import AttributeEncoder
+from fedrec.content.attributes import AttributeEncoder, says_something
 from fedrec.content.cache import FeatureCache, files_hash, items_hash, texts_hash
 from fedrec.content.catalogue import Catalogue, item_text
 from fedrec.content.encoder import Encoded, Problem, Progress
@@ -29,11 +29,7 @@ def has_content(modality: str, catalogue: Catalogue) -> bool:
         return any(item.sound is not None for item in catalogue)
     if modality == "video":
         return any(item.frames for item in catalogue)
-    try:
-        AttributeEncoder.fit(catalogue)
-    except ContentError:
-        return False
-    return True
+    return says_something(catalogue)
 
 
 def encode_modality(
