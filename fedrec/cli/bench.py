@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from fedrec.cli.bench_busy import bench_busy
+from fedrec.cli.bench_flower import bench_flower
 from fedrec.cli.bench_grid import bench_grid
 from fedrec.cli.bench_rank import bench_rank
 from fedrec.cli.bench_secagg import bench_secagg
@@ -19,4 +20,5 @@ def register(app: typer.Typer) -> None:
     bench.command("secagg")(bench_secagg)
     bench.command("rank")(bench_rank)
     bench.command("grid")(bench_grid)
+    bench.command("flower")(bench_flower)
     bench.command("busy")(bench_busy)
