@@ -43,6 +43,7 @@ class LsaText(Encoder[str]):
 
     modality: ClassVar[str] = "text"
     kind: ClassVar[str] = "lsa"
+    block = 4_096
 
     tokenizer: Tokenizer
     idf: NDArray[np.float32]

@@ -21,6 +21,7 @@ from opacus.grad_sample import GradSampleModule
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from fedrec.accelerator import to_numpy
 from fedrec.config import GradSample
 from fedrec.errors import ModelError
 from fedrec.model.parameters import shared_parameters
@@ -28,6 +29,7 @@ from fedrec.model.rows import Rows
 from fedrec.training.bookkeeping import Bookkeeper, rows_of
 from fedrec.training.factored_hooks import FactoredGradSampleModule
 from fedrec.training.groups import ParameterGroups
+from fedrec.training.placement import device_of, on_device
 from fedrec.training.row_gradients import DenseRows, RowGradients
 from fedrec.training.side_by_side import side_by_side
 
@@ -108,23 +110,25 @@ class ClippedGradients:
 
         A row whose gradient has no finite norm adds zero to the sum and to the loss; its norm is told as infinite.
         """
+        rows = on_device(rows, device_of(self.model))
         total, norms, loss = self._by_mode(rows)
-        reach, left = norms.clone(), torch.arange(rows.rows)
+        reach, left = norms.clone(), torch.arange(rows.rows, device=norms.device)
         while not bool(torch.isfinite(norms).all()):
             # What is not finite spreads in sums and in ghost's second pass, so the sum is made again without it.
             finite = torch.isfinite(norms)
             reach[left[~finite]] = torch.inf
             left = left[finite]
             if not len(left):
-                return np.zeros(len(total)), reach.double().numpy(), 0.0
+                return np.zeros(len(total)), to_numpy(reach.double()), 0.0
             total, norms, loss = self._by_mode(_rows_of(rows, left))
             reach[left] = norms
-        return total.double().numpy(), reach.double().numpy(), loss
+        return to_numpy(total.double()), to_numpy(reach.double()), loss
 
     def sums(self, batches: Iterable[Rows]) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], float]]:
         """What `__call__` gives for each batch, in order; with book-keeping as many batches at once as torch has
         threads."""
-        workers = torch.get_num_threads() if self.mode == "bookkeeping" else 1
+        cores = self.mode == "bookkeeping" and device_of(self.model).type == "cpu"
+        workers = torch.get_num_threads() if cores else 1
         return side_by_side(self, batches, workers)
 
     def clip(self, samples: Tensor) -> Tensor:

@@ -69,7 +69,8 @@ class DenseRows(RowGradients):
         if len(parts) == 1:
             return parts[0]
         sizes = [part.samples[0].numel() for part in parts]
-        whole = torch.empty((len(parts[0].samples), sum(sizes)), dtype=torch.float64)
+        first = parts[0].samples
+        whole = first.new_empty((len(first), sum(sizes)), dtype=torch.float64)
         start = 0
         for part, size in zip(parts, sizes, strict=True):
             whole[:, start : start + size].view(part.samples.shape).copy_(part.samples)
@@ -143,7 +144,7 @@ class EmbeddedRows(RowGradients):
         g = _together(backprops).double()
         looked_up = torch.cat([one.reshape(one.shape[0], -1) for one in places], 1).long()
         rows = len(g)
-        named = (looked_up + torch.arange(rows).unsqueeze(1) * size).flatten()
+        named = (looked_up + torch.arange(rows, device=looked_up.device).unsqueeze(1) * size).flatten()
         used, place = torch.unique(named, return_inverse=True)
         values = g.new_zeros((len(used), g.shape[2])).index_add(0, place, g.flatten(0, 1))
         return cls(used % size, used // size, values, size, rows)
