@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from fedrec.cli.bench_busy import bench_busy
+from fedrec.cli.bench_device import bench_device
 from fedrec.cli.bench_rank import bench_rank
 from fedrec.cli.bench_secagg import bench_secagg
 from fedrec.cli.bench_train import bench_train
@@ -18,3 +19,4 @@ def register(app: typer.Typer) -> None:
     bench.command("secagg")(bench_secagg)
     bench.command("rank")(bench_rank)
     bench.command("busy")(bench_busy)
+    bench.command("device")(bench_device)
