@@ -18,5 +18,6 @@ def register(app: typer.Typer) -> None:
     bench.command("train")(bench_train)
     bench.command("secagg")(bench_secagg)
     bench.command("rank")(bench_rank)
+    bench.command("grid")(bench_grid)
     bench.command("busy")(bench_busy)
     bench.command("device")(bench_device)

@@ -63,6 +63,9 @@ def stores(
         float | None,
         typer.Option(help="data.positive_ratings of the run: what is rated lower is not held out; without it, all."),
     ] = None,
+    slices: Annotated[
+        int, typer.Option(min=0, help="So many stores of many users each, for Flower's runtime; 0 = one a user.")
+    ] = 0,
     from_interactions: FromInteractions = False,
     as_json: AsJson = False,
 ) -> None:
@@ -75,7 +78,7 @@ def stores(
         reporter.stage(f"Writing the stores of {directory.name}")
         dataset = read_data(source_of(directory, from_interactions))
         held = split(dataset, unit=unit.value, positive_ratings="all" if positive_ratings is None else positive_ratings)
-        written = write_stores(dataset, held, out, progress=reporter.progress)
+        written = write_stores(dataset, held, out, slices=slices, progress=reporter.progress)
     taken = sum(store.stat().st_size for store in written)
     if as_json:
         print_json({"stores": len(written), "bytes": taken, "directory": out})

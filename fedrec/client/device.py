@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +16,7 @@ from fedrec.client.budget import AnswerCost, Population, agreement_of, answer_co
 from fedrec.client.device_context import DeviceContext
 from fedrec.client.device_files import DeviceFiles
 from fedrec.client.request_policy import check_agreed, claim
+from fedrec.client.shared_work import SharedWork, current
 from fedrec.client.trust import accepted_manifest, roster_of
 from fedrec.config import from_run_config, with_protocol
 from fedrec.config.presets import with_preset
@@ -45,12 +47,22 @@ class Device:
         device_context: of the process.
         store: path of its event store; opened for each request, so that a device that is cut off holds nothing open.
         roster: a file with the signed roster, for secure aggregation.
+        shared: what it has in common with the other simulated devices of its process; None on a device of a person.
     """
 
-    def __init__(self, device_context: DeviceContext, store: Path, roster: Path | None = None) -> None:
+    def __init__(
+        self, device_context: DeviceContext, store: Path, roster: Path | None = None, shared: SharedWork | None = None
+    ) -> None:
         self.device_context = device_context
         self.store = store
         self.roster = roster
+        self.shared = shared
+
+    def opened(self, *, check: bool = True) -> AbstractContextManager[EventStore]:
+        """Its store, open while the context lasts; see `EventStore.open`, and for simulated devices `SharedWork`."""
+        if self.shared is None:
+            return EventStore.open(self.store, check=check)
+        return self.shared.store(self.store, check=check)
 
     def answer(self, asked: Envelope, run: str) -> bytes:
         """The encoded contribution of this device's users to a sum; of a device without any, zeros.
@@ -74,7 +86,7 @@ class Device:
         known.check_catalogue(asked.catalogue)
         check_agreed(known.config, request, known.features)
         known.handler.check(request)
-        with EventStore.open(self.store) as store:
+        with self.opened() as store:
             cost = self.cost(store, request)
             with store.transaction(durable=True):
                 claim(store, run, asked.session, request, attempts=known.config.secure_aggregation.attempts)
@@ -132,9 +144,20 @@ class Device:
         rows = handler.rows(request, collected.population)
         if rows > request.sum.rows:
             raise ProtocolError("this device holds more rows than the sum has room for", value=rows)
+        if self.device_context.sliced and own is None and rows:
+            return handler.together(request, collected.population), self._key(request, collected)
         return handler.contribution(request, collected.population, own), self._key(request, collected)
 
     def _collected(self, store: EventStore) -> LoadedPopulation:
+        """The device's users as they are now; those of a slice, to which nothing is added, as they were at first."""
+        if not self.device_context.sliced:
+            return self._loaded(store)
+        kept = self.device_context.slices
+        if self.store not in kept:
+            kept[self.store] = self._loaded(store)
+        return kept[self.store]
+
+    def _loaded(self, store: EventStore) -> LoadedPopulation:
         from fedrec.client.load_population import load_population
 
         notes, photos = self.device_context.own_encoders
@@ -180,7 +203,8 @@ def device_of(run_config: Mapping[str, Any], node_config: Mapping[str, Any]) -> 
 
     A run's config is the server's word: a device of a person uses none of it.  Only a node that says itself that it is
     simulated, and has no manifest of its own, takes from it ``config`` (see `from_run_config`), ``catalogue``,
-    ``roster`` and ``stores``, a directory with a store for each ``partition-id``; a key of its own goes before.
+    ``roster`` and ``stores``, a directory with a store for each ``partition-id``; a key of its own goes before.  With
+    ``slices`` above 0 each of these stores is a slice of the simulated population, see `DeviceContext`.
 
     Raises:
         ConfigError: the node lacks a file of its own, or a ``config`` of its own is not the manifest's; settings
@@ -218,7 +242,8 @@ def _simulated(chosen: Mapping[str, Any]) -> Device:
     if not catalogue:
         raise ConfigError("a device needs to know its catalogue", action="Set catalogue to a directory of features")
     roster = Path(str(chosen["roster"])) if chosen.get("roster") else None
-    return Device(_simulated_context(str(chosen.get("config", "")), catalogue), _store(chosen), roster)
+    known = _simulated_context(str(chosen.get("config", "")), catalogue, sliced=int(chosen.get("slices", 0)) > 0)
+    return Device(known, _store(chosen), roster, current())
 
 
 def _store(chosen: Mapping[str, Any]) -> Path:
@@ -231,10 +256,10 @@ def _store(chosen: Mapping[str, Any]) -> Path:
 
 # Reading a catalogue takes longer than most answers, and a simulated node is a call in a process that has had others.
 @lru_cache(maxsize=2)
-def _simulated_context(config_text: str, catalogue: str) -> DeviceContext:
+def _simulated_context(config_text: str, catalogue: str, *, sliced: bool = False) -> DeviceContext:
     # A device is always reached by messages, whatever engine the settings were written for.
     config = with_protocol(with_preset(from_run_config(config_text, _APP)), "flower")
-    return DeviceContext(config, Path(catalogue))
+    return DeviceContext(config, Path(catalogue), sliced=sliced)
 
 
 @lru_cache(maxsize=2)

@@ -18,6 +18,7 @@ from fedrec.queries.cohorts import cohort_key
 from fedrec.queries.run_manifest import RunManifest
 
 if TYPE_CHECKING:
+    from fedrec.client.load_population import LoadedPopulation
     from fedrec.client.query_handler import QueryHandler
     from fedrec.content.own_content import StoredContentEncoder
 
@@ -35,6 +36,7 @@ class DeviceContext:
         accepted: the settings, as the publisher signed them and the device's owner accepted them.
         directory: the catalogue's, made by `save_features`.
         manifest: what the publisher signed; None in simulations only.
+        sliced: each store is a slice of a simulated population, whose users are computed in one vectorised pass.
 
     The properties raise ContentError where the catalogue cannot be read, ConfigError where it is not the manifest's.
     """
@@ -42,6 +44,7 @@ class DeviceContext:
     accepted: Config
     directory: Path
     manifest: RunManifest | None = None
+    sliced: bool = False
 
     def run_name(self, run_id: int) -> str:
         """What names the run on this device: the manifest's digest, and Flower's run id in simulations only.
@@ -96,8 +99,15 @@ class DeviceContext:
         where a row's terms cancel, on nothing else."""
         from fedrec.client.query_handler import QueryHandler
 
+        if self.sliced:
+            return QueryHandler(self.config, self.features)
         speed = self.config.speed.model_copy(update={"batch_rows": 1})
         return QueryHandler(self.config.model_copy(update={"speed": speed}), self.features)
+
+    @cached_property
+    def slices(self) -> dict[Path, LoadedPopulation]:
+        """Slices of a simulated population that this process has read, by the path of their store."""
+        return {}
 
     @cached_property
     def own_encoders(self) -> tuple[StoredContentEncoder | None, StoredContentEncoder | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from fedrec.data.store import EventStore
@@ -34,14 +35,23 @@ class PendingRound:
 def load_pending(store: EventStore, run: str) -> PendingRound:
     """What `begin` and `keep` wrote. Raises ProtocolError where this device is in no sum of this run."""
     asked, state = store.get_setting(_ASKED), store.get_setting(_PENDING)
-    tree = None if asked is None else json.loads(asked)
-    if tree is None or state is None or json.loads(state) is None or tree["run"] != run:
+    known = None if asked is None else _invitation(asked)
+    if known is None or state is None or json.loads(state) is None or known[0] != run:
         raise ProtocolError("this device is in the middle of no sum of this run", value=run)
+    return PendingRound(run, known[1], known[2], base64.b64decode(json.loads(state)))
+
+
+# Read again for each message, and the same for all devices of a simulation.
+@lru_cache(maxsize=2)
+def _invitation(asked: str) -> tuple[str, Invitation, bytes] | None:
+    """The run, what is asked, and the roster's digest, as `begin` wrote them; None where that sum is over."""
+    tree = json.loads(asked)
+    if tree is None:
+        return None
     parts = {
         name: Part(dtype, tuple(shape), base64.b64decode(data)) for name, (dtype, shape, data) in tree["parts"].items()
     }
-    invitation = Invitation.read(tree["fields"], parts)
-    return PendingRound(run, invitation, bytes.fromhex(tree["roster"]), base64.b64decode(json.loads(state)))
+    return tree["run"], Invitation.read(tree["fields"], parts), bytes.fromhex(tree["roster"])
 
 
 def begin(store: EventStore, pending: PendingRound) -> None:

@@ -86,6 +86,15 @@ class QueryHandler:
             total += self._part_or_zero(request, population.take(np.array([place])))
         return total
 
+    def together(self, request: Request, population: UserBatch) -> NDArray[np.float64]:
+        """What all these users add, in one vectorised pass; float64 [request.sum.length].
+
+        For simulations: each user's rows are bounded as ever, but how sums over a batch are rounded hangs on who else
+        is in it, and one user whose part cannot be computed is an error. Raises as `answer`.
+        """
+        rows = self.rows(request, population)
+        return request.sum.part(bounded(request.sum, self.answer(request, population), rows), rows)
+
     def _part_or_zero(self, request: Request, user: UserBatch) -> NDArray[np.float64]:
         try:
             return self._part(request, user)

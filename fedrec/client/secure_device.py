@@ -61,7 +61,7 @@ class SecureDevice:
         known, asked = self.device.device_context, invitation.envelope
         known.check_catalogue(asked.catalogue)
         check_agreed(known.config, asked.request, known.features)
-        with EventStore.open(self.device.store) as store:
+        with self.device.opened() as store:
             self._check_drawn(store, asked.request)
             pending = PendingRound(run, invitation, self._roster(store).digest, b"")
             current = self._round(store, pending, load_replay_guard(store))
@@ -86,7 +86,7 @@ class SecureDevice:
         a device that is cut off while it reckons has paid, whatever it was cut off by.
         """
         known = self.device.device_context
-        with EventStore.open(self.device.store, check=False) as store:
+        with self.device.opened(check=False) as store:
             pending = load_pending(store, run)
             self._round(store, pending, load_replay_guard(store)).restore(pending.state).check_view(view)
             request = pending.invitation.envelope.request
@@ -106,7 +106,7 @@ class SecureDevice:
         return self._step(run, lambda current: current.unmask(certificate), last=True)
 
     def _step(self, run: str, step: _Step, *, last: bool = False) -> bytes:
-        with EventStore.open(self.device.store, check=False) as store:
+        with self.device.opened(check=False) as store:
             before = progress(store)
             pending = load_pending(store, run)
             replay_guard = load_replay_guard(store)
@@ -155,6 +155,7 @@ class SecureDevice:
             thresholds.for_noise(request.sum.survivors, request.sum.devices),
             replay_guard,
             now=int(self.clock()),
+            memory=None if self.device.shared is None else self.device.shared.memory(self.device.store),
         )
 
 

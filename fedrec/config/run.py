@@ -66,6 +66,13 @@ class SpeedSettings(Settings):
         description="torch threads (0: the command line and the apps take the cores that are free when they start, a "
         "program that imports fedrec keeps its own); the last digits of a result may depend on it",
     )
+    workers: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="processes in which the devices of engine grid answer (1 = in this one, 0 = one a core from 200 "
+        "devices on)",
+    )
     grad_sample: GradSample = Field(
         default="auto", description="how Opacus takes a row's gradient; auto: what fits the model"
     )

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from fedrec.data.schema import Event, Note, Photo
-from fedrec.data.store_file import BUSY_SECONDS, create_file, open_file, sqlite_errors
+from fedrec.data.store_file import BUSY_SECONDS, check_health, create_file, open_file, sqlite_errors
 from fedrec.errors import StoreError
 
 _PATIENCE_MS = 200
@@ -28,9 +28,10 @@ class EventStore:
     context manager or call `close`; an object serves one thread.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, *, synced: bool = True) -> None:
         self.path = path
         self._connection = connection
+        self._syncs = synced
         self._inside = False
         self._durable = False
 
@@ -42,12 +43,20 @@ class EventStore:
         return store
 
     @classmethod
-    def open(cls, path: Path, *, check: bool = True) -> EventStore:
+    def open(cls, path: Path, *, check: bool = True, synced: bool = True) -> EventStore:
         """Open a store. ``check`` reads the whole file once, so that damage shows now and not in mid-use.
+
+        ``synced``: False for simulations only: what is written outlives this process as ever, and no transaction waits
+        for the disk, so that a power cut may damage the file.
 
         Raises StoreError: no such file, not an event store, damaged, or of a newer or unknown schema version.
         """
-        return cls(path, open_file(path, check=check))
+        return cls(path, open_file(path, check=check, synced=synced), synced=synced)
+
+    def check(self) -> None:
+        """Read the whole file once. Raises StoreError where it is damaged."""
+        with self._errors("checking"):
+            check_health(self._connection, self.path)
 
     def close(self) -> None:
         """Close the file. Further calls raise StoreError."""
@@ -81,14 +90,15 @@ class EventStore:
     @contextmanager
     def _synced(self, durable: bool) -> Iterator[None]:
         """SQLite takes the level over outside of transactions only."""
-        if durable:
+        waits = durable and self._syncs
+        if waits:
             self._execute("PRAGMA synchronous = FULL")
         self._durable = durable
         try:
             yield
         finally:
             self._durable = False
-            if durable:
+            if waits:
                 self._execute("PRAGMA synchronous = NORMAL")
 
     def _outermost(self) -> Iterator[None]:

@@ -77,8 +77,8 @@ def create_file(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_file(path: Path, *, check: bool) -> sqlite3.Connection:
-    """Open a store's file. ``check`` reads the whole file once to find damage.
+def open_file(path: Path, *, check: bool, synced: bool = True) -> sqlite3.Connection:
+    """Open a store's file. ``check`` reads the whole file once to find damage. ``synced``: see `EventStore.open`.
 
     Raises StoreError when there is no such file, it is no event store, it is unfinished or damaged, or its schema
     version is not `SCHEMA_VERSION`.
@@ -89,9 +89,9 @@ def open_file(path: Path, *, check: bool) -> sqlite3.Connection:
         connection = _connect(path)
         try:
             _check_kind(connection, path)
-            _prepare(connection)
+            _prepare(connection, synced=synced)
             if check:
-                _check_health(connection, path)
+                check_health(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -103,9 +103,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection, *, synced: bool = True) -> None:
     # In WAL mode NORMAL cannot corrupt the file; a power cut may only undo the last transactions, never half of one.
-    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"PRAGMA synchronous = {'NORMAL' if synced else 'OFF'}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA secure_delete = ON")
 
@@ -133,7 +133,8 @@ def _check_kind(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _check_health(connection: sqlite3.Connection, path: Path) -> None:
+def check_health(connection: sqlite3.Connection, path: Path) -> None:
+    """Read the whole file. Raises StoreError where it is damaged."""
     finding = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
     if finding != "ok":
         raise StoreError(f"{path.name} is damaged: {finding}", value=str(path), action="Restore the file from a backup")

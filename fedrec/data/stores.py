@@ -18,15 +18,31 @@ Progress = Callable[[int, int, str], None]
 WRITERS = 4
 
 
-def write_stores(dataset: Dataset, split: Split, directory: Path, *, progress: Progress | None = None) -> list[Path]:
-    """Write ``00000.sqlite``, ``00001.sqlite``, ... in the order of ``dataset.users``; returns their paths.
-
-    A store holds its user's training events and those rated too low to be one (with time and rating), notes, photos and
-    held-out items; a user without events gets a store without events. Each store is written in one transaction.
-    ``directory`` is made where it is missing. ``progress(done, total, what)`` is called after each store.
+def slices_of(users: int, slices: int = 0) -> list[range]:
+    """The places of the users of each store: of one user each, or of so many slices, of equal size up to one user.
 
     Raises:
-        StoreError: the directory already holds stores, or cannot be written.
+        StoreError: there are fewer users than slices.
+    """
+    if slices > users:
+        raise StoreError("every slice of a population holds a user", value=slices, action="Have fewer slices")
+    if not slices:
+        return [range(place, place + 1) for place in range(users)]
+    return [range(users * at // slices, users * (at + 1) // slices) for at in range(slices)]
+
+
+def write_stores(
+    dataset: Dataset, split: Split, directory: Path, *, slices: int = 0, progress: Progress | None = None
+) -> list[Path]:
+    """Write ``00000.sqlite``, ``00001.sqlite``, ... in the order of ``dataset.users``; returns their paths.
+
+    A store holds the training events of its users and those rated too low to be one (with time and rating), notes,
+    photos and held-out items; a user without events gets a store without events. Each store is written in one
+    transaction. ``slices``: so many stores, see `slices_of`; 0 = one a user. ``directory`` is made where it is missing.
+    ``progress(done, total, what)`` is called after each store.
+
+    Raises:
+        StoreError: the directory already holds stores, or cannot be written; or there are more slices than users.
         DataError: a photo's file cannot be read.
     """
     try:
@@ -38,11 +54,13 @@ def write_stores(dataset: Dataset, split: Split, directory: Path, *, progress: P
         raise StoreError(
             "the directory already holds stores", value=str(taken), action="Empty it, or choose another directory"
         )
-    paths = [directory / f"{place:05d}.sqlite" for place in range(len(dataset.users))]
+    parts = slices_of(len(dataset.users), slices)
+    paths = [directory / f"{place:05d}.sqlite" for place in range(len(parts))]
 
     def write(place: int) -> None:
         with EventStore.create(paths[place], device_name=paths[place].stem) as store, store.transaction():
-            _fill(store, dataset.users[place], place, dataset, split)
+            for user in parts[place]:
+                _fill(store, dataset.users[user], user, dataset, split)
 
     with ThreadPoolExecutor(WRITERS) as pool:
         for done, _ in enumerate(pool.map(write, range(len(paths))), start=1):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 from fedrec.config import SecureAggregationSettings
@@ -67,10 +68,10 @@ class Invitation:
         ``run``: names it for ever. ``roster``: `Roster.digest`. ``seed``, ``eligible``: see `Agreed`. Raises SumError.
         """
         asked = self.envelope.request
-        return Agreed(
+        return _agreed(
             run=run,
             round=asked.number,
-            request=self.envelope.digest(),
+            request=self.envelope.digest,
             roster=roster,
             length=asked.sum.length,
             bound=asked.sum.element_bound + asked.sum.resolution / 2,
@@ -81,6 +82,10 @@ class Invitation:
             attempt=self.attempt,
             eligible=eligible,
         )
+
+
+# At each message again, and the same for all devices of a simulation; it hashes a place for everybody who is asked.
+_agreed = lru_cache(maxsize=2)(Agreed)
 
 
 def thresholds_of(settings: SecureAggregationSettings, roster: int) -> Thresholds:

@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -79,6 +80,7 @@ class Envelope:
         """The arrays, in a fixed order."""
         return {name: Part.of(array) for name, array in sorted(self.request.arrays.items())}
 
+    @cached_property
     def digest(self) -> bytes:
         """SHA-256 (32 bytes) of all that is asked, fields and arrays: what a secure sum is bound to."""
         digest = hashlib.sha256(b"fedrec question")

@@ -63,5 +63,6 @@ def shared(private: PrivateKey, peer_public: bytes, context: bytes, label: bytes
 
 
 def _hkdf(secret: bytes, *parts: bytes) -> bytes:
-    info = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    # A list is faster than a generator here, and this is done a few hundred times a device and sum.
+    info = b"".join([len(part).to_bytes(4, "big") + part for part in parts])
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=_SALT, info=info).derive(secret)

@@ -17,8 +17,8 @@ from fedrec.errors import SumError
 from fedrec.secagg import keys
 from fedrec.secagg.agreement import PrivateKey
 from fedrec.secagg.context import Agreed, survivors_digest, view_context
-from fedrec.secagg.device_state import DeviceSecrets, DeviceStage, DeviceState, HeldShares, pack_state, unpack_state
-from fedrec.secagg.errors import Reason, RefusedError
+from fedrec.secagg.device_state import DeviceSecrets, DeviceStage, DeviceState, HeldShares
+from fedrec.secagg.errors import Reason, RefusedError, check_context
 from fedrec.secagg.identity import SIGNATURE_BYTES, DeviceIdentity
 from fedrec.secagg.inbox import open_inbox
 from fedrec.secagg.masks import mask_packed
@@ -26,6 +26,7 @@ from fedrec.secagg.messages import Advertise, Complaints, Confirm, Masked, Share
 from fedrec.secagg.neighbourhood import Neighbourhood, box_keys, check_list, read_cohort
 from fedrec.secagg.replay_guard import ReplayGuard
 from fedrec.secagg.roster import Roster
+from fedrec.secagg.round_memory import RoundMemory, WorkedOut
 from fedrec.secagg.server_messages import Certificate, Survivors, View
 from fedrec.secagg.shamir import split
 from fedrec.secagg.share_box import make_box
@@ -48,6 +49,7 @@ class DeviceRound:
         now: seconds since 1970 by the device's own clock.
         randomness: gives that many secret bytes; os.urandom but in tests.
         workers: most threads for masks and signatures.
+        memory: of this device, where its process keeps what it works out between two messages.
 
     Every method raises RefusedError (a ProtocolError with a ``reason``) for what the device will not answer, and then
     the round stands as before.  One `DeviceRound` answers each exchange once.
@@ -64,11 +66,13 @@ class DeviceRound:
         now: int,
         randomness: Callable[[int], bytes] = os.urandom,
         workers: int = MOST_WORKERS,
+        memory: RoundMemory | None = None,
     ) -> None:
         if roster.digest != agreed.roster:
             raise RefusedError(Reason.OTHER_CONTEXT, "the sum is of another roster than this device's")
         self._identity, self._roster, self._agreed, self._thresholds = identity, roster, agreed, thresholds
         self._replay_guard, self._now, self._randomness, self._workers = replay_guard, now, randomness, workers
+        self._memory = memory or RoundMemory()
         self._place = roster.place(identity.public)
         self._stage = DeviceStage.FRESH
         self._secrets: DeviceSecrets | None = None
@@ -140,7 +144,7 @@ class DeviceRound:
         self._turn(DeviceStage.CHECKED)
         near = self._neighbours()
         shown = View.from_bytes(view, near.size)
-        self._same(shown.context, near.context, "the view is of another cohort than this device's")
+        check_context(shown.context, near.context, "the view is of another cohort than this device's")
         check_list(shown.members, self._there, near.place, "the devices that go on")
         self._thresholds.check_survivors(len(shown.members), near.size)
         opened = sum(slot in self._held for slot in near.slots(shown.members))
@@ -189,7 +193,7 @@ class DeviceRound:
         if near.place not in near.assignment.committee:
             raise RefusedError(Reason.NOT_MEANT, "this device is not on the committee of this round")
         shown = Survivors.from_bytes(survivors, near.size)
-        self._same(shown.view, self._view(), "the survivors are of another view than this device's")
+        check_context(shown.view, self._view(), "the survivors are of another view than this device's")
         check_survivors(shown.survivors, self._there, near, self._thresholds)
         self._stage = DeviceStage.CONFIRMED
         digest = survivors_digest(shown.survivors, near.size)
@@ -209,12 +213,12 @@ class DeviceRound:
             self._turn(DeviceStage.MASKED)
         near = self._neighbours()
         shown = Certificate.from_bytes(certificate, near.size)
-        self._same(shown.view, self._view(), "the survivors are of another view than this device's")
+        check_context(shown.view, self._view(), "the survivors are of another view than this device's")
         check_survivors(shown.survivors, self._there, near, self._thresholds)
         alive = near.slots(shown.survivors)
         if len(shown.receipts) != len(alive):
             raise RefusedError(Reason.MALFORMED, "receipts do not fit the survivors", value=len(shown.receipts))
-        check_quorum(shown, near, self._roster, self._workers)
+        check_quorum(shown, near, self._roster, self._workers, self._memory.signatures)
         vouched = {
             slot
             for slot, found in zip(alive, shown.receipts, strict=True)
@@ -226,15 +230,15 @@ class DeviceRound:
         shares = tuple(self._held[slot].own if slot in vouched else self._held[slot].mask for slot in slots)
         message = Unmask(self._place, _UNSIGNED, shown.view, near.degree, frozenset(slots), shares)
         self._replay_guard.unmasked(self._agreed)
-        self._stage, self._secrets, self._made, self._held = DeviceStage.UNMASKED, None, None, {}
-        self._box_keys = {}
+        self._stage, self._secrets, self._made, self._held, self._box_keys = DeviceStage.UNMASKED, None, None, {}, {}
+        self._memory.forget()
         return message.signed(self._identity).to_bytes()
 
     def to_state(self) -> bytes:
         """All that `restore` needs to go on, secrets included: for the device's own store, to be erased after."""
         size = self._near.size if self._near else 0
         kept = self._cohort, self._there, size, self._held
-        return pack_state(DeviceState(self._stage, self._agreed.digest, self._secrets, *kept))
+        return self._memory.pack(DeviceState(self._stage, self._agreed.digest, self._secrets, *kept))
 
     def restore(self, state: bytes) -> DeviceRound:
         """Go on from `to_state`, on a fresh round of the same arguments; returns itself.
@@ -243,8 +247,8 @@ class DeviceRound:
             RefusedError: the state is malformed, or of another sum.
         """
         self._turn(DeviceStage.FRESH)
-        stored = unpack_state(state)
-        self._same(stored.agreed, self._agreed.digest, "the stored round is of another sum")
+        stored = self._memory.unpack(state)
+        check_context(stored.agreed, self._agreed.digest, "the stored round is of another sum")
         self._secrets = stored.secrets
         if stored.cohort and stored.secrets is not None:
             self._enter(stored.cohort, stored=True)
@@ -259,8 +263,7 @@ class DeviceRound:
     def _own_advert(self) -> Advertise:
         if self._advert is None:
             publics = (public for _, public in self._pairs())
-            advert = Advertise(self._place, _UNSIGNED, self._agreed.digest, *publics)
-            self._advert = advert.signed(self._identity)
+            self._advert = Advertise(self._place, _UNSIGNED, self._agreed.digest, *publics).signed(self._identity)
         return self._advert
 
     def _pairs(self) -> tuple[tuple[PrivateKey, bytes], tuple[PrivateKey, bytes]]:
@@ -271,19 +274,18 @@ class DeviceRound:
         return self._made
 
     def _enter(self, cohort: bytes, *, stored: bool = False) -> None:
-        known = self._own_advert(), self._agreed, self._roster, self._thresholds
-        near = read_cohort(cohort, *known, self._workers, stored=stored)
-        self._box_keys = box_keys(near, *self._pairs()[1])
-        self._near, self._cohort = near, cohort
+        def work_out() -> WorkedOut:
+            known, checked = (self._agreed, self._roster, self._thresholds, self._workers), self._memory.signatures
+            near = read_cohort(cohort, self._own_advert(), *known, stored=stored, memory=checked)
+            return WorkedOut(self._pairs(), self._own_advert(), near, box_keys(near, *self._pairs()[1]))
+
+        of = self._identity.public, self._agreed.digest, self._thresholds, self._known(), cohort
+        found = self._memory.recall(of, work_out)
+        self._made, self._advert, self._near, self._box_keys = found.pairs, found.advert, found.near, found.box_keys
+        self._cohort = cohort
 
     def _view(self) -> bytes:
-        near = self._neighbours()
-        return view_context(near.context, self._there, near.size)
-
-    @staticmethod
-    def _same(found: bytes, wanted: bytes, what: str) -> None:
-        if found != wanted:
-            raise RefusedError(Reason.OTHER_CONTEXT, what)
+        return view_context(self._neighbours().context, self._there, self._neighbours().size)
 
     def _receipt(self, slot: int, view: bytes, *, mine: bool) -> bytes:
         peer, own = self._neighbours().ids[slot], self._identity.public

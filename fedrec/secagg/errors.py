@@ -55,3 +55,9 @@ class RoundAbortedError(ProtocolError):
             named = ", ".join(device.hex()[:16] for device in self.devices[:4])
             action += f"; it concerns {len(self.devices)} device(s): {named}"
         super().__init__(f"the round failed: {what} [{reason.value}]", value=value, action=action)
+
+
+def check_context(found: bytes, wanted: bytes, what: str) -> None:
+    """Raise RefusedError(OTHER_CONTEXT) where something is not of the context that is wanted."""
+    if found != wanted:
+        raise RefusedError(Reason.OTHER_CONTEXT, what)

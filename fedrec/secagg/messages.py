@@ -51,6 +51,10 @@ class Signed:
         """That the signature is the named device's. Raises RefusedError(BAD_SIGNATURE)."""
         verify(public, self.label, self._digest(), self.signature)
 
+    def name(self, public: bytes) -> bytes:
+        """Names the message with its signature under a key, 32 bytes: no two that differ have the same."""
+        return hashlib.sha256(b"".join((public, self._digest(), self.signature, self.label))).digest()
+
     def _digest(self) -> bytes:
         digest = hashlib.sha256()
         for part in self.parts():

@@ -16,6 +16,7 @@ from fedrec.secagg.messages import Advertise, Signed
 from fedrec.secagg.parameters import GraphParameters
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.server_messages import Cohort
+from fedrec.secagg.signature_memory import SignatureMemory
 from fedrec.secagg.thresholds import Thresholds
 
 _WORTH_A_THREAD = 16  # signatures: a millisecond and a half; starting a thread for less costs more than it saves
@@ -66,12 +67,14 @@ def read_cohort(
     workers: int = 1,
     *,
     stored: bool = False,
+    memory: SignatureMemory | None = None,
 ) -> Neighbourhood:
     """Check all that a device can check, and find its neighbours.
 
     ``own``: what this device advertised.  The server has no say in who neighbours whom, and in neighbours and threshold
     (see `assignment`); what it shows of them is compared.  ``workers``: most threads for signatures.  ``stored``: it
-    comes from this device's own store, where it was put after its signatures had been checked.
+    comes from this device's own store, where it was put after its signatures had been checked.  ``memory``: of
+    signatures that this process has checked already.
 
     Raises:
         RefusedError: malformed; of another context; without this device, or with one that is not eligible; below a
@@ -107,13 +110,19 @@ def read_cohort(
     }
     ids = {slot: roster.device(advert.device) for slot, advert in adverts.items()}
     if not stored:
-        check_signatures([(adverts[slot], ids[slot]) for slot in present], workers)
+        check_signatures([(adverts[slot], ids[slot]) for slot in present], workers, memory)
     context = cohort_context(agreed.digest, members, assignment.size, parameters.degree, parameters.threshold)
     return Neighbourhood(context, assignment, place, members, neighbours, ids, adverts)
 
 
-def check_signatures(signed: Sequence[tuple[Signed, bytes]], workers: int) -> None:
+def check_signatures(
+    signed: Sequence[tuple[Signed, bytes]], workers: int, memory: SignatureMemory | None = None
+) -> None:
     """Each message's, by its device's id. Raises RefusedError where one does not hold."""
+    if memory is not None:
+        for message, public in signed:
+            memory.check(message, public)
+        return
     workers = max(1, min(workers, len(signed) // _WORTH_A_THREAD))
 
     def check(first: int) -> None:

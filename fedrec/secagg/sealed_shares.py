@@ -53,4 +53,4 @@ def _cipher(key: bytes, bound: bytes) -> ChaCha20Poly1305:
 
 
 def _bind(*parts: bytes) -> bytes:
-    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    return b"".join([len(part).to_bytes(4, "big") + part for part in parts])

@@ -8,6 +8,7 @@ from fedrec.secagg.messages import Confirm
 from fedrec.secagg.neighbourhood import Neighbourhood, check_list, check_signatures
 from fedrec.secagg.roster import Roster
 from fedrec.secagg.server_messages import Certificate
+from fedrec.secagg.signature_memory import SignatureMemory
 from fedrec.secagg.thresholds import Thresholds
 
 
@@ -24,7 +25,9 @@ def check_survivors(
     near.assignment.check_halves(survivors)
 
 
-def check_quorum(shown: Certificate, near: Neighbourhood, roster: Roster, workers: int) -> None:
+def check_quorum(
+    shown: Certificate, near: Neighbourhood, roster: Roster, workers: int, memory: SignatureMemory | None = None
+) -> None:
     """That a quorum of the committee has signed exactly this list under exactly this view.
 
     Each honest member signs one list, so no other has a quorum (see `committee`).
@@ -40,4 +43,4 @@ def check_quorum(shown: Certificate, near: Neighbourhood, roster: Roster, worker
     for place, signature in zip(sorted(shown.signers), shown.signatures, strict=True):
         device = assignment.eligible[place]
         messages.append((Confirm(device, signature, shown.view, digest), roster.device(device)))
-    check_signatures(messages, workers)
+    check_signatures(messages, workers, memory)

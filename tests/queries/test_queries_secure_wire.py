@@ -31,7 +31,7 @@ RANDOM = bytes(range(32)), tuple(range(100))
 def test_an_invitation_reads_back() -> None:
     again = Invitation.read(INVITATION.fields(), INVITATION.parts())
     assert again.attempt == 2
-    assert again.envelope.digest() == ENVELOPE.digest()
+    assert again.envelope.digest == ENVELOPE.digest
 
 
 @pytest.mark.parametrize("attempt", ["", "-1", "256", "1.0", " 1", "01", 1, None])

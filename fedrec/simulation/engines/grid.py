@@ -86,13 +86,18 @@ class InProcessGrid(Grid):
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         """The replies to requests that were pushed and not pulled yet."""
         waiting = [self._requests.pop(name) for name in list(message_ids) if name in self._requests]
-        return [self._reply(message) for message in waiting]
+        replies = []
+        for message in waiting:
+            replies.append(self.reply(message))
+            self._show(message, replies[-1])
+        return replies
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         """Push, then pull; every device answers at once, so there is nothing to time out."""
         return self.pull_messages(self.push_messages(messages))
 
-    def _reply(self, message: Message) -> Message:
+    def reply(self, message: Message) -> Message:
+        """What a request's node answers; what it raises becomes an error reply."""
         node = message.metadata.dst_node_id
         try:
             reply = self._client_app(message, self._contexts[node])
@@ -101,9 +106,11 @@ class InProcessGrid(Grid):
                 Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, f"{type(error)}:<'{error}'>"), reply_to=message
             )
         reply.metadata.__dict__["_message_id"] = f"reply-to-{message.metadata.message_id}"
+        return reply
+
+    def _show(self, message: Message, reply: Message) -> None:
         if self._spy is not None:
             self._spy(message, reply)
-        return reply
 
 
 def _identify(identity: Mapping[str, int | None]) -> None:
