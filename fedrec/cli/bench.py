@@ -6,6 +6,7 @@ import typer
 
 from fedrec.cli.bench_busy import bench_busy
 from fedrec.cli.bench_device import bench_device
+from fedrec.cli.bench_grid import bench_grid
 from fedrec.cli.bench_rank import bench_rank
 from fedrec.cli.bench_secagg import bench_secagg
 from fedrec.cli.bench_train import bench_train

@@ -72,7 +72,7 @@ class Ranker:
         self.settings = config.model if state is None else state.settings
         self.positive_ratings = config.data.positive_ratings
         self.ids, self.titles = contents.items.ids, contents.items.titles
-        self.places = {item: place for place, item in enumerate(self.ids)}
+        self.places = dict(zip(self.ids, range(len(self.ids)), strict=True))
         self._order = id_order(self.ids)
         self._encoders: dict[str, Any] = encoders(contents)
         self.scorer = Scorer(

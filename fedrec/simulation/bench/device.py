@@ -32,13 +32,13 @@ HISTORY: Final = 200
 TOP: Final = 10
 FIRST_EVENT: Final = 1_700_000_000
 """Seconds since 1970; events are a minute apart."""
-_COMMAND: Final = """
+_LIST: Final = """
 import sys
-from fedrec.cli.main import main
-try:
-    main()
-finally:
-    print("torch" in sys.modules, file=sys.stderr)
+from pathlib import Path
+from fedrec.client.ranker import recommend
+release, store, user, top = sys.argv[1:]
+found = recommend(Path(release), Path(store), user, int(top))
+print(len(found), "torch" in sys.modules)
 """
 
 
@@ -55,9 +55,10 @@ def run_device(sizes: DeviceSizes, seconds: float = 5.0) -> dict[str, Any]:
     """Measure a device, each figure for about so many seconds.
 
     Returns:
-        machine, sizes, the release's bytes; ``cold start``: seconds of a process, and what of it is the interpreter
-        with all that is loaded, whether torch was; ``in one process``: seconds of reading the release, of making it
-        ready, and of a list; ``new event``: seconds from an event to a list that knows it; ``store``: bytes.
+        machine, sizes, the release's bytes; ``cold start``: seconds of a process to its first list, what of it is the
+        interpreter and what it loads, and whether torch is loaded; ``in one process``: seconds of reading the release,
+        of making it ready, and of a list; ``new event``: seconds from an event to a list that knows it; ``store``:
+        bytes.
     """
     with TemporaryDirectory() as name:
         place = Path(name)
@@ -109,20 +110,22 @@ def _event(place: int, number: int) -> Event:
 
 
 def _cold_start(release: Path, store: Path, seconds: float) -> dict[str, Any]:
-    words = ["recommend", str(release), "--store", str(store), "--user", USER, "--top", str(TOP), "--json"]
-    loaded: set[bool] = set()
-
-    def start(*words: str) -> None:
-        done = subprocess.run([sys.executable, "-c", _COMMAND, *words], capture_output=True, text=True, check=True)
-        loaded.add(done.stderr.split()[-1] == "True")
-
-    load = "import fedrec.cli.main, fedrec.client.ranker"
+    """Each in a process of its own: a list, by Python and by the command line, and only what has to be loaded."""
+    words = [str(release), str(store), USER, str(TOP)]
+    options = ["--store", str(store), "--user", USER, "--top", str(TOP), "--json"]
     contenders: dict[str, Callable[[], object]] = {
-        "first list": lambda: start(*words),
-        "interpreter and modules": lambda: subprocess.run([sys.executable, "-c", load], check=True),
+        "first list": lambda: _started("-c", _LIST, *words),
+        "first list by the command": lambda: _started("-m", "fedrec.cli.main", "recommend", str(release), *options),
+        "interpreter and modules": lambda: _started("-c", "import fedrec.client.ranker"),
     }
     timed = in_turn(contenders, seconds)
-    return {name: timing.facts() for name, timing in timed.items()} | {"torch": max(loaded)}
+    listed, torch = _started("-c", _LIST, *words).split()
+    return {name: one.facts() for name, one in timed.items()} | {"items": int(listed), "torch": torch == "True"}
+
+
+def _started(*arguments: str) -> str:
+    """What a new Python prints that is started with these arguments."""
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True).stdout
 
 
 def _one_process(release: Path, store: Path, items: int, seconds: float) -> dict[str, Any]:
