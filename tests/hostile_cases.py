@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -96,8 +96,14 @@ class LossyGrid(InProcessGrid):
 
 
 @contextmanager
-def hostile_devices(config: Config, study: Study, out: Path) -> Iterator[tuple[SecureDevices, Stage]]:
-    """The devices of a study in one process, any of which can be made to misbehave."""
+def hostile_devices(
+    config: Config, study: Study, out: Path, *, shared: bool = False
+) -> Iterator[tuple[SecureDevices, Stage]]:
+    """The devices of a study in one process, any of which can be made to misbehave.
+
+    Each opens its store for each message, checks all itself and keeps nothing in memory, as a person's device does;
+    ``shared``: as the simulation lets them, see `fedrec.client.shared_work`.
+    """
     stage = Stage()
     true_elements = device_module.Device.elements
 
@@ -113,6 +119,8 @@ def hostile_devices(config: Config, study: Study, out: Path) -> Iterator[tuple[S
         patched.setattr(device_module.Device, "elements", noted)
         patched.setattr(engine, "app", call)
         patched.setattr(engine, "InProcessGrid", LossyGrid)
+        if not shared:
+            patched.setattr(engine, "shared_work", lambda devices: nullcontext())
         with engine.grid_devices(config, study, out, reporter) as devices:
             assert isinstance(devices, SecureDevices)
             devices.dispatcher = replace(devices.dispatcher, policy=StragglerPolicy(patience=PATIENCE))

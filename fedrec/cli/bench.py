@@ -6,6 +6,7 @@ import typer
 
 from fedrec.cli.bench_busy import bench_busy
 from fedrec.cli.bench_device import bench_device
+from fedrec.cli.bench_flower import bench_flower
 from fedrec.cli.bench_grid import bench_grid
 from fedrec.cli.bench_rank import bench_rank
 from fedrec.cli.bench_secagg import bench_secagg
@@ -20,5 +21,6 @@ def register(app: typer.Typer) -> None:
     bench.command("secagg")(bench_secagg)
     bench.command("rank")(bench_rank)
     bench.command("grid")(bench_grid)
+    bench.command("flower")(bench_flower)
     bench.command("busy")(bench_busy)
     bench.command("device")(bench_device)

@@ -29,6 +29,7 @@ from fedrec.queries.cohorts import public_cohort
 from fedrec.queries.request import DEVICES, Request
 from fedrec.queries.secure_wire import PROTOCOL, Exchange, Invitation, thresholds_of
 from fedrec.secagg.device import DeviceRound
+from fedrec.secagg.identity import DeviceIdentity
 from fedrec.secagg.replay_guard import ReplayGuard
 from fedrec.secagg.roster import Roster
 
@@ -137,8 +138,11 @@ class SecureDevice:
         if request.sum.noise and request.sum.devices < size and DEVICES not in said:
             # A cohort's share of the noise is sized by the roster that it was drawn from.
             raise ProtocolError("a request to some of the devices does not say of how many", value=request.sum.devices)
-        if cohort is not None and roster.place(identity_of(store).public) not in cohort:
+        if cohort is not None and roster.place(self._identity(store).public) not in cohort:
             raise ProtocolError("this device is not drawn for this round", value=(request.query, request.round))
+
+    def _identity(self, store: EventStore) -> DeviceIdentity:
+        return identity_of(store) if self.device.shared is None else self.device.shared.identity(store)
 
     def _roster(self, store: EventStore) -> Roster:
         return roster_of(store, self.device.roster, self.device.device_context.manifest)
@@ -149,7 +153,7 @@ class SecureDevice:
         eligible = public_cohort(config, request, len(roster.devices), known.cohort_key)
         thresholds = thresholds_of(config.secure_aggregation, len(roster.devices))
         return DeviceRound(
-            identity_of(store),
+            self._identity(store),
             roster,
             pending.invitation.agreed(pending.run, pending.roster, known.cohort_key, eligible),
             thresholds.for_noise(request.sum.survivors, request.sum.devices),

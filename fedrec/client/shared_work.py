@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from fedrec.client.trust import IDENTITY, identity_of
 from fedrec.data.store import EventStore
+from fedrec.secagg.identity import DeviceIdentity
 from fedrec.secagg.round_memory import RoundMemory
 from fedrec.secagg.signature_memory import SignatureMemory
 
@@ -37,11 +39,21 @@ class SharedWork:
         self._most = max(1, stores)
         self._open: OrderedDict[Path, EventStore] = OrderedDict()
         self._rounds: dict[Path, RoundMemory] = {}
+        self._identities: dict[Path, tuple[str, DeviceIdentity]] = {}
         self._signatures = SignatureMemory()
 
     def memory(self, path: Path) -> RoundMemory:
         """What the device of a store works out for the sum that it is in the middle of."""
         return self._rounds.setdefault(path, RoundMemory(self._signatures))
+
+    def identity(self, store: EventStore) -> DeviceIdentity:
+        """See `identity_of`; read from its bytes once, as long as these stay the same."""
+        kept = store.get_setting(IDENTITY)
+        known = self._identities.get(store.path)
+        if kept is None or known is None or known[0] != kept:
+            found = identity_of(store)
+            known = self._identities[store.path] = store.get_setting(IDENTITY) or "", found
+        return known[1]
 
     @contextmanager
     def store(self, path: Path, *, check: bool) -> Iterator[EventStore]:
@@ -63,6 +75,7 @@ class SharedWork:
     def close(self) -> None:
         """Close all stores, and forget all that was worked out."""
         self._rounds.clear()
+        self._identities.clear()
         while self._open:
             self._open.popitem()[1].close()
 

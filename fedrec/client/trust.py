@@ -17,7 +17,7 @@ from fedrec.queries.run_manifest import RunManifest, manifest_bytes
 from fedrec.secagg.identity import ID_BYTES, DeviceIdentity
 from fedrec.secagg.roster import Roster
 
-_IDENTITY: Final = "secagg identity"
+IDENTITY: Final = "secagg identity"
 _ROSTER_KEY: Final = "secagg roster key"
 _NEWEST: Final = "secagg newest roster"
 _SIMULATED: Final = "simulated device"
@@ -31,7 +31,7 @@ def identity_of(store: EventStore) -> DeviceIdentity:
         StoreError: the store cannot be read or written. ProtocolError: the stored identity is damaged.
     """
     with store.transaction():
-        kept = store.get_setting(_IDENTITY)
+        kept = store.get_setting(IDENTITY)
         if kept is not None:
             return DeviceIdentity.from_private_bytes(_bytes(kept))
         made = DeviceIdentity.fresh()
@@ -41,7 +41,7 @@ def identity_of(store: EventStore) -> DeviceIdentity:
 
 def adopt_identity(store: EventStore, identity: DeviceIdentity) -> None:
     """Give a device this identity in place of any before, which no roster lists any more then. Raises StoreError."""
-    store.set_setting(_IDENTITY, json.dumps(identity.private_bytes().hex()))
+    store.set_setting(IDENTITY, json.dumps(identity.private_bytes().hex()))
 
 
 def trust_roster_key(store: EventStore, public: bytes) -> None:

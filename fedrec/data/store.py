@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from fedrec.data.schema import Event, Note, Photo
-from fedrec.data.store_file import BUSY_SECONDS, check_health, create_file, open_file, sqlite_errors
+from fedrec.data.store_file import BUSY_SECONDS, SqliteErrors, check_health, create_file, open_file
 from fedrec.errors import StoreError
 
 _PATIENCE_MS = 200
@@ -280,10 +280,8 @@ class EventStore:
         with self._errors("writing"):
             return self._connection.executemany(statement, rows).rowcount
 
-    @contextmanager
-    def _errors(self, doing: str) -> Iterator[None]:
-        with sqlite_errors(self.path, doing):
-            yield
+    def _errors(self, doing: str) -> SqliteErrors:
+        return SqliteErrors(self.path, doing)
 
 
 def _event_row(event: Event) -> tuple[str, int | None, float | None]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 
 from fedrec.errors import StoreError
 
@@ -16,6 +15,8 @@ SCHEMA_VERSION = 1
 # A store of one user is a handful of near-empty tables: small pages make it four times smaller than SQLite's default.
 PAGE_BYTES = 1024
 BUSY_SECONDS = 10.0
+# Of stores in a simulation, a thousand of which are open at a time; SQLite would keep up to 2 MB of each.
+_SMALL_CACHE_KB = 64
 
 _TABLES = (
     "CREATE TABLE user (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
@@ -34,17 +35,32 @@ _TABLES = (
 )
 
 
-@contextmanager
-def sqlite_errors(path: Path, doing: str) -> Iterator[None]:
-    """Turn what SQLite and the disk raise into StoreError naming the file and what was being done."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StoreError(f"{doing} {path.name} failed: {error}", value=str(path), action=_advice(error)) from None
-    except OSError as error:
-        raise StoreError(f"{doing} {path.name} failed: {error.strerror}", value=str(path)) from None
-    except UnicodeEncodeError as error:
-        raise StoreError(f"{doing} {path.name} failed: a text is not Unicode", value=error.object) from None
+class SqliteErrors:
+    """Turns what SQLite and the disk raise into StoreError naming the file and what was being done.
+
+    Around every statement, so it is a class: a context made of a generator takes as long as a small statement.
+    """
+
+    __slots__ = ("_doing", "_path")
+
+    def __init__(self, path: Path, doing: str) -> None:
+        self._path, self._doing = path, doing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        what, path = f"{self._doing} {self._path.name} failed", str(self._path)
+        if isinstance(error, sqlite3.Error):
+            raise StoreError(f"{what}: {error}", value=path, action=_advice(error)) from None
+        if isinstance(error, OSError):
+            raise StoreError(f"{what}: {error.strerror}", value=path) from None
+        if isinstance(error, UnicodeEncodeError):
+            raise StoreError(f"{what}: a text is not Unicode", value=error.object) from None
 
 
 def create_file(path: Path) -> sqlite3.Connection:
@@ -53,7 +69,7 @@ def create_file(path: Path) -> sqlite3.Connection:
     A file that a killed `create_file` left behind (no table in it yet) is taken over. Raises StoreError when the file
     holds anything else, or cannot be written.
     """
-    with sqlite_errors(path, "creating"):
+    with SqliteErrors(path, "creating"):
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         connection = _connect(path)
         try:
@@ -85,7 +101,7 @@ def open_file(path: Path, *, check: bool, synced: bool = True) -> sqlite3.Connec
     """
     if not path.is_file():
         raise StoreError("no such event store", value=str(path), action="Create it first")
-    with sqlite_errors(path, "opening"):
+    with SqliteErrors(path, "opening"):
         connection = _connect(path)
         try:
             _check_kind(connection, path)
@@ -106,6 +122,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _prepare(connection: sqlite3.Connection, *, synced: bool = True) -> None:
     # In WAL mode NORMAL cannot corrupt the file; a power cut may only undo the last transactions, never half of one.
     connection.execute(f"PRAGMA synchronous = {'NORMAL' if synced else 'OFF'}")
+    if not synced:
+        connection.execute(f"PRAGMA cache_size = -{_SMALL_CACHE_KB}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA secure_delete = ON")
 

@@ -71,19 +71,27 @@ def found_in(out: Path, secrets: set[bytes]) -> set[str]:
     return {path.name for path in files if any(secret in path.read_bytes() for secret in secrets)}
 
 
-def test_nothing_of_a_sum_that_is_over_can_be_read(federation_study: Study, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shared", [False, True])
+def test_nothing_of_a_sum_that_is_over_can_be_read(shared: bool, federation_study: Study, tmp_path: Path) -> None:
     first, _ = requests(CONFIG, federation_study)
-    with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, _), watched(tmp_path) as secrets:
+    with (
+        hostile_devices(CONFIG, federation_study, tmp_path, shared=shared) as (devices, _),
+        watched(tmp_path) as secrets,
+    ):
         devices.aggregate(first, range(cases.USERS))
         assert len(secrets) > 4, "shares of neighbours were kept, too"
         assert not found_in(tmp_path, secrets)
 
 
+@pytest.mark.parametrize("shared", [False, True])
 def test_nothing_of_a_sum_that_came_to_no_end_can_be_read_when_another_begins(
-    federation_study: Study, tmp_path: Path
+    shared: bool, federation_study: Study, tmp_path: Path
 ) -> None:
     first, second = requests(CONFIG, federation_study)
-    with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage), watched(tmp_path) as secrets:
+    with (
+        hostile_devices(CONFIG, federation_study, tmp_path, shared=shared) as (devices, stage),
+        watched(tmp_path) as secrets,
+    ):
         stage.put(Exchange.UNMASK, dict.fromkeys(range(cases.USERS), hostile.crash))
         with pytest.raises(AggregationFailedError):
             devices.aggregate(first, range(cases.USERS))

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 from flwr.app import Message
+from numpy.typing import NDArray
 
 from fedrec.config import Config, from_tree
 from fedrec.console import open_reporter
@@ -131,7 +132,7 @@ def _measured(count: int, features: Features, rounds: int, workers: int) -> dict
         values = parameters.flatten(build_model(config, features))
         seconds, parts, opened = [], [], None
         for number in range(1, rounds + 2):
-            request = _request(config, number, values, count, features)
+            request = request_of(config, number, values, count, features)
             began = time.perf_counter()
             opened = devices.aggregate(request, range(count))
             ended = time.perf_counter()
@@ -177,7 +178,8 @@ def _devices(config: Config, study: Study, watch: Watch) -> Iterator[SecureGridD
         yield devices
 
 
-def _request(config: Config, number: int, values: Any, users: int, features: Features) -> Request:
+def request_of(config: Config, number: int, values: NDArray[np.float32], users: int, features: Features) -> Request:
+    """A training round that asks all of so many users with some parameters."""
     return make_request(QUERIES["training"], config, number, Broadcast({"parameters": values}), users, features)
 
 
