@@ -142,8 +142,14 @@ def _torch() -> list[MachineCheck]:
                 "torch works", "fail", f"a product of ones summed to {product}, not 512", "Install torch afresh"
             )
         ]
-    devices = f"{torch.cuda.device_count()} GPU" if torch.cuda.is_available() else "CPU only"
-    return [MachineCheck("torch works", "ok", devices)]
+    return [MachineCheck("torch works", "ok", f"on {_devices()}")]
+
+
+def _devices() -> str:
+    from fedrec.accelerator import CPU, device_name, devices_there
+
+    cards = [device_name(device) for device in devices_there() if device != CPU]
+    return f"the processor; with speed.device=auto on {cards[0]}" if cards else "the processor"
 
 
 def _threads() -> list[MachineCheck]:

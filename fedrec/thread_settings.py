@@ -5,6 +5,8 @@ The pools read environment variables once, while their library is loaded.  What 
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Final
@@ -13,7 +15,8 @@ from fedrec.cores import Cores
 
 COUNT: Final = "OMP_NUM_THREADS"
 """How many threads OpenMP's pool has, which is torch's; BLAS takes it over where it is told nothing of its own."""
-COUNTS: Final = (COUNT, "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+COUNTS: Final = (COUNT, "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+"""The last one is of the tokenizers."""
 WAITING: Final[Mapping[str, str]] = {
     "OMP_WAIT_POLICY": "passive",
     "GOMP_SPINCOUNT": "0",
@@ -52,6 +55,15 @@ def one_thread(environment: MutableMapping[str, str]) -> Iterator[None]:
                 environment.pop(name, None)
             else:
                 environment[name] = value
+
+
+def threads_here() -> int:
+    """How many threads this process computes with: torch's number, or, before torch is loaded, what it will be."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return int(torch.get_num_threads())
+    told = os.environ.get(COUNT, "")
+    return max(1, int(told)) if told.isdigit() else Cores.here().usable
 
 
 def use_threads(asked: int) -> None:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from fedrec.api.configs import ConfigSource, Overrides, config_of
 from fedrec.api.run import Run
@@ -148,28 +148,41 @@ def make_shop(
     users: int = 600,
     items: int | None = None,
     seed: int = 0,
+    form: Literal["csv", "parquet"] = "csv",
+    pictures: bool | None = None,
     progress: bool | Reporter = False,
 ) -> ShopSummary:
     """Make a synthetic multimodal shop: items with texts, pictures and sounds, people with tastes, notes and photos.
 
     Args:
         directory: a data directory that does not exist yet or is empty.
-        users: 20 to 999,999.
-        items: 140 to 99,999; None: what fits so many users.
+        users: 20 to 9,999,999.
+        items: 140 to 9,999,999; None: what fits so many users.
         seed: the same seed gives the same shop.
+        form: csv, or parquet: one file of users and one of items, which large shops want; needs the extra ``data``.
+        pictures: whether there are pictures and sounds, and people's notes and photos; None: with fewer than 100,000
+            items there are.
         progress: whether to say how far it is, on stderr; or who is to be told.
 
     Returns:
         How much of everything there is; ``directory`` can be given to `simulate` as data.
 
     Raises:
-        ConfigError: a size is out of range, or something else is in the directory.
+        ConfigError: a size is out of range, something else is in the directory, or pyarrow is not there for parquet.
     """
     from fedrec.simulation.shop.generate import write_shop
 
     with reporter_of(progress) as reporter:
         reporter.stage(f"Making a shop for {users:,} users")
-        return write_shop(Path(directory), users=users, items=items, seed=seed, progress=reporter.progress)
+        return write_shop(
+            Path(directory),
+            users=users,
+            items=items,
+            seed=seed,
+            form=form,
+            pictures=pictures,
+            progress=reporter.progress,
+        )
 
 
 @contextmanager

@@ -6,8 +6,10 @@ import typer
 
 from fedrec.cli.bench_busy import bench_busy
 from fedrec.cli.bench_device import bench_device
+from fedrec.cli.bench_features import bench_features
 from fedrec.cli.bench_flower import bench_flower
 from fedrec.cli.bench_grid import bench_grid
+from fedrec.cli.bench_population import bench_population
 from fedrec.cli.bench_rank import bench_rank
 from fedrec.cli.bench_secagg import bench_secagg
 from fedrec.cli.bench_train import bench_train
@@ -24,3 +26,5 @@ def register(app: typer.Typer) -> None:
     bench.command("flower")(bench_flower)
     bench.command("busy")(bench_busy)
     bench.command("device")(bench_device)
+    bench.command("features")(bench_features)
+    bench.command("population")(bench_population)

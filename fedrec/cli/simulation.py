@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,15 @@ from fedrec.cli.rows import AsJson, flat_rows, tree_of
 from fedrec.console import open_reporter, print_json, say, show_table
 from fedrec.errors import BudgetExceededError
 
-Users = Annotated[int, typer.Option(min=20, max=999_999, help="How many users the shop has.")]
+
+class FormOption(StrEnum):
+    """In which files a shop is written."""
+
+    csv = "csv"
+    parquet = "parquet"
+
+
+Users = Annotated[int, typer.Option(min=20, max=9_999_999, help="How many users the shop has.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same shop and the same run.")]
 Data = Annotated[Path, typer.Option(help="A data directory, RecBole/MMRec files, MovieLens, or a Parquet or CSV file.")]
 Out = Annotated[
@@ -125,14 +134,31 @@ def _leave_stopped(run: Mapping[str, Any], *, as_json: bool) -> None:
 def data_shop(
     out: Annotated[Path, typer.Argument()],
     users: Users = 600,
-    items: Annotated[int | None, typer.Option(min=140, max=99_999, help="How many items; by default it fits.")] = None,
+    items: Annotated[
+        int | None, typer.Option(min=140, max=9_999_999, help="How many items; by default it fits.")
+    ] = None,
     seed: Seed = 0,
+    form: Annotated[
+        FormOption, typer.Option("--format", help="csv; or parquet, one file of users, for large shops (extra data).")
+    ] = FormOption.csv,
+    pictures: Annotated[
+        bool | None,
+        typer.Option(
+            "--pictures/--no-pictures",
+            help="Whether there are pictures, sounds, and people's notes and photos; below 100,000 items there are.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a synthetic multimodal shop in OUT: items with pictures, people with tastes, notes and photos."""
+    """Make a synthetic multimodal shop in OUT: items with pictures, people with tastes, notes and photos.
+
+    From 100,000 items or a million users on, people choose among the few hundred items that they come across.
+    """
     from fedrec.api.simulate import make_shop
 
-    summary = make_shop(out, users=users, items=items, seed=seed, progress=not as_json)
+    summary = make_shop(
+        out, users=users, items=items, seed=seed, form=form.value, pictures=pictures, progress=not as_json
+    )
     if as_json:
         print_json(tree_of(summary))
     else:

@@ -29,6 +29,7 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.accelerator import symmetric_eigen
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.collaborative.content_kernel import content_kernel
 from fedrec.collaborative.fold_in_factors import from_matrix
@@ -101,7 +102,7 @@ def _diagonal_from(
 def _two_towers(
     matrix: NDArray[np.float64], ridge: float, rank: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    values, vectors = np.linalg.eigh(matrix)
+    values, vectors = symmetric_eigen(matrix)
     values = np.maximum(values, 0.0)
     shrunk = values / (values + ridge)
     inverse_diagonal = 1.0 - (vectors**2) @ shrunk  # ridge * P_ii, in (0, 1]
@@ -115,7 +116,7 @@ def _two_towers(
 def _factor_towers(
     matrix: NDArray[np.float64], ridge: float, rank: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    values, vectors = np.linalg.eigh(matrix)
+    values, vectors = symmetric_eigen(matrix)
     return factor_towers(vectors, np.sqrt(np.maximum(values, 0.0)), ridge, rank)
 
 
@@ -135,7 +136,7 @@ def _cosine_towers(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both towers are the same: the root of the matrix of damped cosines. A diagonal only scores what was seen."""
     scale = 1.0 / np.sqrt(np.maximum(matrix.diagonal(), 0.0) + ridge)
-    values, vectors = np.linalg.eigh(matrix * scale[:, None] * scale[None, :])
+    values, vectors = symmetric_eigen(matrix * scale[:, None] * scale[None, :])
     kept = np.flatnonzero(values > 1e-6 * max(float(values[-1]), 1e-12))
     if rank:
         kept = kept[-rank:]

@@ -31,12 +31,13 @@ from fedrec.config.overrides import with_overrides
 from fedrec.config.privacy import AdaptiveClipSettings, LocalSettings, PrivacySettings, Unit
 from fedrec.config.protocol import with_protocol
 from fedrec.config.root import Config
-from fedrec.config.run import Engine, EvaluationSettings, GradSample, RunSettings, SpeedSettings
+from fedrec.config.run import ComputeDevice, Engine, EvaluationSettings, GradSample, RunSettings, SpeedSettings
 from fedrec.config.secure_aggregation import Protocol, SecureAggregationSettings
 from fedrec.config.selection import SelectionSettings
 from fedrec.config.training import Loss, Pool, Sampling, StoppingSettings, TrainingSettings
 
 __all__ = [
+    "ComputeDevice",
     "Config",
     "from_run_config",
     "from_tree",

@@ -9,6 +9,7 @@ from pydantic import Field
 from fedrec.config.base import Settings
 
 Engine = Literal["cohort", "grid", "flower"]
+ComputeDevice = Literal["auto", "cpu", "cuda", "mps"]
 GradSample = Literal["auto", "hooks", "ghost", "functional"]
 
 
@@ -72,6 +73,12 @@ class SpeedSettings(Settings):
         le=256,
         description="processes in which the devices of engine grid answer (1 = in this one, 0 = one a core from 200 "
         "devices on)",
+    )
+    device: ComputeDevice = Field(
+        default="cpu",
+        description="where a simulation or a server encodes, trains and solves. auto: an accelerator where one is "
+        "there. mps has no float64, in which rows are clipped and sums solved: it only encodes. Results are the same "
+        "up to rounding; noise is drawn on the processor whatever the device is, and users' devices use theirs",
     )
     grad_sample: GradSample = Field(
         default="auto", description="how Opacus takes a row's gradient; auto: what fits the model"

@@ -5,23 +5,25 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.content.attribute_rows import OTHER, given_numbers, has_any, multi_hot, standardised, year_block
 from fedrec.content.encoder import Arrays, Encoded, Encoder, Meta, Problem, Progress, array_of, field_of
 from fedrec.data.schema import ItemRecord
 from fedrec.errors import ContentError
 
 MOST_VALUES = 256
 """Columns of one categorical field; rarer values share the last one."""
-OTHER = "(other)"
 YEARS = (1850, 2100)
 OUTERMOST = 3.0
 """Standardised numbers are cut here, so that one typing slip does not outweigh everything else."""
+_AT_A_TIME = 16_384
 _YEAR = re.compile(r"\((\d{4})\)\s*$")
 
 
@@ -70,7 +72,7 @@ class AttributeEncoder(Encoder[ItemRecord]):
         Raises:
             ContentError: no item has an attribute, a finite number or a year.
         """
-        kept = tuple(batch)
+        kept = batch if isinstance(batch, Collection) else tuple(batch)
         years = [year for item in kept if (year := title_year(item.title)) is not None]
         decades = tuple(range(min(years) // 10 * 10, max(years) + 1, 10)) if years else ()
         raw = cls(_categories(kept), _numbers(kept), decades, _mean_deviation(years), *2 * (np.zeros(0, np.float32),))
@@ -79,7 +81,7 @@ class AttributeEncoder(Encoder[ItemRecord]):
                 "no item of the catalogue has an attribute", action="Leave 'attributes' out of content.modalities"
             )
         blocks = raw._blocks()
-        values = np.stack([raw._row(item)[0] for item in kept])
+        values = np.concatenate([raw._rows(part)[0] for part in _parts(kept)])
         scales = [_centre_and_gain(values[:, block], len(blocks)) for block in blocks]
         centre, gains = (np.concatenate(part).astype(np.float32) for part in zip(*scales, strict=True))
         return replace(raw, centre=centre, gains=gains)
@@ -104,16 +106,20 @@ class AttributeEncoder(Encoder[ItemRecord]):
     def encode(self, batch: Sequence[ItemRecord], *, progress: Progress | None = None) -> Encoded:
         """Encode items. A number that is not finite counts as missing and is reported; see `Encoder.encode`."""
         out = self.empty(len(batch))
-        problems = []
-        for place, item in enumerate(batch):
-            row, wrong = self._row(item)
+        problems: list[Problem] = []
+        done = 0
+        for items in _parts(batch):
+            part = slice(done, done + len(items))
+            rows, wrong = self._rows(items)
             for block in self._blocks():
-                if row[block].any():
-                    out.values[place, block] = (row[block] - self.centre[block]) * self.gains[block]
-            out.present[place] = self._has_something(item)
-            problems += [Problem(place, reason) for reason in wrong]
-        if progress is not None and len(batch):
-            progress(len(batch), len(batch), "attributes")
+                having = rows[:, block].any(axis=1, keepdims=True)
+                scaled = (rows[:, block] - self.centre[block]) * self.gains[block]
+                out.values[part, block] = np.where(having, scaled, 0.0)
+            out.present[part] = self._have_something(items)
+            problems += [Problem(done + place, reason) for place, reason in wrong]
+            done += len(items)
+            if progress is not None:
+                progress(done, len(batch), "attributes")
         return Encoded(out.values, out.present, tuple(problems))
 
     def state(self) -> tuple[Arrays, Meta]:
@@ -149,39 +155,47 @@ class AttributeEncoder(Encoder[ItemRecord]):
         ends = np.cumsum(sizes).tolist()
         return [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
-    def _row(self, item: ItemRecord) -> tuple[NDArray[np.float32], list[str]]:
-        parts = [_multi_hot(category, item.attributes.get(category.field, ())) for category in self.categories]
-        wrong = []
+    def _rows(self, items: Sequence[ItemRecord]) -> tuple[NDArray[np.float32], list[tuple[int, str]]]:
+        """Blocks before scaling, float32 [items, columns]; and numbers that are not finite, by place and in words."""
+        parts = [multi_hot(category.field, category.values, items) for category in self.categories]
+        wrong: list[tuple[int, str]] = []
         for name, mean, deviation in self.numbers:
-            value = item.numbers.get(name)
-            if value is not None and not math.isfinite(value):
-                wrong.append(f"number '{name}' is {value}")
-                value = None
-            parts.append(np.array([_standardised(value, mean, deviation)], np.float32))
+            values, bad = given_numbers(name, items)
+            parts.append(standardised(values, mean, deviation, OUTERMOST)[:, None])
+            wrong += bad
         if self.decades:
-            parts.append(self._year_block(title_year(item.title)))
-        return np.concatenate(parts or [np.zeros(0, np.float32)]), wrong
+            years = np.array([title_year(item.title) or np.nan for item in items], np.float64)
+            parts.append(year_block(years, self.decades, standardised(years, *self.year, OUTERMOST)))
+        wrong.sort(key=lambda one: one[0])
+        return np.concatenate(parts or [np.zeros((len(items), 0), np.float32)], axis=1), wrong
 
-    def _year_block(self, year: int | None) -> NDArray[np.float32]:
-        block = np.zeros(len(self.decades) + 1, np.float32)
-        if year is not None:
-            block[-1] = _standardised(year, *self.year)
-            if year // 10 * 10 in self.decades:
-                block[self.decades.index(year // 10 * 10)] = 1
-        return block
-
-    def _has_something(self, item: ItemRecord) -> bool:
-        """Whether the item has any field that the encoder knows, be its standardised value exactly zero."""
-        known = any(
-            value in category.values or OTHER in category.values
-            for category in self.categories
-            for value in item.attributes.get(category.field, ())
-        )
-        counted = any(math.isfinite(item.numbers.get(name, math.nan)) for name, _, _ in self.numbers)
-        return known or counted or (bool(self.decades) and title_year(item.title) is not None)
+    def _have_something(self, items: Sequence[ItemRecord]) -> NDArray[np.bool_]:
+        """Which items have any field that the encoder knows, be its standardised value exactly zero."""
+        fields = {category.field: frozenset(category.values) for category in self.categories}
+        found = has_any(items, fields, [name for name, _, _ in self.numbers])
+        if self.decades:
+            found |= np.array([title_year(item.title) is not None for item in items], dtype=np.bool_)
+        return found
 
 
-def _categories(items: Sequence[ItemRecord]) -> tuple[Category, ...]:
+def says_something(items: Iterable[ItemRecord]) -> bool:
+    """Whether any item has an attribute, a finite number or a year: whether there is anything to fit an encoder on."""
+    return any(
+        any(item.attributes.values())
+        or any(map(math.isfinite, item.numbers.values()))
+        or title_year(item.title) is not None
+        for item in items
+    )
+
+
+def _parts(items: Iterable[ItemRecord]) -> Iterator[list[ItemRecord]]:
+    """Items some at a time, so that what is between them and their columns stays small."""
+    waiting = iter(items)
+    while part := list(islice(waiting, _AT_A_TIME)):
+        yield part
+
+
+def _categories(items: Iterable[ItemRecord]) -> tuple[Category, ...]:
     counts: dict[str, Counter[str]] = {}
     for item in items:
         for field, values in item.attributes.items():
@@ -196,7 +210,7 @@ def _categories(items: Sequence[ItemRecord]) -> tuple[Category, ...]:
     return tuple(categories)
 
 
-def _numbers(items: Sequence[ItemRecord]) -> tuple[tuple[str, float, float], ...]:
+def _numbers(items: Iterable[ItemRecord]) -> tuple[tuple[str, float, float], ...]:
     found: dict[str, list[float]] = {}
     for item in items:
         for name, value in item.numbers.items():
@@ -213,23 +227,6 @@ def _mean_deviation(values: Sequence[float]) -> tuple[float, float]:
     largest = max(float(np.abs(exact).max()), 1e-300)
     mean, deviation = float((exact / largest).mean()), float((exact / largest).std())
     return mean * largest, deviation * largest if deviation > 1e-9 else 1.0
-
-
-def _standardised(value: float | None, mean: float, deviation: float) -> float:
-    if value is None:
-        return 0.0
-    return min(max(value / deviation - mean / deviation, -OUTERMOST), OUTERMOST)
-
-
-def _multi_hot(category: Category, values: Iterable[str]) -> NDArray[np.float32]:
-    row = np.zeros(len(category.values), np.float32)
-    folds = category.values[-1] == OTHER
-    for value in values:
-        if value in category.values:
-            row[category.values.index(value)] = 1
-        elif folds:
-            row[-1] = 1
-    return row / np.float32(max(math.sqrt(row.sum()), 1.0))
 
 
 def _centre_and_gain(block: NDArray[np.float32], blocks: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

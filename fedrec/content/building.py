@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.config import ContentSettings
-from fedrec.content.attributes import AttributeEncoder
+from fedrec.content.attributes import AttributeEncoder, says_something
+from fedrec.content.blocks import encode_in_blocks
 from fedrec.content.cache import FeatureCache, files_hash, items_hash, texts_hash
 from fedrec.content.catalogue import Catalogue, item_text
 from fedrec.content.encoder import Encoded, Problem, Progress
+from fedrec.content.kept_parts import KeptParts
 from fedrec.content.projected import ProjectedEncoder
 from fedrec.content.projection import Projection
 from fedrec.content.registry import ENCODERS, AnyEncoder
@@ -29,11 +32,7 @@ def has_content(modality: str, catalogue: Catalogue) -> bool:
         return any(item.sound is not None for item in catalogue)
     if modality == "video":
         return any(item.frames for item in catalogue)
-    try:
-        AttributeEncoder.fit(catalogue)
-    except ContentError:
-        return False
-    return True
+    return says_something(catalogue)
 
 
 def encode_modality(
@@ -53,7 +52,8 @@ def encode_modality(
     if issubclass(kind, ProjectedEncoder):
         # Measuring is slow and the same for every dimension, so what was measured is what is kept.
         extractor = kind.extractor_of(chosen)
-        measured = cache.encoded(extractor.name, content, lambda: extractor.extract(batch, progress))
+        plan = _BlockPlan(kind.block, kind.order, modality, progress)
+        measured = cache.encoded(extractor.name, content, lambda kept: plan.run(extractor.extract, batch, kept))
         projected = kind.fit_measured(extractor, measured, chosen.dimension)
         return projected, projected.project(measured)
     return _cached(kind.fit(batch, chosen), batch, content, cache=cache, progress=progress)
@@ -110,4 +110,19 @@ def _cached(
     encoder: AnyEncoder, batch: Sequence[Any], content: str, *, cache: FeatureCache, progress: Progress | None
 ) -> tuple[AnyEncoder, Encoded]:
     name = encoder.name if cache.directory is None else f"{encoder.name} {encoder.digest()}"
-    return encoder, cache.encoded(name, content, lambda: encoder.encode(batch, progress=progress))
+    plan = _BlockPlan(encoder.block, encoder.order, encoder.modality, progress)
+    return encoder, cache.encoded(name, content, lambda kept: plan.run(encoder.encode, batch, kept))
+
+
+@dataclass(frozen=True)
+class _BlockPlan:
+    """How an encoder wants a catalogue cut up; see `Encoder.block` and `Encoder.order`."""
+
+    size: int
+    order: Callable[[Sequence[Any]], Sequence[int]]
+    what: str
+    progress: Progress | None
+
+    def run(self, encode: Callable[[Sequence[Any]], Encoded], batch: Sequence[Any], kept: KeptParts | None) -> Encoded:
+        order = self.order(batch)
+        return encode_in_blocks(encode, batch, order, self.size, kept=kept, progress=self.progress, what=self.what)

@@ -1,6 +1,7 @@
 """Results of encoders on disk, found again by what was encoded and by what: a second run skips the slow part.
 
-A damaged file is made again; two processes that make the same one leave one whole file. Files are never deleted.
+A damaged file is made again; two processes that make the same one leave one whole file. Files are never deleted, but
+parts of a result once it is whole.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from fedrec.content.bundle import pack, unpack, write_atomically
 from fedrec.content.encoder import Encoded, Problem
 from fedrec.content.files import LARGEST_FILE, File
+from fedrec.content.kept_parts import KeptParts
 from fedrec.data.schema import ItemRecord
 from fedrec.errors import ContentError
 
@@ -39,24 +41,27 @@ class FeatureCache:
     def __init__(self, directory: Path | None) -> None:
         self.directory = directory
 
-    def encoded(self, name: str, content: str, make: Callable[[], Encoded]) -> Encoded:
+    def encoded(self, name: str, content: str, make: Callable[[KeptParts | None], Encoded]) -> Encoded:
         """What ``make`` gives, from disk where it was made before.
 
         Args:
             name: what encodes, with every setting that matters, and, for a fitted encoder, its digest.
             content: a hash of what is encoded (`texts_hash`, `files_hash`).
-            make: encodes; called at most once.
+            make: encodes; called at most once. It is given a place for finished parts, from which it goes on where a
+                process before was cut off; None where nothing is kept.
 
         Raises:
             ContentError: the directory cannot be written; or whatever ``make`` raises.
         """
         if self.directory is None:
-            return make()
+            return make(None)
         path = self.path(name, content)
         kept = _read(path, name, content)
         if kept is None:
-            kept = make()
+            parts = KeptParts(path.with_suffix(".parts"), f"{name} {content}")
+            kept = make(parts)
             write_atomically(path, _packed(kept, name, content))
+            parts.forget()
         return kept
 
     def path(self, name: str, content: str) -> Path:

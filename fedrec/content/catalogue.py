@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -14,18 +14,18 @@ from fedrec.errors import ContentError
 class Catalogue:
     """Items in a fixed order. ``ids[i]`` is the id of ``items[i]``, and ``index`` leads from an id to its place."""
 
-    items: tuple[ItemRecord, ...]
+    items: Sequence[ItemRecord]
     ids: tuple[str, ...]
     index: Mapping[str, int]
 
     @classmethod
     def of(cls, items: Iterable[ItemRecord]) -> Catalogue:
-        """Build from items, kept in the order given.
+        """Build from items, kept in the order given; a sequence is kept as it is, and may make records when asked.
 
         Raises:
             ContentError: there is no item, an id is empty, or two items share an id.
         """
-        kept = tuple(items)
+        kept = items if isinstance(items, Sequence) else tuple(items)
         if not kept:
             raise ContentError("a catalogue needs at least one item", action="Give items.csv at least one row")
         index: dict[str, int] = {}

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from fedrec.accelerator import use_device
 from fedrec.config import Config
 from fedrec.console import Reporter
 from fedrec.content.cache import cache_directory
@@ -46,6 +47,7 @@ def encode_catalogue(config: Config, dataset: Dataset, reporter: Reporter) -> tu
         ContentError: the content cannot be encoded as the config says, or none of what is to be ranked by is there.
     """
     use_threads(config.speed.threads)
+    use_device(config.speed.device)
     reporter.stage("Encoding the catalogue")
     features, encoders = build_features(
         Catalogue.from_dataset(dataset),

@@ -68,6 +68,14 @@ class Encoder(ABC, Generic[Content]):
 
     modality: ClassVar[str]
     kind: ClassVar[str]
+    block: ClassVar[int] = 256
+    """Pieces of a catalogue that are encoded at once, by one thread; see `fedrec.content.blocks`."""
+
+    @classmethod
+    def order(cls, batch: Sequence[Content]) -> Sequence[int]:
+        """All places of a batch, in the order in which they are best encoded: those that take like long beside each
+        other, the longest first.  The same batch gives the same order."""
+        return range(len(batch))
 
     @classmethod
     @abstractmethod
@@ -104,6 +112,8 @@ class Encoder(ABC, Generic[Content]):
     @abstractmethod
     def encode(self, batch: Sequence[Content], *, progress: Progress | None = None) -> Encoded:
         """Encode a batch, which may be empty. Bad content becomes a `Problem`, never an exception.
+
+        A catalogue is encoded in blocks, by several threads at once.
 
         Raises:
             ContentError: the encoder itself cannot work here, for instance because its weights are not installed.

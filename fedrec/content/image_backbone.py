@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.accelerator import current_device, moved, to_numpy
 from fedrec.config import ImageSettings
 from fedrec.content import torchvision_shim
 from fedrec.content.backbones import BACKBONES, Backbone, find_weights, fingerprint, load
@@ -35,6 +37,7 @@ class BackboneExtractor:
         self.weights = weights
         self.sha256 = fingerprint(weights)
         self._module: Any = None
+        self._loading = Lock()
 
     @property
     def backbone(self) -> Backbone:
@@ -83,13 +86,16 @@ class BackboneExtractor:
         torchvision_shim.prepare()
         from torchvision.transforms import v2
 
-        if self._module is None:
-            self._module = load(self.network, self.side, self.weights)
+        with self._loading:
+            if self._module is None:
+                self._module = load(self.network, self.side, self.weights)
+            module = moved(self._module, current_device())
         backbone = self.backbone
-        scaled = v2.functional.to_dtype(torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.float32, scale=True)
+        given = torch.from_numpy(pixels).to(current_device()).permute(0, 3, 1, 2)
+        scaled = v2.functional.to_dtype(given, torch.float32, scale=True)
         with torch.inference_mode():
             normal = v2.functional.normalize(scaled, mean=list(backbone.mean), std=list(backbone.deviation))
-            features: NDArray[np.float32] = self._module(normal).numpy()
+            features: NDArray[np.float32] = to_numpy(module(normal))
         return features
 
 
@@ -98,6 +104,7 @@ class BackboneImage(ProjectedEncoder[Picture]):
 
     modality: ClassVar[str] = "image"
     kind: ClassVar[str] = "backbone"
+    block = 4 * BATCH
 
     @classmethod
     def extractor_of(cls, settings: ImageSettings) -> BackboneExtractor:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from threading import Lock
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +30,29 @@ LONGEST_SIDE = 20_000
 LARGEST_SIDE = 512
 
 
+class _WithoutWarnings:
+    """No warnings while any thread is within: Python's filters are one for all threads, and so are put back last."""
+
+    def __init__(self) -> None:
+        self._lock, self._within, self._caught = Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._within:
+                self._caught.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+            self._within += 1
+
+    def __exit__(self, *raised: object) -> None:
+        with self._lock:
+            self._within -= 1
+            if not self._within:
+                self._caught.close()
+
+
+_WITHOUT_WARNINGS: Final = _WithoutWarnings()
+
+
 def open_picture(picture: bytes | Path, *, near: int = 0) -> Image.Image:
     """Decode into RGB, turned as its EXIF orientation says, transparency laid on white; the first frame of many.
 
@@ -37,8 +63,7 @@ def open_picture(picture: bytes | Path, *, near: int = 0) -> Image.Image:
     """
     data = read_file(picture)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _WITHOUT_WARNINGS:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             width, height = image.size
             if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -59,7 +59,7 @@ class ItemLabels:
 
 def labels_of(items: Iterable[ItemRecord]) -> ItemLabels:
     """The categorical attributes of a catalogue's items as labels; of each field the `MOST_VALUES` most frequent."""
-    kept = tuple(items)
+    kept = items if isinstance(items, Collection) else tuple(items)
     counts: dict[str, Counter[str]] = {}
     for item in kept:
         for name, values in item.attributes.items():

@@ -7,33 +7,27 @@ in a table of hashes too, far larger than the columns: n-grams that share a plac
 
 from __future__ import annotations
 
-import hashlib
-import re
-import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
+import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from fedrec.config import TextSettings
 from fedrec.content.encoder import Arrays, Encoded, Encoder, Meta, Progress, array_of, chunks, field_of
 from fedrec.content.projection import unit_rows
+from fedrec.content.text_grams import Grams, grams_of
 from fedrec.content.text_lsa import inverse_frequency
 from fedrec.content.text_words import tidy
 from fedrec.errors import ContentError
 
 PLACES = 2**18
 """Of the table of counts."""
-WORDS, LETTERS = (1, 2), (3, 4, 5)
-"""Lengths of n-grams."""
-_WORD = re.compile(r"[^\W_]+")
+BLOCK: Final = 1024
+"""Texts that are counted at once: their n-grams take some 20 MB."""
 _MOST = 2**16 - 1
-Hashed = tuple[NDArray[np.uint64], NDArray[np.float64]]
-"""Hashes of the n-grams of one kind in one text, and how often each occurs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +43,7 @@ class HashedText(Encoder[str]):
 
     modality: ClassVar[str] = "text"
     kind: ClassVar[str] = "hashed"
+    block = 4 * BLOCK
 
     dimension: int
     texts: int
@@ -65,19 +60,31 @@ class HashedText(Encoder[str]):
         Raises:
             ContentError: no text holds a word.
         """
-        hashed = [found for text in tidy(texts)[0] if len((found := _hashed(text))[0][0])]
-        if not hashed:
+        tidied = [text for text in tidy(texts)[0] if text]
+        counts, known = np.zeros(PLACES, np.int64), 0
+        for part in chunks(len(tidied), BLOCK, None, "text"):
+            kinds = grams_of(tidied[part])
+            known += int((np.diff(kinds[0].counts.indptr) > 0).sum())
+            counts += _with_place(kinds)
+        if not known:
             raise ContentError("no text of the catalogue holds a word", action="Leave 'text' out of content.modalities")
-        counts = np.zeros(PLACES, np.int64)
-        for kinds in hashed:
-            counts[np.unique(np.concatenate([_place(hashes) for hashes, _ in kinds]))] += 1
         kept = np.minimum(counts, _MOST).astype(np.uint16)
-        raw = cls(settings.dimension, len(hashed), kept, np.zeros(settings.dimension, np.float32))
-        rows = np.stack([raw._row(kinds) for kinds in hashed])
-        centre = rows[rows.any(axis=1)].mean(axis=0)
-        if np.linalg.norm(rows - centre, axis=1).max() < 1e-6:
-            centre = np.zeros_like(centre)
-        return cls(settings.dimension, len(hashed), kept, centre.astype(np.float32))
+        raw = cls(settings.dimension, known, kept, np.zeros(settings.dimension, np.float32))
+        return cls(settings.dimension, known, kept, raw._centre_of(tidied).astype(np.float32))
+
+    def _centre_of(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The mean of the texts' rows before centring; zeros where all rows are alike, and nothing would be left."""
+        total, rows, alike = np.zeros(self.dimension), 0, None
+        same = True
+        for part in chunks(len(texts), BLOCK, None, "text"):
+            found = self._rows(grams_of(texts[part]))
+            found = found[found.any(axis=1)]
+            if len(found):
+                alike = found[0] if alike is None else alike
+                same = same and bool(np.linalg.norm(found - alike, axis=1).max() < 1e-6)
+            total += found.sum(axis=0)
+            rows += len(found)
+        return np.zeros_like(total) if same else total / rows
 
     @property
     def name(self) -> str:
@@ -93,8 +100,8 @@ class HashedText(Encoder[str]):
         """Encode texts; see `Encoder.encode`."""
         texts, problems = tidy(batch)
         out = self.empty(len(texts))
-        for part in chunks(len(texts), 256, progress, "text"):
-            rows = np.array([self._row(_hashed(text)) for text in texts[part]])
+        for part in chunks(len(texts), BLOCK, progress, "text"):
+            rows = self._rows(grams_of(texts[part]))
             out.present[part] = rows.any(axis=1)
             out.values[part] = np.where(out.present[part, None], unit_rows(rows - self.centre), 0.0)
         return Encoded(out.values, out.present, problems)
@@ -112,41 +119,32 @@ class HashedText(Encoder[str]):
         counts = array_of(arrays, "counts", (PLACES,), np.uint16)
         return cls(dimension, texts, counts, array_of(arrays, "centre", (dimension,)))
 
-    def _row(self, kinds: Sequence[Hashed]) -> NDArray[np.float64]:
-        """One text before centring, at unit norm; zeros where nothing is known."""
-        row = np.zeros(self.dimension)
+    def _rows(self, kinds: Sequence[Grams]) -> NDArray[np.float64]:
+        """Texts before centring [texts, dimension], at unit norm; zeros where nothing is known."""
         idf: NDArray[np.float32] = self._idf  # type: ignore[attr-defined]
-        for hashes, times in kinds:
-            weights = (1 + np.log(times)) * idf[_place(hashes)]
-            columns = (hashes & np.uint64(2**32 - 1)) % np.uint64(self.dimension)
-            signs = 1.0 - 2.0 * (hashes >> np.uint64(63)).astype(np.float64)
-            norm = max(float(np.linalg.norm(weights)), 1e-12)
-            row += np.bincount(columns.astype(np.int64), signs * weights / norm, self.dimension)
-        found: NDArray[np.float64] = unit_rows(row[None])[0]
-        return found
+        rows = np.zeros((kinds[0].counts.shape[0], self.dimension))
+        for kind in kinds:
+            columns = ((kind.hashes & np.uint64(2**32 - 1)) % np.uint64(self.dimension)).astype(np.int64)
+            signs = 1.0 - 2.0 * (kind.hashes >> np.uint64(63)).astype(np.float64)
+            gram, text = kind.counts.indices, _text_of_each(kind.counts)
+            weights = (1 + np.log(kind.counts.data)) * idf[_place(kind.hashes)][gram]
+            norms = np.sqrt(np.bincount(text, weights**2, len(rows)))
+            shares = signs[gram] * weights / np.maximum(norms, 1e-12)[text]
+            rows += np.bincount(text * self.dimension + columns[gram], shares, rows.size).reshape(rows.shape)
+        return unit_rows(rows)
+
+
+def _text_of_each(counts: sparse.csr_matrix) -> NDArray[np.int64]:
+    """The row of each entry."""
+    return np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+
+
+def _with_place(kinds: Sequence[Grams]) -> NDArray[np.int64]:
+    """How many of the texts hold an n-gram with each place of the table: [`PLACES`]."""
+    keys = [_text_of_each(kind.counts) * PLACES + _place(kind.hashes)[kind.counts.indices] for kind in kinds]
+    return np.bincount(np.unique(np.concatenate(keys)) % PLACES, minlength=PLACES)
 
 
 def _place(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
     """In the table of counts: other bits than those of column and sign."""
     return ((hashes >> np.uint64(32)) % np.uint64(PLACES)).astype(np.int64)
-
-
-def _hashed(text: str) -> tuple[Hashed, Hashed]:
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text).lower() if not unicodedata.combining(c))
-    words = _WORD.findall(plain)
-    of_words = Counter(" ".join(words[i : i + n]) for n in WORDS for i in range(len(words) - n + 1))
-    of_letters: Counter[str] = Counter()
-    for word in words:
-        bounded = f"<{word}>"
-        of_letters.update(bounded[i : i + n] for n in LETTERS for i in range(len(bounded) - n + 1))
-    return _counted("w", of_words), _counted("l", of_letters)
-
-
-def _counted(kind: str, grams: Counter[str]) -> Hashed:
-    hashes = np.fromiter((_hash(kind + gram) for gram in grams), np.uint64, len(grams))
-    return hashes, np.fromiter(grams.values(), np.float64, len(grams))
-
-
-@lru_cache(maxsize=2**17)
-def _hash(gram: str) -> int:
-    return int.from_bytes(hashlib.blake2b(gram.encode("utf-8", "replace"), digest_size=8).digest(), "little")

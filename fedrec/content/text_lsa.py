@@ -27,6 +27,9 @@ TEXTS_A_DIRECTION = 8
 """Directions where the settings leave their number to the texts."""
 FEWEST = 2
 """A word in fewer texts than this joins none of them and is dropped, where enough words remain."""
+MOST_FITTED = 100_000
+"""Texts that an encoder is fitted on; of a larger catalogue so many, evenly spaced."""
+_AT_A_TIME = 8_192
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class LsaText(Encoder[str]):
 
     modality: ClassVar[str] = "text"
     kind: ClassVar[str] = "lsa"
+    block = 4_096
 
     tokenizer: Tokenizer
     idf: NDArray[np.float32]
@@ -49,14 +53,14 @@ class LsaText(Encoder[str]):
 
     @classmethod
     def fit(cls, texts: Sequence[str], settings: TextSettings) -> LsaText:
-        """Fit on the catalogue's texts; empty ones are left out.
+        """Fit on the catalogue's texts; empty ones are left out. Of more than 100,000, so many are read, evenly spaced.
 
         The width is ``settings.dimension`` (0: by the number of texts), or less where the texts span less.
 
         Raises:
             ContentError: no text holds a word.
         """
-        tidied = [text for text in tidy(texts)[0] if text]
+        tidied = [text for text in tidy(_spaced(texts))[0] if text]
         tokenizer = train_words(tidied, settings.vocabulary)
         counts = _counts(tokenizer, tidied)
         idf = inverse_frequency(np.bincount(counts.indices, minlength=counts.shape[1]), counts.shape[0])
@@ -128,17 +132,30 @@ def _reduced(settings: TextSettings) -> TextSettings:
 
 def _counts(tokenizer: Tokenizer, texts: Sequence[str]) -> sparse.csr_matrix:
     """Word counts, float64 [texts, vocabulary], without the unknown word at place 0."""
-    lengths, columns, values = [0], [], []
-    for encoding in tokenizer.encode_batch(list(texts)):
-        words, times = np.unique(np.asarray(encoding.ids, np.int64), return_counts=True)
-        known = words > 0
-        columns.append(words[known])
-        values.append(times[known].astype(np.float64))
-        lengths.append(int(known.sum()))
-    empty = [np.zeros(0)]
-    shape = (len(texts), tokenizer.get_vocab_size())
-    parts = (np.concatenate(values or empty), np.concatenate(columns or empty).astype(np.int32), np.cumsum(lengths))
-    return sparse.csr_matrix(parts, shape=shape)
+    width = tokenizer.get_vocab_size()
+    parts = [
+        _counted(tokenizer, texts[start : start + _AT_A_TIME], width) for start in range(0, len(texts), _AT_A_TIME)
+    ]
+    return sparse.csr_matrix(sparse.vstack(parts)) if parts else sparse.csr_matrix((0, width), dtype=np.float64)
+
+
+def _counted(tokenizer: Tokenizer, texts: Sequence[str], width: int) -> sparse.csr_matrix:
+    ids = [np.asarray(encoding.ids, np.int64) for encoding in tokenizer.encode_batch(list(texts))]
+    owners = np.repeat(np.arange(len(ids)), [len(one) for one in ids])
+    pairs = np.sort(owners * width + np.concatenate(ids))
+    first = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]])) if len(pairs) else pairs
+    rows, words = np.divmod(pairs[first], width)
+    times = np.diff(np.append(first, len(pairs))).astype(np.float64)
+    known = words > 0
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows[known], minlength=len(ids)))])
+    return sparse.csr_matrix((times[known], words[known].astype(np.int32), indptr), shape=(len(ids), width))
+
+
+def _spaced(texts: Sequence[str]) -> Sequence[str]:
+    """All texts, or `MOST_FITTED` of them that are evenly spaced: more directions than that are not told by more."""
+    if len(texts) <= MOST_FITTED:
+        return texts
+    return [texts[place] for place in np.linspace(0, len(texts) - 1, MOST_FITTED).astype(np.int64)]
 
 
 def inverse_frequency(with_word: NDArray[np.int64], texts: int) -> NDArray[np.float32]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from threading import Lock
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from fedrec.accelerator import current_device, moved, to_numpy
 from fedrec.config import TextSettings
 from fedrec.content import torchvision_shim
 from fedrec.content.encoder import Arrays, Encoded, Meta, Progress, chunks, field_of
@@ -24,6 +26,7 @@ from fedrec.extras import install_command
 WIDTH = 384
 LONGEST_TOKENS = 256
 BATCH = 32
+_LOADING: Final = Lock()
 _WHAT = "content.text.encoder = 'minilm' or 'minilm-states'"
 
 
@@ -42,12 +45,22 @@ class MiniLmExtractor:
         texts, problems = tidy(batch)
         present = np.array([bool(text) for text in texts], np.bool_)
         values = np.zeros((len(texts), WIDTH), np.float32)
-        # Texts of like length share a batch, so that little is spent on padding.
-        order = sorted(np.flatnonzero(present).tolist(), key=lambda place: len(texts[place]))
+        places_of_texts = by_length(texts) if len(texts) > BATCH else range(len(texts))
+        order = [place for place in places_of_texts if present[place]]
         for part in chunks(len(order), BATCH, progress, "text"):
             places = order[part]
             values[places] = _embed([texts[place] for place in places])
         return Encoded(values, present, problems)
+
+
+def by_length(texts: Sequence[str]) -> list[int]:
+    """Places of texts by how many tokens are read of each, the longest first: those that share a batch then need little
+    padding, and threads that share the work end at about the same time. Raises as `tokenizer_of`."""
+    tokenizer, lengths = tokenizer_of(LONGEST_TOKENS), list[int]()
+    for start in range(0, len(texts), 1024):
+        encodings = tokenizer.encode_batch_fast(tidy(texts[start : start + 1024])[0])
+        lengths += [sum(encoding.attention_mask) for encoding in encodings]
+    return sorted(range(len(texts)), key=lambda place: -lengths[place])
 
 
 class MiniLmText(ProjectedEncoder[str]):
@@ -55,6 +68,12 @@ class MiniLmText(ProjectedEncoder[str]):
 
     modality: ClassVar[str] = "text"
     kind: ClassVar[str] = "minilm"
+    block = BATCH
+
+    @classmethod
+    def order(cls, batch: Sequence[str]) -> Sequence[int]:
+        """See `Encoder.order`."""
+        return by_length(batch)
 
     @classmethod
     def extractor_of(cls, settings: TextSettings) -> MiniLmExtractor:
@@ -70,24 +89,36 @@ class MiniLmText(ProjectedEncoder[str]):
 def _embed(texts: list[str]) -> NDArray[np.float32]:
     import torch
 
-    encodings = tokenizer_of(LONGEST_TOKENS).encode_batch(texts)
-    ids = torch.tensor([encoding.ids for encoding in encodings])
-    mask = torch.tensor([encoding.attention_mask for encoding in encodings])
+    encodings = tokenizer_of(LONGEST_TOKENS).encode_batch_fast(texts)
+    device = current_device()
+    ids = torch.tensor([encoding.ids for encoding in encodings], device=device)
+    mask = torch.tensor([encoding.attention_mask for encoding in encodings], device=device)
     with torch.inference_mode():
-        hidden = loaded()(input_ids=ids, attention_mask=mask).last_hidden_state
+        hidden = loaded_on(device)(input_ids=ids, attention_mask=mask).last_hidden_state
         weights = mask.unsqueeze(-1).to(hidden.dtype)
         pooled = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
-        unit: NDArray[np.float32] = torch.nn.functional.normalize(pooled, dim=1).numpy()
+        unit: NDArray[np.float32] = to_numpy(torch.nn.functional.normalize(pooled, dim=1))
     return unit
 
 
-@lru_cache(maxsize=1)
 def loaded() -> Any:
     """The network, loaded once a process, from local files only.
 
     Raises:
         MissingExtraError: it is not installed. ContentError: it is damaged.
     """
+    with _LOADING:
+        return _loaded()
+
+
+def loaded_on(device: str) -> Any:
+    """The network on a device, where it stays. Raises as `loaded`."""
+    with _LOADING:
+        return moved(_loaded(), device)
+
+
+@lru_cache(maxsize=1)
+def _loaded() -> Any:
     directory = _directory()
     torchvision_shim.prepare()
     transformers = need_pretrained("transformers", _WHAT)

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.accelerator import current_device, to_numpy
 from fedrec.config import TextSettings
 from fedrec.content.encoder import Arrays, Encoded, Encoder, Meta, Progress, chunks, field_of
-from fedrec.content.text_minilm import WIDTH, MiniLmExtractor, loaded, tokenizer_of
+from fedrec.content.text_minilm import WIDTH, MiniLmExtractor, loaded, loaded_on, tokenizer_of
 from fedrec.content.text_words import tidy
 
 # Ours -> transformers', of the arrays of a layer; the model that reads them names the same (`fedrec.model.lora_layer`).
@@ -39,6 +40,7 @@ class MiniLmStates(Encoder[str]):
 
     modality: ClassVar[str] = "text"
     kind: ClassVar[str] = "minilm-states"
+    block = 64
 
     length: int
 
@@ -82,7 +84,7 @@ class MiniLmStates(Encoder[str]):
         """The last layer, float32; see `Encoder.weights`. Raises ContentError where the extra is not installed."""
         theirs = dict(loaded().encoder.layer[-1].named_parameters())
         return {
-            f"{ours}_{kind}": theirs[f"{name}.{kind}"].detach().numpy().astype(np.float32)
+            f"{ours}_{kind}": to_numpy(theirs[f"{name}.{kind}"]).astype(np.float32)
             for ours, name in _NAMES.items()
             for kind in ("weight", "bias")
         }
@@ -103,6 +105,7 @@ def _states(text: str, length: int) -> NDArray[np.float32]:
 
     ids = tokenizer_of(length).encode(text).ids
     with torch.inference_mode():
-        found = loaded()(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states[-2][0]
-    states: NDArray[np.float32] = found.numpy()
+        given = torch.tensor([ids], device=current_device())
+        found = loaded_on(current_device())(input_ids=given, output_hidden_states=True).hidden_states[-2][0]
+    states: NDArray[np.float32] = to_numpy(found)
     return states

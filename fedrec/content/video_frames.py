@@ -66,6 +66,7 @@ class VideoFrames(ProjectedEncoder[Video]):
     """A video to its frames' mean measures, centred on the catalogue and cut to their leading directions."""
 
     modality: ClassVar[str] = "video"
+    block = BATCH
 
     @classmethod
     def extractor_of(cls, settings: VideoSettings) -> FramesExtractor:

@@ -15,6 +15,7 @@ from fedrec.data.derived_catalogue import items_of_interactions
 from fedrec.data.interactions_table import Places, read_interactions
 from fedrec.data.items_table import ItemColumns, items_taken, read_items
 from fedrec.data.private_files import read_users
+from fedrec.data.ready_features import read_array
 from fedrec.data.schema import TEST, TRAIN, UNSPLIT, VALID, ColumnTaken, Dataset, ItemRecord, Skipped
 from fedrec.data.tables import ATOMIC, Table
 from fedrec.data.tally import Tally
@@ -59,7 +60,7 @@ def read_atomic(path: Path, inter: Path | None = None, *, catalogue_from_interac
     """
     inter = _inter_file(path) if inter is None else inter
     skipped: list[Skipped] = []
-    features = {name: _features(path / file) for name, file in FEATURE_FILES.items() if (path / file).exists()}
+    features = {name: read_array(path / file) for name, file in FEATURE_FILES.items() if (path / file).exists()}
     table = Table(inter, ATOMIC)
     fields = _fields(table)
     user, item = _required(table, fields, _USER), _required(table, fields, _ITEM)
@@ -175,23 +176,6 @@ def _users(path: Path, users: tuple[str, ...], skipped: list[Skipped]) -> tuple[
     table = Table(path, ATOMIC)
     column = table.header[_required(table, _fields(table), _USER)]
     return read_users(table, column, users, Tally(path, skipped))
-
-
-def _features(path: Path) -> NDArray[np.float32]:
-    try:
-        # Not numpy.load, which would also open archives.
-        with path.open("rb") as file:
-            values = np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError, MemoryError) as error:
-        raise DataError(f"no plain NumPy array: {error}", path=path, action="Save it with numpy.save") from None
-    if values.ndim != 2 or values.dtype.kind not in "fiu":
-        raise DataError("features must be numbers of shape (items, width)", path=path, value=values.shape)
-    with np.errstate(over="ignore"):
-        features = np.ascontiguousarray(values, dtype=np.float32)
-    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
-    if len(bad):
-        raise DataError(f"row {bad[0]} holds a value that is not a finite float32", path=path)
-    return features
 
 
 def _check_fit(path: Path, features: Mapping[str, NDArray[np.float32]], items: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fedrec.data.membership import among, first_places
 from fedrec.data.schema import TEST, TRAIN, VALID, Dataset
 
 SPARSE_TEXT = 0.5
@@ -29,7 +30,7 @@ def inspect(dataset: Dataset) -> dict[str, Any]:
         "interactions": len(dataset.interactions),
         "density": _density(dataset),
         "users_without_events": int((counts == 0).sum()),
-        "items_without_events": len(dataset.items) - len(np.unique(dataset.interactions.item)),
+        "items_without_events": len(dataset.items) - _used_items(dataset),
         "events_per_user": _quantiles(counts),
         "coverage": _coverage(dataset),
         "features": {name: list(values.shape) for name, values in dataset.features.items()},
@@ -52,10 +53,14 @@ def skipped_by_reason(dataset: Dataset) -> dict[str, int]:
     return dict(Counter(f"{_kind(entry.file)}: {entry.reason}" for entry in dataset.skipped))
 
 
+def _used_items(dataset: Dataset) -> int:
+    return int(np.count_nonzero(np.bincount(dataset.interactions.item, minlength=1)))
+
+
 def _density(dataset: Dataset) -> float | None:
     table = dataset.interactions
     cells = len(dataset.users) * len(dataset.items)
-    pairs = np.unique(table.user.astype(np.int64) * max(len(dataset.items), 1) + table.item)
+    pairs = first_places(table.user.astype(np.int64) * max(len(dataset.items), 1) + table.item)
     return len(pairs) / cells if cells else None
 
 
@@ -135,7 +140,7 @@ def _met_negatives(dataset: Dataset) -> int:
     users, columns = np.nonzero(dataset.evaluation.negatives >= 0)
     table, width = dataset.interactions, max(len(dataset.items), 1)
     negatives = users.astype(np.int64) * width + dataset.evaluation.negatives[users, columns]
-    return int(np.isin(negatives, table.user.astype(np.int64) * width + table.item).sum())
+    return int(among(negatives, table.user.astype(np.int64) * width + table.item).sum())
 
 
 def _kind(file: str) -> str:

@@ -45,7 +45,7 @@ def read_items_csv(path: Path, skipped: list[Skipped]) -> tuple[ItemRecord, ...]
     """
     table = Table(path, CSV)
     table.require("item", "title")
-    return read_items(table, columns_of(table), Tally(path, skipped))
+    return read_items(table, columns_of(path, table.header), Tally(path, skipped))
 
 
 def read_items(table: TextTable, columns: ItemColumns, tally: Tally) -> tuple[ItemRecord, ...]:
@@ -75,26 +75,30 @@ def items_taken(file: str, header: Sequence[str], columns: ItemColumns) -> list[
     return taken(file, header, parts | {place: f"number {name}" for name, place in columns.numbers})
 
 
-def columns_of(table: Table) -> ItemColumns:
-    """Which column of ``items.csv`` is what, see `read_items_csv`. Raises DataError where two give the same field."""
-    attributes = tuple((name, place, ("|",)) for name, place in _fields(table, ATTRIBUTES, ATTRIBUTE_PREFIX))
+def columns_of(path: Path, header: Sequence[str]) -> ItemColumns:
+    """Which column of ``items.csv`` or ``items.parquet`` is what, see `read_items_csv`.
+
+    Raises:
+        DataError: two columns give the same field.
+    """
+    attributes = tuple((name, place, ("|",)) for name, place in _fields(path, header, ATTRIBUTES, ATTRIBUTE_PREFIX))
     return ItemColumns(
-        id=table.header.index("item"),
-        title=table.place("title"),
-        text=table.place("text"),
+        id=header.index("item"),
+        title=header.index("title") if "title" in header else None,
+        text=header.index("text") if "text" in header else None,
         attributes=attributes,
-        numbers=_fields(table, NUMBERS, NUMBER_PREFIX),
+        numbers=_fields(path, header, NUMBERS, NUMBER_PREFIX),
     )
 
 
-def _fields(table: Table, names: Sequence[str], prefix: str) -> tuple[tuple[str, int], ...]:
+def _fields(path: Path, header: Sequence[str], names: Sequence[str], prefix: str) -> tuple[tuple[str, int], ...]:
     fields: dict[str, int] = {}
-    for place, column in enumerate(table.header):
+    for place, column in enumerate(header):
         name = column.removeprefix(prefix)
         if not name or (column not in names and name == column):
             continue
         if name in fields:
-            raise DataError("two columns give the same field", path=table.path, line=1, value=name)
+            raise DataError("two columns give the same field", path=path, line=1, value=name)
         fields[name] = place
     return tuple(fields.items())
 

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.data.membership import among, first_places
 from fedrec.data.schema import TEST, VALID, Interactions
 
 PositiveRatings = Literal["all"] | float
@@ -41,12 +42,13 @@ def rated_rows(
         trains: those of them that train; of the others, which are held out or used for nothing, no rating counts.
         held_out: the validation and the test item of each user, int32 [users], -1 where none.
     """
-    pair = table.user.astype(np.int64) * items + table.item
     open_ = ~np.isnan(table.rating) & (table.split != VALID) & (table.split != TEST)
     for held in held_out:
         open_ &= table.item != held[table.user]
+    if not open_.any():
+        return np.zeros(0, dtype=np.int64)
     rows = np.flatnonzero(open_)
-    _, first = np.unique(pair[rows], return_index=True)
-    rows = np.sort(rows[first])
-    known = np.isin(pair[rows], pair[trains]) | ~np.isin(pair[rows], pair[positive])
+    pair = table.user.astype(np.int64) * items + table.item
+    rows = rows[first_places(pair[rows])]
+    known = among(pair[rows], pair[trains]) | ~among(pair[rows], pair[positive])
     return rows[known].astype(np.int64)

@@ -15,7 +15,10 @@ from fedrec.data.interactions_table import Places, read_interactions
 from fedrec.data.item_media import with_media
 from fedrec.data.items_table import columns_of, items_taken, read_items_csv
 from fedrec.data.media_files import folder
+from fedrec.data.parquet_directory import read_parquet_directory
+from fedrec.data.population_file import FILE as POPULATION
 from fedrec.data.private_files import read_notes, read_photos, read_users
+from fedrec.data.ready_features import read_ready
 from fedrec.data.relations import with_relations
 from fedrec.data.schema import ColumnTaken, Dataset, Interactions, ItemRecord, LeaveOneOut, Skipped
 from fedrec.data.tables import CSV, Table
@@ -31,7 +34,8 @@ def read_dataset(path: Path, *, catalogue_from_interactions: bool = False) -> Da
     items may be those of the interactions; ``images/``, ``sounds/`` and ``videos/`` (see `with_media`),
     ``relations.csv`` (see `with_relations`), ``users.csv`` (user,...), ``loo_99neg.csv`` (see `read_evaluation`),
     ``notes.csv`` (user,text) and ``photos/<user>/`` are optional. A directory without ``interactions.csv`` but with a
-    ``.inter`` file is read by `read_atomic`.
+    ``.inter`` file is read by `read_atomic`, and one with ``population.parquet`` by `read_parquet_directory`.
+    Ready-made features in ``features/`` (see `read_ready`) stand for encoding that modality.
 
     Users come in the order of their first interaction, then those that only ``users.csv`` names: people with no event.
     Bad rows are left out and listed in ``skipped``, never silently.
@@ -42,13 +46,20 @@ def read_dataset(path: Path, *, catalogue_from_interactions: bool = False) -> Da
     """
     if not path.is_dir():
         raise DataError("no such data directory", path=path, value=str(path), action="Give the path of a directory")
+    if (path / POPULATION).exists():
+        if (path / "interactions.csv").exists():
+            raise DataError(
+                f"both interactions.csv and {POPULATION} in one directory", path=path, action="Take one of them away"
+            )
+        return read_parquet_directory(path)
     if not (path / "interactions.csv").exists():
         if any(path.glob("*.inter")):
             return read_atomic(path, catalogue_from_interactions=catalogue_from_interactions)
         raise DataError(
             "no data set in this directory",
             path=path,
-            action="It needs interactions.csv and items.csv, or RecBole's or MMRec's .inter file",
+            action=f"It needs interactions.csv and items.csv, {POPULATION} and items.parquet, or RecBole's or MMRec's "
+            ".inter file",
         )
     return _read_csv_directory(path, catalogue_from_interactions)
 
@@ -75,6 +86,7 @@ def _read_csv_directory(path: Path, consented: bool) -> Dataset:
         notes=read_notes(notes, places, skipped) if notes.exists() else {},
         photos=read_photos(photos, places, skipped) if photos else {},
         skipped=tuple(skipped),
+        features=read_ready(path / "features", tuple(index)),
         columns_taken=tuple(_columns_taken(path)),
     )
 
@@ -94,7 +106,7 @@ def _columns_taken(path: Path) -> list[ColumnTaken]:
     if not (path / "items.csv").exists():
         return found
     catalogue = Table(path / "items.csv", CSV)
-    return found + items_taken(catalogue.path.name, catalogue.header, columns_of(catalogue))
+    return found + items_taken(catalogue.path.name, catalogue.header, columns_of(catalogue.path, catalogue.header))
 
 
 def _interactions(path: Path, items: Mapping[str, int], skipped: list[Skipped]) -> tuple[tuple[str, ...], Interactions]:

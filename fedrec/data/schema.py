@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -119,14 +119,14 @@ class Dataset:
 
     ``directory``: where it was read from, None for frames and single files. ``notes`` and ``photos`` map a user's place
     to what that user wrote and to picture files. ``skipped`` holds what was left out on reading. ``features`` are
-    ready-made item features (RecBole/MMRec), modality to float32 [items, width]. ``columns_taken``: what each column
+    ready-made item features, modality to float32 [items, width]. ``columns_taken``: what each column
     was taken for.
     """
 
     name: str
     directory: Path | None
-    users: tuple[str, ...]
-    items: tuple[ItemRecord, ...]
+    users: Sequence[str]
+    items: Sequence[ItemRecord]
     interactions: Interactions
     evaluation: LeaveOneOut | None = None
     notes: Mapping[int, tuple[str, ...]] = field(default_factory=dict)

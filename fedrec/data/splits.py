@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.data.drawn_negatives import can_draw, draw_unmet
+from fedrec.data.membership import among, first_places
 from fedrec.data.ratings import PositiveRatings, is_positive, rated_rows
 from fedrec.data.schema import TEST, UNSPLIT, VALID, Dataset, Interactions, LeaveOneOut
 from fedrec.randomness import key, prf_uint64
@@ -15,7 +17,10 @@ from fedrec.users import Histories, keys_of, pointers_of
 
 NEGATIVES = 99
 MIN_EVENTS = 3
+DRAWN_ONE_BY_ONE = 100_000
+"""Of more measured users than this, negatives are drawn for many at once: in seconds, and other ones."""
 _SHARE = 10
+_USERS = 4_096
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,8 @@ def split(
     """
     table = dataset.interactions
     items = max(len(dataset.items), 1)
-    first = _first_of_pairs(table, items, is_positive(table.rating, positive_ratings))
+    positive = is_positive(table.rating, positive_ratings)
+    first = _first_of_pairs(table, items, positive)
     user, item, mark = table.user[first], table.item[first], table.split[first]
     given = dataset.evaluation
     if given is not None or _has_marks(dataset, unit):
@@ -79,7 +85,8 @@ def split(
         if given is not None:
             named = (given.valid >= 0) | (given.test >= 0)
             valid, test = np.where(named, given.valid, valid), np.where(named, given.test, test)
-            valid, test = (_unless_disliked(table, items, first, held) for held in (valid, test))
+            if not positive.all():
+                valid, test = (_unless_disliked(table, items, first, held) for held in (valid, test))
     elif unit == "example":
         mark = _drawn(keys_of(dataset.users)[user], keys_of([one.id for one in dataset.items])[item], seed)
         valid, test = _marked(user, item, mark, len(dataset.users))
@@ -97,8 +104,7 @@ def _first_of_pairs(table: Interactions, items: int, positive: NDArray[np.bool_]
     """The rows, in order, that hold a (user, item) pair for the first time among the positive ones."""
     rows = np.flatnonzero(positive)
     pair = table.user[rows].astype(np.int64) * items + table.item[rows]
-    _, first = np.unique(pair, return_index=True)
-    return np.sort(rows[first]).astype(np.int64)
+    return rows[first_places(pair)].astype(np.int64)
 
 
 def _unless_disliked(
@@ -107,7 +113,7 @@ def _unless_disliked(
     """Held-out items [users], -1 where the user's events with the item are known and none is positive."""
     pair = table.user.astype(np.int64) * items + table.item
     wanted = np.arange(len(held)) * items + held
-    disliked = (held >= 0) & np.isin(wanted, pair) & ~np.isin(wanted, pair[positive])
+    disliked = (held >= 0) & among(wanted, pair) & ~among(wanted, pair[positive])
     return np.where(disliked, -1, held).astype(np.int32)
 
 
@@ -169,6 +175,14 @@ def _negatives(
     generator = np.random.default_rng(seed)
     starts = np.searchsorted(table.user, np.arange(len(valid) + 1))
     drawn = np.full((len(valid), NEGATIVES), -1, dtype=np.int32)
+    histories = Histories(starts.astype(np.int64), table.item)
+    if len(measured) > DRAWN_ONE_BY_ONE and can_draw(int(histories.lengths.max()), items, NEGATIVES):
+        for start in range(0, len(measured), _USERS):
+            users = measured[start : start + _USERS]
+            padded, there = histories.take(users).last(int(histories.lengths[users].max()))
+            known = np.where(there, padded, -1).astype(np.int32)
+            drawn[users] = draw_unmet(generator, known, items, NEGATIVES)
+        return drawn
     for user in measured:
         met = table.item[starts[user] : starts[user + 1]]
         sample = _unmet(met, items, generator)

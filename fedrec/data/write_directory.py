@@ -64,7 +64,7 @@ def _tables(dataset: Dataset, out: Path) -> Iterator[str]:
     active = np.zeros(len(dataset.users), dtype=np.bool_)
     active[dataset.interactions.user] = True
     if not active.all():
-        _write(out / "users.csv", ("user",), ((dataset.users[place],) for place in np.flatnonzero(~active)))
+        _write(out / "users.csv", ("user",), ((dataset.users[place],) for place in np.flatnonzero(~active).tolist()))
     if dataset.evaluation is not None:
         _write(out / "loo_99neg.csv", EVALUATION_COLUMNS, _evaluation(dataset))
     if dataset.notes:

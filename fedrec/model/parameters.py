@@ -51,7 +51,7 @@ def count(model: nn.Module) -> int:
 def flatten(model: nn.Module) -> NDArray[np.float32]:
     """The shared parameters as float32 [P], a copy."""
     parts = [value.detach().reshape(-1).to("cpu", torch.float32) for value in shared_parameters(model).values()]
-    return torch.cat(parts).numpy().copy() if parts else np.zeros(0, np.float32)
+    return torch.cat(parts).cpu().numpy().copy() if parts else np.zeros(0, np.float32)
 
 
 def unflatten(model: nn.Module, vector: NDArray[np.floating]) -> None:
@@ -100,7 +100,7 @@ def _sent(model: nn.Module) -> OrderedDict[str, Tensor]:
 def flatten_frozen(model: nn.Module) -> NDArray[np.float32]:
     """The frozen parts that are broadcast as float32 [F], a copy; F is 0 for a model without any."""
     parts = [value.reshape(-1).to("cpu", torch.float32) for value in _sent(model).values()]
-    return torch.cat(parts).numpy().copy() if parts else np.zeros(0, np.float32)
+    return torch.cat(parts).cpu().numpy().copy() if parts else np.zeros(0, np.float32)
 
 
 def unflatten_frozen(model: nn.Module, vector: NDArray[np.floating]) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from fedrec.accelerator import use_device
 from fedrec.config import Config
 from fedrec.console import jsonable
 from fedrec.content.feature_table import Features
@@ -68,7 +69,7 @@ class RunDirectory:
 
         Args:
             path: made where there is none.
-            config: the settings; how many threads torch gets is taken from them.
+            config: the settings; how many threads torch gets, and where it computes, is taken from them.
             users: how many there are, from which the budget's delta follows.
             identity: names the run: settings and data. A directory of another one is refused.
 
@@ -77,6 +78,7 @@ class RunDirectory:
             StoreError: the state is damaged, or of another run.
         """
         use_threads(config.speed.threads)
+        use_device(config.speed.device)
         path.mkdir(parents=True, exist_ok=True)
         with (
             Ledger.open(path / LEDGER, budget_of(config, users)) as ledger,

@@ -33,6 +33,8 @@ from fedrec.users import UserBatch
 
 Scores = NDArray[np.float32]
 _BLOCK = 256
+# Scores of a block, and what is made of them, are some tables [users, items] at once: of a million items fewer users.
+_SCORES = 2**25
 
 
 def scorer_of(
@@ -70,13 +72,18 @@ def quality_of(
     known = known_of(config, study, model, features)
 
     def blocks() -> Iterator[tuple[NDArray[np.int64], Scores]]:
-        for start in range(0, len(measured), _BLOCK):
-            users = measured[start : start + _BLOCK]
+        for users in _blocks(measured, len(study.features)):
             yield users, scorer.parts_of(known.take(users)).total
 
     vectors = content_vectors(study.features.values, study.features.present)
     masks = {name: group.users for name, group in (groups or {}).items()}
     return evaluate(blocks(), study.held_out, vectors=vectors, groups=masks)
+
+
+def _blocks(users: NDArray[np.int64], items: int) -> Iterator[NDArray[np.int64]]:
+    """The users some at a time: 256, or fewer over a large catalogue."""
+    many = min(_BLOCK, max(1, _SCORES // max(items, 1)))
+    return (users[start : start + many] for start in range(0, len(users), many))
 
 
 def whole_quality(
@@ -151,7 +158,6 @@ def _oracle(study: Study) -> dict[str, Any] | None:
 
 def _few(study: Study, score: Callable[[NDArray[np.int64]], Scores]) -> dict[str, Any]:
     measured = np.flatnonzero(study.held_out.target >= 0)
-    starts = range(0, len(measured), _BLOCK)
-    blocks = ((users, score(users)) for users in (measured[start : start + _BLOCK] for start in starts))
+    blocks = ((users, score(users)) for users in _blocks(measured, len(study.features)))
     table: Mapping[str, Any] = evaluate(blocks, study.held_out).loo_99neg.as_dict()
     return {name: table[name] for name in ("hr@10", "ndcg@10")}

@@ -17,6 +17,7 @@ from fedrec.content.feature_table import Features
 from fedrec.content.left_out import left_out, say_unreadable
 from fedrec.content.own_content import encode_own
 from fedrec.content.registry import AnyEncoder
+from fedrec.data.membership import first_places
 from fedrec.data.schema import Dataset
 from fedrec.data.splits import Split, split
 from fedrec.errors import DataError
@@ -144,7 +145,9 @@ def assemble(config: Config, dataset: Dataset, features: Features, encoders: Map
 def _met(dataset: Dataset, held: Split) -> Histories:
     """What is recommended to nobody again: training items, and what was rated too low to be one."""
     table = dataset.interactions
-    rows = np.union1d(held.rows, held.rated)
+    either = np.zeros(len(table), dtype=np.bool_)
+    either[held.rows] = either[held.rated] = True
+    rows = np.flatnonzero(either)
     if len(rows) == len(held.rows):
         return held.training
     return Histories(pointers_of(np.bincount(table.user[rows], minlength=len(dataset.users))), table.item[rows])
@@ -161,7 +164,9 @@ def _context(dataset: Dataset, histories: Histories, target: NDArray[np.int32], 
     """Times of day: a user asks when the item that is to be found was met, about which nothing else is told."""
     table, items = dataset.interactions, max(len(dataset.items), 1)
     pair = table.user.astype(np.int64) * items + table.item
-    pairs, first = np.unique(pair, return_index=True)
+    first = first_places(pair)
+    first = first[np.argsort(pair[first])]
+    pairs = pair[first]
 
     def met(users: NDArray[np.int64], places: NDArray[np.int32]) -> NDArray[np.int64]:
         wanted = users * items + places

@@ -18,12 +18,14 @@ from opacus.grad_sample import GradSampleModule
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from fedrec.accelerator import to_numpy
 from fedrec.config import GradSample
 from fedrec.errors import ModelError
 from fedrec.model.parameters import shared_parameters
 from fedrec.model.rows import Rows
 from fedrec.training.factored_hooks import FactoredGradSampleModule
 from fedrec.training.groups import ParameterGroups
+from fedrec.training.placement import device_of, on_device
 from fedrec.training.row_gradients import DenseRows, RowGradients
 
 RowLoss = Callable[[Tensor, Rows], Tensor]
@@ -92,21 +94,22 @@ class ClippedGradients:
 
         A row whose gradient has no finite norm adds zero to the sum and to the loss; its norm is told as infinite.
         """
+        rows = on_device(rows, device_of(self.model))
         with warnings.catch_warnings():
             # Rows hold data, not activations, so no input needs a gradient; torch warns that hooks fire all the same.
             warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
             total, norms, loss = self._by_mode(rows)
-            reach, left = norms.clone(), torch.arange(rows.rows)
+            reach, left = norms.clone(), torch.arange(rows.rows, device=norms.device)
             while not bool(torch.isfinite(norms).all()):
                 # What is not finite spreads in sums and in ghost's second pass, so the sum is made again without it.
                 finite = torch.isfinite(norms)
                 reach[left[~finite]] = torch.inf
                 left = left[finite]
                 if not len(left):
-                    return np.zeros(len(total)), reach.double().numpy(), 0.0
+                    return np.zeros(len(total)), to_numpy(reach.double()), 0.0
                 total, norms, loss = self._by_mode(_rows_of(rows, left))
                 reach[left] = norms
-        return total.double().numpy(), reach.double().numpy(), loss
+        return to_numpy(total.double()), to_numpy(reach.double()), loss
 
     def clip(self, samples: Tensor) -> Tensor:
         """Sum of given gradients, [rows, P], each scaled to the bound as `__call__` scales a row's own; float64 [P].

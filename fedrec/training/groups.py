@@ -65,7 +65,7 @@ class ParameterGroups:
             Beyond the bound = clipped.
         """
         squares = torch.stack([norms[list(self._members(group))].norm(dim=0) for group in range(len(self.parts))])
-        parts = torch.tensor([bound * part for part in self.parts], dtype=norms.dtype)
+        parts = torch.tensor([bound * part for part in self.parts], dtype=norms.dtype, device=norms.device)
         factors = (parts.unsqueeze(1) / (squares * (1 + MARGIN)).clamp(min=1e-300)).clamp(max=1.0)
         if len(self.parts) == 1:
             return factors, squares[0]

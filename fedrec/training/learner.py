@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.accelerator import exact_device, moved
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.model import parameters
@@ -49,7 +50,7 @@ class Learner:
 
     def __init__(self, config: Config, features: Features) -> None:
         self.config = config
-        self.model = build_model(config, features)
+        self.model = moved(build_model(config, features), exact_device())
         self.tables = Tables(features)
         self.augmenting = Augmenting(config)
         mode = choose_mode(

@@ -124,7 +124,7 @@ class EmbeddedRows(RowGradients):
         g = torch.cat([_three(one) for one in backprops], 1).double()
         looked_up = torch.cat([one.reshape(one.shape[0], -1) for one in places], 1).long()
         rows = len(g)
-        named = (looked_up + torch.arange(rows).unsqueeze(1) * size).flatten()
+        named = (looked_up + torch.arange(rows, device=looked_up.device).unsqueeze(1) * size).flatten()
         used, place = torch.unique(named, return_inverse=True)
         values = g.new_zeros((len(used), g.shape[2])).index_add(0, place, g.flatten(0, 1))
         return cls(used % size, used // size, values, size, rows)

@@ -7,6 +7,7 @@ import pytest
 
 from fedrec.content.cache import FeatureCache, files_hash, items_hash, texts_hash
 from fedrec.content.encoder import Encoded, Problem
+from fedrec.content.kept_parts import KeptParts
 from fedrec.data.schema import ItemRecord
 from fedrec.errors import ContentError
 
@@ -17,7 +18,7 @@ class Maker:
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self) -> Encoded:
+    def __call__(self, kept: KeptParts | None) -> Encoded:
         self.calls += 1
         return RESULT
 

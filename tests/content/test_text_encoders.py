@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedrec.config import ContentSettings, TextSettings
+from fedrec.content import text_lsa
 from fedrec.content.catalogue import Catalogue
 from fedrec.content.features import build_features, load_features, save_features
 from fedrec.content.pretrained import need_pretrained
@@ -254,3 +255,26 @@ def test_minilm_states_cut_a_long_text_pad_a_short_one_and_come_with_their_layer
     again = load_features(tmp_path / "saved")[0]
     assert again.digest() == features.digest()
     assert all(np.array_equal(again.weights["text"][name], array) for name, array in weights.items())
+
+
+def test_words_are_counted_in_blocks_as_one_text_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["red red lamp", "", "blue mug and red lamp", "unknown", "lamp", "mug mug mug"]
+    tokenizer = train_words([text for text in texts if text != "unknown"], 64)
+    plain = np.zeros((len(texts), tokenizer.get_vocab_size()))
+    for row, text in enumerate(texts):
+        for word in tokenizer.encode(text).ids:
+            plain[row, word] += word > 0
+    monkeypatch.setattr(text_lsa, "_AT_A_TIME", 4)
+    counts = text_lsa._counts(tokenizer, texts)
+    np.testing.assert_array_equal(counts.toarray(), plain)
+    assert counts.has_sorted_indices and text_lsa._counts(tokenizer, []).shape == (0, plain.shape[1])
+
+
+def test_an_encoder_is_fitted_on_evenly_spaced_texts_of_a_large_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"word{place % 5} thing{place % 7} more" for place in range(60)]
+    monkeypatch.setattr(text_lsa, "MOST_FITTED", 20)
+    some = LsaText.fit(texts, TextSettings(dimension=4))
+    chosen = [texts[place] for place in np.linspace(0, 59, 20).astype(int)]
+    monkeypatch.setattr(text_lsa, "MOST_FITTED", 60)
+    assert some.digest() == LsaText.fit(chosen, TextSettings(dimension=4)).digest()
+    assert some.encode(texts).present.all()

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from fedrec.config import TextSettings
 from fedrec.content.registry import encoder_to_bytes
+from fedrec.content.text_grams import grams_of
 from fedrec.content.text_hashed import PLACES, HashedText
 from fedrec.testing.encoders import TEXTS, EncoderContract
 
@@ -59,16 +60,10 @@ def test_signs_keep_inner_products_on_average() -> None:
     words = [f"{chr(97 + i // 26)}{chr(97 + i % 26)}" * 3 for i in range(200)]
     texts = [" ".join(words[10 * i : 10 * i + 10]) for i in range(20)]
     encoder = HashedText.fit(texts, TextSettings(encoder="hashed", dimension=64))
-    rows = np.stack([encoder._row(_kinds(text)) for text in texts])
+    rows = encoder._rows(grams_of(texts))
     apart = (rows @ rows.T)[~np.eye(20, dtype=bool)]
     assert abs(apart.mean()) < 0.05
     assert 0.03 < apart.std() < 0.25  # about 64^-1/2
-
-
-def _kinds(text: str):  # type: ignore[no-untyped-def]
-    from fedrec.content.text_hashed import _hashed
-
-    return _hashed(text)
 
 
 def test_counts_are_of_texts_not_of_words() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from fedrec.accelerator import use_device
 from fedrec.audit.canaries import Canaries
 from fedrec.audit.verdict import bounds, pooled
 from fedrec.config import Config, from_tree, with_protocol
@@ -139,6 +140,7 @@ def with_canaries_set(config: Config, epsilons: Sequence[float]) -> Config:
     tree["secure_aggregation"]["protocol"] = "auto"
     settled = with_protocol(from_tree(tree), "cohort")
     use_threads(settled.speed.threads)
+    use_device(settled.speed.device)
     return settled
 
 

@@ -63,25 +63,51 @@ class ShopEvents:
 
 def draw_events(seed: int, taste: Floats32, items: LatentItems) -> Iterator[ShopEvents]:
     """Events of all users in chunks of 512, in order. ``taste``: float32 [users, 8]; items at least 140."""
-    fresh = np.zeros(len(items), dtype=bool)
-    fresh[stream(seed, "fresh items").permutation(len(items))[: int(FRESH_SHARE * len(items))]] = True
+    fresh = fresh_items(seed, len(items))
     for start in range(0, len(taste), CHUNK):
         yield _draw_chunk(stream(seed, "events", start), affinity(taste[start : start + CHUNK], items), fresh)
 
 
+def fresh_items(seed: int, items: int) -> NDArray[np.bool_]:
+    """Which items appear with the second season: bool [items]."""
+    fresh = np.zeros(items, dtype=bool)
+    fresh[stream(seed, "fresh items").permutation(items)[: int(FRESH_SHARE * items)]] = True
+    return fresh
+
+
 def _draw_chunk(rng: np.random.Generator, scores: Floats32, fresh: NDArray[np.bool_]) -> ShopEvents:
-    users = len(scores)
-    first, second = _draw_counts(rng, users)
-    early = _pick(rng, scores, fresh[None, :], int(first.max()))
-    early[np.arange(early.shape[1]) >= first[:, None]] = -1
-    taken = _marked(scores.shape, early)
-    late = _pick(rng, scores, taken, int(second.max()))
-    late[np.arange(late.shape[1]) >= second[:, None]] = -1
-    chosen = _joined(_shuffled(rng, early), _shuffled(rng, late))
+    chosen, first, second = draw_picks(rng, scores, fresh[None, :])
     free = rng.random(scores.shape, dtype=np.float32)
     free[_marked(scores.shape, chosen)] = 2.0
     negatives = np.argpartition(free, NEGATIVES, axis=1)[:, :NEGATIVES].astype(np.int32)
-    return ShopEvents(chosen, _draw_times(rng, first, second), first + second, np.sort(negatives, axis=1))
+    return ShopEvents(chosen, draw_times(rng, first, second), first + second, np.sort(negatives, axis=1))
+
+
+def draw_picks(
+    rng: np.random.Generator,
+    scores: Floats32,
+    not_early: NDArray[np.bool_],
+    never: NDArray[np.bool_] | None = None,
+) -> tuple[Ints, NDArray[np.int64], NDArray[np.int64]]:
+    """What users pick over the year, by affinity.
+
+    Args:
+        rng: decides it.
+        scores: float32 [users, columns], the affinity to whatever each column stands for.
+        not_early: bool, [1, columns] or the shape of ``scores``: what cannot be picked in the first season.
+        never: bool, the shape of ``scores``: what cannot be picked at all; None: nothing.
+
+    Returns:
+        Columns int32 [users, 24] in the order of time, -1 after the last; and how many fall into the first and into the
+        second season, int64 [users] each.
+    """
+    first, second = _draw_counts(rng, len(scores))
+    early = _pick(rng, scores, not_early, int(first.max()))
+    early[np.arange(early.shape[1]) >= first[:, None]] = -1
+    taken = _marked(scores.shape, early)
+    late = _pick(rng, scores, taken if never is None else taken | never, int(second.max()))
+    late[np.arange(late.shape[1]) >= second[:, None]] = -1
+    return _joined(_shuffled(rng, early), _shuffled(rng, late)), first, second
 
 
 def _draw_counts(rng: np.random.Generator, users: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -130,7 +156,7 @@ def _marked(shape: tuple[int, ...], picks: Ints) -> NDArray[np.bool_]:
     return marks
 
 
-def _draw_times(rng: np.random.Generator, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+def draw_times(rng: np.random.Generator, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
     """Rising times: the first season's events in its days, the second's in its own."""
     place = np.arange(MOST_EVENTS)
     late = place >= first[:, None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,12 +45,6 @@ class ShopItem:
     text: str
     price: float
 
-    @property
-    def row(self) -> list[str]:
-        """The item's line of items.csv."""
-        category = CATEGORIES[self.category][0]
-        return [self.id, self.title, self.genres, category, self.brand, self.text, f"{self.price:.2f}"]
-
 
 def item_id(place: int) -> str:
     """The id of an item by its place, from 0. Ids sort like places up to 99,999 items."""
@@ -66,8 +59,8 @@ def describe_items(seed: int, items: LatentItems) -> list[ShopItem]:
     """
     rng = stream(seed, "item attributes")
     seen = np.concatenate([items.parts[:, TEXT], items.parts[:, VISUAL]], axis=1).astype(np.float64)
-    genres = _hinted(rng, seen, len(GENRES), picks=2)
-    brands = _hinted(rng, seen, len(BRANDS), picks=1)[:, 0]
+    genres = hinted(rng, seen, len(GENRES), picks=2)
+    brands = hinted(rng, seen, len(BRANDS), picks=1)[:, 0]
     category = rng.integers(0, len(CATEGORIES), len(items))
     factor = np.exp(rng.normal(0.0, 0.3, len(items)))
     described = []
@@ -90,13 +83,8 @@ def describe_items(seed: int, items: LatentItems) -> list[ShopItem]:
     return described
 
 
-def write_catalogue(out: Path, seed: int, items: LatentItems, progress: Progress | None) -> None:
-    """Write items.csv, images/<item>.jpg and sounds/<item>.wav below ``out``."""
-    described = describe_items(seed, items)
-    with (out / "items.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(FIELDS)
-        writer.writerows(item.row for item in described)
+def write_media(out: Path, seed: int, items: LatentItems, described: list[ShopItem], progress: Progress | None) -> None:
+    """Write images/<item>.jpg and sounds/<item>.wav below ``out``."""
     for folder in ("images", "sounds"):
         (out / folder).mkdir()
     for place, item in enumerate(described):
@@ -111,8 +99,19 @@ def write_catalogue(out: Path, seed: int, items: LatentItems, progress: Progress
         progress(len(items), len(items), "items")
 
 
-def _hinted(rng: np.random.Generator, seen: NDArray[np.float64], count: int, *, picks: int) -> NDArray[np.int64]:
-    """For each item, ``picks`` different values of ``count``, each value leaning towards a direction of its own."""
-    leaning = HINT * seen @ rng.standard_normal((seen.shape[1], count)) / np.sqrt(seen.shape[1])
-    noisy = leaning + rng.gumbel(size=leaning.shape)
+def hinted(
+    rng: np.random.Generator,
+    seen: NDArray[np.float64],
+    count: int,
+    *,
+    picks: int,
+    leaning: np.random.Generator | None = None,
+) -> NDArray[np.int64]:
+    """For each item, ``picks`` different values of ``count``, each value leaning towards a direction of its own.
+
+    ``leaning``: what the directions are drawn from; None: from ``rng`` too. Returns int64 [items, picks].
+    """
+    directions = (rng if leaning is None else leaning).standard_normal((seen.shape[1], count))
+    leanings = HINT * seen @ directions / np.sqrt(seen.shape[1])
+    noisy = leanings + rng.gumbel(size=leanings.shape)
     return np.argsort(-noisy, axis=1, kind="stable")[:, :picks]

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final, Literal
 
 from fedrec.errors import ConfigError
-from fedrec.simulation.shop.behaviour import FRESH_SHARE, MOST_EVENTS, NEGATIVES, ShopEvents, draw_events
-from fedrec.simulation.shop.catalogue import item_id, write_catalogue
-from fedrec.simulation.shop.latents import WEIGHTS, draw_items, draw_users, stream
+from fedrec.simulation.shop import csv_files, parquet_files
+from fedrec.simulation.shop.behaviour import FRESH_SHARE, ShopEvents, draw_events
+from fedrec.simulation.shop.catalogue import describe_items, write_media
+from fedrec.simulation.shop.considered import draw_considered_events
+from fedrec.simulation.shop.item_rows import item_rows
+from fedrec.simulation.shop.latents import WEIGHTS, draw_items, draw_users
 from fedrec.simulation.shop.oracle import save_oracle
-from fedrec.simulation.shop.private import user_id, write_private
+from fedrec.simulation.shop.people import draw_people
+from fedrec.simulation.shop.private import write_private
+from fedrec.simulation.shop.sizes import (
+    BULK_ITEMS,
+    LEAST_ITEMS,
+    LEAST_USERS,
+    MOST_ITEMS,
+    MOST_USERS,
+    default_items,
+    in_bulk,
+)
 from fedrec.simulation.shop.summary import ShopSummary, write_facts
 
-LEAST_USERS, MOST_USERS = 20, 999_999
-LEAST_ITEMS, MOST_ITEMS = NEGATIVES + MOST_EVENTS + 17, 99_999
-PRIVATE_USERS = 5_000
-AGES = ("18-24", "25-34", "35-44", "45-54", "55+")
-REGIONS = ("north", "east", "south", "west")
+PRIVATE_USERS: Final = 5_000
 
+Form = Literal["csv", "parquet"]
 Progress = Callable[[int, int, str], None]
-
-
-def default_items(users: int) -> int:
-    """Items of a shop of so many users: 500 up to 1,000 users, about 1,250 at 10,000, about 3,150 at 100,000."""
-    growth: float = max(1.0, users / 1_000) ** 0.4
-    return round(500 * growth)
 
 
 def write_shop(
@@ -38,7 +40,9 @@ def write_shop(
     users: int,
     items: int | None = None,
     seed: int = 0,
-    private_users: int = PRIVATE_USERS,
+    private_users: int | None = None,
+    form: Form = "csv",
+    pictures: bool | None = None,
     progress: Progress | None = None,
 ) -> ShopSummary:
     """Make a shop and write it as a data directory, with its oracle beside it.
@@ -46,37 +50,57 @@ def write_shop(
     Files: items.csv, images/<item>.jpg, sounds/<item>.wav (of nine items in ten), users.csv, interactions.csv
     (user,item,timestamp; sorted by user and time; the evaluation items are in it), loo_99neg.csv (a user's last item is
     the test item, the one before the validation item, empty for users of fewer than three events), notes.csv,
-    photos/<user>/<number>.jpg, oracle.safetensors and oracle.json. The same arguments give the same bytes on the same
-    versions of numpy and Pillow.
+    photos/<user>/<number>.jpg, oracle.safetensors and oracle.json. In Parquet items.parquet and population.parquet
+    (`fedrec.data.population_file`) stand for the four CSV files that are not notes. The same arguments give the same
+    bytes on the same versions of numpy, Pillow and pyarrow, and both forms are read as the same data set.
+
+    From a million users or 100,000 items on, users choose among what each considers (`considered`), not from the whole
+    catalogue; from 100,000 items on, words are drawn in bulk.
 
     Args:
         out: a directory that does not exist yet or is empty.
-        users: 20 to 999,999.
-        items: 140 to 99,999, or None for `default_items`. The same number and seed give the same catalogue, whatever
+        users: 20 to 9,999,999.
+        items: 140 to 9,999,999, or None for `default_items`. The same number and seed give the same catalogue, whatever
             the users.
         seed: 0 to 2^63 - 1.
         private_users: only so many users, the first ones, have notes and photos: drawing them is what takes time.
+            None: 5,000, or none where there are no pictures.
+        form: csv, or parquet, which is written and read faster; needs the extra ``data``.
+        pictures: whether items have pictures and sounds; None: those of fewer than 100,000 items have.
         progress: called with (done, total, what) now and then.
 
     Raises:
-        ConfigError: an argument is out of range, or ``out`` is not an empty directory.
+        ConfigError: an argument is out of range, ``out`` is not an empty directory, or there are too many items for
+            pictures.
+        MissingExtraError: pyarrow is not installed, for parquet.
     """
     count = default_items(users) if items is None else items
+    drawn = count < BULK_ITEMS if pictures is None else pictures
+    if private_users is None:
+        private_users = PRIVATE_USERS if drawn else 0
     _check(out, users, count, seed, private_users)
+    _check_pictures(count, drawn)
+    files = csv_files if form == "csv" else parquet_files
     out.mkdir(parents=True, exist_ok=True)
     catalogue, taste = draw_items(seed, count), draw_users(seed, users)
-    write_catalogue(out, seed, catalogue, progress)
-    _write_users(out, seed, users)
-    interactions, newcomers = _write_events(out, draw_events(seed, taste, catalogue), users, count, progress)
-    notes, photos = write_private(out, seed, taste[:private_users], progress)
+    described = None if count >= BULK_ITEMS else describe_items(seed, catalogue)
+    files.write_items(out, item_rows(seed, catalogue, described))
+    if described is not None and drawn:
+        write_media(out, seed, catalogue, described, progress)
+    draw = draw_considered_events if in_bulk(users, count) else draw_events
+    counted = _Counted(draw(seed, taste, catalogue), users, progress)
+    files.write_population(out, draw_people(seed, users), counted.chunks(), count)
+    notes = photos = 0
+    if private_users or drawn:
+        notes, photos = write_private(out, seed, taste[:private_users], progress)
     save_oracle(out, catalogue, taste)
     summary = ShopSummary(
         directory=out,
         seed=seed,
         users=users,
         items=count,
-        interactions=interactions,
-        newcomers=newcomers,
+        interactions=counted.interactions,
+        newcomers=counted.newcomers,
         fresh_items=int(FRESH_SHARE * count),
         private_users=min(users, private_users),
         notes=notes,
@@ -84,6 +108,36 @@ def write_shop(
     )
     write_facts(summary, WEIGHTS)
     return summary
+
+
+@dataclass
+class _Counted:
+    """Chunks of events on their way to a file: how many events and newcomers have passed, and who is told."""
+
+    source: Iterable[ShopEvents]
+    users: int
+    progress: Progress | None
+    interactions: int = 0
+    newcomers: int = 0
+
+    def chunks(self) -> Iterator[ShopEvents]:
+        done = 0
+        for chunk in self.source:
+            yield chunk
+            done += len(chunk.count)
+            self.interactions += int(chunk.count.sum())
+            self.newcomers += int((chunk.training < 3).sum())
+            if self.progress is not None:
+                self.progress(done, self.users, "users")
+
+
+def _check_pictures(items: int, drawn: bool) -> None:
+    if drawn and items >= BULK_ITEMS:
+        raise ConfigError(
+            f"a shop of {BULK_ITEMS:,} items or more has no pictures",
+            value=items,
+            action="Leave pictures out: its words and numbers are drawn in bulk",
+        )
 
 
 def _check(out: Path, users: int, items: int, seed: int, private_users: int) -> None:
@@ -98,48 +152,3 @@ def _check(out: Path, users: int, items: int, seed: int, private_users: int) -> 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         action = "Name a new directory, so that files of two shops never mix"
         raise ConfigError("a shop goes into a new or empty directory", value=str(out), action=action)
-
-
-def _write_users(out: Path, seed: int, users: int) -> None:
-    """users.csv: user,age,region. Neither says anything about taste."""
-    rng = stream(seed, "user attributes")
-    age, region = rng.integers(0, len(AGES), users), rng.integers(0, len(REGIONS), users)
-    with (out / "users.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("user", "age", "region"))
-        writer.writerows((user_id(u), AGES[age[u]], REGIONS[region[u]]) for u in range(users))
-
-
-def _write_events(
-    out: Path, chunks: Iterable[ShopEvents], users: int, items: int, progress: Progress | None
-) -> tuple[int, int]:
-    """Write interactions.csv and loo_99neg.csv; returns how many interactions and how many newcomers."""
-    names: NDArray[np.object_] = np.array([item_id(place) for place in range(items)], dtype=object)
-    done = interactions = newcomers = 0
-    with (
-        (out / "interactions.csv").open("w", encoding="utf-8", newline="") as log,
-        (out / "loo_99neg.csv").open("w", encoding="utf-8", newline="") as evaluation,
-    ):
-        log.write("user,item,timestamp\n")
-        evaluation.write("user,valid_item,test_item,negatives\n")
-        for chunk in chunks:
-            ids = [user_id(done + row) for row in range(len(chunk.count))]
-            log.writelines(_log_lines(ids, chunk, names))
-            evaluation.writelines(_evaluation_lines(ids, chunk, names))
-            done += len(ids)
-            interactions += int(chunk.count.sum())
-            newcomers += int(np.count_nonzero(chunk.training < 3))
-            if progress is not None:
-                progress(done, users, "users")
-    return interactions, newcomers
-
-
-def _log_lines(ids: list[str], chunk: ShopEvents, names: NDArray[np.object_]) -> Iterable[str]:
-    for user, picks, times, count in zip(ids, chunk.items, chunk.times.tolist(), chunk.count.tolist(), strict=True):
-        for item, time in zip(names[picks[:count]], times[:count], strict=True):
-            yield f"{user},{item},{time}\n"
-
-
-def _evaluation_lines(ids: list[str], chunk: ShopEvents, names: NDArray[np.object_]) -> Iterable[str]:
-    for user, valid, test, negatives in zip(ids, chunk.valid, chunk.test, chunk.negatives, strict=True):
-        yield f"{user},{names[valid] if valid >= 0 else ''},{names[test]},{' '.join(names[negatives])}\n"

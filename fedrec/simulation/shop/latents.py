@@ -23,6 +23,11 @@ WEIGHTS = {"text": 4.0, "visual": 4.0, "hidden": 1.5}
 BIAS_SPREAD = 0.4
 
 Floats32 = NDArray[np.float32]
+SCALE: Floats32 = np.repeat(
+    np.array([WEIGHTS["text"], WEIGHTS["visual"], WEIGHTS["hidden"]], dtype=np.float32),
+    (TEXT_WIDTH, VISUAL_WIDTH, HIDDEN_WIDTH),
+)
+"""The weight of each of the eight dimensions."""
 
 
 def stream(seed: int, label: str, *places: int) -> np.random.Generator:
@@ -62,11 +67,9 @@ def affinity(taste: Floats32, items: LatentItems) -> Floats32:
     The eight products are added one after the other instead of by a matrix product, so that the last bit, and with it
     who picked what, does not depend on the linear-algebra library or its threads.
     """
-    scale = np.empty(WIDTH, dtype=np.float32)
-    scale[TEXT], scale[VISUAL], scale[HIDDEN] = WEIGHTS["text"], WEIGHTS["visual"], WEIGHTS["hidden"]
     scores = np.repeat(items.bias[None, :], len(taste), axis=0)
     product = np.empty_like(scores)
     for d in range(WIDTH):
-        np.multiply(scale[d] * taste[:, d, None], items.parts[None, :, d], out=product)
+        np.multiply(SCALE[d] * taste[:, d, None], items.parts[None, :, d], out=product)
         scores += product
     return scores

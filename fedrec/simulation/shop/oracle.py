@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from fedrec.errors import DataError
 from fedrec.simulation.shop.catalogue import item_id
 from fedrec.simulation.shop.latents import HIDDEN, TEXT, VISUAL, WIDTH, Floats32, LatentItems, affinity
-from fedrec.simulation.shop.private import user_id
+from fedrec.simulation.shop.people import user_id
 
 TRUTH = "oracle.safetensors"
 PARTS = {"text": TEXT, "visual": VISUAL, "hidden": HIDDEN}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.simulation.shop.latents import TEXT, VISUAL, Floats32, stream
+from fedrec.simulation.shop.people import user_id
 from fedrec.simulation.shop.pictures import OUTLINES, draw_picture
 from fedrec.simulation.shop.words import note
 
@@ -19,11 +20,6 @@ STRENGTH = 1.8  # how far along their taste the things lie that people write abo
 SPREAD = 0.3  # how much they stray from it, in standard deviations of the items' latents
 
 Progress = Callable[[int, int, str], None]
-
-
-def user_id(place: int) -> str:
-    """The id of a user by place, from 0. Ids sort like places up to 999,999 users."""
-    return f"u{place + 1:06d}"
 
 
 def write_private(out: Path, seed: int, taste: Floats32, progress: Progress | None) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from PIL import Image
 from fedrec.content.audio_decode import open_sound
 from fedrec.errors import ConfigError, DataError
 from fedrec.simulation.shop import ShopSummary, shop_summary, write_shop
-from fedrec.simulation.shop.generate import LEAST_ITEMS, default_items
+from fedrec.simulation.shop.sizes import LEAST_ITEMS, default_items
 
 USERS, ITEMS = 120, 160
 
@@ -177,7 +177,7 @@ def test_progress_reaches_the_end_of_every_part(tmp_path: Path) -> None:
     ("name", "value"),
     [
         ("users", 19),
-        ("users", 1_000_000),
+        ("users", 10_000_000),
         ("users", True),
         ("users", 20.0),
         ("items", LEAST_ITEMS - 1),
