@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fedrec.client.ranker import Ranker, Recommendation
+from fedrec.client.search import FoundItem, search
 from fedrec.data.schema import Event
 from fedrec.errors import DataError, ModelError
 from fedrec.release.bundle import Release, read_release
@@ -54,6 +55,7 @@ class OpenedRelease:
         photos: Sequence[str | os.PathLike[str] | bytes] = (),
         top: int = 10,
         at: int | None = None,
+        explain: bool = True,
     ) -> list[Recommendation]:
         """The best items for somebody, best first, each with its reason; none that is in the history.
 
@@ -64,6 +66,7 @@ class OpenedRelease:
             photos: pictures of the person's own, as paths or as the bytes of their files; read likewise.
             top: how many at most, from 1.
             at: when it is asked, seconds since 1970, UTC; None: now. Read where the model reads the time of day.
+            explain: False leaves the reasons out, which take most of the time.
 
         Raises:
             ModelError: there is a history and the release knows nothing of it, or ``top`` is below 1.
@@ -78,7 +81,36 @@ class OpenedRelease:
                 value=events[0].item,
                 action=f"Its ids are like {self._ranker.ids[0]!r}; OpenedRelease.items has them all",
             )
-        return self._ranker.recommend_for(events, top, notes=notes, photos=[_bytes(photo) for photo in photos], at=at)
+        pictures = [_bytes(photo) for photo in photos]
+        return self._ranker.recommend_for(events, top, notes=notes, photos=pictures, at=at, explain=explain)
+
+    def search(
+        self,
+        query: str | None = None,
+        *,
+        picture: str | os.PathLike[str] | bytes | None = None,
+        history: Sequence[str | int | Event] = (),
+        taste: float = 0.0,
+        top: int = 10,
+    ) -> list[FoundItem]:
+        """The items that fit words or a picture best, best first; the query is compared here and goes nowhere.
+
+        Args:
+            query: words, such as ``"blue velvet lamp"``.
+            picture: a picture, as a path or as the bytes of its file.
+            history: as in `recommend`; for ``taste``.
+            taste: 0 to 1: how much what the history says counts beside the query.
+            top: how many at most, from 1.
+
+        Raises:
+            ContentError: nothing was asked, the picture cannot be read, or no word says anything to the catalogue.
+            ModelError: ``taste`` is not from 0 to 1, or ``top`` is below 1.
+            DataError: the picture's file cannot be read.
+        """
+        events = [one if isinstance(one, Event) else Event(str(one)) for one in history]
+        known = self._ranker.known_of(events) if taste else None
+        shown = None if picture is None else _bytes(picture)
+        return search(self._ranker, query, shown, known=known, taste=taste, top=top)
 
     @property
     def directory(self) -> Path:

@@ -12,6 +12,7 @@ from fedrec.cli.bench_grid import bench_grid
 from fedrec.cli.bench_population import bench_population
 from fedrec.cli.bench_rank import bench_rank
 from fedrec.cli.bench_secagg import bench_secagg
+from fedrec.cli.bench_solve import bench_solve
 from fedrec.cli.bench_train import bench_train
 from fedrec.cli.groups import subgroup
 
@@ -26,5 +27,6 @@ def register(app: typer.Typer) -> None:
     bench.command("flower")(bench_flower)
     bench.command("busy")(bench_busy)
     bench.command("device")(bench_device)
+    bench.command("solve")(bench_solve)
     bench.command("features")(bench_features)
     bench.command("population")(bench_population)

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from fedrec.cli import device_verify
+from fedrec.cli.device_search import SearchOptions, tell_search
 from fedrec.cli.device_start import register as register_start
 from fedrec.console import figure, print_json, say, show_table
 
@@ -49,11 +50,25 @@ def recommend(
         float,
         typer.Option(min=0, max=1, help="How much an item's likeness to those above it counts against it."),
     ] = 0.0,
+    query: Annotated[str | None, typer.Option(help="Search by words instead, such as 'blue velvet lamp'.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Search by a picture, a JPEG or PNG file.")
+    ] = None,
+    taste: Annotated[
+        float, typer.Option(min=0, max=1, help="How much the user's own ranking counts in a search.")
+    ] = 0.0,
     key: PublisherKey = None,
     allow_older: AllowOlder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Rank for one user of this device by RELEASE (a directory). Needs no network, and nothing leaves the device."""
+    """Rank for one user of this device by RELEASE (a directory). Needs no network, and nothing leaves the device.
+
+    With --query or --picture the catalogue is searched, what the user has met included.
+    """
+    if query is not None or picture is not None:
+        asked = SearchOptions(query, picture, taste, top)
+        tell_search(asked, release, store, user, trusted_key=key, allow_older=allow_older, as_json=as_json)
+        return
     from fedrec.client.ranker import recommend as rank
 
     found = rank(release, store, user, top, trusted_key=key, explore=explore, variety=variety, allow_older=allow_older)

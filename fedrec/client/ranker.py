@@ -26,6 +26,7 @@ from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ReleaseError, StoreError
 from fedrec.ranking.bandit import CANDIDATES, explored, item_vectors
+from fedrec.ranking.content_search import ContentSearch
 from fedrec.ranking.context import context_of
 from fedrec.ranking.explain import explain
 from fedrec.ranking.lists import content_vectors
@@ -98,6 +99,11 @@ class Ranker:
         return np.zeros((len(self.ids), 1), dtype=np.float32) if found is None else found
 
     @cached_property
+    def content_search(self) -> ContentSearch:
+        """The catalogue, to be searched by words or a picture."""
+        return ContentSearch(self.release.contents.items, self._encoders)
+
+    @cached_property
     def vectors(self) -> NDArray[np.float64]:
         """What a bandit tells items apart by, see `fedrec.ranking.bandit.item_vectors`."""
         return item_vectors(self.scorer)
@@ -146,6 +152,7 @@ class Ranker:
         notes: Sequence[str] = (),
         photos: Sequence[bytes] = (),
         at: int | None = None,
+        explain: bool = True,
     ) -> list[Recommendation]:
         """The same for somebody who has no store, from what is given: nothing is read from disk or written to it.
 
@@ -155,6 +162,7 @@ class Ranker:
             notes: texts of the user's own.
             photos: pictures of the user's own, as the bytes of their files.
             at: see `known`.
+            explain: False leaves out why (shares, nearest and reason are empty), which takes most of the time.
 
         Raises:
             ModelError: ``top`` is below 1.
@@ -163,7 +171,8 @@ class Ranker:
         parts = self.scorer.parts_of(known)
         scores = without_seen(parts.total, self.seen(events))
         found = top_k(scores, top, order=self._order)[0]
-        return self._explained(known, parts, found[found >= 0], events)
+        found = found[found >= 0]
+        return self._explained(known, parts, found, events) if explain else self._listed(scores[0], found, events)
 
     def seen(self, events: Sequence[Event]) -> Histories:
         """What one user has met, positive or not: never recommended again."""
@@ -177,6 +186,15 @@ class Ranker:
         level = np.repeat(self._predictor.levels(rated), len(items))
         found = self._predictor.predict(level, items)
         return [None if np.isnan(rating) else float(rating) for rating in found]
+
+    def _listed(
+        self, scores: NDArray[np.float32], found: NDArray[np.integer], events: Sequence[Event]
+    ) -> list[Recommendation]:
+        ratings = self.ratings(events, found)
+        return [
+            Recommendation(rank, self.ids[place], self.titles[place], float(scores[place]), {}, None, "", rating)
+            for rank, (place, rating) in enumerate(zip(found.tolist(), ratings, strict=True), start=1)
+        ]
 
     def _explained(
         self, known: UserBatch, parts: ScoreParts, found: NDArray[np.integer], events: Sequence[Event]

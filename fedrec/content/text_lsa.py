@@ -92,7 +92,10 @@ class LsaText(Encoder[str]):
         for part in chunks(len(texts), 1024, progress, "text"):
             weighted = _weighted(_counts(self.tokenizer, texts[part]), self.idf)
             known = np.diff(weighted.indptr) > 0
-            rows = unit_rows(unit_rows(weighted @ self.directions.astype(np.float64)) - self.centre)
+            # Of a few texts only their own words' directions are read, not the whole vocabulary's.
+            words = np.unique(weighted.indices)
+            places = weighted[:, words] @ self.directions[words].astype(np.float64)
+            rows = unit_rows(unit_rows(places) - self.centre)
             out.values[part] = np.where(known[:, None], rows, 0.0)
             out.present[part] = known
         return Encoded(out.values, out.present, problems)

@@ -69,3 +69,22 @@ def test_what_an_opened_release_cannot_rank_for_is_refused(place: Place, tmp_pat
         release.recommend(["red-shirt"], top=0)
     with pytest.raises(DataError, match=r"gone\.jpg"):
         release.recommend(photos=[tmp_path / "gone.jpg"])
+
+
+def test_an_opened_release_is_searched(place: Place, tmp_path: Path) -> None:
+    release = open_release(place.release)
+    found = release.search("red lamp", top=3)
+    assert found[0].item == "red-lamp" and found[0].rank == 1 and "red" in found[0].reason
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    pictured = release.search(picture=a_picture(tmp_path / "mine.png", "red"), top=3)
+    assert all(one.item.startswith("red") for one in pictured)
+    history = ["red-lamp"]
+    assert release.search("lamp", history=history, taste=0.0) == release.search("lamp")
+    tasted = release.search("lamp", history=history, taste=1.0, top=12)
+    ranked = [one.item for one in release.recommend(history, top=12)]
+    assert [one.item for one in tasted if one.item not in history] == ranked[: len(tasted) - 1]
+    for wrong in ({"taste": 1.5}, {"taste": -0.1}, {"top": 0}):
+        with pytest.raises(ModelError):
+            release.search("lamp", history=history, **wrong)
+    with pytest.raises(DataError):
+        release.search(picture=tmp_path / "absent.jpg")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from ranker_cases import Place
+from ranker_cases import Place, a_picture
 from typer.testing import CliRunner
 
 import fedrec.cli.device
@@ -37,6 +37,19 @@ def test_the_command_prints_the_same_list(place: Place, app: typer.Typer) -> Non
     shown = CliRunner().invoke(app, arguments)
     assert shown.exit_code == 0
     assert all(one.title in shown.stdout for one in expected)
+
+
+def test_the_command_searches_by_words_and_by_a_picture(place: Place, app: typer.Typer, tmp_path: Path) -> None:
+    arguments = ["recommend", str(place.release), "--store", str(place.store), "--user", "anna", "--top", "2"]
+    before = place.store.read_bytes()
+    told = CliRunner().invoke(app, [*arguments, "--query", "red lamp", "--json"])
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.stdout)["found"][0]["item"] == "red-lamp"  # which anna has met
+    shown = CliRunner().invoke(app, [*arguments, "--picture", str(a_picture(tmp_path / "p.png", "red"))])
+    assert shown.exit_code == 0 and "like the picture" in shown.stdout
+    assert place.store.read_bytes() == before
+    refused = CliRunner().invoke(app, [*arguments, "--query", "qqzz", "--json"])
+    assert refused.exit_code != 0 and "no word" in refused.stdout
 
 
 @pytest.mark.parametrize(

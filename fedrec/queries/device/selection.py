@@ -46,11 +46,12 @@ class SelectionEncoder(QueryEncoder):
             ModelError: what comes with them fits no model.
         """
         scorers = self.candidates(request)
-        from fedrec.ranking.score import USER_BLOCK
+        from fedrec.ranking.score import users_at_once
 
         known, total = with_context(population, self.config.model.history), np.zeros(request.sum.length)
-        for start in range(0, len(population), USER_BLOCK):
-            block = known.take(np.arange(start, min(start + USER_BLOCK, len(population))))
+        step = users_at_once(len(self.features))
+        for start in range(0, len(population), step):
+            block = known.take(np.arange(start, min(start + step, len(population))))
             total += selection_rows(expected_gains(scorers, block), request.sum.bound).sum(axis=0)
         return total
 

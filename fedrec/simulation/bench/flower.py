@@ -10,11 +10,11 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fedrec.config import Config, from_tree
 from fedrec.console import open_reporter
-from fedrec.errors import ConfigError
+from fedrec.errors import ConfigError, ProtocolError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.simulation.bench.grid import features_of, request_of, study_of
@@ -23,6 +23,8 @@ from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.engines.flower import run_flower
 from fedrec.simulation.engines.grid_devices import place_devices
 from fedrec.simulation.study import Study
+
+_LAST_LINES: Final = 30
 
 
 def run_slices(
@@ -91,6 +93,9 @@ def _measured(config: Config, study: Study, count: int, app: Path, seconds: floa
         catalogue, stores = place_devices(study, out / "devices", reporter, slices=slices)
         said: dict[str, str | int | float] = {"config": config.model_dump_json(), "catalogue": str(catalogue)}
         said |= {"stores": str(stores), "slices": slices, "devices": count, "users": users, "out": str(out / "out")}
-        run_flower(app, out / "home", said, devices=count, seconds=seconds, silence=seconds)
+        log = run_flower(app, out / "home", said, devices=count, seconds=seconds, silence=seconds)
+        if not (out / "out" / "server.json").is_file():
+            last = "\n".join(log.splitlines()[-_LAST_LINES:])
+            raise ProtocolError("Flower's run came to no end of its own", action=f"The last that it printed:\n{last}")
         lines = [json.loads(line) for line in (out / "out" / "events.jsonl").read_text("utf-8").splitlines()]
     return Timing(tuple(line["seconds"] for line in lines if line["query"] == "training")[1:])

@@ -33,6 +33,7 @@ from fedrec.queries.secure_wire import Exchange, thresholds_of
 from fedrec.secagg import identity, keys, masks
 from fedrec.secagg.ring import Ring
 from fedrec.simulation.bench.measuring import Machine, Timing, seconds_of
+from fedrec.simulation.engines.grid import InProcessGrid
 from fedrec.simulation.engines.grid_devices import SecureGridDevices, grid_devices, workers_of
 from fedrec.simulation.study import Study, assemble
 
@@ -50,14 +51,16 @@ def run_grid(devices: Sequence[int], length: int, *, rounds: int = 3, workers: i
         workers: processes in which devices answer, as ``speed.workers``.
 
     Returns:
-        ``sizes``: of each number of devices the seconds of a round, and what they are made of.  ``linearity``: the
-        milliseconds a device among the most devices over those among the fewest; 1 is linear.
+        ``sizes``: of each number of devices the seconds of a round, what they are made of, and the processor time of
+        all processes, which other work on the machine changes little.  ``linearity``, ``cpu_linearity``: milliseconds a
+        device among the most devices over those among the fewest; 1 is linear.
     """
     features = features_of(length)
     found = {count: _measured(count, features, rounds, workers) for count in devices}
     return {
         "sizes": {str(count): one for count, one in found.items()},
         "linearity": found[max(found)]["ms_a_device"] / found[min(found)]["ms_a_device"],
+        "cpu_linearity": found[max(found)]["cpu_ms_a_device"] / found[min(found)]["cpu_ms_a_device"],
         "machine": Machine.here().facts(),
     }
 
@@ -130,13 +133,15 @@ def _measured(count: int, features: Features, rounds: int, workers: int) -> dict
     watch = Watch()
     with _devices(config, study, watch) as devices:
         values = parameters.flatten(build_model(config, features))
-        seconds, parts, opened = [], [], None
+        assert isinstance(devices.grid, InProcessGrid)
+        seconds, cpu, parts, opened = [], [], [], None
         for number in range(1, rounds + 2):
             request = request_of(config, number, values, count, features)
-            began = time.perf_counter()
+            used, began = devices.grid.cpu_seconds(), time.perf_counter()
             opened = devices.aggregate(request, range(count))
             ended = time.perf_counter()
             seconds.append(ended - began)
+            cpu.append(devices.grid.cpu_seconds() - used)
             parts.append(watch.parts(began, ended))
             if opened.devices != count:
                 raise RuntimeError(f"{opened.devices} of {count} devices are in the sum: {dict(devices.tally)}")
@@ -152,6 +157,7 @@ def _measured(count: int, features: Features, rounds: int, workers: int) -> dict
         "processes": processes,
         "seconds": timing.facts(),
         "ms_a_device": 1000 * timing.median / count,
+        "cpu_ms_a_device": 1000 * float(np.median(cpu[1:])) / count,
         "messages_a_second": watch.messages / sum(seconds),
         "bytes_up_a_device": opened.bytes_up / count,
         "parts": {name: float(np.median([one[name] for one in parts[1:]])) for name in parts[0]},

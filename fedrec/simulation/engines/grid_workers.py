@@ -7,6 +7,7 @@ sum depends on it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -99,6 +100,11 @@ class WorkerGrid(InProcessGrid):
                 found.append(_result(reply))
                 self._show(message, found[-1])
         return found
+
+    def cpu_seconds(self) -> float:
+        """Processor time of all processes that answer or ask, since they started; not while requests are under way."""
+        used = [pool.submit(time.process_time) for pool in self._pools]
+        return time.process_time() + sum(_result(one) for one in used)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         """Push, then pull until all is there, however long it takes."""

@@ -20,6 +20,7 @@ def test_a_round_is_measured_and_taken_apart() -> None:
         assert sum(one["parts"].values()) == pytest.approx(one["seconds"]["median"], rel=1e-6)
         assert set(one["parts"]) == {"advertise", "share", "check", "mask", "confirm", "unmask", "opening"}
         assert one["bound_seconds"] > 0
+        assert one["cpu_ms_a_device"] > 0
     assert found["linearity"] > 0
 
 

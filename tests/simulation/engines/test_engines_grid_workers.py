@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def test_every_node_has_a_process_and_an_error_is_one_nodes() -> None:
             (node, times) for node in NODES if node != 5 for times in (1, 2)
         )
         assert seen == dict.fromkeys(NODES, 2)
+        assert grid.cpu_seconds() > time.process_time()
         with pytest.raises(ProtocolError, match="has ended"):
             grid.send_and_receive([request(7, end=True)])
 
