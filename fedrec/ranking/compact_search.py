@@ -36,6 +36,7 @@ PROMISING: Final = 256
 """Items of a group that are scored first, those that may score highest: they rule most of the others out."""
 TOGETHER: Final = 2048
 """Items scored in full at once."""
+_LOWEST: Final = np.finfo(np.float32).min
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,11 +134,15 @@ class CompactSearch:
         least = best.least
         if not reaches(bounds, least):
             return
-        near = np.flatnonzero(bounds >= least)
-        if len(near) > PROMISING:
-            parted = near[np.argpartition(bounds[near], len(near) - PROMISING)]
-            self._score(start + np.sort(parted[-PROMISING:]), query)
-            near = np.sort(parted[:-PROMISING])
+        # Before anything is listed all may be: the most promising are then chosen from one block.
+        none = least == -np.inf
+        near = np.arange(min(len(bounds), self.table.block)) if none else np.flatnonzero(bounds >= least)
+        if none or len(near) > PROMISING:
+            some = min(len(near), PROMISING)
+            near = near[np.argpartition(bounds[near], len(near) - some)[-some:]]
+            self._score(start + np.sort(near), query)
+            bounds[near] = -np.inf
+            near = np.flatnonzero(bounds >= max(best.least, _LOWEST))
         for begin in range(0, len(near), TOGETHER):
             part = near[begin : begin + TOGETHER]
             self._score(start + part[bounds[part] >= best.least], query)
