@@ -11,6 +11,7 @@ from fedrec.cli.bench_grid import bench_grid
 from fedrec.cli.bench_population import bench_population
 from fedrec.cli.bench_rank import bench_rank
 from fedrec.cli.bench_secagg import bench_secagg
+from fedrec.cli.bench_solve import bench_solve
 from fedrec.cli.bench_train import bench_train
 from fedrec.cli.groups import subgroup
 
@@ -24,5 +25,6 @@ def register(app: typer.Typer) -> None:
     bench.command("grid")(bench_grid)
     bench.command("flower")(bench_flower)
     bench.command("busy")(bench_busy)
+    bench.command("solve")(bench_solve)
     bench.command("features")(bench_features)
     bench.command("population")(bench_population)

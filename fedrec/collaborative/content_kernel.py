@@ -11,13 +11,15 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 
+from fedrec.collaborative.sharpened_factors import likeness, sharpened_factors, unit_rows
+from fedrec.collaborative.tall import TallTable, blocks, directions_of, gram, refuse_square, stored_as, times
 from fedrec.config import PriorSettings
 from fedrec.content.feature_table import Features
 from fedrec.errors import ConfigError
 
 Floats = NDArray[np.float64]
+_WITHOUT = "Enable collaborative.power_iteration in place of collaborative.cooccurrence, or set prior.weight to 0"
 
 
 def content_kernel(features: Features, settings: PriorSettings) -> Floats:
@@ -25,25 +27,27 @@ def content_kernel(features: Features, settings: PriorSettings) -> Floats:
 
     Raises:
         ConfigError: a weight names a modality that the content does not have.
+        ModelError: there are more than 20,000 items.
     """
-    vectors = _joined(features, settings)
-    return _sharpened(vectors, settings.sharpness) if settings.sharpness else vectors @ vectors.T
+    refuse_square(len(features.ids), "the content kernel", action=_WITHOUT)
+    vectors = _joined(features, settings).astype(np.float64, copy=False)
+    if not settings.sharpness:
+        return vectors @ vectors.T
+    unit = unit_rows(vectors)
+    return np.asarray(likeness(unit, unit, settings.sharpness))
 
 
-def content_factors(features: Features, settings: PriorSettings) -> Floats:
+def content_factors(features: Features, settings: PriorSettings) -> TallTable:
     """Vectors [items, w] whose products are the kernel: exactly where it is linear, else as near as rank
-    ``settings.rank`` allows.
+    ``settings.rank`` allows, see `fedrec.collaborative.sharpened_factors`.
+
+    Float64, and float32 of more than 20,000 items.
 
     Raises:
         ConfigError: a weight names a modality that the content does not have.
     """
     vectors = _joined(features, settings)
-    if not settings.sharpness:
-        return vectors
-    kernel = _sharpened(vectors, settings.sharpness)
-    rank = min(settings.rank, len(kernel))
-    values, directions = eigh(kernel, subset_by_index=[len(kernel) - rank, len(kernel) - 1])
-    return np.asarray(directions * np.sqrt(np.maximum(values, 0.0)))
+    return sharpened_factors(vectors, settings.sharpness, settings.rank) if settings.sharpness else vectors
 
 
 def check_prior(features: Features, weights: Mapping[str, float]) -> None:
@@ -57,41 +61,46 @@ def check_prior(features: Features, weights: Mapping[str, float]) -> None:
         )
 
 
-def _joined(features: Features, settings: PriorSettings) -> Floats:
+def _joined(features: Features, settings: PriorSettings) -> TallTable:
     """Unit vectors of all modalities side by side, each times the root of its weight, and what they say together."""
     check_prior(features, settings.modalities)
-    columns = [np.sqrt(weight) * unit_vectors(features, name) for name, weight in settings.modalities.items()]
+    columns = [unit_vectors(features, name, weight) for name, weight in settings.modalities.items()]
     if settings.leading:
         weight = settings.leading * sum(settings.modalities.values())
-        columns.append(np.sqrt(weight) * _together(features, settings))
-    return np.hstack(columns)
+        together = _together(features, settings)
+        together *= np.sqrt(weight)
+        columns.append(together)
+    return columns[0] if len(columns) == 1 else np.hstack(columns)
 
 
-def unit_vectors(features: Features, name: str) -> Floats:
-    """A modality's features at length 1, [items, w]; zeros where an item has none."""
-    values = np.asarray(features.values[name], dtype=np.float64).reshape(len(features.ids), -1)
-    values = values * features.present[name][:, None]
-    return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12))
+def unit_vectors(features: Features, name: str, weight: float = 1.0) -> TallTable:
+    """A modality's features at length sqrt(weight), [items, w]; zeros where an item has none.
+
+    Float64, and float32 of more than 20,000 items.
+    """
+    values = features.values[name].reshape(len(features.ids), -1)
+    made = np.empty(values.shape, dtype=stored_as(len(values)))
+    for part in blocks(len(values)):
+        there = np.asarray(values[part], dtype=np.float64) * features.present[name][part, None]
+        lengths = np.maximum(np.linalg.norm(there, axis=1, keepdims=True), 1e-12)
+        made[part] = there * (np.sqrt(weight) / lengths)
+    return made
 
 
-def _together(features: Features, settings: PriorSettings) -> Floats:
+def _together(features: Features, settings: PriorSettings) -> TallTable:
     """Places at length 1 among the leading directions of the centred joint content, evened out half-way.
 
     As `fedrec.model.warm_start`, of which this is the closed form without a tower: few directions that several
     modalities agree on say more of taste than their many details.
     """
-    blocks = []
+    columns = []
     for name, weight in settings.modalities.items():
-        unit, there = unit_vectors(features, name), features.present[name][:, None]
-        blocks.append(np.sqrt(weight) * (unit - unit.sum(axis=0) / max(int(there.sum()), 1)) * there)
-    left, singular, _ = np.linalg.svd(np.hstack(blocks), full_matrices=False)
-    places = left[:, : settings.leading_rank] * np.sqrt(singular[: settings.leading_rank])
+        unit, there = unit_vectors(features, name, weight), features.present[name]
+        unit -= np.asarray(unit.sum(axis=0, dtype=np.float64) / max(int(there.sum()), 1), dtype=unit.dtype)
+        unit[~there] = 0.0
+        columns.append(unit)
+    joint = columns[0] if len(columns) == 1 else np.hstack(columns)
+    vectors, singular = directions_of(gram(joint), settings.leading_rank)
+    places = times(joint, vectors / np.sqrt(singular))
     lengths = np.linalg.norm(places, axis=1, keepdims=True)
-    return np.asarray(np.where(lengths > 1e-9, places / np.maximum(lengths, 1e-9), 0.0))
-
-
-def _sharpened(vectors: Floats, sharpness: float) -> Floats:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    there = lengths > 1e-9
-    unit = np.where(there, vectors / np.maximum(lengths, 1e-9), 0.0)
-    return np.asarray(np.exp(sharpness * (unit @ unit.T - 1.0)) * there * there.T)
+    return np.where(lengths > 1e-9, places / np.maximum(lengths, 1e-9), 0.0).astype(joint.dtype)

@@ -13,10 +13,13 @@ components), and the posterior is the best linear unbiased prediction of Henders
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fedrec.collaborative.tall import TallTable, blocks, directions_of, gram, squared_lengths, times
 
 Floats = NDArray[np.float64]
 Denoising = Literal["items", "content"]
@@ -24,12 +27,17 @@ Denoising = Literal["items", "content"]
 CONTENT_RANK: Final = 128
 _STEPS: Final = 10
 _LEAST: Final = 1e-9
+# Items by which variances are found, of a catalogue of more.
+_SAMPLED: Final = 20_000
+_SEED: Final = 20_240_229
 
 
 def denoised(
-    noisy: Floats, expected: Floats, content: Floats, mass: Floats, sigma: float, weights: Floats, how: Denoising
+    noisy: Floats, expected: TallTable, content: TallTable, mass: Floats, sigma: float, weights: Floats, how: Denoising
 ) -> Floats:
     """The posterior mean of a sum [items, r], in units of an item's unweighted part.
+
+    Time grows as items times r^2 (``items``) or r times the square of `CONTENT_RANK` (``content``), memory as the sum.
 
     Args:
         noisy: [items, r], with noise of deviation ``sigma`` in each entry.
@@ -43,57 +51,100 @@ def denoised(
     known = noisy / weights
     if sigma == 0:
         return known
-    guess = _fitted(expected, known, weights)
-    left, spread = known - guess, sigma / weights
+    guess = expected * _fitting(expected, known, weights)
+    known -= guess
     if how == "items":
-        return guess + _shrunk(left, mass, spread, weights)
-    return guess + _predicted(left, content, mass, spread[:, 0])
+        known = _shrunk(known, mass, sigma / weights, weights)
+    else:
+        known = _predicted(known, content, mass, (sigma / weights[:, 0]) ** 2)
+    known += guess
+    return known
 
 
-def _fitted(guess: Floats, noisy: Floats, weights: Floats) -> Floats:
-    """Each column of the guess times the number, zero or above, that brings it nearest to the noisy one."""
-    scale = (guess * noisy * weights**2).sum(axis=0) / np.maximum((guess**2 * weights**2).sum(axis=0), 1e-12)
-    return np.asarray(guess * np.maximum(scale, 0.0))
+def _fitting(guess: TallTable, noisy: Floats, weights: Floats) -> Floats:
+    """The number for each column, zero or above, times which the guess is nearest to the noisy one."""
+    together, own = np.zeros(guess.shape[1]), np.zeros(guess.shape[1])
+    for part in blocks(len(guess)):
+        told = guess[part] * weights[part] ** 2
+        together += (told * noisy[part]).sum(axis=0)
+        own += (told * guess[part]).sum(axis=0)
+    return np.asarray(np.maximum(together / np.maximum(own, 1e-12), 0.0))
 
 
 def _shrunk(noisy: Floats, mass: Floats, spread: Floats, weights: Floats) -> Floats:
     """Posterior means of items' own parts; ``spread``: [items, 1], the noise of an entry."""
-    _, _, axes = np.linalg.svd(noisy * weights, full_matrices=False)
-    turned, noise = noisy @ axes.T, spread**2
+    axes, _ = directions_of(gram(noisy, weights=weights[:, 0] ** 2))
+    turned, noise = times(noisy, axes), spread**2
     share = (mass / mass.mean())[:, None]
     # Least squares of the squares on what they are expected to be, each as sure as its noise is small.
     sure = weights**4
-    signal = np.maximum(((turned**2 - noise) * share * sure).sum(axis=0) / (share**2 * sure).sum(), _LEAST)
-    return np.asarray((turned * (signal * share / (signal * share + noise))) @ axes)
+    squares = np.zeros(turned.shape[1])
+    for part in blocks(len(turned)):
+        squares += ((turned[part] ** 2 - noise[part]) * share[part] * sure[part]).sum(axis=0)
+    signal = np.maximum(squares / (share**2 * sure).sum(), _LEAST)
+    for part in blocks(len(turned)):
+        turned[part] *= signal * share[part] / (signal * share[part] + noise[part])
+    return np.asarray(times(turned, axes.T))
 
 
-def _predicted(noisy: Floats, content: Floats, mass: Floats, spread: Floats) -> Floats:
-    """Posterior means of the parts that follow content and of items' own; ``spread``: [items]."""
-    _, _, axes = np.linalg.svd(noisy / spread[:, None], full_matrices=False)
-    left, singular, _ = np.linalg.svd(content, full_matrices=False)
-    followed = (left * singular)[:, :CONTENT_RANK]
-    followed *= np.sqrt(len(followed) / max(float((followed**2).sum()), _LEAST))
-    share, turned = mass / mass.mean(), noisy @ axes.T
-    for axis in range(turned.shape[1]):
-        turned[:, axis] = _predicted_axis(turned[:, axis], followed, share, spread**2)
-    return np.asarray(turned @ axes)
+def _predicted(noisy: Floats, content: TallTable, mass: Floats, noise: Floats) -> Floats:
+    """Posterior means of the parts that follow content and of items' own; ``noise``: [items], variances."""
+    axes, _ = directions_of(gram(noisy, weights=1.0 / noise))
+    followed = times(content, directions_of(gram(content), CONTENT_RANK)[0])
+    followed *= np.sqrt(len(followed) / max(float(squared_lengths(followed).sum()), _LEAST))
+    share, turned = mass / mass.mean(), times(noisy, axes)
+    some = _sample(len(turned))
+    known = followed[some].astype(np.float64)
+    variances = [_variances(column, known, share[some], noise[some]) for column in turned[some].T]
+    weights = _followed(turned, followed, share, noise, variances)
+    own = np.array([own for _, own in variances])
+    for part in blocks(len(turned)):
+        guess = followed[part] @ weights
+        kept = own * share[part, None]
+        turned[part] = guess + kept / (kept + noise[part, None]) * (turned[part] - guess)
+    return np.asarray(times(turned, axes.T))
 
 
-def _predicted_axis(noisy: Floats, content: Floats, share: Floats, noise: Floats) -> Floats:
-    """One axis [items]: content [items, w] times normal weights, an own part of variance ``share``, and the noise."""
+def _sample(items: int) -> slice | NDArray[np.int64]:
+    """All items, or so many of them, drawn once and for all, that two variances are known well enough."""
+    if items <= _SAMPLED:
+        return slice(None)
+    return np.sort(np.random.default_rng(_SEED).choice(items, _SAMPLED, replace=False))
+
+
+def _variances(noisy: Floats, content: Floats, share: Floats, noise: Floats) -> tuple[float, float]:
+    """Of one axis [items]: the variance of the normal weights of ``content`` [items, w], and of an own part beside its
+    ``share``."""
     items, width = content.shape
     excess = max(float((noisy**2 - noise).mean()), 1e-3 * float(noise.mean()))
     common = own = excess / 2
-    for _ in range(_STEPS):
+    for _ in range(_STEPS - 1):
         total = own * share + noise
-        scaled = content / total[:, None]
-        inverse = np.linalg.inv(content.T @ scaled + np.eye(width) / common)
-        weights = inverse @ (scaled.T @ noisy)
-        followed = content @ weights
+        scaled = content / np.sqrt(total)[:, None]
+        inverse = np.linalg.inv(scaled.T @ scaled + np.eye(width) / common)
+        weights = inverse @ (content.T @ (noisy / total))
         kept = own * share / total
-        alone = kept * (noisy - followed)
+        alone = kept * (noisy - content @ weights)
         # Second moments under the posterior: of the weights, and of each own part beside its share.
         common = max(float(weights @ weights + np.trace(inverse)) / width, _LEAST)
-        unsure = kept * noise + kept**2 * ((content @ inverse) * content).sum(axis=1)
-        own = max(float(((alone**2 + unsure) / share).sum()) / items, _LEAST)
-    return np.asarray(followed + alone)
+        scaled *= np.sqrt(own * kept)[:, None]
+        unsure = float((kept * noise / share).sum() + (inverse * (scaled.T @ scaled)).sum())
+        own = max((float((alone**2 / share).sum()) + unsure) / items, _LEAST)
+    return common, own
+
+
+def _followed(
+    noisy: TallTable, content: TallTable, share: Floats, noise: Floats, variances: Sequence[tuple[float, float]]
+) -> Floats:
+    """Posterior means of the weights of ``content`` in each axis: [w, axes]."""
+    width, axes = content.shape[1], len(variances)
+    together, wanted = np.zeros((axes, width, width)), np.zeros((width, axes))
+    for part in blocks(len(noisy)):
+        for axis, (_, own) in enumerate(variances):
+            total = own * share[part] + noise[part]
+            scaled = content[part] * (1.0 / np.sqrt(total)).astype(content.dtype)[:, None]
+            together[axis] += scaled.T @ scaled
+            wanted[:, axis] += content[part].T @ (noisy[part, axis] / total)
+    for axis, (common, _) in enumerate(variances):
+        wanted[:, axis] = np.linalg.solve(together[axis] + np.eye(width) / common, wanted[:, axis])
+    return wanted

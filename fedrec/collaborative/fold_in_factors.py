@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 
+from fedrec.collaborative.leading_pairs import leading_pairs
+from fedrec.collaborative.tall import TallTable, directions_of, gram, squared_lengths, times
 from fedrec.config import FoldInSettings
 
 Floats = NDArray[np.float64]
 _LEAST_EIGENVALUE = 1e-9
+# Of subspace iteration: the last directions that are kept count as much as those before them.
+_STEPS = 8
 
 
 def from_matrix(matrix: Floats, mass: Floats, settings: FoldInSettings) -> NDArray[np.float32]:
@@ -26,22 +29,22 @@ def from_matrix(matrix: Floats, mass: Floats, settings: FoldInSettings) -> NDArr
     k is ``settings.rank``, or as many as there are. The mean squared length of an item is 1.
     """
     scale = mass**-settings.flattening
-    count = len(matrix)
-    first = max(0, count - settings.rank)
-    values, vectors = eigh(scale[:, None] * matrix * scale[None, :], subset_by_index=[first, count - 1])
-    return _factors(values, vectors, settings)
+    vectors, values = leading_pairs(scale[:, None] * matrix * scale[None, :], settings.rank, steps=_STEPS)
+    kept = values > _LEAST_EIGENVALUE * max(float(values.max(initial=0.0)), 1e-300)
+    say = (values[kept] / values[kept].max(initial=1e-300)) ** settings.power
+    return _sized(vectors[:, kept] * say)
 
 
-def from_factors(spanning: Floats, mass: Floats, settings: FoldInSettings) -> NDArray[np.float32]:
+def from_factors(spanning: TallTable, mass: Floats, settings: FoldInSettings) -> NDArray[np.float32]:
     """The same of a co-occurrence spanning spanning^T, [items, w], without ever writing it down."""
-    left, singular, _ = np.linalg.svd(mass[:, None] ** -settings.flattening * spanning, full_matrices=False)
-    return _factors(singular[::-1] ** 2, left[:, ::-1], settings)
+    scale = mass**-settings.flattening
+    vectors, singular = directions_of(gram(spanning, weights=scale**2), settings.rank)
+    kept = singular**2 > _LEAST_EIGENVALUE * max(float(singular.max(initial=0.0)) ** 2, 1e-300)
+    vectors, values = vectors[:, kept], singular[kept] ** 2
+    say = (values / values.max(initial=1e-300)) ** settings.power
+    return _sized(times(spanning, vectors * (say / np.sqrt(values)), scale))
 
 
-def _factors(values: Floats, vectors: Floats, settings: FoldInSettings) -> NDArray[np.float32]:
-    """``values``: ascending."""
-    kept = np.flatnonzero(values > _LEAST_EIGENVALUE * max(float(values.max(initial=0.0)), 1e-300))[::-1]
-    kept = kept[: settings.rank]
-    table = vectors[:, kept] * (values[kept] / values[kept].max(initial=1e-300)) ** settings.power
-    size = float((table**2).sum())
-    return np.asarray(table * np.sqrt(len(table) / size) if size > 0 else table, dtype=np.float32)
+def _sized(table: TallTable) -> NDArray[np.float32]:
+    size = float(squared_lengths(table).sum())
+    return (table * np.sqrt(len(table) / size) if size > 0 else table).astype(np.float32)

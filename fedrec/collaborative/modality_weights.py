@@ -16,6 +16,7 @@ from scipy.optimize import nnls
 
 from fedrec.collaborative.content_kernel import content_factors
 from fedrec.collaborative.power_iteration import Expected, ProjectionDirections
+from fedrec.collaborative.tall import TallTable, blocks, gram, times
 from fedrec.config import PriorSettings
 from fedrec.content.feature_table import Features
 
@@ -50,14 +51,18 @@ def weighed_by_sum(
         return prior
     scale = np.ones((len(mass), 1)) if asked.weights is None else asked.weights[:, None]
     found = opened.reshape(asked.vectors.shape) / scale
-    expected = {name: _expected(name, asked, mass, popularity, features, prior) for name in given}
-    own = mass[:, None] * asked.vectors
-    own = own - np.outer(asked.centre, asked.centre @ own)
+    expected = [_expected(name, asked, mass, popularity, features, prior) for name in given]
+    along = asked.centre @ (mass[:, None] * asked.vectors)
     # An entry is off by its noise and by what no kernel explains, which grows with the item's mass.
-    share = (mass / mass.mean())[:, None]
-    sure = 1.0 / np.sqrt((sigma / scale) ** 2 + share * float((found**2).mean()) / 2)
-    columns = np.stack([(table * sure).ravel() for table in (*expected.values(), own)], axis=1)
-    weights = _regressed((found * sure).ravel(), columns, np.array(list(given.values())))
+    unexplained = float((found**2).mean()) / 2 / float(mass.mean())
+    together = np.zeros((len(given) + 2, len(given) + 2))
+    for part in blocks(len(mass)):
+        own = mass[part, None] * asked.vectors[part] - np.outer(asked.centre[part], along)
+        sure = 1.0 / np.sqrt((sigma / scale[part]) ** 2 + mass[part, None] * unexplained)
+        columns = [*(table[part] for table in expected), own, found[part]]
+        rows = np.stack([(column * sure).ravel() for column in columns], axis=1)
+        together += rows.T @ rows
+    weights = _regressed(together, np.array(list(given.values())))
     if weights is None:
         return prior
     weights *= sum(given.values()) / weights.sum()
@@ -72,18 +77,26 @@ def _expected(
     popularity: Floats,
     features: Features,
     prior: PriorSettings,
-) -> Floats:
+) -> TallTable:
     """What the linear kernel of one modality alone would lead to expect of the sum."""
     alone = prior.model_copy(update={"modalities": {name: 1.0}, "sharpness": 0.0, "leading": 0.0})
     kernel = Expected.of(mass, popularity, content_factors(features, alone)).factors
-    return np.asarray(kernel @ (kernel.T @ asked.vectors))
+    return times(kernel, gram(kernel, asked.vectors))
 
 
-def _regressed(found: Floats, columns: Floats, given: Floats) -> Floats | None:
-    """Weights [k], zero or above, of the first k columns; the last column is let go free. None where all are zero."""
+def _regressed(together: Floats, given: Floats) -> Floats | None:
+    """Weights [k], zero or above, of the first k columns; the next column is let go free. None where all are zero.
+
+    ``together``: products [k + 2, k + 2] of these columns and, last, of what they are to explain.
+    """
     count = len(given)
-    together = columns[:, :count] @ given
-    level = max(float(together @ found) / max(float(together @ together), 1e-300), 1e-12)
+    inner, wanted = together[:-1, :-1], together[:-1, -1]
+    size = float(given @ inner[:count, :count] @ given)
+    level = max(float(given @ wanted[:count]) / max(size, 1e-300), 1e-12)
+    # As few rows as columns, with the same products: what is nearest to them is nearest to all entries.
+    values, vectors = np.linalg.eigh(inner)
+    root = np.sqrt(np.maximum(values, 1e-14 * max(float(values[-1]), 1e-300)))[:, None]
+    columns, found = root * vectors.T, (vectors.T @ wanted) / root[:, 0]
     # One more row a weight: it is level * given, give or take as much.
     deviations = level * given
     rows = np.hstack([np.diag(1.0 / deviations), np.zeros((count, 1))])

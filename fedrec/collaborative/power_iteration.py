@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.collaborative.denoising import Denoising, denoised
+from fedrec.collaborative.tall import TallTable, blocks, directions_of, gram, times
 
 Floats = NDArray[np.float64]
 # Below this part of the mean mass, items are alike in weight: their mass is mostly noise.
@@ -60,7 +61,7 @@ class PowerIterationResult:
     """What one round found. ``factors``: [items, k] with factors factors^T an estimate, up to scale, of the centred
     co-occurrence."""
 
-    factors: Floats
+    factors: TallTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +76,16 @@ class Expected:
 
     mass: Floats
     centre: Floats
-    factors: Floats
+    factors: TallTable
 
     @classmethod
-    def of(cls, mass: Floats, popularity: Floats, content: Floats) -> Expected:
+    def of(cls, mass: Floats, popularity: Floats, content: TallTable) -> Expected:
         """From ``popularity`` [items], zero or above, and ``content`` [items, w] with S = content content^T."""
-        centre = centre_of(popularity)
-        kernel = np.sqrt(mass)[:, None] * content
-        return cls(mass, centre, kernel - np.outer(centre, centre @ kernel))
+        centre, root = centre_of(popularity), np.sqrt(mass)
+        kernel, along = np.empty_like(content), gram((centre * root)[:, None], content)
+        for part in blocks(len(content)):
+            kernel[part] = root[part, None] * content[part] - centre[part, None] * along
+        return cls(mass, centre, kernel)
 
 
 def first(expected: Expected, rank: int, whitening: float, item_weighting: float = 0.0) -> ProjectionDirections:
@@ -95,15 +98,15 @@ def first(expected: Expected, rank: int, whitening: float, item_weighting: float
         item_weighting: 0 to 1; an item's weight is its share of the mean mass to the power of minus this.
     """
     share = np.maximum(expected.mass / expected.mass.mean(), _LEAST_MASS)
-    weights = share**-item_weighting if item_weighting else None
-    return _directions(ProjectionDirections(expected.centre, expected.factors, weights), rank, whitening)
+    weights, none = share**-item_weighting if item_weighting else None, np.zeros((len(share), 0))
+    return _directions(ProjectionDirections(expected.centre, none, weights), expected.factors, rank, whitening)
 
 
 def following(
     asked: ProjectionDirections, found: PowerIterationResult, rank: int, whitening: float
 ) -> ProjectionDirections:
     """The directions of the next round: the strongest of what the last one found."""
-    return _directions(replace(asked, vectors=found.factors), rank, whitening)
+    return _directions(asked, found.factors, rank, whitening)
 
 
 def completed(
@@ -114,10 +117,10 @@ def completed(
     Nystroem's method completes A = G U to G = A (U^T A)^-1 A^T.  ``how``: see `fedrec.collaborative.denoising`.
     """
     found = without_noise(opened.reshape(asked.vectors.shape), asked, expected, sigma, how)
-    inner = asked.vectors.T @ found
+    inner = gram(asked.vectors, found)
     values, vectors = np.linalg.eigh((inner + inner.T) / 2)
     kept = values > _LEAST_EIGENVALUE * values.max(initial=0.0)
-    return PowerIterationResult(found @ (vectors[:, kept] / np.sqrt(values[kept])))
+    return PowerIterationResult(times(found, vectors[:, kept] / np.sqrt(values[kept])))
 
 
 def without_noise(
@@ -125,7 +128,7 @@ def without_noise(
 ) -> Floats:
     """A noisy sum [items, r] of what was asked, by `fedrec.collaborative.denoising.denoised`; weights divided out."""
     weights = np.ones((len(noisy), 1)) if asked.weights is None else asked.weights[:, None]
-    guess = expected.factors @ (expected.factors.T @ asked.vectors)
+    guess = times(expected.factors, gram(expected.factors, asked.vectors))
     return denoised(noisy, guess, expected.factors, expected.mass, sigma, weights, how)
 
 
@@ -135,9 +138,12 @@ def centre_of(popularity: Floats) -> Floats:
     return popularity / norm if norm > 0 else np.zeros_like(popularity)
 
 
-def _directions(spanning: ProjectionDirections, rank: int, whitening: float) -> ProjectionDirections:
-    left, singular, _ = np.linalg.svd(spanning.vectors, full_matrices=False)
-    kept = singular[:rank] > 1e-9 * singular[0] if len(singular) else np.zeros(0, bool)
-    values = singular[: len(kept)][kept] ** 2
+def _directions(asked: ProjectionDirections, spanning: TallTable, rank: int, whitening: float) -> ProjectionDirections:
+    vectors, singular = directions_of(gram(spanning), rank)
+    values = singular**2
     say = (values / values[0]) ** -whitening if len(values) else values
-    return replace(spanning, vectors=left[:, : len(kept)][:, kept] * say)
+    turned = np.asarray(times(spanning, vectors * (say / singular)), dtype=np.float64)
+    # Of a direction and its opposite, which are alike but for the noise that meets them, every machine takes one.
+    if turned.size:
+        turned *= np.where(turned[np.abs(turned).argmax(axis=0), np.arange(turned.shape[1])] < 0, -1.0, 1.0)
+    return replace(asked, vectors=turned)

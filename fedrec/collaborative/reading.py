@@ -7,7 +7,8 @@ given the same sums read the same factors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,17 @@ from numpy.typing import NDArray
 from fedrec.collaborative import low_rank
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.collaborative.content_kernel import content_factors
-from fedrec.collaborative.fold_in_factors import from_factors
-from fedrec.collaborative.solve import solve
+from fedrec.collaborative.leading_pairs import leading_pairs
+from fedrec.collaborative.solve import WholeCooccurrence, diagonal_from, solve_whole, whole
+from fedrec.collaborative.tall import TallTable, blocks, may_be_square
 from fedrec.config import CollaborativeSettings, PriorSettings
 from fedrec.content.feature_table import Features
 
 Floats = NDArray[np.float64]
+MOST_DIRECTIONS: Final = 1_024
+"""Of a co-occurrence, where the catalogue is too large for a matrix of all items."""
+_LEAST_EIGENVALUE: Final = 1e-9
+_STEPS: Final = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +59,45 @@ class PaidCooccurrence(PaidSums):
     matrix: Floats
     items: NDArray[np.int64]
     noisy: bool
+    _last: dict[str, WholeCooccurrence] = field(default_factory=dict, init=False, repr=False)
 
     def solved(self, settings: CollaborativeSettings, features: Features) -> CollaborativeFactors:
-        """See `fedrec.collaborative.solve`. Raises ConfigError where the prior names a modality without content."""
-        return solve(self.popularity, self.matrix, self.items, settings, features=features, noisy=self.noisy)
+        """See `fedrec.collaborative.solve`; of more than 20,000 items, by factors, see `spanning`.
+
+        What is decomposed is kept until another prior is asked for: many readings differ in what comes after.
+
+        Raises:
+            ConfigError: the prior names a modality without content.
+        """
+        if not may_be_square(len(self.popularity)):
+            mass = diagonal_from(self.popularity, self.matrix, self.items)
+            spanning, raised = self.spanning(settings, features, mass), self.noisy or settings.prior.weight > 0
+            return low_rank.solved(self.popularity, spanning, mass, settings, raised=raised)
+        name = f"{settings.prior.model_dump_json()} {settings.solver.method == 'als'} {id(features)}"
+        if name not in self._last:
+            self._last.clear()
+            self._last[name] = whole(
+                self.popularity, self.matrix, self.items, settings, features=features, noisy=self.noisy
+            )
+        return solve_whole(self.popularity, self._last[name], settings)
+
+    def spanning(self, settings: CollaborativeSettings, features: Features, mass: Floats) -> TallTable:
+        """Factors [items, k] of the co-occurrence and of the content prior beside it, without a matrix of all items.
+
+        The leading `MOST_DIRECTIONS` directions of the items that took part; where there are fewer, it is exact.  Among
+        what it spans users are placed as it is, where a matrix has its diagonal raised first.
+        """
+        vectors, values = leading_pairs(self.matrix, min(MOST_DIRECTIONS, len(self.matrix)), steps=_STEPS)
+        kept = values > _LEAST_EIGENVALUE * max(float(values.max(initial=0.0)), 1e-300)
+        prior = settings.prior
+        content = content_factors(features, prior) if prior.weight else np.zeros((len(mass), 0), np.float32)
+        width = int(kept.sum())
+        whole = np.zeros((len(mass), width + content.shape[1]), dtype=content.dtype)
+        whole[self.items, :width] = vectors[:, kept] * np.sqrt(values[kept])
+        root = np.sqrt(prior.weight * mass)[:, None]
+        for part in blocks(len(mass)):
+            whole[part, width:] = root[part] * content[part]
+        return whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +110,8 @@ class PaidFactors(PaidSums):
 
     centre: Floats
     mass: Floats
-    found: Floats
-    content: Floats
+    found: TallTable
+    content: TallTable
 
     def with_content(self, features: Features, prior: PriorSettings) -> PaidFactors:
         """With the kernel of ``prior`` over ``features``; what the rounds found stays. Raises as `content_factors`."""
@@ -78,16 +119,9 @@ class PaidFactors(PaidSums):
 
     def solved(self, settings: CollaborativeSettings, features: Features) -> CollaborativeFactors:
         """Joined and solved without a matrix of items by items, see `fedrec.collaborative.low_rank`."""
-        whole, solver = self.joined(settings), settings.solver
-        if solver.method == "als":
-            factors = low_rank.factorise(self.popularity, whole, solver.ridge, solver.rank)
-        else:
-            factors = low_rank.solve_low_rank(self.popularity, whole, self.mass, solver.ridge, solver.rank)
-        if settings.fold_in is not None:
-            factors = replace(factors, factors=from_factors(whole, self.mass, settings.fold_in))
-        return factors
+        return low_rank.solved(self.popularity, self.joined(settings), self.mass, settings)
 
-    def joined(self, settings: CollaborativeSettings) -> Floats:
+    def joined(self, settings: CollaborativeSettings) -> TallTable:
         """Factors [items, 1 + k + w] of the whole estimate of the co-occurrence: `low_rank.joined`."""
         scale, prior = settings.power_iteration.scale, settings.prior.weight
         return low_rank.joined(

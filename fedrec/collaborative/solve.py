@@ -24,7 +24,9 @@ score is the sum of its cosines with the user's items, G_ij / sqrt((G_ii + ridge
 
 from __future__ import annotations
 
-from typing import assert_never
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +35,62 @@ from fedrec.accelerator import symmetric_eigen
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.collaborative.content_kernel import content_kernel
 from fedrec.collaborative.fold_in_factors import from_matrix
+from fedrec.collaborative.tall import refuse_square
 from fedrec.config import CollaborativeSettings, SolverSettings
 from fedrec.content.feature_table import Features
+
+_WITHOUT: Final = "Enable collaborative.power_iteration in place of collaborative.cooccurrence"
+
+
+@dataclass(frozen=True, eq=False)
+class WholeCooccurrence:
+    """A co-occurrence of the whole catalogue: ``matrix`` [items, items], and the items' ``mass`` [items], above 0."""
+
+    matrix: NDArray[np.float64]
+    mass: NDArray[np.float64]
+
+    @cached_property
+    def pairs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Its eigenvalues, ascending, and eigenvectors: found once for all ridges."""
+        values, vectors = symmetric_eigen(self.matrix)
+        return np.maximum(values, 0.0), vectors
+
+
+def whole(
+    popularity: NDArray[np.float64],
+    matrix: NDArray[np.float64],
+    items: NDArray[np.int64],
+    settings: CollaborativeSettings,
+    *,
+    features: Features,
+    noisy: bool,
+) -> WholeCooccurrence:
+    """The co-occurrence of all items: of those that took part as it was found, with the content prior beside it.
+
+    Args:
+        popularity: [catalogue], estimates of zero or above.
+        matrix: [K, K], co-occurrence of the items that took part, denoised.
+        items: [K], their places in the catalogue.
+        settings: the prior's, and whether the solver is a factorisation.
+        features: of the catalogue.
+        noisy: whether noise was added; then a diagonal below what popularity says is raised to it.
+
+    Raises:
+        ConfigError: the prior names a modality that the content does not have.
+        ModelError: there are more than 20,000 items.
+    """
+    count, prior = len(popularity), settings.prior
+    refuse_square(count, "the co-occurrence of all items", action=_WITHOUT)
+    mass = diagonal_from(popularity, matrix, items)
+    full = np.zeros((count, count))
+    full[np.ix_(items, items)] = matrix
+    if prior.weight > 0:
+        root = np.sqrt(mass)
+        full += prior.weight * root[:, None] * content_kernel(features, prior) * root[None, :]
+    # A factorisation explains what items share; raised, the diagonal would make a factor of every popular item.
+    if settings.solver.method != "als" and (noisy or prior.weight > 0):
+        np.fill_diagonal(full, np.maximum(full.diagonal(), mass))
+    return WholeCooccurrence(full, mass)
 
 
 def solve(
@@ -46,29 +102,18 @@ def solve(
     features: Features,
     noisy: bool,
 ) -> CollaborativeFactors:
-    """Make the collaborative factors of a release.
+    """`solve_whole` of the `whole` co-occurrence. Raises as `whole`."""
+    known = whole(popularity, matrix, items, settings, features=features, noisy=noisy)
+    return solve_whole(popularity, known, settings)
 
-    Args:
-        popularity: [catalogue], estimates of zero or above.
-        matrix: [K, K], co-occurrence of the items that took part, denoised.
-        items: [K], their places in the catalogue.
-        noisy: whether noise was added; then a diagonal below what popularity says is raised to it.
 
-    Returns:
-        The table, of rank at most ``settings.solver.rank`` (0 = as many as carry anything).
-    """
-    count = len(popularity)
-    mass = _diagonal_from(popularity, matrix, items)
-    full = np.zeros((count, count))
-    full[np.ix_(items, items)] = matrix
-    if settings.prior.weight > 0:
-        root = np.sqrt(mass)
-        full += settings.prior.weight * root[:, None] * content_kernel(features, settings.prior) * root[None, :]
-    # A factorisation explains what items share; raised, the diagonal would make a factor of every popular item.
-    if settings.solver.method != "als" and (noisy or settings.prior.weight > 0):
-        np.fill_diagonal(full, np.maximum(full.diagonal(), mass))
-    history, candidate = _towers(full, settings.solver)
-    factors = None if settings.fold_in is None else from_matrix(full, mass, settings.fold_in)
+def solve_whole(
+    popularity: NDArray[np.float64], known: WholeCooccurrence, settings: CollaborativeSettings
+) -> CollaborativeFactors:
+    """Make the collaborative factors of a release, of rank at most ``settings.solver.rank`` (0 = as many as carry
+    anything).  ``popularity``: [catalogue], estimates of zero or above."""
+    history, candidate = _towers(known, settings.solver)
+    factors = None if settings.fold_in is None else from_matrix(known.matrix, known.mass, settings.fold_in)
     return CollaborativeFactors(
         history=history.astype(np.float32),
         candidate=candidate.astype(np.float32),
@@ -77,19 +122,19 @@ def solve(
     )
 
 
-def _towers(full: NDArray[np.float64], solver: SolverSettings) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _towers(full: WholeCooccurrence, solver: SolverSettings) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     match solver.method:
         case "ease":
             return _two_towers(full, solver.ridge, solver.rank)
         case "cosine":
-            return _cosine_towers(full, solver.ridge, solver.rank)
+            return _cosine_towers(full.matrix, solver.ridge, solver.rank)
         case "als":
             return _factor_towers(full, solver.ridge, solver.rank)
         case _:
             assert_never(solver.method)
 
 
-def _diagonal_from(
+def diagonal_from(
     popularity: NDArray[np.float64], matrix: NDArray[np.float64], items: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Popularity on the scale of the co-occurrence's diagonal, with a least value for items that nobody uses."""
@@ -99,11 +144,8 @@ def _diagonal_from(
     return np.asarray(np.maximum(popularity, max(floor, 1e-6)) * scale)
 
 
-def _two_towers(
-    matrix: NDArray[np.float64], ridge: float, rank: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    values, vectors = symmetric_eigen(matrix)
-    values = np.maximum(values, 0.0)
+def _two_towers(full: WholeCooccurrence, ridge: float, rank: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    values, vectors = full.pairs
     shrunk = values / (values + ridge)
     inverse_diagonal = 1.0 - (vectors**2) @ shrunk  # ridge * P_ii, in (0, 1]
     kept = np.flatnonzero(shrunk > 1e-6)
@@ -113,17 +155,9 @@ def _two_towers(
     return history, history / inverse_diagonal[:, None]
 
 
-def _factor_towers(
-    matrix: NDArray[np.float64], ridge: float, rank: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    values, vectors = symmetric_eigen(matrix)
-    return factor_towers(vectors, np.sqrt(np.maximum(values, 0.0)), ridge, rank)
-
-
-def factor_towers(
-    vectors: NDArray[np.float64], singular: NDArray[np.float64], ridge: float, rank: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Matrix factorisation from right singular vectors [items, k] and values [k], ascending; see the module."""
+def _factor_towers(full: WholeCooccurrence, ridge: float, rank: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Matrix factorisation, see the module."""
+    singular, vectors = np.sqrt(full.pairs[0]), full.pairs[1]
     kept = np.flatnonzero(singular > ridge)
     if rank:
         kept = kept[-rank:]

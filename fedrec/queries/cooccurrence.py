@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.collaborative.reading import PaidCooccurrence
+from fedrec.collaborative.tall import refuse_square
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.errors import ConfigError, ProtocolError
@@ -72,7 +73,13 @@ class Cooccurrence(Query):
 
         Raises:
             ConfigError: noise is wanted for parts whose norm has no small bound (``normalise`` below 1).
+            ModelError: more than 20,000 items take part.
         """
+        refuse_square(
+            len(said.arrays[ITEMS]),
+            "the co-occurrence of all items that take part",
+            action="Lower collaborative.cooccurrence.items, or enable collaborative.power_iteration in its place",
+        )
         normalise, example = config.collaborative.cooccurrence.normalise, config.privacy.unit == "example"
         if config.privacy.epsilon is not None and normalise != 1.0:
             raise ConfigError(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fedrec.collaborative.power_iteration import centre_of
 from fedrec.collaborative.reading import PaidCooccurrence, PaidFactors, PaidSums
+from fedrec.collaborative.tall import TallTable, directions_of, gram, times
 from fedrec.config import Config
 from fedrec.errors import ProtocolError
 from fedrec.queries.cooccurrence import unfold
@@ -104,13 +105,12 @@ def _columns(request: Request, name: str, items: int, most: int) -> NDArray[Any]
     return table
 
 
-def _leading(columns: NDArray[np.float64], most: int) -> NDArray[np.float64]:
+def _leading(columns: TallTable, most: int) -> TallTable:
     """At most so many columns whose products are as near as can be to those of all columns."""
     if columns.shape[1] <= most:
         return columns
-    left, singular, _ = np.linalg.svd(columns, full_matrices=False)
-    return np.asarray(left[:, :most] * singular[:most])
+    return times(columns, directions_of(gram(columns), most)[0])
 
 
-def _half(values: NDArray[np.float64]) -> NDArray[np.float16]:
+def _half(values: TallTable) -> NDArray[np.float16]:
     return np.clip(values, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16)

@@ -16,6 +16,7 @@ from fedrec.collaborative.denoising import Denoising
 from fedrec.collaborative.modality_weights import weighed_by_sum
 from fedrec.collaborative.power_iteration import Expected, PowerIterationResult, ProjectionDirections, completed, first
 from fedrec.collaborative.reading import PaidSums, read
+from fedrec.collaborative.tall import TallTable
 from fedrec.config import CollaborativeSettings, Config
 from fedrec.content.feature_table import Features
 from fedrec.queries import chosen
@@ -35,7 +36,7 @@ class PowerIteration:
     """Where private power iteration stands: what content leads to expect, and the directions that are asked next."""
 
     expected: Expected
-    content: Floats
+    content: TallTable
     directions: ProjectionDirections
     denoising: Denoising = "items"
 

@@ -30,6 +30,8 @@ Floats32 = NDArray[np.float32]
 _ITEM_BLOCK: Final = 65_536
 # Numbers of gathered factors at once, 8 MB: they stay in a processor's cache, or near it.
 _GATHERED: Final = 1 << 20
+# A user with more items than this is placed alone, its factors being read in blocks of as many.
+_LONG: Final = 16_384
 # From so many equations on, Cholesky's method in a loop is quicker than a batch of Gauss' method.
 _BATCHED: Final = 48
 
@@ -68,7 +70,10 @@ class FoldIn:
         found = np.zeros((touched.shape[0], self.factors.shape[1]))
         for users, items, counts in self._alike(touched):
             with np.errstate(all="ignore"):
-                placed = self._placed(self.factors[items].astype(np.float64), counts)
+                if items.shape[1] > _LONG:
+                    placed = self._placed_by_blocks(items[0], counts[0])[None]
+                else:
+                    placed = self._placed(self.factors[items].astype(np.float64), counts)
             # Nobody's ranking fails on a history.
             placed[~np.isfinite(placed).all(axis=1)] = 0.0
             found[users] = placed
@@ -81,18 +86,34 @@ class FoldIn:
         order = np.argsort(padded, kind="stable")
         for length in np.unique(padded[padded > 0]):
             alike = order[np.searchsorted(padded[order], length) :][: int((padded == length).sum())]
-            step = max(1, _GATHERED // (int(length) * max(1, self.factors.shape[1])))
+            gathered = int(length) * max(1, self.factors.shape[1])
+            step = 1 if length > _LONG else max(1, _GATHERED // gathered)
             for start in range(0, len(alike), step):
                 users = alike[start : start + step]
                 real = np.arange(length) < lengths[users, None]
                 entries = np.where(real, touched.indptr[users, None] + np.arange(length), 0)
                 yield users, touched.indices[entries], np.where(real, touched.data[entries], 0.0)
 
+    def _placed_by_blocks(self, items: NDArray[np.int64], counts: Floats) -> Floats:
+        """p [k] of one user with so many items [n] that their factors are read in blocks."""
+        diagonal = self._diagonal(counts[None])[0]
+        together, wanted = np.zeros((len(diagonal), len(diagonal))), np.zeros(len(diagonal))
+        for start in range(0, len(items), _LONG):
+            own, weights = self.factors[items[start : start + _LONG]].astype(np.float64), counts[start : start + _LONG]
+            wanted += weights @ own
+            own *= np.sqrt(weights)[:, None]
+            together += own.T @ own
+        return np.asarray(_solved(together[None], diagonal[None], wanted[None])[0])
+
+    def _diagonal(self, counts: Floats) -> Floats:
+        """What every user's equations have on their diagonal, [n, k], for counts [n, items of each]."""
+        known = counts.sum(axis=1) + self.settings.unknown * len(self.factors)
+        return np.asarray(self.settings.unknown * self.spread + self.settings.ridge * known[:, None])
+
     def _placed(self, own: Floats, counts: Floats) -> Floats:
         """p [n, k] of users with the item factors ``own`` [n, most, k] that count ``counts`` [n, most]: by k or by
         ``most`` equations, whichever are fewer."""
-        known = counts.sum(axis=1) + self.settings.unknown * len(self.factors)
-        diagonal = self.settings.unknown * self.spread + self.settings.ridge * known[:, None]
+        diagonal = self._diagonal(counts)
         root = np.sqrt(counts)[:, :, None]
         if own.shape[1] >= own.shape[2]:
             wanted = (counts[:, None] @ own)[:, 0]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fedrec.errors import ModelError
 
 Floats = NDArray[np.float64]
+_USERS = 1_024
 
 
 def coverage(top: NDArray[np.integer], items: int) -> float:
@@ -29,14 +30,19 @@ def diversity(top: NDArray[np.integer], vectors: NDArray[np.floating]) -> Floats
     Items whose vector is zero (no content known) are left out, since their cosine is not defined; a list with fewer
     than two items left gets NaN. ``vectors``: [items, width].
     """
-    length = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    # Of a large catalogue few items are in any list, and all lists together may be long.
+    listed, places = np.unique(top, return_inverse=True)
+    told = vectors[np.maximum(listed, 0)].astype(np.float64) if len(vectors) else np.zeros((len(listed), 0))
+    length = np.where(listed >= 0, np.linalg.norm(told, axis=1), 0.0)
     known = length > 0
-    unit = vectors / np.where(known, length, 1.0)[:, None]
-    mask = (top >= 0) & known[top]
-    listed = unit[top] * mask[:, :, None]
-    count = mask.sum(axis=1)
+    unit = told / np.where(known, length, 1.0)[:, None] * known[:, None]
+    places = places.reshape(top.shape)
+    count = known[places].sum(axis=1)
     # The sum over pairs follows from the length of the sum of unit vectors: |sum|^2 = count + 2 * sum of cosines.
-    pairs = (np.square(listed.sum(axis=1)).sum(axis=1) - count) / 2.0
+    squared = np.zeros(len(top))
+    for place in range(0, len(top), _USERS):
+        squared[place : place + _USERS] = np.square(unit[places[place : place + _USERS]].sum(axis=1)).sum(axis=1)
+    pairs = (squared - count) / 2.0
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(1.0 - np.where(count > 1, pairs / (count * (count - 1) / 2.0), np.nan))
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,16 @@ if TYPE_CHECKING:
 Floats32 = NDArray[np.float32]
 Lists = Histories | Sequence[NDArray[np.integer]]
 USER_BLOCK = 256
+# Of one part's scores of a block of users: with all its parts a block takes about ten times as much.
+_BLOCK_BYTES: Final = 64 << 20
+
+
+def users_at_once(items: int) -> int:
+    """How many users are scored together: `USER_BLOCK`, or fewer, one at least, of a catalogue of above 65,536 items.
+
+    So memory for scores has a bound that does not grow with items until one user's scores alone exceed it.
+    """
+    return max(1, min(USER_BLOCK, _BLOCK_BYTES // (4 * max(items, 1))))
 
 
 class SharedParts:
@@ -141,11 +151,20 @@ class Scorer:
         lists = histories if isinstance(histories, Histories) else Histories.of(histories)
         return self.parts_of(UserBatch(histories=lists, notes=notes, photos=photos, adapter=adapter))
 
-    def blocks(self, known: UserBatch, *, size: int = USER_BLOCK) -> Iterator[tuple[NDArray[np.int64], Floats32]]:
-        """Score a population ``size`` users at a time: places [block] and scores [block, items], what
-        `protocols.evaluate` takes. Memory is ``size`` times the catalogue."""
-        for start in range(0, len(known), size):
-            places = np.arange(start, min(start + size, len(known)))
+    def blocks(
+        self, known: UserBatch, *, users: NDArray[np.integer] | None = None, size: int | None = None
+    ) -> Iterator[tuple[NDArray[np.int64], Floats32]]:
+        """Score users ``size`` at a time: places [block] and scores [block, items], what `protocols.evaluate` takes.
+
+        Args:
+            known: a population.
+            users: places of those that are scored; None = all.
+            size: memory is so many times the catalogue; None = `users_at_once`.
+        """
+        chosen = np.arange(len(known)) if users is None else np.asarray(users, dtype=np.int64)
+        step = users_at_once(self.items) if size is None else size
+        for start in range(0, len(chosen), step):
+            places = chosen[start : start + step]
             yield places, self.parts_of(known.take(places)).total
 
     def parts_of(self, known: UserBatch) -> ScoreParts:

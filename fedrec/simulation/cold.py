@@ -24,7 +24,6 @@ from fedrec.ranking.score import Scorer
 from fedrec.users import Histories, UserBatch, pointers_of
 
 K: Final = 10
-_BLOCK: Final = 256
 
 
 def without_cold(
@@ -100,9 +99,8 @@ def _blocks(
     column[cold] = np.arange(len(cold))
     secret = key(config.run.seed, "cold negatives")
     having = np.flatnonzero((used.lengths > 0) & (used.lengths < len(cold)))
-    for start in range(0, len(having), _BLOCK):
-        users = having[start : start + _BLOCK]
-        scores = scorer.parts_of(known.take(users)).total[:, cold]
+    for users, every in scorer.blocks(known, users=having):
+        scores = every[:, cold]
         mine = used.take(users)
         rows, columns = mine.owners, column[mine.items]
         had = np.zeros(scores.shape, dtype=np.bool_)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,8 +16,8 @@ from fedrec.model.recommender import Recommender
 from fedrec.queries import model_update
 from fedrec.randomness import key
 from fedrec.ranking.lists import content_vectors
-from fedrec.ranking.protocols import Evaluation, evaluate
-from fedrec.ranking.score import Scorer
+from fedrec.ranking.protocols import Evaluation, evaluate, loo_99neg
+from fedrec.ranking.score import Scorer, users_at_once
 from fedrec.run_warnings import PRIVATE_POPULARITY
 from fedrec.simulation.cold import cold_quality
 from fedrec.simulation.groups import UserGroup, groups_of
@@ -32,9 +32,6 @@ from fedrec.training.tables import Tables
 from fedrec.users import UserBatch
 
 Scores = NDArray[np.float32]
-_BLOCK = 256
-# Scores of a block, and what is made of them, are some tables [users, items] at once: of a million items fewer users.
-_SCORES = 2**25
 
 
 def scorer_of(
@@ -70,20 +67,9 @@ def quality_of(
     scorer = scorer_of(config, study, model, collaborative, features)
     measured = np.flatnonzero(study.held_out.target >= 0)
     known = known_of(config, study, model, features)
-
-    def blocks() -> Iterator[tuple[NDArray[np.int64], Scores]]:
-        for users in _blocks(measured, len(study.features)):
-            yield users, scorer.parts_of(known.take(users)).total
-
     vectors = content_vectors(study.features.values, study.features.present)
     masks = {name: group.users for name, group in (groups or {}).items()}
-    return evaluate(blocks(), study.held_out, vectors=vectors, groups=masks)
-
-
-def _blocks(users: NDArray[np.int64], items: int) -> Iterator[NDArray[np.int64]]:
-    """The users some at a time: 256, or fewer over a large catalogue."""
-    many = min(_BLOCK, max(1, _SCORES // max(items, 1)))
-    return (users[start : start + many] for start in range(0, len(users), many))
+    return evaluate(scorer.blocks(known, users=measured), study.held_out, vectors=vectors, groups=masks)
 
 
 def whole_quality(
@@ -137,9 +123,11 @@ def baselines_of(config: Config, study: Study) -> dict[str, dict[str, Any] | Non
     counts = np.bincount(study.split.training.items, minlength=items).astype(np.float32)
     noisy = private_popularity(config, study)
     return {
-        "popularity": _few(study, lambda users: np.tile(counts, (len(users), 1))),
-        PRIVATE_POPULARITY: None if noisy is None else _few(study, lambda users: np.tile(noisy, (len(users), 1))),
-        "random": _few(study, lambda users: np.zeros((len(users), items), np.float32)),
+        "popularity": _few(study, lambda users: np.broadcast_to(counts, (len(users), items))),
+        PRIVATE_POPULARITY: None
+        if noisy is None
+        else _few(study, lambda users: np.broadcast_to(noisy, (len(users), items))),
+        "random": _few(study, lambda users: np.broadcast_to(np.float32(0.0), (len(users), items))),
         "oracle": _oracle(study),
     }
 
@@ -156,8 +144,14 @@ def _oracle(study: Study) -> dict[str, Any] | None:
     return _few(study, lambda users: oracle.scores(users_at[users])[:, items_at])
 
 
+def _alike(study: Study, scores: Scores) -> dict[str, Any]:
+    """Of scores [items] that everybody is ranked with."""
+    return _few(study, lambda users: np.broadcast_to(scores, (len(users), len(scores))))
+
+
 def _few(study: Study, score: Callable[[NDArray[np.int64]], Scores]) -> dict[str, Any]:
     measured = np.flatnonzero(study.held_out.target >= 0)
-    blocks = ((users, score(users)) for users in _blocks(measured, len(study.features)))
-    table: Mapping[str, Any] = evaluate(blocks, study.held_out).loo_99neg.as_dict()
+    step = users_at_once(len(study.features.ids))
+    blocks = ((users, score(users)) for users in (measured[at : at + step] for at in range(0, len(measured), step)))
+    table: Mapping[str, Any] = loo_99neg(blocks, study.held_out).as_dict()
     return {name: table[name] for name in ("hr@10", "ndcg@10")}

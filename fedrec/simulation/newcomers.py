@@ -6,12 +6,10 @@ just come, and what their own notes and photos add to that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedrec.ranking.protocols import HeldOut, evaluate
 from fedrec.ranking.score import Scorer
@@ -19,7 +17,6 @@ from fedrec.users import Histories, UserBatch, pointers_of
 
 ALL: Final = "all"
 WITHOUT: Final = "without-own-content"
-_BLOCK: Final = 256
 
 
 def at_most(histories: Histories, events: int) -> Histories:
@@ -60,11 +57,5 @@ def quality_of_newcomers(
 
 def _both(scorer: Scorer, known: UserBatch, held_out: HeldOut) -> dict[str, Any]:
     measured = np.flatnonzero(held_out.target >= 0)
-
-    def blocks() -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        for start in range(0, len(measured), _BLOCK):
-            users = measured[start : start + _BLOCK]
-            yield users, scorer.parts_of(known.take(users)).total
-
-    found = evaluate(blocks(), held_out)
+    found = evaluate(scorer.blocks(known, users=measured), held_out)
     return {"loo-99neg": found.loo_99neg.as_dict(), "loo-full": found.loo_full.as_dict()}

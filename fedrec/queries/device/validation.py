@@ -40,12 +40,13 @@ class ValidationEncoder(QueryEncoder):
             ModelError: they fit no model.
         """
         tower = self._tower(request)
-        from fedrec.ranking.score import USER_BLOCK
+        from fedrec.ranking.score import users_at_once
 
         against = pool(self.config, len(self.features))
         known, total = with_context(population, self.config.model.history), np.zeros(request.sum.length)
-        for start in range(0, len(population), USER_BLOCK):
-            users = np.arange(start, min(start + USER_BLOCK, len(population)))
+        step = users_at_once(len(self.features))
+        for start in range(0, len(population), step):
+            users = np.arange(start, min(start + step, len(population)))
             block = known.take(users)
             scores = tower.scores(block)
             total += validation_rows(scores, block.histories, block.targets, against).sum(axis=0)
