@@ -32,7 +32,7 @@ _DIFFERENT: Final = 256
 
 @dataclass(frozen=True)
 class Load:
-    """``items`` of the catalogue, ``events`` of a history, ``connections`` that ask at once, ``workers`` that answer."""
+    """``items`` of the catalogue, ``events`` of a history, ``connections`` asking at once, ``workers`` answering."""
 
     items: int
     events: int
