@@ -10,7 +10,7 @@ from fedrec.config.base import Settings
 
 Engine = Literal["cohort", "grid", "flower"]
 ComputeDevice = Literal["auto", "cpu", "cuda", "mps"]
-GradSample = Literal["auto", "hooks", "ghost", "functional"]
+GradSample = Literal["auto", "bookkeeping", "hooks", "ghost", "functional"]
 
 
 class RunSettings(Settings):
@@ -59,7 +59,10 @@ class SpeedSettings(Settings):
     """Knobs that change time and memory, never a result beyond rounding."""
 
     batch_rows: int = Field(
-        default=64, ge=1, description="rows whose gradients are taken at once, so as to stay in cache"
+        default=64,
+        ge=1,
+        description="rows whose gradients are taken at once, so as to stay in cache; four times as many where a row "
+        "needs no features, since the table of items is encoded once a batch",
     )
     threads: int = Field(
         default=0,
@@ -81,5 +84,7 @@ class SpeedSettings(Settings):
         "up to rounding; noise is drawn on the processor whatever the device is, and users' devices use theirs",
     )
     grad_sample: GradSample = Field(
-        default="auto", description="how Opacus takes a row's gradient; auto: what fits the model"
+        default="auto",
+        description="how a row's gradient is found. bookkeeping: from what dense layers and embeddings read and gave. "
+        "hooks, ghost: by Opacus, whole or as factors. functional: by torch.func. auto: what fits the model",
     )

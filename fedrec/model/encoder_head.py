@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fedrec.model.item_encoder import EncoderInputs, ItemEncoder
+from fedrec.model.item_table import Looked
 from fedrec.model.layers import blank, orthonormal, unit
 from fedrec.model.subspace import Subspace
 
@@ -24,6 +25,7 @@ class Head(ItemEncoder):
     """
 
     keeps_width = True
+    looks_up = True
 
     @classmethod
     def build(cls, inputs: EncoderInputs) -> Head:
@@ -56,3 +58,11 @@ class Head(ItemEncoder):
         """[rows, items, width] -> [rows, items, dimension]; features where ``real`` is False count as zeros."""
         known = values.to(self.linear.weight.dtype).masked_fill(~real.unsqueeze(-1), 0.0)
         return self.linear(unit(known))  # type: ignore[no-any-return]
+
+    def read(self, values: Tensor) -> Tensor:
+        """[items, width], scaled to length 1."""
+        return unit(values)
+
+    def encode(self, items: Looked) -> Tensor:
+        """See `ItemEncoder.encode`."""
+        return self.linear(items)  # type: ignore[no-any-return]

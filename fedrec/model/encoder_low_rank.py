@@ -22,6 +22,7 @@ from torch.nn.functional import linear
 
 from fedrec.model.encoder_head import Head
 from fedrec.model.item_encoder import EncoderInputs, ItemEncoder
+from fedrec.model.item_table import Looked
 from fedrec.model.layers import blank, orthonormal, unit
 from fedrec.model.subspace import Subspace
 
@@ -47,6 +48,7 @@ class LowRankHead(ItemEncoder):
     """
 
     keeps_width = True
+    looks_up = True
     remedy = (
         "Set model.image_encoder to cnn or vgg for pixels, model.audio_encoder to cnn for logmel, "
         "model.text_encoder to minilm-lora for minilm-states"
@@ -114,6 +116,19 @@ class LowRankHead(ItemEncoder):
     def forward(self, values: Tensor, real: Tensor) -> Tensor:
         """[rows, items, width] -> [rows, items, dimension]; features where ``real`` is False count as zeros."""
         known = unit(values.to(self.weight.dtype).masked_fill(~real.unsqueeze(-1), 0.0))
-        seen = linear(known, self.down)
-        update: Tensor = self.up(seen if self.middle is None else seen - self.middle)
+        update: Tensor = self.up(self._along(known))
         return linear(known, self.weight, self.bias) + update
+
+    def read(self, values: Tensor) -> Tensor:
+        """[items, width], scaled to length 1."""
+        return unit(values)
+
+    def encode(self, items: Looked) -> Tensor:
+        """See `ItemEncoder.encode`."""
+        update: Tensor = self.up(Looked(self._along(items.features), items.places, items.shared))
+        return items.of_all(linear(items.features, self.weight, self.bias)) + update
+
+    def _along(self, known: Tensor) -> Tensor:
+        """Where features of length 1 lie in the directions that are trained, [..., rank]."""
+        seen = linear(known, self.down)
+        return seen if self.middle is None else seen - self.middle

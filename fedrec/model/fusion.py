@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import gelu
 
-from fedrec.model.fusion_weights import Fusion, evenly, joined, mixed
-from fedrec.model.layers import EPSILON, constant, linear, masked_softmax, unit
+from fedrec.model.fusion_weights import Fusion, evenly, joined, mixed, shared_out
+from fedrec.model.layers import EPSILON, constant, linear, unit
 from fedrec.model.registry import FUSIONS
 
 
@@ -43,7 +43,7 @@ class WeightedFusion(Fusion):
 
     def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
         logits = self.logits(vectors.new_ones((vectors.shape[0], 1))).unsqueeze(1)
-        return mixed(vectors, masked_softmax(logits, present))
+        return mixed(vectors, shared_out(logits, present))
 
 
 class MaxFusion(Fusion):
@@ -93,7 +93,7 @@ class LateFusion(Fusion):
 
     def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
         logits = self.logits(vectors.new_ones((vectors.shape[0], 1))).unsqueeze(1)
-        weights = masked_softmax(logits, present)
+        weights = shared_out(logits, present)
         # The root of a weight of exactly 0 has no slope, so a missing modality's is taken of 1 and thrown away.
         roots = torch.where(present, weights, 1.0).sqrt() * present.to(weights.dtype)
         return (unit(vectors) * roots.unsqueeze(-1)).flatten(-2)
@@ -162,7 +162,7 @@ class AttentionFusion(Fusion):
     def forward(self, vectors: Tensor, present: Tensor) -> Tensor:
         query = self.query(mixed(vectors, evenly(present, vectors.dtype)))
         logits = torch.einsum("rnkj,rnj->rnk", self.key(vectors), query) * self.scale
-        return mixed(vectors, masked_softmax(logits, present))
+        return mixed(vectors, shared_out(logits, present))
 
 
 def build_fusion(kind: str, modalities: int, dimension: int, generator: torch.Generator) -> Fusion:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fedrec.config import ModelSettings
+from fedrec.model.item_table import Looked
 from fedrec.model.subspace import Subspace
 
 
@@ -46,13 +47,15 @@ class ItemEncoder(nn.Module, ABC):
     ``flattens_rows``: it folds items into the batch, so that only ``torch.func`` gives per-row gradients.
     ``reads_tokens``: features are whole numbers that stand for something, never interpolated nor noised.
     ``keeps_width``: features have a width of their own to preserve, as ready features have: their share of the item
-    space is at most that wide.  ``has_frozen``: it has buffers that training leaves as they are.
+    space is at most that wide.  ``looks_up``: it looks at each item alone, and has a `read` and an `encode` for items
+    that are looked up in a table.  ``has_frozen``: it has buffers that training leaves as they are.
     ``wants``, ``remedy``: the shape that it reads and what to set where features have another one, for people.
     """
 
     flattens_rows: ClassVar[bool] = False
     reads_tokens: ClassVar[bool] = False
     keeps_width: ClassVar[bool] = False
+    looks_up: ClassVar[bool] = False
     has_frozen: ClassVar[bool] = False
     wants: ClassVar[str] = "a vector (width,)"
     remedy: ClassVar[str] = "Choose another encoder of the content, or another item encoder"
@@ -75,3 +78,12 @@ class ItemEncoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, values: Tensor, real: Tensor) -> Tensor:
         """See the class."""
+
+    def read(self, values: Tensor) -> Tensor:
+        """What is made of features [items, ...] before anything that is trained or broadcast; kept for all batches."""
+        raise NotImplementedError
+
+    def encode(self, items: Looked) -> Tensor:
+        """What `forward` gives for the items that were looked up, of features as `read` made them; those of what is not
+        real are made of zeros."""
+        raise NotImplementedError

@@ -37,6 +37,8 @@ class Objective(nn.Module):
         Raises:
             ModelError: rows that do not fit the model or each other.
         """
+        if not self.settings.auxiliary and not self.settings.alignment:
+            return loss_per_row(self.settings.loss, self.model(rows), rows)
         seen = self.model.see(rows)
         loss = loss_per_row(self.settings.loss, seen.logits, rows)
         if self.settings.auxiliary and self.model.auxiliary is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +12,12 @@ from torch import Tensor, nn
 from fedrec.config import ModelSettings
 from fedrec.errors import ModelError
 from fedrec.model.clock import WIDTH
+from fedrec.model.encoder_head import Head
 from fedrec.model.encoders import build_encoders
-from fedrec.model.fusion import build_fusion, fused_width
+from fedrec.model.fused_table import FusedTable, Heads
+from fedrec.model.fusion import MeanFusion, WeightedFusion, build_fusion, fused_width
+from fedrec.model.item_encoder import ItemEncoder
+from fedrec.model.item_table import look_up, look_up_all
 from fedrec.model.layers import constant, linear, unit
 from fedrec.model.rows import ItemBatch, Rows
 from fedrec.model.user_tower import Source, UserTower, build_history
@@ -82,6 +87,7 @@ class Recommender(nn.Module):
         self.temperature = temperature
         self.items = items
         self.encoders = build_encoders(settings, read, vocabulary, generator, items)
+        self.fused_table = FusedTable()
         self.fusion = build_fusion(settings.fusion, len(read), settings.dimension, generator)
         history = build_history(settings.user_tower, self.dimension, generator)
         self.tower = UserTower(history, notes=settings.notes, photos=settings.photos)
@@ -93,6 +99,12 @@ class Recommender(nn.Module):
     def flattens_rows(self) -> bool:
         """Whether per-row gradients need ``torch.func`` instead of Opacus' hooks."""
         return any(bool(encoder.flattens_rows) for encoder in self.encoders.values())
+
+    @property
+    def fuses_tables(self) -> bool:
+        """Whether item vectors are made once an item, and handed out to rows from a table (`FusedTable`)."""
+        heads = all(type(encoder) is Head for encoder in self.encoders.values())
+        return heads and type(self.fusion) in (MeanFusion, WeightedFusion)
 
     def encode_items(self, batch: ItemBatch) -> Tensor:
         """Item vectors [rows, items, dimension] of length 1; zero for padding and for an item without any modality.
@@ -131,30 +143,60 @@ class Recommender(nn.Module):
         Raises:
             ModelError: see `encode_items`.
         """
-        return self.see(rows).logits
+        parts = self._parts(rows)
+        vectors = self._encode(parts)
+        return self.score(self._user(rows, vectors), vectors[1])
 
     def see(self, rows: Rows) -> ForwardOutput:
         """The same, with what losses other than the recommendation's own look at."""
+        parts = self._parts(rows)
+        modal, present = self._encode_modalities(parts)
+        vectors = self._fuse(modal, present, parts)
+        own = rows.history.items + rows.positives
+        learned = vectors[1][:, : rows.positives]
+        logits = self.score(self._user(rows, vectors), vectors[1])
+        return ForwardOutput(logits, torch.cat([vectors[0], learned], 1), modal[:, :own], present[:, :own])
+
+    def _parts(self, rows: Rows) -> list[ItemBatch]:
+        """History, candidates, and what there is of the sources that are read: notes, then photos."""
         notes = rows.notes if self.settings.notes else None
         photos = rows.photos if self.settings.photos else None
-        parts = [rows.history, rows.candidates] + [part for part in (notes, photos) if part is not None]
-        modal, present = self._encode_modalities(parts)
-        history, candidates, *rest = self._fuse(modal, present, parts)
-        user = self.encode_user(
-            history,
+        return [rows.history, rows.candidates] + [part for part in (notes, photos) if part is not None]
+
+    def _user(self, rows: Rows, vectors: Sequence[Tensor]) -> Tensor:
+        """User vectors from the vectors of `_parts`."""
+        notes = rows.notes if self.settings.notes else None
+        photos = rows.photos if self.settings.photos else None
+        return self.encode_user(
+            vectors[0],
             rows.history.mask,
-            None if notes is None else (rest[0], notes.mask),
-            None if photos is None else (rest[-1], photos.mask),
+            None if notes is None else (vectors[2], notes.mask),
+            None if photos is None else (vectors[-1], photos.mask),
             rows.context,
-        )
-        own = rows.history.items + rows.positives
-        learned = candidates[:, : rows.positives]
-        return ForwardOutput(
-            self.score(user, candidates), torch.cat([history, learned], 1), modal[:, :own], present[:, :own]
         )
 
     def _encode(self, parts: Sequence[ItemBatch]) -> list[Tensor]:
-        return self._fuse(*self._encode_modalities(parts), parts)
+        found = self._from_table(parts)
+        return self._fuse(*self._encode_modalities(parts), parts) if found is None else found
+
+    def _from_table(self, parts: Sequence[ItemBatch]) -> list[Tensor] | None:
+        """The vectors of each part where all are of one table and the model is one that `FusedTable` knows, else None;
+        what `_fuse` gives up to rounding."""
+        origins = [part.origin for part in parts if part.origin is not None]
+        if len(origins) < len(parts) or not self.fuses_tables or not set(self.modalities) <= set(parts[0].values):
+            return None
+        encoders = {name: encoder for name, encoder in self.encoders.items() if isinstance(encoder, Head)}
+        for part in parts:
+            self._check_batch(part)
+        readings = {name: encoder.read for name, encoder in encoders.items()}
+        mask = torch.cat([part.mask for part in parts], 1)
+        looked = look_up_all(readings, origins, mask, next(self.parameters()).dtype)
+        if looked is None:
+            return None
+        layers = [encoder.linear for encoder in encoders.values()]
+        logits = self.fusion.logits if isinstance(self.fusion, WeightedFusion) else None
+        vectors = self.fused_table(Heads(layers, *looked, logits))
+        return list(torch.split(vectors, [part.items for part in parts], 1))
 
     def _fuse(self, modal: Tensor, present: Tensor, parts: Sequence[ItemBatch]) -> list[Tensor]:
         return list(torch.split(unit(self.fusion(modal, present)), [part.items for part in parts], 1))
@@ -176,9 +218,16 @@ class Recommender(nn.Module):
         like = next(self.parameters())
         if not having:
             return like.new_zeros((*real.shape, self.settings.dimension))
-        encoded = self.encoders[name](
-            torch.cat([part.values[name] for part in having], 1), torch.cat([_real(part, name) for part in having], 1)
-        )
+        there = real if len(having) == len(parts) else torch.cat([_real(part, name) for part in having], 1)
+        encoder: Any = self.encoders[name]
+        origins = [part.origin for part in having if part.origin is not None]
+        looked = None
+        if isinstance(encoder, ItemEncoder) and encoder.looks_up and len(origins) == len(having):
+            looked = look_up(name, origins, there, like.dtype, encoder.read)
+        if looked is not None:
+            encoded = encoder.encode(looked)
+        else:
+            encoded = encoder(torch.cat([part.values[name] for part in having], 1), there)
         if len(having) == len(parts):
             return encoded  # type: ignore[no-any-return]
         pieces = iter(torch.split(encoded, [part.items for part in having], 1))
@@ -198,20 +247,20 @@ class Recommender(nn.Module):
                 value=unknown,
                 action=f"Give only {', '.join(self.shapes)}",
             )
-        for name, values in batch.values.items():
+        for name, (dtype, shape) in batch.kinds().items():
             if name in self.encoders and bool(self.encoders[name].reads_tokens) == (
-                values.is_floating_point() or values.dtype == torch.uint8
+                dtype.is_floating_point or dtype == torch.uint8
             ):
                 raise ModelError(
                     f"features of {name} are of the wrong kind",
-                    value=str(values.dtype),
+                    value=str(dtype),
                     action="Let content and model agree: token ids for gru, lstm, textcnn, places for id, numbers else",
                 )
             wanted = (*batch.mask.shape, *self.shapes[name])
-            if tuple(values.shape) != wanted or name not in batch.present:
+            if shape != wanted or name not in batch.present:
                 raise ModelError(
                     f"features of {name} do not fit the model",
-                    value=tuple(values.shape),
+                    value=shape,
                     action=f"Give shape {wanted} with a presence mask; were they made by another encoder?",
                 )
 

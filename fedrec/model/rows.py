@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from fedrec.errors import ModelError
+from fedrec.model.item_table import Gathered, InTable
 
 _PARTS = ("history", "notes", "photos", "candidates")
 
@@ -19,12 +20,26 @@ class ItemBatch:
 
     ``values``: modality to features [rows, items, ...]: float [.., width] for a head, integer tokens [.., length]
     (0 = padding), pixels [.., 3, side, side] (uint8, or float).  ``present``: modality to bool [rows, items]; where it
-    is False the features are never read.  ``mask``: bool [rows, items], False = padding.
+    is False the features are never read.  ``mask``: bool [rows, items], False = padding.  ``origin``: where the items
+    are from, if all are places in one table; ``values`` and ``present`` are then gathered when they are asked for.
     """
 
-    values: dict[str, Tensor]
-    present: dict[str, Tensor]
+    values: Mapping[str, Tensor]
+    present: Mapping[str, Tensor]
     mask: Tensor
+    origin: InTable | None = None
+
+    def __post_init__(self) -> None:
+        if self.origin is not None and not all(isinstance(part, Gathered) for part in (self.values, self.present)):
+            raise ModelError(
+                "a batch with features of its own is said to be from a table", action="Change a batch that is dense()"
+            )
+
+    @classmethod
+    def of_table(cls, origin: InTable, mask: Tensor) -> ItemBatch:
+        """The items of a table at some places. ``mask``: bool [rows, items], False = padding."""
+        table, places = origin.table, origin.places
+        return cls(Gathered(table.values, places), Gathered(table.present, places), mask, origin)
 
     @property
     def rows(self) -> int:
@@ -36,11 +51,24 @@ class ItemBatch:
 
     def select(self, rows: slice) -> ItemBatch:
         """The same items of some rows only, as views."""
+        if self.origin is not None:
+            return ItemBatch.of_table(self.origin.select(rows), self.mask[rows])
         return ItemBatch(
             {name: value[rows] for name, value in self.values.items()},
             {name: value[rows] for name, value in self.present.items()},
             self.mask[rows],
         )
+
+    def dense(self) -> ItemBatch:
+        """The same with all features gathered, which Opacus' hooks need."""
+        return self if self.origin is None else ItemBatch(dict(self.values), dict(self.present), self.mask)
+
+    def kinds(self) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+        """Modality to the type and shape of its features, without gathering them."""
+        if self.origin is None:
+            return {name: (value.dtype, tuple(value.shape)) for name, value in self.values.items()}
+        shape = tuple(self.mask.shape)
+        return {name: (value.dtype, (*shape, *value.shape[1:])) for name, value in self.origin.table.values.items()}
 
     def to(self, dtype: torch.dtype) -> ItemBatch:
         """Convert floating features; tokens, uint8 pixels and masks stay as they are."""
@@ -87,6 +115,10 @@ class Rows:
             log_inclusion=None if self.log_inclusion is None else self.log_inclusion[rows],
             context=None if self.context is None else self.context[rows],
         )
+
+    def dense(self) -> Rows:
+        """The same with all features gathered."""
+        return replace(self, history=self.history.dense(), candidates=self.candidates.dense())
 
     def to(self, dtype: torch.dtype) -> Rows:
         """Convert every floating tensor."""

@@ -155,8 +155,8 @@ class ModelContract:
             assert torch.isfinite(value).all(), name
 
     def test_a_missing_modality_is_not_a_zero_vector(self, model: Recommender, rows: Rows) -> None:
-        hidden = replace(rows.candidates, present={**rows.candidates.present})
-        hidden.present["text"] = torch.zeros_like(hidden.mask)
+        present = {**rows.candidates.present, "text": torch.zeros_like(rows.candidates.mask)}
+        hidden = replace(rows.candidates, present=present)
         there = rows.candidates.present["text"] & rows.candidates.mask & rows.history.mask.any(1, keepdim=True)
         changed = model(replace(rows, candidates=hidden)) != model(rows)
         assert changed[there].all()

@@ -19,6 +19,7 @@ from fedrec.training.tables import Tables, own_batch
 from fedrec.users import UserBatch
 
 Number = TypeVar("Number", np.int32, np.int64)
+_ORDERED_BATCHES = 128  # whose events are ordered at once: memory does not grow with the population
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,33 @@ def build_rows(
     ``inclusion``: float32 [pool], the logarithm of each negative's chance to be in the pool, where the loss wants it.
     ``augment``: how the features of a row's items are changed in this round.
     """
+    with_events = np.flatnonzero(population.histories.lengths > 0)
+    batches = range(0, len(with_events), batch_rows)
+    for some in range(0, len(batches), _ORDERED_BATCHES):
+        starts = batches[some : some + _ORDERED_BATCHES]
+        part = population.take(with_events[starts[0] : starts[-1] + batch_rows])
+        yield from _in_order(part, tables, pool, shape, key, batch_rows, inclusion, augment)
+
+
+def _in_order(
+    population: UserBatch,
+    tables: Tables,
+    pool: NDArray[np.int32],
+    shape: RowShape,
+    key: bytes,
+    batch_rows: int,
+    inclusion: NDArray[np.float32] | None,
+    augment: Augment | None,
+) -> Iterator[Rows]:
+    """The rows of users that all have an event, whose events are ordered together."""
     counts = population.histories.lengths
     learned = np.minimum(shape.positives, np.maximum(1, counts // 2))
     kept = np.minimum(shape.history, counts - learned)
     places = _shuffled(population, key, learned, kept)
     order = population.histories.items[places]
     times = None if population.times is None else population.times[places]
-    with_events = np.flatnonzero(counts > 0)
-    for start in range(0, len(with_events), batch_rows):
-        users = with_events[start : start + batch_rows]
+    for start in range(0, len(population), batch_rows):
+        users = np.arange(start, min(start + batch_rows, len(population)))
         first = population.histories.indptr[users]
         positives, p_mask = _spread(order, first, learned[users])
         history, h_mask = _spread(order, first + learned[users], kept[users])
@@ -83,12 +102,11 @@ def _batch(
     positives: tuple[NDArray[np.int32], NDArray[np.bool_]],
     history: tuple[NDArray[np.int32], NDArray[np.bool_]],
 ) -> Rows:
-    touched = np.zeros((len(users), tables.items), dtype=np.bool_)
-    touched[users.histories.owners, users.histories.items] = True
-    against = ~touched[:, pool]
+    against = ~_touched(users, pool)
     candidates = np.concatenate([positives[0], np.broadcast_to(pool, against.shape)], axis=1)
     mask = np.concatenate([positives[1], against], axis=1)
-    batch = tables.batch(candidates, np.concatenate([positives[1], np.ones_like(against)], axis=1))
+    read = np.concatenate([positives[1], np.ones_like(against)], axis=1)
+    batch = tables.batch(candidates, read, shared=len(pool))
     return Rows(
         history=tables.batch(*history),
         notes=own_batch(users.notes, "text") if shape.notes and users.notes is not None else None,
@@ -97,6 +115,20 @@ def _batch(
         positives=positives[0].shape[1],
         candidate_mask=batch.mask.new_tensor(mask),
     )
+
+
+def _touched(users: UserBatch, pool: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Which of the pool each user has, bool [users, pool]; by a search, so that no array is users x items."""
+    order = np.argsort(pool, kind="stable")
+    ordered = pool[order]
+    items = users.histories.items
+    first, last = np.searchsorted(ordered, items, "left"), np.searchsorted(ordered, items, "right")
+    found = np.zeros((len(users), len(pool)), dtype=np.bool_)
+    owners = users.histories.owners
+    while (there := first < last).any():  # once, unless the pool has an item twice
+        found[owners[there], order[first[there]]] = True
+        first = first + 1
+    return found
 
 
 def _augmented(
@@ -128,11 +160,22 @@ def _shuffled(
     """Places of every user's events in a keyed order, still grouped by user; of the history back in time order."""
     owners = population.histories.owners
     drawn = prf_uint64(key, population.sampling_keys[owners], population.histories.items.astype(np.uint64))
-    order = np.lexsort((drawn, owners))
+    order = _by_owner(owners, drawn)
     rank = np.arange(len(order)) - population.histories.indptr[owners]
     history = (rank >= learned[owners]) & (rank < (learned + kept)[owners])
     # Places of events are in time order within a user, so sorting a user's run of them is.
     order[history] = np.sort(order[history])
+    return order
+
+
+def _by_owner(owners: NDArray[np.int64], drawn: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """``np.lexsort((drawn, owners))`` of owners that never fall, by one sort of whole numbers, which is much faster."""
+    bits = np.uint64(int(owners[-1]).bit_length() if len(owners) else 0)
+    # The owner, and as many of the first bits of what was drawn as there is room for.
+    named = (owners.astype(np.uint64) << (np.uint64(64) - bits) if bits else np.uint64(0)) | (drawn >> bits)
+    order = np.argsort(named)
+    if len(order) and not (np.diff(named[order]) > 0).all():  # two that the first bits do not tell apart
+        return np.lexsort((drawn, owners))
     return order
 
 

@@ -1,14 +1,17 @@
 """Sums of per-row gradients, each clipped to an L2 bound: the heart of differentially private training.
 
 Abadi et al. 2016, "Deep Learning with Differential Privacy", Algorithm 1, without the noise, which is added where the
-private sum is opened.  Per-row gradients come from Opacus' hooks (whole, or as factors, see `row_gradients`), or from
-``torch.func`` where a layer folds items into the batch so that hooks would lose the row.
+private sum is opened.  Per-row gradients come from book-keeping (`bookkeeping`), from Opacus' hooks (whole, or as
+factors, see `row_gradients`), or from ``torch.func`` where a layer folds items into the batch so that the others would
+lose the row.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
 from typing import Any, Literal, assert_never
 
 import numpy as np
@@ -23,31 +26,41 @@ from fedrec.config import GradSample
 from fedrec.errors import ModelError
 from fedrec.model.parameters import shared_parameters
 from fedrec.model.rows import Rows
+from fedrec.training.bookkeeping import Bookkeeper, rows_of
 from fedrec.training.factored_hooks import FactoredGradSampleModule
 from fedrec.training.groups import ParameterGroups
 from fedrec.training.placement import device_of, on_device
 from fedrec.training.row_gradients import DenseRows, RowGradients
+from fedrec.training.side_by_side import side_by_side
 
 RowLoss = Callable[[Tensor, Rows], Tensor]
-Mode = Literal["hooks", "ghost", "functional"]
-
-# Above so many parameters the memory of per-row gradients costs more than a second backward pass (measured by
-# `fedrec bench train --workload modes`).
-GHOST_FROM = 300_000
+Mode = Literal["bookkeeping", "hooks", "ghost", "functional"]
 
 
-def choose_mode(asked: GradSample, *, flattens_rows: bool, reads_tokens: bool = False, parameters: int) -> Mode:
-    """The way to get per-row gradients. Raises ModelError where the one asked for would give wrong norms."""
+def choose_mode(asked: GradSample, model: nn.Module, *, flattens_rows: bool) -> Mode:
+    """The way to get per-row gradients: book-keeping, unless the model has layers that it does not know; it was the
+    fastest on every model of `fedrec bench train --workload modes`.
+
+    Raises:
+        ModelError: the one asked for would give wrong norms, or cannot.
+    """
     if flattens_rows:
-        if asked in ("hooks", "ghost"):
+        if asked not in ("auto", "functional"):
             raise ModelError(
                 "an encoder of this model folds items into the batch, where hooks lose the row",
                 value=asked,
                 action="Set speed.grad_sample to auto or functional",
             )
         return "functional"
+    known = Bookkeeper.knows(model)
+    if asked == "bookkeeping" and not known:
+        raise ModelError(
+            "this model has parameters in other layers than dense ones and embeddings",
+            value=asked,
+            action="Set speed.grad_sample to auto, hooks or functional",
+        )
     if asked == "auto":
-        return "ghost" if parameters >= GHOST_FROM and not reads_tokens else "hooks"
+        return "bookkeeping" if known else "hooks"
     return asked
 
 
@@ -78,7 +91,10 @@ class ClippedGradients:
         self.model, self.loss, self.bound, self.mode = model, loss, bound, mode
         self.groups = ParameterGroups.split(list(shared_parameters(model)), groups or {})
         self.wrapped: nn.Module = model
+        self._keeper: Bookkeeper | None = None
         match mode:
+            case "bookkeeping":
+                self._keeper = Bookkeeper(model)
             case "hooks":
                 self.wrapped = GradSampleModule(model, batch_first=True, loss_reduction="sum", strict=True)
             case "ghost":
@@ -95,21 +111,25 @@ class ClippedGradients:
         A row whose gradient has no finite norm adds zero to the sum and to the loss; its norm is told as infinite.
         """
         rows = on_device(rows, device_of(self.model))
-        with warnings.catch_warnings():
-            # Rows hold data, not activations, so no input needs a gradient; torch warns that hooks fire all the same.
-            warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
-            total, norms, loss = self._by_mode(rows)
-            reach, left = norms.clone(), torch.arange(rows.rows, device=norms.device)
-            while not bool(torch.isfinite(norms).all()):
-                # What is not finite spreads in sums and in ghost's second pass, so the sum is made again without it.
-                finite = torch.isfinite(norms)
-                reach[left[~finite]] = torch.inf
-                left = left[finite]
-                if not len(left):
-                    return np.zeros(len(total)), to_numpy(reach.double()), 0.0
-                total, norms, loss = self._by_mode(_rows_of(rows, left))
-                reach[left] = norms
+        total, norms, loss = self._by_mode(rows)
+        reach, left = norms.clone(), torch.arange(rows.rows, device=norms.device)
+        while not bool(torch.isfinite(norms).all()):
+            # What is not finite spreads in sums and in ghost's second pass, so the sum is made again without it.
+            finite = torch.isfinite(norms)
+            reach[left[~finite]] = torch.inf
+            left = left[finite]
+            if not len(left):
+                return np.zeros(len(total)), to_numpy(reach.double()), 0.0
+            total, norms, loss = self._by_mode(_rows_of(rows, left))
+            reach[left] = norms
         return to_numpy(total.double()), to_numpy(reach.double()), loss
+
+    def sums(self, batches: Iterable[Rows]) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], float]]:
+        """What `__call__` gives for each batch, in order; with book-keeping as many batches at once as torch has
+        threads."""
+        cores = self.mode == "bookkeeping" and device_of(self.model).type == "cpu"
+        workers = torch.get_num_threads() if cores else 1
+        return side_by_side(self, batches, workers)
 
     def clip(self, samples: Tensor) -> Tensor:
         """Sum of given gradients, [rows, P], each scaled to the bound as `__call__` scales a row's own; float64 [P].
@@ -121,7 +141,9 @@ class ClippedGradients:
         return self._clipped([DenseRows(part) for part in torch.split(samples, sizes, dim=1)])[0]
 
     def close(self) -> None:
-        """Take Opacus' hooks off the model again."""
+        """Take all hooks off the model again."""
+        if self._keeper is not None:
+            self._keeper.close()
         if self.wrapped is not self.model:
             wrapped: Any = self.wrapped
             wrapped.remove_hooks()
@@ -129,19 +151,31 @@ class ClippedGradients:
     def _clipped(self, gradients: Sequence[RowGradients]) -> tuple[Tensor, Tensor]:
         """The clipped sum [P] of per-row gradients, one `RowGradients` for each parameter, and the rows' norms [rows];
         both float64."""
-        norms = torch.stack([gradient.norms() for gradient in gradients])
-        factors, reach = self.groups.factors(norms, self.bound)
-        placed = zip(self.groups.of, gradients, strict=True)
-        return torch.cat([gradient.weighted_sum(factors[group]) for group, gradient in placed]), reach
+        groups, pieces = _pieces(self.groups.of, gradients)
+        norms = torch.stack([piece.norms() for piece in pieces])
+        factors, reach = replace(self.groups, of=groups).factors(norms, self.bound)
+        placed = zip(groups, pieces, strict=True)
+        return torch.cat([piece.weighted_sum(factors[group]) for group, piece in placed]), reach
 
     def _by_mode(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
+        if self._keeper is not None:
+            return self._noted(rows, self._keeper)
         return self._functional(rows) if self.mode == "functional" else self._hooked(rows)
+
+    def _noted(self, rows: Rows, keeper: Bookkeeper) -> tuple[Tensor, Tensor, float]:
+        with keeper.noting() as uses:
+            losses = self.loss(self.model(rows), rows)
+        total, norms = self._clipped(rows_of(losses, uses, shared_parameters(self.model)))
+        return total, norms, float(losses.detach().sum())
 
     def _hooked(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
         for value in self._parameters():
             FactoredGradSampleModule.taken(value)  # what a pass that failed may have left
-        losses = self.loss(self.wrapped(rows), rows)
-        losses.sum().backward()  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings():
+            # Rows hold data, not activations, so no input needs a gradient; torch warns that hooks fire all the same.
+            warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
+            losses = self.loss(self.wrapped(rows.dense()), rows)
+            losses.sum().backward()  # type: ignore[no-untyped-call]
         total, norms = self._clipped([self._gradient(value, rows.rows) for value in self._parameters()])
         self.wrapped.zero_grad(set_to_none=True)
         return total, norms, float(losses.detach().sum())
@@ -165,6 +199,18 @@ class ClippedGradients:
 
     def _parameters(self) -> list[Tensor]:
         return list(shared_parameters(self.model).values())
+
+
+def _pieces(of: Sequence[int], gradients: Sequence[RowGradients]) -> tuple[tuple[int, ...], list[RowGradients]]:
+    """The gradients of one parameter after the other, dense ones of a group together, with the group of each piece."""
+    found: list[tuple[int, RowGradients]] = []
+    for (group, dense), run in groupby(
+        zip(of, gradients, strict=True), key=lambda one: (one[0], isinstance(one[1], DenseRows))
+    ):
+        parts = [gradient for _, gradient in run]
+        joined = [DenseRows.joined([part for part in parts if isinstance(part, DenseRows)])] if dense else parts
+        found += [(group, part) for part in joined]
+    return tuple(group for group, _ in found), [part for _, part in found]
 
 
 def _rows_of(rows: Rows, places: Tensor) -> Rows:

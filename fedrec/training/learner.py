@@ -13,7 +13,6 @@ from fedrec.content.feature_table import Features
 from fedrec.model import parameters
 from fedrec.model.build import build_model
 from fedrec.model.objective import Objective
-from fedrec.model.warm_start import AnyHead
 from fedrec.randomness import key
 from fedrec.training.augment import Augmenting
 from fedrec.training.build_rows import RowShape, build_rows
@@ -53,16 +52,17 @@ class Learner:
         self.model = moved(build_model(config, features), exact_device())
         self.tables = Tables(features)
         self.augmenting = Augmenting(config)
-        mode = choose_mode(
-            config.speed.grad_sample,
-            flattens_rows=self.model.flattens_rows,
-            # Words and patches are a long dimension, whose products with itself are what ghost norms would cost.
-            reads_tokens=not all(isinstance(encoder, AnyHead) for encoder in self.model.encoders.values()),
-            parameters=parameters.count(self.model),
-        )
         objective = Objective(self.model, config.training)
+        mode = choose_mode(config.speed.grad_sample, objective, flattens_rows=self.model.flattens_rows)
         bound, groups = row_bound(config), config.privacy.groups
         self.gradients = ClippedGradients(objective, lambda losses, _: losses, bound, mode, groups)
+
+    @property
+    def rows_at_once(self) -> int:
+        """Rows of a batch: ``speed.batch_rows``, or four times as many where a row has item vectors but no features."""
+        plain = not (self.augmenting.strength or self.config.training.auxiliary or self.config.training.alignment)
+        looked_up = self.gradients.mode == "bookkeeping" and self.model.fuses_tables and plain
+        return self.config.speed.batch_rows * (4 if looked_up else 1)
 
     def update(
         self,
@@ -98,14 +98,13 @@ class Learner:
             pool,
             shape,
             key=key(settings.run.seed, "rows", round_number),
-            batch_rows=settings.speed.batch_rows,
+            batch_rows=self.rows_at_once,
             inclusion=inclusion,
             augment=self.augmenting.of(round_number),
         )
-        for rows in batches:
-            gradient, norms, batch_loss = self.gradients(rows)
+        for gradient, norms, batch_loss in self.gradients.sums(batches):
             total += gradient
-            rows_seen += rows.rows
+            rows_seen += len(norms)
             loss += batch_loss
             clipped += int((norms > self.gradients.bound).sum())
         return Update(total, rows_seen, loss, clipped)

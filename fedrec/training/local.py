@@ -219,7 +219,7 @@ class LocalLearner:
             with warnings.catch_warnings():
                 # Rows hold data, so no input needs a gradient; torch warns that hooks fire all the same.
                 warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
-                losses = self.wrapped(rows)
+                losses = self.wrapped(rows.dense())
                 losses.sum().backward()
             count += rows.rows
             loss += float(torch.nan_to_num(losses.detach(), nan=0.0, posinf=0.0, neginf=0.0).sum())

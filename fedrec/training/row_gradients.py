@@ -18,6 +18,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import torch
@@ -48,14 +49,33 @@ class DenseRows(RowGradients):
 
     samples: Tensor
 
+    @cached_property
+    def exact(self) -> Tensor:
+        """The same in float64, [rows, parameters]: made once, since that takes as long as either use of it."""
+        return self.samples.flatten(1).double()
+
     def norms(self) -> Tensor:
         """Exact but for `MARGIN`."""
-        norms: Tensor = torch.linalg.vector_norm(self.samples.flatten(1), dim=1, dtype=torch.float64)
+        norms: Tensor = torch.linalg.vector_norm(self.exact, dim=1)
         return norms
 
     def weighted_sum(self, factors: Tensor) -> Tensor:
         """In float64."""
-        return factors @ self.samples.flatten(1).double()
+        return factors @ self.exact
+
+    @classmethod
+    def joined(cls, parts: Sequence[DenseRows]) -> DenseRows:
+        """Gradients of several parameters as those of one, [rows, parameters] in float64."""
+        if len(parts) == 1:
+            return parts[0]
+        sizes = [part.samples[0].numel() for part in parts]
+        first = parts[0].samples
+        whole = first.new_empty((len(first), sum(sizes)), dtype=torch.float64)
+        start = 0
+        for part, size in zip(parts, sizes, strict=True):
+            whole[:, start : start + size].view(part.samples.shape).copy_(part.samples)
+            start += size
+        return cls(whole)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +107,8 @@ class FactoredRows(RowGradients):
         Args:
             backprops, inputs: of each use of the layer, [rows, ..., outputs] and [rows, ..., inputs].
         """
-        g = torch.cat([_three(one) for one in backprops], 1)
-        a = torch.cat([_three(one).to(g.dtype) for one in inputs], 1)
+        g = _together(backprops)
+        a = _together([one.to(g.dtype) for one in inputs])
         if g.shape[1] * (g.shape[2] + a.shape[2]) < g.shape[2] * a.shape[2]:
             return cls(g, a)
         return DenseRows(g.mT @ a)
@@ -121,13 +141,18 @@ class EmbeddedRows(RowGradients):
     @classmethod
     def of(cls, backprops: Sequence[Tensor], places: Sequence[Tensor], size: int) -> EmbeddedRows:
         """From each use of the table: ``backprops`` [rows, ..., width] and ``places`` int [rows, ...]."""
-        g = torch.cat([_three(one) for one in backprops], 1).double()
+        g = _together(backprops).double()
         looked_up = torch.cat([one.reshape(one.shape[0], -1) for one in places], 1).long()
         rows = len(g)
         named = (looked_up + torch.arange(rows, device=looked_up.device).unsqueeze(1) * size).flatten()
         used, place = torch.unique(named, return_inverse=True)
         values = g.new_zeros((len(used), g.shape[2])).index_add(0, place, g.flatten(0, 1))
         return cls(used % size, used // size, values, size, rows)
+
+
+def _together(uses: Sequence[Tensor]) -> Tensor:
+    """Of all uses of a layer, [rows, ..., width] each, one [rows, T, width]; one use alone is not copied."""
+    return _three(uses[0]) if len(uses) == 1 else torch.cat([_three(one) for one in uses], 1)
 
 
 def _three(values: Tensor) -> Tensor:

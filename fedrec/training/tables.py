@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from fedrec.content.feature_table import Features
+from fedrec.model.item_table import InTable, ItemTable
 from fedrec.model.rows import ItemBatch
 from fedrec.users import OwnContent
 
@@ -16,17 +17,18 @@ class Tables:
 
     def __init__(self, features: Features) -> None:
         self.items = len(features.ids)
-        self.values = {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in features.values.items()}
-        self.present = {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in features.present.items()}
-
-    def batch(self, places: NDArray[np.integer], mask: NDArray[np.bool_]) -> ItemBatch:
-        """The items at ``places`` [rows, items]; where ``mask`` is False the place is not read as an item."""
-        index = torch.from_numpy(np.where(mask, places, 0).astype(np.int64))
-        return ItemBatch(
-            values={name: value[index] for name, value in self.values.items()},
-            present={name: value[index] for name, value in self.present.items()},
-            mask=torch.from_numpy(mask),
+        self.table = ItemTable(
+            {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in features.values.items()},
+            {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in features.present.items()},
         )
+
+    def batch(self, places: NDArray[np.integer], mask: NDArray[np.bool_], shared: int = 0) -> ItemBatch:
+        """The items at ``places`` [rows, items]; where ``mask`` is False the place is not read as an item.
+
+        ``shared``: how many of the last columns are the same in all rows.
+        """
+        index = torch.from_numpy(np.where(mask, places, 0).astype(np.int64))
+        return ItemBatch.of_table(InTable(self.table, index, shared), torch.from_numpy(mask))
 
 
 def own_batch(contents: OwnContent, modality: str, most: int = 16) -> ItemBatch:

@@ -31,7 +31,7 @@ from fedrec.training.local_noise import LocalNoise
 from fedrec.training.row_gradients import FactoredRows, RowGradients
 from fedrec.users import Histories, UserBatch, keys_of
 
-MODES: Final[tuple[Mode, ...]] = ("hooks", "ghost", "functional")
+MODES: Final[tuple[Mode, ...]] = ("bookkeeping", "hooks", "ghost", "functional")
 ALLOWED: Final = 1 + 1e-6
 WIDE: Final = {"text": (300,), "image": (40,)}  # wide enough that factors are cheaper than the matrix
 # Each kind of layer that a model may have: settings of the model, and the shapes of its items.

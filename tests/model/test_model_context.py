@@ -122,7 +122,7 @@ def test_rows_say_when_their_own_events_were(federation_study: Study) -> None:
     assert rows_of(replace(people, times=None), features).context is None
 
 
-@pytest.mark.parametrize("mode", ["hooks", "ghost", "functional"])
+@pytest.mark.parametrize("mode", ["bookkeeping", "hooks", "ghost", "functional"])
 def test_gradients_of_rows_with_a_context_are_clipped_as_brute_force_does(mode: str) -> None:
     features, people = toy(users=12)
     config = from_tree({"model": {"dimension": 4, "context": True}})

@@ -85,7 +85,7 @@ def test_a_rows_loss_is_its_own_and_idle_rows_are_silent(training):
 
 
 @pytest.mark.parametrize("settings", [{}, {"fusion": "late"}, {"fusion": "mixture", "user_tower": "gru"}])
-@pytest.mark.parametrize("mode", ["hooks", "functional"])
+@pytest.mark.parametrize("mode", ["bookkeeping", "hooks", "functional"])
 @pytest.mark.parametrize("bound", [0.05, 1e6])
 def test_clipped_sums_equal_brute_force(settings, mode, bound):
     module, rows = objective(**settings)

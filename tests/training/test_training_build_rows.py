@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from training_worlds import ITEMS, small_features, small_population
 
 from fedrec.randomness import key
-from fedrec.training.build_rows import RowShape, build_rows
+from fedrec.training.build_rows import RowShape, _by_owner, _touched, build_rows
 from fedrec.training.examples import by_example
 from fedrec.training.tables import Tables
 from fedrec.users import Histories, UserBatch, keys_of
@@ -26,7 +27,7 @@ histories = st.lists(st.lists(st.integers(0, ITEMS - 1), unique=True, max_size=3
 
 def find(batch_values: np.ndarray, row: int, mask: np.ndarray) -> list[int]:
     """The catalogue places of the masked items of a row, by their text features."""
-    table = TABLES.values["text"].numpy()
+    table = TABLES.table.values["text"].numpy()
     return [int(np.flatnonzero((table == vector).all(1))[0]) for vector in batch_values[row][mask[row]]]
 
 
@@ -95,3 +96,33 @@ def test_take_keeps_users_with_their_own() -> None:
         chosen.notes.values[chosen.notes.indptr[0] : chosen.notes.indptr[1]],
         people.notes.values[people.notes.indptr[7] : people.notes.indptr[8]],
     )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2**64 - 1)), max_size=40), st.booleans())
+def test_events_are_ordered_as_two_keys_would(events: list[tuple[int, int]], alike: bool) -> None:
+    events.sort(key=lambda event: event[0])
+    owners = np.array([owner for owner, _ in events], np.int64)
+    drawn = np.array([low % 4 if alike else low for _, low in events], np.uint64)
+    np.testing.assert_array_equal(_by_owner(owners, drawn), np.lexsort((drawn, owners)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories, st.lists(st.integers(0, ITEMS - 1), min_size=1, max_size=20))
+def test_negatives_that_a_user_has_are_found_also_where_the_pool_has_an_item_twice(
+    events: list[list[int]], pool: list[int]
+) -> None:
+    found = _touched(population_of(events), np.array(pool, np.int32))
+    np.testing.assert_array_equal(found, [[item in one for item in pool] for one in events])
+
+
+def test_rows_do_not_depend_on_how_many_batches_are_ordered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    people = small_population(users=12, own=False)
+    made = {}
+    for at_once in (1, 128):
+        monkeypatch.setattr("fedrec.training.build_rows._ORDERED_BATCHES", at_once)
+        made[at_once] = list(build_rows(people, TABLES, POOL, RowShape(3, 7), key=key(0, "rows"), batch_rows=2))
+    assert len(made[1]) == len(made[128]) > 3
+    for one, other in zip(made[1], made[128], strict=True):
+        assert one.tensors().keys() == other.tensors().keys()
+        assert all(bool((value == other.tensors()[name]).all()) for name, value in one.tensors().items())

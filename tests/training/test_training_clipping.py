@@ -23,6 +23,7 @@ from fedrec.training.learner import Learner
 from fedrec.training.tables import Tables
 from fedrec.users import UserBatch
 
+MODES = ["bookkeeping", "hooks", "ghost", "functional"]
 POOL = np.arange(0, 40, 3, dtype=np.int32)
 
 
@@ -53,7 +54,7 @@ def brute_force(model: Recommender, kind: str, rows: Rows, bound: float) -> np.n
     return total
 
 
-@pytest.mark.parametrize("mode", ["hooks", "ghost", "functional"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", ["sampled-softmax", "bpr", "bce", "mse"])
 @pytest.mark.parametrize("bound", [0.05, 300.0])
 def test_equals_brute_force_over_single_rows(mode: str, kind: str, bound: float) -> None:
@@ -73,12 +74,15 @@ def test_equals_brute_force_over_single_rows(mode: str, kind: str, bound: float)
 
 
 def test_modes_that_lose_the_row_are_refused() -> None:
+    dense, other = torch.nn.Linear(2, 1), torch.nn.Conv1d(1, 1, 1)
     with pytest.raises(ModelError, match="folds items"):
-        choose_mode("hooks", flattens_rows=True, parameters=10)
-    assert choose_mode("auto", flattens_rows=True, parameters=10) == "functional"
-    assert choose_mode("auto", flattens_rows=False, parameters=10) == "hooks"
-    assert choose_mode("auto", flattens_rows=False, parameters=10**6) == "ghost"
-    assert choose_mode("auto", flattens_rows=False, reads_tokens=True, parameters=10**6) == "hooks"
+        choose_mode("hooks", dense, flattens_rows=True)
+    with pytest.raises(ModelError, match="other layers"):
+        choose_mode("bookkeeping", other, flattens_rows=False)
+    assert choose_mode("auto", dense, flattens_rows=True) == "functional"
+    assert choose_mode("auto", dense, flattens_rows=False) == "bookkeeping"
+    assert choose_mode("auto", other, flattens_rows=False) == "hooks"
+    assert choose_mode("ghost", dense, flattens_rows=False) == "ghost"
 
 
 @pytest.mark.parametrize("encoder", ["textcnn", "gru", "lstm"])
@@ -96,13 +100,13 @@ def test_words_within_items_equal_brute_force_in_every_mode(encoder: str) -> Non
         small_population(own=False), Tables(features), POOL, RowShape(3, 7), key=key(0, "rows"), batch_rows=100
     )
     expected = brute_force(build_model(config, features), "bpr", rows, 0.1)
-    for mode in ("hooks", "ghost", "functional"):
+    for mode in MODES:
         model = build_model(config, features)
         gradients = ClippedGradients(model, lambda y, r: loss_per_row("bpr", y, r), 0.1, mode)  # type: ignore[arg-type]
         np.testing.assert_allclose(gradients(rows)[0], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("mode", ["hooks", "ghost", "functional"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("bound", [0.05, 300.0])
 def test_low_rank_adapters_equal_brute_force_too(mode: str, bound: float) -> None:
     config = from_tree({"model": {"dimension": 4, **lora_cases.LORA}})

@@ -65,7 +65,7 @@ def brute_force(objective: Objective, rows: Rows, bound: float, shares: dict[str
     return torch.cat([value.flatten() for value in total.values()]).double().numpy()
 
 
-@pytest.mark.parametrize("mode", ["hooks", "ghost", "functional"])
+@pytest.mark.parametrize("mode", ["bookkeeping", "hooks", "ghost", "functional"])
 @pytest.mark.parametrize("bound", [0.05, 300.0])
 def test_each_group_is_clipped_as_brute_force_does(mode: str, bound: float) -> None:
     config = a_config(SHARES, positives=3)

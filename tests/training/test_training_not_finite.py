@@ -26,7 +26,7 @@ from fedrec.users import Histories, UserBatch, keys_of
 
 BOUND = 0.05
 POOL = np.arange(0, 40, 3, dtype=np.int32)
-MODES = ["hooks", "ghost", "functional"]
+MODES = ["bookkeeping", "hooks", "ghost", "functional"]
 
 
 def the_rows(config: Config) -> Rows:

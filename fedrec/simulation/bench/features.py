@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from fedrec.config import ContentSettings
 from fedrec.content import image_backbone, text_minilm
@@ -24,8 +24,6 @@ from fedrec.simulation.bench.measuring import Machine, in_turn
 from fedrec.thread_settings import threads_here
 
 Network = Literal["minilm", "efficientnet-lite0", "resnet18", "mobilenet-v3-small"]
-BATCH: Final = 32
-"""Of the bare network; larger ones are slower on cores whose caches they do not fit."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +81,9 @@ def _bare_texts(texts: Sequence[str]) -> Callable[[], None]:
     order = text_minilm.by_length(texts)
 
     def run() -> None:
-        for start in range(0, len(order), BATCH):
-            encodings = tokenizer.encode_batch_fast([texts[place] for place in order[start : start + BATCH]])
+        for start in range(0, len(order), text_minilm.BATCH):
+            places = order[start : start + text_minilm.BATCH]
+            encodings = tokenizer.encode_batch_fast([texts[place] for place in places])
             ids = torch.tensor([encoding.ids for encoding in encodings])
             mask = torch.tensor([encoding.attention_mask for encoding in encodings])
             with torch.inference_mode():
@@ -105,8 +104,9 @@ def _bare_pictures(case: EncodingCase, pictures: Sequence[Picture]) -> Callable[
     deviation = torch.tensor(extractor.backbone.deviation).reshape(1, 3, 1, 1)
 
     def run() -> None:
-        for start in range(0, len(pictures), BATCH):
-            pixels, _, present, _ = decode_batch(pictures[start : start + BATCH], extractor.side)
+        for start in range(0, len(pictures), image_backbone.BATCH):
+            batch = pictures[start : start + image_backbone.BATCH]
+            pixels, _, present, _ = decode_batch(batch, extractor.side)
             with torch.inference_mode():
                 scaled = torch.from_numpy(pixels[present]).permute(0, 3, 1, 2).float() / 255
                 module((scaled - mean) / deviation).numpy()

@@ -86,7 +86,7 @@ def population(users: int) -> UserRows:
         names=[f"u{place}" for place in range(users)],
         indptr=indptr,
         items=rng.integers(0, ITEMS, events, dtype=np.int32),
-        times=np.arange(events, dtype=np.int64),
+        times=np.cumsum(rng.integers(1, 1_000, events)),
     )
 
 
