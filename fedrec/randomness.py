@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algori
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from fedrec.errors import PrivacyError
 
@@ -134,6 +133,8 @@ def gaussian(key: bytes, n: int) -> NDArray[np.float64]:
     the largest magnitude is about 13, beyond which a normal number lies with probability 2^-127.
     Raises PrivacyError as `keystream` does.
     """
+    from scipy.special import ndtri  # takes longer to load than all else that ranking on a device needs of this module
+
     encryptor = _encryptor(key, n)
     numbers = np.empty(n, dtype=np.float64)
     for start in range(0, n, _CHUNK):

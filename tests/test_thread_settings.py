@@ -90,5 +90,5 @@ def test_workers_of_a_pool_compute_with_one_thread_each(monkeypatch: pytest.Monk
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     with process_pool(2) as pool:
         found = list(pool.map(threads_here, range(2)))
-    assert found == [(1, ["1", "1", "1"])] * 2
+    assert found == [(1, ["1"] * len(COUNTS))] * 2
     assert os.environ["OMP_NUM_THREADS"] == "4"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from fedrec.cli.bench_busy import bench_busy
+from fedrec.cli.bench_device import bench_device
 from fedrec.cli.bench_features import bench_features
 from fedrec.cli.bench_flower import bench_flower
 from fedrec.cli.bench_grid import bench_grid
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     bench.command("grid")(bench_grid)
     bench.command("flower")(bench_flower)
     bench.command("busy")(bench_busy)
+    bench.command("device")(bench_device)
     bench.command("solve")(bench_solve)
     bench.command("features")(bench_features)
     bench.command("population")(bench_population)

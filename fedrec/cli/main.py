@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fedrec.process_start  # before what loads NumPy or torch
-
 # isort: split
 
 import logging
@@ -18,7 +16,6 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-import fedrec.doctor
 from fedrec.cli.groups import find_groups
 from fedrec.console import print_json, say, show_error, show_fedrec_error
 from fedrec.errors import FedrecError
@@ -155,6 +152,8 @@ def _exit_codes() -> list[str]:
 
 def _version(asked: bool) -> None:
     if asked:
+        import fedrec.doctor
+
         say(f"fedrec {fedrec.doctor.installed_version()}")
         raise typer.Exit()
 
@@ -170,6 +169,8 @@ def _options(
 
 def _doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
     """Check that this machine can run fedrec; leaves with 1 if something must be mended."""
+    import fedrec.doctor
+
     checks = fedrec.doctor.run_checks()
     if as_json:
         print_json(fedrec.doctor.as_tree(checks))

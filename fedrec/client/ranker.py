@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from fedrec.client.adapter_state import adapter_of
 from fedrec.client.bandit_state import bandit_of
 from fedrec.client.load_population import first_met, positive_of, rated_items, ratings_of
 from fedrec.client.release_memory import remembered_release
+from fedrec.client.who import who
 from fedrec.config import Config, from_tree
 from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
@@ -32,6 +33,7 @@ from fedrec.ranking.lists import content_vectors
 from fedrec.ranking.ratings import RatingPredictor
 from fedrec.ranking.rerank import mmr
 from fedrec.ranking.score import Scorer
+from fedrec.ranking.score_parts import ScoreParts
 from fedrec.ranking.topk import id_order, top_k, without_seen
 from fedrec.release.bundle import Release
 from fedrec.release.content_state import encoders
@@ -39,7 +41,6 @@ from fedrec.release.contents import ModelState
 from fedrec.users import Histories, OwnContent, UserBatch
 
 _log = logging.getLogger(__name__)
-_USERS_NAMED: Final = 5
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Ranker:
         self.settings = config.model if state is None else state.settings
         self.positive_ratings = config.data.positive_ratings
         self.ids, self.titles = contents.items.ids, contents.items.titles
-        self.places = {item: place for place, item in enumerate(self.ids)}
+        self.places = dict(zip(self.ids, range(len(self.ids)), strict=True))
         self._order = id_order(self.ids)
         self._encoders: dict[str, Any] = encoders(contents)
         self.scorer = Scorer(
@@ -131,7 +132,8 @@ class Ranker:
             ModelError: ``top`` is below 1, or ``variety`` is not from 0 to 1.
         """
         known, events = self.known(store, user, at), store.events(user)
-        scores = without_seen(self.scorer.parts_of(known).total, self.seen(events))
+        parts = self.scorer.parts_of(known)
+        scores = without_seen(parts.total, self.seen(events))
         longer = explore is not None or variety != 0
         found = top_k(scores, max(top, CANDIDATES) if longer else top, order=self._order)[0]
         found = found[found >= 0]
@@ -140,7 +142,7 @@ class Ranker:
             found = explored(bandit, self.vectors, scores[0], found, explore)[:top]
         elif longer:
             found = mmr(found, scores[0, found], self._content, top, variety=variety)
-        return self._explained(known, found, events)
+        return self._explained(known, parts, found, events)
 
     def recommend_for(
         self,
@@ -166,10 +168,11 @@ class Ranker:
             ModelError: ``top`` is below 1.
         """
         known = self.known_of(events, notes=notes, photos=photos, at=at)
-        scores = without_seen(self.scorer.parts_of(known).total, self.seen(events))
+        parts = self.scorer.parts_of(known)
+        scores = without_seen(parts.total, self.seen(events))
         found = top_k(scores, top, order=self._order)[0]
         found = found[found >= 0]
-        return self._explained(known, found, events) if explain else self._listed(scores[0], found, events)
+        return self._explained(known, parts, found, events) if explain else self._listed(scores[0], found, events)
 
     def seen(self, events: Sequence[Event]) -> Histories:
         """What one user has met, positive or not: never recommended again."""
@@ -193,8 +196,10 @@ class Ranker:
             for rank, (place, rating) in enumerate(zip(found.tolist(), ratings, strict=True), start=1)
         ]
 
-    def _explained(self, known: UserBatch, found: NDArray[np.integer], events: Sequence[Event]) -> list[Recommendation]:
-        explained, ratings = explain(self.scorer, known, found), self.ratings(events, found)
+    def _explained(
+        self, known: UserBatch, parts: ScoreParts, found: NDArray[np.integer], events: Sequence[Event]
+    ) -> list[Recommendation]:
+        explained, ratings = explain(self.scorer, known, found, parts), self.ratings(events, found)
         return [
             Recommendation(
                 rank=rank,
@@ -219,7 +224,7 @@ class Ranker:
         """
         users = store.users()
         if user not in users:
-            raise StoreError("this device has no such user", value=user, action=_who(users))
+            raise StoreError("this device has no such user", value=user, action=who(users))
         return self.known_of(
             store.events(user),
             notes=[note.text for note in store.notes(user)] if self._reads_notes else [],
@@ -308,11 +313,3 @@ def _config(tree: Mapping[str, Any]) -> Config:
         return from_tree(tree)
     except ConfigError as error:
         raise ReleaseError(f"the release's settings cannot be used: {error.what}", action="Update fedrec") from error
-
-
-def _who(users: Sequence[str]) -> str:
-    if not users:
-        return "The store is empty: add events first"
-    named = ", ".join(users[:_USERS_NAMED])
-    more = len(users) - _USERS_NAMED
-    return f"It has {len(users)} user{'s' if len(users) > 1 else ''}: {named}{f' and {more} more' if more > 0 else ''}"

@@ -18,7 +18,7 @@ EXPECTED_LOSS: Final = 0.005
 """What a change of one setting is expected to cost, in NDCG@10 a user: a judgement, not a measurement."""
 EXPECTED_SPREAD: Final = 0.01
 """Standard deviation of what such a change does: likewise."""
-INTERPLAY: Final = 0.3
+INTERPLAY: Final = 0.5
 """By how much the gain of one change alone is off beside another, as a part of the other's gain: likewise."""
 
 

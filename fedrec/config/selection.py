@@ -52,7 +52,8 @@ class SelectionSettings(Settings):
         default=0.2,
         gt=0,
         le=8,
-        description="L2 bound of a user's numbers, one a candidate, each NDCG@10 less the mean over the candidates",
+        description="L2 bound of a user's numbers, one a candidate: its NDCG@10 less the default's, by half of this at "
+        "most, centred over the candidates",
     )
     caution: float = Field(
         default=1.0,

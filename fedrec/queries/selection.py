@@ -4,8 +4,9 @@ Candidates are made of the same opened sums, so making them costs nothing, and w
 
 *What leaves*: K numbers a user, one a candidate: the expected NDCG@10 of the own held-out item, which takes part in no
 other sum but those of ``validation`` and ``metrics``, among 99 others drawn from all items that the user did not touch
-(in closed form, so nothing is drawn).  They are centred over the candidates, since what all have in common says
-nothing, and brought to the length ``clip`` where they are longer.  A user without a held-out item adds zeros.
+(in closed form, so nothing is drawn).  Each is taken as how far it is from the default's, by ``clip`` / 2 at most;
+they are centred over the candidates, since what all have in common says nothing, and brought to the length ``clip``
+where they are longer.  A user without a held-out item adds zeros.
 *What it costs*: the part's L2 norm is ``clip`` at most, and that is what a user moves the sum by.  One interaction may
 change the history, or which item is held out, and so every number: it moves a part from anywhere in the ball to
 anywhere else, by 2 ``clip`` at most.

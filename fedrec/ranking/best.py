@@ -78,12 +78,14 @@ class Best:
 
 
 def reaches(scores: NDArray[np.float32], least: np.float32) -> bool:
-    """Whether any of the scores is ``least`` or more.
+    """Whether any of the scores is ``least`` or more; False of none.
 
     Raises:
         ModelError: a score is NaN or +inf.
     """
-    highest = scores.max(initial=-np.inf)
+    if not len(scores):
+        return False
+    highest = scores.max()
     if np.isnan(highest) or highest == np.inf:
         raise ModelError("a score is not finite", action="Look for a diverged model; rank nothing with it")
     return bool(highest >= least)

@@ -26,12 +26,17 @@ from fedrec.ranking.row_search import checked_user
 
 Floats32 = NDArray[np.float32]
 
-UNREAD: Final = 0.27
+UNREAD: Final = 0.22
 """Dimensions are read until what the others can add is at most this share of what a score can be."""
 NEARLY_ALL: Final = 0.8
 """From this share of the dimensions on all are read: then none has to be picked out."""
-TOGETHER: Final = 256
-"""Items scored in full at once, the most promising of a block first: they may rule the others out."""
+GROUP: Final = 8
+"""Blocks whose bounds are looked at together: with so many items at once, looking costs little beside reading."""
+PROMISING: Final = 256
+"""Items of a group that are scored first, those that may score highest: they rule most of the others out."""
+TOGETHER: Final = 2048
+"""Items scored in full at once."""
+_LOWEST: Final = np.finfo(np.float32).min
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +77,7 @@ class CompactSearch:
         if not 0 < rest <= 1:
             raise ModelError("what is allowed for is above 0 and at most 1", value=rest)
         self.table, self.rows = table, rows
-        self._rest = rest
+        self._rest, self._kind = rest, table.kind
         self._workers = BlockWorkers(threads)
         self._space = local()
 
@@ -91,7 +96,8 @@ class CompactSearch:
         """
         best = Best(k, ties=ties, seen=seen)
         query = self._query(checked_user(user, self.table.width), best)
-        self._workers.run(len(self.table.values), lambda block: self._search(block, query))
+        groups = -(-len(self.table.values) // GROUP)
+        self._workers.run(groups, lambda group: self._search(group * GROUP, query))
         return best.found()
 
     def _query(self, user: Floats32, best: Best) -> _Query:
@@ -112,57 +118,63 @@ class CompactSearch:
         """How far a score may be off by rounding: by an item's reach, and for each item alike."""
         # Each product and sum in float32, twice: here and in the score that it is compared with.
         by_reach = 2.0 * (self.table.width + 4) * float(np.finfo(np.float32).eps) * length
-        if self.rows is None or self.table.kind == "float32":
+        if self.rows is None or self._kind == "float32":
             return by_reach, 0.0
-        if self.table.kind == "float16":
+        if self._kind == "float16":
             return by_reach + length * 2.0**-11, float(np.abs(user).sum()) * 2.0**-25
         return by_reach, 0.5001 * float(np.abs(user).sum())
 
-    def _search(self, block: int, query: _Query) -> None:
-        start, best = block * self.table.block, query.best
-        bounds = self._bounds(block, query)[: self.table.items - start]
+    def _search(self, first: int, query: _Query) -> None:
+        """Search the blocks from the ``first`` of a group on."""
+        start, best = first * self.table.block, query.best
+        floats, space = self._spaces()
+        for place, block in enumerate(range(first, min(first + GROUP, len(self.table.values)))):
+            self._bound(block, query, floats, space[place])
+        bounds = space.reshape(-1)[: self.table.items - start]
         least = best.least
         if not reaches(bounds, least):
             return
-        near = np.flatnonzero(bounds >= least)
-        near = near[np.argsort(-bounds[near])]
-        for first in range(0, len(near), TOGETHER):
-            if bounds[near[first]] < best.least:
-                break
-            self._score(block, np.sort(near[first : first + TOGETHER]), query)
+        # Before anything is listed all may be: the most promising are then chosen from one block.
+        none = least == -np.inf
+        near = np.arange(min(len(bounds), self.table.block)) if none else np.flatnonzero(bounds >= least)
+        if none or len(near) > PROMISING:
+            some = min(len(near), PROMISING)
+            near = near[np.argpartition(bounds[near], len(near) - some)[-some:]]
+            self._score(start + np.sort(near), query)
+            bounds[near] = -np.inf
+            near = np.flatnonzero(bounds >= max(best.least, _LOWEST))
+        for begin in range(0, len(near), TOGETHER):
+            part = near[begin : begin + TOGETHER]
+            self._score(start + part[bounds[part] >= best.least], query)
 
-    def _bounds(self, block: int, query: _Query) -> Floats32:
-        """What each item of a block scores at most: float32 [block]."""
+    def _bound(self, block: int, query: _Query, floats: Floats32, bounds: Floats32) -> None:
+        """What each item of a block scores at most, into ``bounds`` [block]."""
         table, read = self.table, len(query.weights) - 2
-        floats, bounds = self._spaces()
         part = table.values[block]
         np.copyto(floats[2 : read + 2], part if query.chosen is None else part[query.chosen])
         floats[0] = table.reach[block]
         np.dot(query.weights, floats[: read + 2], out=bounds)
-        if table.kind == "int8":
+        if self._kind == "int8":
             np.multiply(bounds, table.scale[block], out=bounds)
-        return bounds
 
-    def _score(self, block: int, near: NDArray[np.int64], query: _Query) -> None:
-        """Score some items of a block in full, and offer them."""
-        start = block * self.table.block
-        places = query.best.unseen(near + start)
+    def _score(self, places: NDArray[np.int64], query: _Query) -> None:
+        """Score some items in full, and offer them."""
+        places = query.best.unseen(places)
         if not len(places):
             return
         if self.rows is not None:
-            vectors = np.asarray(self.rows[places], dtype=np.float32)
-            scores = vectors @ query.user
+            scores = np.asarray(self.rows[places], dtype=np.float32) @ query.user
         else:
-            inside = places - start
-            scores = query.user @ self.table.values[block][:, inside].astype(np.float32)
-            scores *= self.table.scale[block][inside]
+            block, inside = np.divmod(places, self.table.block)
+            scores = self.table.values[block, :, inside].astype(np.float32) @ query.user
+            scores *= self.table.scale[block, inside]
         reaches(scores, query.best.least)
         query.best.offer(places, scores)
 
     def _spaces(self) -> tuple[Floats32, Floats32]:
-        """This thread's arrays: an item's reach, 1, and its chosen numbers as float32; and what it scores at most."""
+        """This thread's arrays: an item's reach, 1, and its chosen numbers as float32; and a group's bounds."""
         if not hasattr(self._space, "arrays"):
             floats = np.ones((self.table.width + 2, self.table.block), dtype=np.float32)
-            self._space.arrays = floats, np.empty(self.table.block, dtype=np.float32)
+            self._space.arrays = floats, np.zeros((GROUP, self.table.block), dtype=np.float32)
         arrays: tuple[Floats32, Floats32] = self._space.arrays
         return arrays

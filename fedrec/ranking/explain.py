@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fedrec.errors import ModelError
 from fedrec.ranking.score import Scorer
+from fedrec.ranking.score_parts import ScoreParts
 from fedrec.users import UserBatch
 
 BEHAVIOUR, POPULARITY = "behaviour", "popularity"
@@ -52,13 +53,19 @@ class Explanation:
     reason: str
 
 
-def explain(scorer: Scorer, known: UserBatch, items: Sequence[int] | NDArray[np.integer]) -> list[Explanation]:
+def explain(
+    scorer: Scorer,
+    known: UserBatch,
+    items: Sequence[int] | NDArray[np.integer],
+    parts: ScoreParts | None = None,
+) -> list[Explanation]:
     """Explain some items to one user.
 
     Args:
         scorer: what ranked them.
         known: of exactly one user.
         items: places in the catalogue.
+        parts: what `Scorer.parts_of` gives of the user, where it is at hand; None: it is asked again.
 
     Raises:
         ModelError: not one user, or a place beyond the catalogue.
@@ -68,7 +75,7 @@ def explain(scorer: Scorer, known: UserBatch, items: Sequence[int] | NDArray[np.
         raise ModelError("an explanation is for one user", value=len(known), action="Take one user of the block")
     if len(places) and (places.min() < 0 or places.max() >= scorer.items):
         raise ModelError(f"there are {scorer.items} items to explain", value=places.tolist())
-    score, shares = _shares(scorer, known, places)
+    score, shares = _shares(scorer, known, places, scorer.parts_of(known) if parts is None else parts)
     nearest = _nearest(scorer, known, places)
     features = scorer.features
     return [
@@ -86,10 +93,9 @@ def explain(scorer: Scorer, known: UserBatch, items: Sequence[int] | NDArray[np.
 
 
 def _shares(
-    scorer: Scorer, known: UserBatch, places: NDArray[np.int64]
+    scorer: Scorer, known: UserBatch, places: NDArray[np.int64], parts: ScoreParts
 ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float64]]]:
     """Final scores of the places, and each part's share of what speaks for them."""
-    parts = scorer.parts_of(known)
     tower = parts.tower[0, places]
     modalities = () if scorer.tower is None else scorer.tower.modalities
     scale = np.float32(1) if parts.scale is None else parts.scale[0, 0]

@@ -16,11 +16,13 @@ from fedrec.errors import ModelError
 from fedrec.ranking.best import Best, Found, reaches
 from fedrec.ranking.block_workers import BlockWorkers
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 16 << 20
 """Of a block of float32 vectors: large beside the cost of a call, and a few pages of a map."""
-PIECE = 4096
+PIECE = 8192
 """Numbers multiplied at once within a block. A linear algebra library leaves so few to the thread that asks: were more
 given, each of this module's threads would be joined by all of the library's own, and they would wait for each other."""
+FIRST = 1024
+"""Items whose scores are looked at alone before anything is listed: they rule most of the others out."""
 HALF_BLOCK_BYTES = 512 << 10
 """Of a block of float16 vectors once they are float32, which is read again at once: it stays in a core's own cache."""
 
@@ -80,12 +82,9 @@ class RowSearch:
             np.copyto(floats[: len(part)], part)
             part = floats[: len(part)]
         self._multiply(part, query, out)
-        least = best.least
-        if not reaches(out, least):
-            return
-        near = np.flatnonzero(out >= least)
-        left = best.unseen(near + start)
-        best.offer(left, out[left - start])
+        first = FIRST if best.least == -np.inf else 0
+        _look(start, out[:first], best)
+        _look(start + first, out[first:], best)
 
     def _multiply(self, part: NDArray[np.floating], query: NDArray[np.float32], out: NDArray[np.float32]) -> None:
         """``part @ query``, piece by piece in one call."""
@@ -101,6 +100,14 @@ class RowSearch:
             self._space.arrays = np.empty(self._block, dtype=np.float32), floats
         arrays: tuple[NDArray[np.float32], NDArray[np.float32] | None] = self._space.arrays
         return arrays
+
+
+def _look(start: int, scores: NDArray[np.float32], best: Best) -> None:
+    """Offer those of the items from ``start`` on that may be listed."""
+    least = best.least
+    if reaches(scores, least):
+        left = best.unseen(np.flatnonzero(scores >= least) + start)
+        best.offer(left, scores[left - start])
 
 
 def checked_user(user: NDArray[np.floating], width: int) -> NDArray[np.float32]:

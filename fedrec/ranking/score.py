@@ -17,12 +17,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import CollaborativeSettings, ModelSettings
 from fedrec.errors import ModelError
-from fedrec.ranking.fold_in import FoldIn
 from fedrec.ranking.score_parts import ScoreParts
 from fedrec.ranking.standardise import log_popularity, standardised
 from fedrec.ranking.weighed import EvidenceWeighing
@@ -30,9 +28,13 @@ from fedrec.release.contents import FeatureTable
 from fedrec.users import Histories, OwnContent, UserBatch
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
     from fedrec.model.recommender import Recommender
+    from fedrec.ranking.fold_in import FoldIn
     from fedrec.ranking.tower import TowerScorer
 
+# A device starts anew for each list.  So torch is loaded where there is a tower, and SciPy for many users or a fold-in.
 Floats32 = NDArray[np.float32]
 Lists = Histories | Sequence[NDArray[np.integer]]
 USER_BLOCK = 256
@@ -231,8 +233,12 @@ class Scorer:
 
 def behaviour_scores(table: CollaborativeFactors, histories: Histories, *, recency: float = 0.0) -> Floats32:
     """Sum over a user's items j of c_j ``history[j] . candidate[i]``, c_j as in `touched`: float32 [users, items]."""
-    counts = touched(histories, table.items, recency=recency)
-    return np.asarray(np.asarray(counts @ table.history, dtype=np.float32) @ table.candidate.T)
+    if len(histories) == 1:
+        _, columns, weights = _touched(histories, table.items, recency)
+        users = np.add.reduce(weights[:, None] * table.history[columns], axis=0)[None]
+    else:
+        users = np.asarray(touched(histories, table.items, recency=recency) @ table.history, dtype=np.float32)
+    return np.asarray(users @ table.candidate.T)
 
 
 def touched(histories: Histories, items: int, *, recency: float = 0.0) -> csr_matrix:
@@ -240,19 +246,24 @@ def touched(histories: Histories, items: int, *, recency: float = 0.0) -> csr_ma
 
     An item touched twice counts once, as of its last touch, because the co-occurrence was counted over distinct items.
     """
+    from scipy.sparse import csr_matrix
+
+    rows, columns, weights = _touched(histories, items, recency)
+    return csr_matrix((weights, (rows, columns)), shape=(len(histories), items))
+
+
+def _touched(histories: Histories, items: int, recency: float) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats32]:
+    """The entries of `touched`, by user and item: users, items and c_j."""
     weights = (1.0 + histories.ages()) ** -recency
     rows, columns = histories.owners, histories.items.astype(np.int64)
     # Of the entries of one user and item the last is kept: the first to be seen from the end.
     _, last = np.unique((rows * items + columns)[::-1], return_index=True)
     kept = len(columns) - 1 - last
-    shape = (len(histories), items)
-    return csr_matrix((weights[kept].astype(np.float32), (rows[kept], columns[kept])), shape=shape)
+    return rows[kept], columns[kept], weights[kept].astype(np.float32)
 
 
 def _tower(model: Recommender, features: FeatureTable, settings: ModelSettings) -> TowerScorer:
-    from fedrec.ranking.tower import (
-        TowerScorer,  # and with it torch, which takes seconds to load and nothing else needs
-    )
+    from fedrec.ranking.tower import TowerScorer
 
     return TowerScorer(model, features, history=settings.history)
 
@@ -260,4 +271,6 @@ def _tower(model: Recommender, features: FeatureTable, settings: ModelSettings) 
 def _fold_in(collaborative: CollaborativeFactors | None, settings: CollaborativeSettings) -> FoldIn | None:
     if settings.fold_in is None or collaborative is None or collaborative.factors is None:
         return None
+    from fedrec.ranking.fold_in import FoldIn
+
     return FoldIn(collaborative.factors, settings.fold_in)

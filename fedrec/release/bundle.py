@@ -19,10 +19,12 @@ import secrets
 import shutil
 import stat
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
+from fedrec.cores import allowed_cores
 from fedrec.errors import ReleaseError
 from fedrec.release import keys, packing
 from fedrec.release.approval import APPROVAL, APPROVAL_BYTES, check_approval
@@ -42,6 +44,7 @@ from fedrec.release.manifest import (
 )
 
 _SIGNATURE_FILE = keys.PUBLIC_BYTES + keys.SIGNATURE_BYTES
+_READERS: Final = 4
 _RENEW = "Take a fresh copy of the release"
 
 
@@ -177,9 +180,10 @@ def read_release(
         memory.check_version(publisher or public, manifest.name, manifest.version, identity)
     limits.check_files(manifest.files)
     _check_listing(directory, manifest)
-    contents = packing.unpack(
-        manifest.name, {name: _held(directory, name, entry) for name, entry in manifest.files.items()}
-    )
+    # Reading and hashing let other threads go on.
+    with ThreadPoolExecutor(min(allowed_cores(), _READERS)) as pool:
+        held = pool.map(lambda name: _held(directory, name, manifest.files[name]), manifest.files)
+        contents = packing.unpack(manifest.name, dict(zip(manifest.files, held, strict=True)))
     limits.check_derived(contents, sum(entry.size for entry in manifest.files.values()))
     return Release(
         id=identity,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from fedrec.content.features import Features
 from fedrec.content.registry import AnyEncoder, encoder_from_bytes
 from fedrec.errors import ContentError, ReleaseError
 from fedrec.release.contents import ReleaseContents
+
+if TYPE_CHECKING:
+    from fedrec.content.features import Features
 
 # Of one note or photo, encoded: several times a picture of the largest side that settings allow.
 LARGEST_PIECE: Final = 4 << 20
@@ -36,6 +38,8 @@ def encoders(contents: ReleaseContents) -> dict[str, AnyEncoder]:
 
 def features(contents: ReleaseContents) -> Features:
     """The catalogue's features, as training and personalisation want them."""
+    from fedrec.content.features import Features  # with what builds them, which ranking does without
+
     items = contents.items
     return Features(
         ids=items.ids,

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import ModelSettings
@@ -18,7 +17,7 @@ from fedrec.errors import ModelError, ReleaseError
 from fedrec.release import canonical
 from fedrec.release.contents import CatalogueItems, ModelState, ReleaseContents
 from fedrec.release.requires import Requirement, check_requirements
-from fedrec.release.tensors import check_header
+from fedrec.release.tensors import arrays_of
 
 CARD = "MODEL_CARD.md"
 CATALOGUE, FEATURES = "catalogue.json", "features.safetensors"
@@ -139,8 +138,8 @@ def _items(files: Mapping[str, bytes]) -> CatalogueItems:
     if set(arrays) != {f"{name}/{kind}" for name in names for kind in ("values", "present")}:
         raise ReleaseError(f"{FEATURES} holds other modalities than {CATALOGUE} names", value=sorted(arrays))
     return CatalogueItems(
-        ids=tuple(str(item) for item in catalogue["ids"]),
-        titles=tuple(str(title) for title in catalogue["titles"]),
+        ids=tuple(map(str, catalogue["ids"])),
+        titles=tuple(map(str, catalogue["titles"])),
         values={name: arrays[f"{name}/values"] for name in names},
         present={name: arrays[f"{name}/present"] for name in names},
     )
@@ -159,11 +158,7 @@ def _save(arrays: Mapping[str, NDArray[Any]], file: str) -> bytes:
 
 
 def _load(files: Mapping[str, bytes], file: str) -> dict[str, NDArray[Any]]:
-    check_header(files[file], file)
-    try:
-        arrays = load(files[file])
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError):
-        raise ReleaseError(f"{file} is not a file of arrays", action="Take a fresh copy of the release") from None
+    arrays = arrays_of(files[file], file)
     strange = sorted(name for name, array in arrays.items() if array.dtype not in _DTYPES)
     if strange:
         raise ReleaseError(f"{file} holds arrays of an unknown kind", value=strange, action="Update fedrec")

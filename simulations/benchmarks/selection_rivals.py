@@ -64,7 +64,7 @@ class Stake:
 
 def by_selection(stake: Stake, draws: int) -> Places:
     """As the query does it, with the settings' clip and caution."""
-    sums = selection_rows(stake.gains, _SETTINGS.clip).sum(axis=0)
+    sums = selection_rows(stake.gains, _SETTINGS.clip, stake.default).sum(axis=0)
     sigma, names = _SETTINGS.clip * stake.z / math.sqrt(stake.share), list(stake.candidates)
     default = names[stake.default]
     noisy = sums + np.random.default_rng(1).normal(0.0, sigma, (draws, len(sums)))

@@ -36,10 +36,10 @@ def test_changes_about_different_things_are_taken_together_the_best_first() -> N
 
 
 def test_beside_a_large_gain_a_small_one_that_may_mend_the_same_thing_is_not_taken() -> None:
-    """The margin beside a gain g is 0.005 (INTERPLAY g)^2 / 0.01^2: 0.0072 for 0.04."""
-    assert margin_of((INTERPLAY * 0.04) ** 2) == pytest.approx(0.0072)
-    assert together([0.0, 0.04, 0.007, 0.006, -0.03]) == "second"
-    assert together([0.0, 0.04, 0.0075, 0.006, -0.03]) == "second + third"
+    """The margin beside a gain g is 0.005 (INTERPLAY g)^2 / 0.01^2: 0.02 for 0.04."""
+    assert margin_of((INTERPLAY * 0.04) ** 2) == pytest.approx(0.02)
+    assert together([0.0, 0.04, 0.0195, 0.006, -0.03]) == "second"
+    assert together([0.0, 0.04, 0.0205, 0.006, -0.03]) == "second + third"
     assert together([0.0, 0.004, 0.0005, 0.0, -0.03]) == "second + third"
 
 

@@ -183,8 +183,8 @@ def test_memory_grows_with_neither_the_catalogue_nor_k(tmp_path: Path) -> None:
         tracemalloc.stop()
         return most
 
-    assert peak(120_000, 10) < 1.2 * peak(40_000, 10)
-    assert peak(120_000, 100) < 1.2 * peak(120_000, 10)
+    assert peak(160_000, 10) < 1.2 * peak(80_000, 10)
+    assert peak(160_000, 100) < 1.2 * peak(160_000, 10)
 
 
 def test_workers_do_each_block_once_and_raise_what_was_raised() -> None:

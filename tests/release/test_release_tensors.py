@@ -11,7 +11,7 @@ from safetensors.numpy import save
 
 from fedrec.errors import ReleaseError
 from fedrec.release.manifest import LARGEST_VERSION, next_version
-from fedrec.release.tensors import LARGEST_HEADER, check_header
+from fedrec.release.tensors import LARGEST_HEADER, arrays_of, check_header
 
 
 def file_of(header: Any, data: bytes = b"\0" * 16) -> bytes:
@@ -77,3 +77,15 @@ def test_versions_rise_with_time_and_above_the_last() -> None:
         next_version("2026-11-22T05:00:00Z", LARGEST_VERSION)
     with pytest.raises(ReleaseError):
         next_version("yesterday", 0)
+
+
+def test_arrays_are_those_that_were_saved_and_are_not_copied() -> None:
+    kinds = (np.float16, np.float32, np.float64, np.int32, np.int64, np.uint8, np.bool_)
+    arrays = {f"a{n}": (np.arange(6) % 2).astype(kind).reshape(2, 3) for n, kind in enumerate(kinds)}
+    arrays["empty"], arrays["one"] = np.zeros((0, 4), dtype=np.float32), np.array(3.0)
+    data = save(arrays, {"made": "by a test"})
+    found = arrays_of(data, "x")
+    assert set(found) == set(arrays)
+    for name, array in found.items():
+        assert array.dtype == arrays[name].dtype and np.array_equal(array, arrays[name])
+        assert not array.flags.writeable and array.base is not None

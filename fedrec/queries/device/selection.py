@@ -48,11 +48,13 @@ class SelectionEncoder(QueryEncoder):
         scorers = self.candidates(request)
         from fedrec.ranking.score import users_at_once
 
+        settings = self.config.collaborative.selection
+        default = list(settings.candidates).index(settings.default)
         known, total = with_context(population, self.config.model.history), np.zeros(request.sum.length)
         step = users_at_once(len(self.features))
         for start in range(0, len(population), step):
             block = known.take(np.arange(start, min(start + step, len(population))))
-            total += selection_rows(expected_gains(scorers, block), request.sum.bound).sum(axis=0)
+            total += selection_rows(expected_gains(scorers, block), request.sum.bound, default).sum(axis=0)
         return total
 
     def candidates(self, request: Request) -> list[Scorer]:
@@ -140,8 +142,14 @@ def expected_ndcg(above: Floats) -> Floats:
     return np.asarray(total)
 
 
-def selection_rows(gains: Floats, clip: float) -> Floats:
-    """Rows that users add: their gains [users, candidates] centred over the candidates, of L2 norm ``clip`` at most."""
-    centred = gains - gains.mean(axis=1, keepdims=True)
+def selection_rows(gains: Floats, clip: float, default: int) -> Floats:
+    """Rows that users add, of their ``gains`` [users, candidates]: how far each is from that of place ``default``, by
+    ``clip`` / 2 at most, centred over the candidates, the whole of L2 norm ``clip`` at most.
+
+    Without the bound on each, a candidate unlike all others, such as ranking by popularity, would fill the norm, and
+    those users to whom it makes no difference would decide about the rest.
+    """
+    apart = np.clip(gains - gains[:, [default]], -clip / 2, clip / 2)
+    centred = apart - apart.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(centred, axis=1, keepdims=True)
     return np.asarray(centred * np.minimum(1.0, clip / np.maximum(norms, 1e-12)))

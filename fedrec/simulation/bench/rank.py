@@ -33,7 +33,7 @@ Search = Callable[[Floats32], NDArray[np.integer[Any]]]
 VECTORS: Final[tuple[VectorKind, ...]] = get_args(VectorKind)
 USERS: Final = 32
 PLAIN_ROWS: Final = 16384
-NEARLY: Final = 0.6
+NEARLY: Final = 0.42
 """How much of the unread dimensions the search ``int8, nearly exact`` allows for, see `CompactSearch`."""
 HISTORY: Final = 200
 CLUSTERS: Final = 500

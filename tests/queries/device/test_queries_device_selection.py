@@ -44,25 +44,37 @@ def test_expected_ndcg_is_the_mean_over_draws_of_99(share: float) -> None:
 
 def test_rows_by_hand() -> None:
     gains = np.array([[0.5, 0.3, 0.1], [0.2, 0.2, 0.2], [1.0, 0.0, 0.0]])
-    rows = selection_rows(gains, 0.3)
+    rows = selection_rows(gains, 0.5, 1)
     np.testing.assert_allclose(rows[0], [0.2, 0.0, -0.2], atol=1e-12)  # of length .283
     np.testing.assert_allclose(rows[1], 0.0, atol=1e-12)
-    np.testing.assert_allclose(rows[2], np.array([2, -1, -1]) / math.sqrt(6) * 0.3)
+    np.testing.assert_allclose(rows[2], np.array([2, -1, -1]) * 0.25 / 3)  # 1 apart, which counts as .25
+    wide = selection_rows(np.array([[0.0, 0.5, 0.5, 1.0]]), 0.5, 1)  # apart by -.25, 0, 0, .25: of length .354
+    np.testing.assert_allclose(wide, [[-0.25, 0.0, 0.0, 0.25]], atol=1e-12)
+    long = selection_rows(np.array([[0.0, 0.5, 1.0, 0.0, 1.0, 1.0, 0.0]]), 0.5, 1)  # six of .25, of length .612
+    np.testing.assert_allclose(long, np.array([[-1, 0, 1, -1, 1, 1, -1]]) / math.sqrt(6) * 0.5)
+
+
+def test_one_candidate_unlike_all_others_does_not_drown_what_the_rest_differ_by() -> None:
+    """A user to whom popularity is far worse says as much of two readings as one to whom it is not."""
+    gains = np.array([[0.50, 0.52, 0.0], [0.50, 0.52, 0.50]])
+    rows = selection_rows(gains, 0.2, 0)
+    np.testing.assert_allclose(rows[:, 1] - rows[:, 0], 0.02, atol=1e-12)
 
 
 @given(arrays(np.float64, (3, 5), elements=st.floats(0, 1)), st.floats(0.01, 2))
 def test_rows_are_centred_and_within_the_bound(gains: np.ndarray, clip: float) -> None:
-    rows = selection_rows(gains, clip)
+    rows = selection_rows(gains, clip, 2)
     assert np.abs(rows.sum(axis=1)).max() <= 1e-12
     assert np.linalg.norm(rows, axis=1).max() <= clip * (1 + 1e-12)
     assert np.abs(rows).max() <= clip * math.sqrt(4 / 5) * (1 + 1e-12)
 
 
 @given(arrays(np.float64, (2, 4), elements=st.floats(0, 1)), st.floats(0.01, 2))
-def test_two_users_are_no_further_apart_than_twice_the_bound_nor_than_their_numbers(
+def test_two_users_are_no_further_apart_than_twice_the_bound_nor_than_their_differences(
     gains: np.ndarray, clip: float
 ) -> None:
-    rows = selection_rows(gains, clip)
+    rows = selection_rows(gains, clip, 1)
     apart = np.linalg.norm(rows[0] - rows[1])
     assert apart <= 2 * clip * (1 + 1e-12)
-    assert apart <= np.linalg.norm(gains[0] - gains[1]) * (1 + 1e-9) + 1e-12
+    told = gains - gains[:, [1]]
+    assert apart <= np.linalg.norm(told[0] - told[1]) * (1 + 1e-9) + 1e-12
