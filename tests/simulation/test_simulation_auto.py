@@ -33,5 +33,5 @@ def test_it_is_not_below_private_popularity_at_the_same_epsilon(shop: Path, epsi
 
 
 def test_without_data_there_is_nothing_to_simulate() -> None:
-    with pytest.raises(ConfigError, match="nothing to simulate"):
+    with pytest.raises(ConfigError, match="nothing to train on"):
         fedrec.simulate()
