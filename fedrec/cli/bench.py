@@ -12,6 +12,7 @@ from fedrec.cli.bench_grid import bench_grid
 from fedrec.cli.bench_population import bench_population
 from fedrec.cli.bench_rank import bench_rank
 from fedrec.cli.bench_secagg import bench_secagg
+from fedrec.cli.bench_serve import bench_serve
 from fedrec.cli.bench_solve import bench_solve
 from fedrec.cli.bench_train import bench_train
 from fedrec.cli.groups import subgroup
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
     """Add this shell's commands to ``fedrec``."""
     bench = subgroup(app, "bench", "Measure speed on this machine.")
     bench.command("train")(bench_train)
+    bench.command("serve")(bench_serve)
     bench.command("secagg")(bench_secagg)
     bench.command("rank")(bench_rank)
     bench.command("grid")(bench_grid)

@@ -62,7 +62,7 @@ def run_device(sizes: DeviceSizes, seconds: float = 5.0) -> dict[str, Any]:
     """
     with TemporaryDirectory() as name:
         place = Path(name)
-        release, store = _release(place / "release", sizes), _store(place / "device.sqlite", sizes.items, HISTORY)
+        release, store = made_release(place / "release", sizes), _store(place / "device.sqlite", sizes.items, HISTORY)
         size = sum(path.stat().st_size for path in release.iterdir())
         return {
             "machine": Machine.here().facts(),
@@ -73,7 +73,8 @@ def run_device(sizes: DeviceSizes, seconds: float = 5.0) -> dict[str, Any]:
         }
 
 
-def _release(directory: Path, sizes: DeviceSizes) -> Path:
+def made_release(directory: Path, sizes: DeviceSizes) -> Path:
+    """Write a release of so many items to a directory, signed by a passing key; returns it."""
     rng = np.random.default_rng(0)
     shape = (sizes.items, sizes.width)
     spread = (1.0 + np.arange(sizes.width, dtype=np.float32)) ** -0.5
