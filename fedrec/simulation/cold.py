@@ -20,7 +20,7 @@ from fedrec.queries.cold_items import cold_items
 from fedrec.randomness import key, prf_uint64
 from fedrec.ranking import metrics
 from fedrec.ranking.metrics import Standing
-from fedrec.ranking.score import Scorer
+from fedrec.ranking.score import Scorer, users_at_once
 from fedrec.users import Histories, UserBatch, pointers_of
 
 K: Final = 10
@@ -99,8 +99,10 @@ def _blocks(
     column[cold] = np.arange(len(cold))
     secret = key(config.run.seed, "cold negatives")
     having = np.flatnonzero((used.lengths > 0) & (used.lengths < len(cold)))
-    for users, every in scorer.blocks(known, users=having):
-        scores = every[:, cold]
+    step = users_at_once(scorer.items)
+    for start in range(0, len(having), step):
+        users = having[start : start + step]
+        scores = scorer.parts_of(known.take(users)).total[:, cold]
         mine = used.take(users)
         rows, columns = mine.owners, column[mine.items]
         had = np.zeros(scores.shape, dtype=np.bool_)
