@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from fedrec.api.release import OpenedRelease, open_release
     from fedrec.api.run import Run
     from fedrec.api.simulate import make_shop, simulate, train
-    from fedrec.client.ranker import Recommendation
+    from fedrec.client.recommendation import Recommendation
     from fedrec.config import Config
     from fedrec.data.schema import Dataset, Event
     from fedrec.data.sources import read_data
@@ -90,7 +90,7 @@ _LAZY: Final = {
     "OpenedRelease": "fedrec.api.release",
     "PrivacyError": "fedrec.errors",
     "ProtocolError": "fedrec.errors",
-    "Recommendation": "fedrec.client.ranker",
+    "Recommendation": "fedrec.client.recommendation",
     "ReleaseError": "fedrec.errors",
     "Run": "fedrec.api.run",
     "Statement": "fedrec.api.privacy",

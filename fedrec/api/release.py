@@ -9,7 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from fedrec.client.ranker import Ranker, Recommendation
+from fedrec.client.ranker import Ranker
+from fedrec.client.recommendation import Recommendation
 from fedrec.client.search import FoundItem, search
 from fedrec.data.schema import Event
 from fedrec.errors import DataError, ModelError

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from fedrec.api.release import OpenedRelease
-    from fedrec.client.ranker import Recommendation
+    from fedrec.client.recommendation import Recommendation
     from fedrec.data.sources import Source
 
 

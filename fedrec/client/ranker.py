@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from fedrec.client.adapter_state import adapter_of
 from fedrec.client.bandit_state import bandit_of
 from fedrec.client.load_population import first_met, positive_of, rated_items, ratings_of
+from fedrec.client.recommendation import Recommendation
 from fedrec.client.release_memory import remembered_release
 from fedrec.client.who import who
 from fedrec.config import Config, from_tree
@@ -41,23 +41,6 @@ from fedrec.release.contents import ModelState
 from fedrec.users import Histories, OwnContent, UserBatch
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """One line of the list. ``rank`` from 1. ``shares``: modality, ``behaviour`` or ``popularity`` to its part in the
-    score, together 1. ``nearest``: title (or id) of the item of the history most like it, None without a history.
-    ``rating``: how this user would rate it, in the unit of ratings; None where the release predicts none, or the user
-    rated nothing."""
-
-    rank: int
-    item: str
-    title: str
-    score: float
-    shares: Mapping[str, float]
-    nearest: str | None
-    reason: str
-    rating: float | None = None
 
 
 class Ranker:

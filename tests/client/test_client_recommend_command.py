@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 import fedrec.cli.device
 import fedrec.cli.main
-from fedrec.client.ranker import Recommendation, recommend
+from fedrec.client.ranker import recommend
+from fedrec.client.recommendation import Recommendation
 from fedrec.data.store import EventStore
 from fedrec.errors import StoreError
 
