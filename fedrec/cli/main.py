@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fedrec.process_start  # noqa: F401  before what loads NumPy or torch
+
 # isort: split
 
 import logging

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from fedrec.simulation import measure
+from fedrec.ranking.score import USER_BLOCK, users_at_once
 from fedrec.simulation.shop import write_shop
 from simulations.benchmarks.digests import digests_of
 
@@ -33,9 +32,6 @@ def test_both_forms_of_a_shop_give_the_same_run(tmp_path: Path, monkeypatch: pyt
 
 
 def test_over_a_large_catalogue_fewer_people_are_measured_at_once() -> None:
-    people = np.arange(600)
-    assert [len(block) for block in measure._blocks(people, 9_724)] == [256, 256, 88]
-    large = list(measure._blocks(people, 1_000_000))
-    assert max(map(len, large)) == 33
-    np.testing.assert_array_equal(np.concatenate(large), people)
-    assert len(next(measure._blocks(people, 10**9))) == 1
+    assert [users_at_once(items) for items in (1, 9_724, 65_536)] == [USER_BLOCK] * 3
+    assert users_at_once(1_000_000) == 16  # 64 MB of scores
+    assert users_at_once(10**9) == 1

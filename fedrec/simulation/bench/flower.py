@@ -17,6 +17,7 @@ from fedrec.console import open_reporter
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.model import parameters
 from fedrec.model.build import build_model
+from fedrec.queries.registry import QUERIES
 from fedrec.simulation.bench.grid import features_of, request_of, study_of
 from fedrec.simulation.bench.measuring import Machine, Timing, seconds_of
 from fedrec.simulation.engines.cohort import CohortDevices
@@ -98,4 +99,4 @@ def _measured(config: Config, study: Study, count: int, app: Path, seconds: floa
             last = "\n".join(log.splitlines()[-_LAST_LINES:])
             raise ProtocolError("Flower's run came to no end of its own", action=f"The last that it printed:\n{last}")
         lines = [json.loads(line) for line in (out / "out" / "events.jsonl").read_text("utf-8").splitlines()]
-    return Timing(tuple(line["seconds"] for line in lines if line["query"] == "training")[1:])
+    return Timing(tuple(line["seconds"] for line in lines if QUERIES[line["query"]].sampled)[1:])

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import fedrec.cli.bench
 import fedrec.cli.main
-import fedrec.cli.simulation
 from fedrec.errors import ConfigError
 from fedrec.secagg.parameters import GraphParameters, choose
 from fedrec.secagg.ring import Ring
@@ -80,7 +80,7 @@ def test_the_rival_opens_the_right_mean_beside_ours() -> None:
 
 
 def test_the_command_prints_one_document(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fedrec.cli.main, "find_groups", lambda: ([fedrec.cli.simulation.register], []))
+    monkeypatch.setattr(fedrec.cli.main, "find_groups", lambda: ([fedrec.cli.bench.register], []))
     monkeypatch.setattr(fedrec.cli.main, "set_up_logging", lambda *, verbose: None)
     result = CliRunner().invoke(
         fedrec.cli.main.build(), ["bench", "secagg", "--devices", "30", "--length", "100", "--json"]
