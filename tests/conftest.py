@@ -25,13 +25,8 @@ settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files whose tests take longest, so that no process is left with one of them at the end: those that
-    wait for Flower's processes, then those with slow tests. Needs `--no-loadscope-reorder` of pytest-xdist."""
-    first: dict[Path, int] = {}
-    for item in items:
-        mine = 0 if item.get_closest_marker("flower") else 1 if item.get_closest_marker("slow") else 2
-        first[item.path] = min(mine, first.get(item.path, mine))
-    items.sort(key=lambda item: first[item.path])
+    """Begin with tests that wait for Flower's processes, so that no process is left with one of them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("flower") is None)
 
 
 @pytest.fixture(scope="session")
