@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from fedrec.cli.groups import subgroup
 from fedrec.cli.rows import AsJson, flat_rows, tree_of
 from fedrec.console import open_reporter, print_json, say, show_table
 from fedrec.errors import BudgetExceededError
+
+if TYPE_CHECKING:
+    from fedrec.api.run import Run
 
 
 class FormOption(StrEnum):
@@ -62,8 +65,9 @@ def simulate(
     from fedrec.api.simulate import simulate as run_simulation
 
     source = source_of(data, from_interactions)
-    run = run_simulation(str(config), source, out=out, overrides=settings or [], progress=not as_json)
-    _tell_run(run.record, out, as_json=as_json)
+    _tell_run(
+        run_simulation(str(config), source, out=out, overrides=settings or [], progress=not as_json), as_json=as_json
+    )
 
 
 def train(
@@ -84,19 +88,20 @@ def train(
     from fedrec.api.simulate import train as run_training
 
     source = source_of(data, from_interactions)
-    run = run_training(str(config), source, out=out, overrides=settings or [], progress=not as_json)
-    _tell_run(run.record, out, as_json=as_json)
+    _tell_run(
+        run_training(str(config), source, out=out, overrides=settings or [], progress=not as_json), as_json=as_json
+    )
 
 
-def _tell_run(run: Mapping[str, Any], out: Path, *, as_json: bool) -> None:
+def _tell_run(run: Run, *, as_json: bool) -> None:
     if as_json:
-        print_json(run)
+        print_json(run.record)
     else:
         from fedrec.simulation.summary import show_run
 
-        show_run(run, out)
-    if run["stopped"] is not None:
-        _leave_stopped(run, as_json=as_json)
+        show_run(run.record, run.directory)
+    if run.stopped is not None:
+        _leave_stopped(run.record, as_json=as_json)
 
 
 def demo(

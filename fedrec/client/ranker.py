@@ -58,7 +58,7 @@ class Ranker:
         self.positive_ratings = config.data.positive_ratings
         self.ids, self.titles = contents.items.ids, contents.items.titles
         self.places = dict(zip(self.ids, range(len(self.ids)), strict=True))
-        self._order = id_order(self.ids)
+        self.order = id_order(self.ids)
         self._encoders: dict[str, Any] = encoders(contents)
         self.scorer = Scorer(
             model=None if state is None else _model(state),
@@ -118,7 +118,7 @@ class Ranker:
         parts = self.scorer.parts_of(known)
         scores = without_seen(parts.total, self.seen(events))
         longer = explore is not None or variety != 0
-        found = top_k(scores, max(top, CANDIDATES) if longer else top, order=self._order)[0]
+        found = top_k(scores, max(top, CANDIDATES) if longer else top, order=self.order)[0]
         found = found[found >= 0]
         if explore is not None:
             bandit = bandit_of(store, user, self.release.id, 1 + self.vectors.shape[1])
@@ -153,7 +153,7 @@ class Ranker:
         known = self.known_of(events, notes=notes, photos=photos, at=at)
         parts = self.scorer.parts_of(known)
         scores = without_seen(parts.total, self.seen(events))
-        found = top_k(scores, top, order=self._order)[0]
+        found = top_k(scores, top, order=self.order)[0]
         found = found[found >= 0]
         return self._explained(known, parts, found, events) if explain else self._listed(scores[0], found, events)
 

@@ -10,7 +10,7 @@ from fedrec.client.ranker import Ranker
 from fedrec.errors import ModelError
 from fedrec.ranking.content_search import reason_of
 from fedrec.ranking.standardise import standardised
-from fedrec.ranking.topk import id_order, top_k
+from fedrec.ranking.topk import top_k
 from fedrec.users import UserBatch
 
 
@@ -57,7 +57,7 @@ def search(
     if known is not None and taste:
         liked = standardised(ranker.scorer.parts_of(known).total)
         scores = np.asarray((1 - taste) * scores + taste * liked, dtype=np.float32)
-    places = top_k(scores, top, order=id_order(ranker.ids))[0]
+    places = top_k(scores, top, order=ranker.order)[0]
     found: list[FoundItem] = []
     for rank, place in enumerate(places[places >= 0].tolist(), start=1):
         words = tuple(ranker.content_search.words.of(place, match.words)) if match.words else ()

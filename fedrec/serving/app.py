@@ -7,7 +7,7 @@ neither bodies nor answers are logged.  With a token, every path but ``/health``
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from fastapi import FastAPI, Request, Response
@@ -15,6 +15,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from fedrec.api.release import OpenedRelease
+from fedrec.client.recommendation import Recommendation
+from fedrec.client.search import FoundItem
 from fedrec.errors import FedrecError
 from fedrec.serving.messages import ItemList, RankedItem, RankRequest, ReleaseFacts, SearchRequest
 
@@ -52,29 +54,24 @@ def application(release: OpenedRelease, token: str | None = None) -> FastAPI:
         found = release.recommend(
             known, notes=asked.notes, at=asked.at, top=min(asked.top, size), explain=asked.explain
         )
-        return ItemList(
-            release=release.id,
-            items=tuple(
-                RankedItem(rank=one.rank, item=one.item, title=one.title, score=one.score, reason=one.reason)
-                for one in found
-            ),
-        )
+        return _listed(release, found)
 
     @app.post("/search")
     async def search(asked: SearchRequest) -> ItemList:
         """The items that fit words best."""
         known = [item for item in asked.history if item in release.items]
         found = release.search(asked.query, history=known, taste=asked.taste, top=min(asked.top, size))
-        return ItemList(
-            release=release.id,
-            items=tuple(
-                RankedItem(rank=one.rank, item=one.item, title=one.title, score=one.score, reason=one.reason)
-                for one in found
-            ),
-        )
+        return _listed(release, found)
 
     _guard(app, token)
     return app
+
+
+def _listed(release: OpenedRelease, found: Sequence[Recommendation | FoundItem]) -> ItemList:
+    lines = (
+        RankedItem(rank=one.rank, item=one.item, title=one.title, score=one.score, reason=one.reason) for one in found
+    )
+    return ItemList(release=release.id, items=tuple(lines))
 
 
 def _guard(app: FastAPI, token: str | None) -> None:

@@ -59,7 +59,12 @@ class Learner:
 
     @property
     def rows_at_once(self) -> int:
-        """Rows of a batch: ``speed.batch_rows``, or four times as many where a row has item vectors but no features."""
+        """Rows of a batch: ``speed.batch_rows``, or four times as many where a row has item vectors but no features.
+
+        One stays one: a device computes each row alone, so that no row is rounded with another (`DeviceContext`).
+        """
+        if self.config.speed.batch_rows == 1:
+            return 1
         plain = not (self.augmenting.strength or self.config.training.auxiliary or self.config.training.alignment)
         looked_up = self.gradients.mode == "bookkeeping" and self.model.fuses_tables and plain
         return self.config.speed.batch_rows * (4 if looked_up else 1)

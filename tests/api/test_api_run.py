@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +53,6 @@ def arrays(run: fedrec.Run) -> dict[str, np.ndarray]:
     """Every array of a run's release."""
     files = sorted((run.directory / "model").glob("*.safetensors"))
     return {f"{path.name}/{name}": array for path in files for name, array in load_file(path).items()}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEDREC_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import lora_cases
 import numpy as np
 import pytest
@@ -175,3 +177,23 @@ def test_by_example_one_interaction_changes_one_row_only() -> None:
         fewer = UserBatch(people.histories.where(others), keys=people.keys)
         moved = np.linalg.norm(full - learner.update(fewer, values, POOL, 1).gradient)
         assert moved <= 0.2 * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("unit", ["user", "example"])
+@pytest.mark.parametrize(("asked", "alone"), [(1, True), (64, False)])
+def test_what_is_to_be_computed_row_by_row_is(
+    unit: str, asked: int, alone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Devices ask for one row a batch: rounded with others, a row would be moved by what is not its own."""
+    tree = {"privacy": {"unit": unit}, "speed": {"batch_rows": asked}, "model": {"dimension": 4}}
+    learner, seen = Learner(from_tree(tree), small_features()), list[int]()
+    assert learner.gradients.mode == "bookkeeping"
+    right = ClippedGradients.__call__
+
+    def watched(self: ClippedGradients, rows: Rows) -> Any:
+        seen.append(rows.rows)
+        return right(self, rows)
+
+    monkeypatch.setattr(ClippedGradients, "__call__", watched)
+    learner.update(small_population(own=False), parameters.flatten(learner.model), POOL, 0)
+    assert seen and (max(seen) == 1) is alone
