@@ -13,6 +13,7 @@ import typer
 from fedrec.cli import device_verify
 from fedrec.cli.device_search import SearchOptions, tell_search
 from fedrec.cli.device_start import register as register_start
+from fedrec.cli.device_up import register as register_up
 from fedrec.console import figure, print_json, say, show_table
 
 PublisherKey = Annotated[
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command("recommend")(recommend)
     app.command("personalise")(personalise)
     device = typer.Typer(help="Set a device up.", no_args_is_help=True)
+    register_up(device)
     register_start(device)
     device.command("identity")(identity)
     device.command("ledger")(ledger)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from types import FrameType
+from collections.abc import Callable
+from contextlib import closing
 
 from fedrec.client.app import app
 from fedrec.client.device import Device, device_of
@@ -20,6 +17,7 @@ from fedrec.client.supernode import Connection, supernode
 from fedrec.client.trust import identity_of, roster_of
 from fedrec.config.simulated import NODE_KEY
 from fedrec.data.store import EventStore
+from fedrec.detached import told_to_end
 from fedrec.errors import ConfigError
 from fedrec.queries.run_manifest import RunManifest
 
@@ -94,29 +92,9 @@ def start_device(
     check_device(node_config)
     allow_installed_code()
     with (
-        _ended_by_signals() as ended,
+        told_to_end() as ended,
         supernode(connection, os.environ, port or free_port()) as node,
         closing(SuperNodeTasks(node.address, node.secret)) as tasks,
     ):
         started()
         answer_tasks(tasks, app, node_config, ended, node.check)
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[threading.Event]:
-    """An event that the first SIGTERM or SIGINT sets; a second one ends the process as usual."""
-    ended = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        ended.set()
-        for number in before:
-            signal.signal(number, signal.SIG_DFL)
-
-    for number in before:
-        signal.signal(number, end)
-    try:
-        yield ended
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
