@@ -86,7 +86,7 @@ def up(
     from fedrec.client.own.up import DeviceUpkeep
     from fedrec.logs import set_up_logging
 
-    set_up_logging(verbose=True)
+    set_up_logging(verbose=True, others=False)
     DeviceUpkeep(own, every, answer_after).run(lambda: _tell(own, as_json=as_json))
 
 

@@ -104,7 +104,7 @@ def up(
         return
     from fedrec.server.operation.up import Upkeep
 
-    set_up_logging(verbose=True)
+    set_up_logging(verbose=True, others=False)
     upkeep = Upkeep(server, RunOptions(devices, wait, patience, grace))
     upkeep.run(started)
     if upkeep.left and not as_json:
@@ -146,7 +146,9 @@ def _show(found: dict[str, Any]) -> None:
     say(f"  devices:   {found['nodes']['online']} there, of {found['nodes']['registered']} enrolled")
     say(f"  run:       {run['phase']}, number {run['counter']}: {run['said']}")
     say(f"  epsilon:   {figure(run['epsilon_spent'])} of {figure(run['epsilon_budget'])}")
-    say(f"  release:   {'none approved' if found['release_version'] is None else found['release_version']}")
+    version = found["release_version"]
+    given = "devices are given none yet" if version is None else f"devices are given version {version}"
+    say(f"  release:   {given}{'' if run['release'] is None else '; that of this run ' + run['release']}")
     say(f"  certificate: {found['certificate_seconds'] // 86400} days left")
     if found["problem"]:
         say(f"  problem:   {found['problem']}")

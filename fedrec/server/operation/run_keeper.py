@@ -205,7 +205,7 @@ class RunKeeper:
         _log.warning("%s; it is started again in %g s", self.said, pause)
 
     def _finish(self) -> None:
-        self.phase, self.said = "finished", f"run {self.counter} is finished; its release awaits fedrec server approve"
+        self.phase, self.said = "finished", f"run {self.counter} is finished"
         _log.info("%s", self.said)
 
     def _count(self) -> int:

@@ -58,7 +58,16 @@ def _process(facts: dict[str, Any]) -> dict[str, Any]:
 def _run(server: ServerDirectory, manifest: RunManifest | None, kept: dict[str, Any], *, up: bool) -> dict[str, Any]:
     if manifest is None:
         found = {"phase": "waiting", "said": "no device is enrolled yet", "counter": 0, "attempts": 0, "sums": 0}
-        return {**found, "devices": 0, "digest": "", "epsilon_spent": None, "epsilon_budget": None, "events": []}
+        return {
+            **found,
+            "devices": 0,
+            "digest": "",
+            "epsilon_spent": None,
+            "epsilon_budget": None,
+            "failure": None,
+            "release": None,
+            "events": [],
+        }
     out = server.run(manifest.counter)
     events = _events(out)
     same = kept.get("counter") == manifest.counter
@@ -78,7 +87,7 @@ def _run(server: ServerDirectory, manifest: RunManifest | None, kept: dict[str, 
         "epsilon_spent": spent[-1] if spent else None,
         "epsilon_budget": manifest.budget.epsilon,
         "failure": None if failure is None else failure.get("what"),
-        "release": str(out / RELEASE) if (out / RELEASE).is_dir() else None,
+        "release": _release_of(out / RELEASE, server.release),
         "events": events[-_LAST_EVENTS:],
     }
 
@@ -90,6 +99,17 @@ def _events(out: Path) -> list[dict[str, Any]]:
             with suppress(ValueError):  # the last line of a run that is writing it, or was killed
                 found.append(json.loads(line))
     return found
+
+
+def _release_of(made: Path, given: Path) -> str | None:
+    """What became of a run's release: "awaits approval", or "is approved" where it is what devices are given."""
+    with suppress(OSError):
+        mine = (made / MANIFEST).read_bytes()
+        with suppress(OSError):
+            if (given / MANIFEST).read_bytes() == mine:
+                return "is approved"
+        return "awaits approval: fedrec server approve"
+    return None
 
 
 def _release_version(release: Path) -> int | None:
