@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from importlib.resources import files
+import sys
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -27,8 +28,13 @@ def _shown(value: Any) -> Any:
 
 
 def resource(name: str) -> str:
-    """A text file of this folder."""
-    return files("fedrec.simulation.report").joinpath(name).read_text(encoding="utf-8")
+    """A text file of this folder, or, where this code came in a bundle of Flower's, which may hold code and settings
+    only, of the same folder of the fedrec that is installed."""
+    installed = (Path(entry, *__name__.split(".")[:-1]) for entry in sys.path)
+    for folder in (Path(__file__).parent, *installed):
+        if (folder / name).is_file():
+            return (folder / name).read_text(encoding="utf-8")
+    raise FileNotFoundError(name)
 
 
 def plotly() -> str:
