@@ -37,7 +37,7 @@ from fedrec.simulation.summary import show_run
 
 _APP: Final = Path(__file__).resolve().parents[3]
 _DEMO: Final = "fedrec/simulation/demo.toml"
-_USERS: Final = 300
+_USERS: Final = 200
 
 
 def run_bare(grid: Grid, context: Context) -> None:
