@@ -50,9 +50,9 @@ def start(
     """
     from fedrec.client.device_directory import store_in
     from fedrec.client.isolated import restart_isolated
-    from fedrec.client.participation import Participation, Rate
+    from fedrec.client.participation_rules import ParticipationRules, Rate
 
-    rules = Participation(None if at_most is None else Rate.of(at_most), only_idle, only_charging)
+    rules = ParticipationRules(None if at_most is None else Rate.of(at_most), only_idle, only_charging)
 
     paths = {
         "root-certificates": root_certificates.absolute(),

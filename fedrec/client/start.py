@@ -18,7 +18,7 @@ from fedrec.client.flower_runtime import NodeConfig, SuperNodeTasks, check_flowe
 from fedrec.client.installed_code import allow_installed_code
 from fedrec.client.isolated import refuse_unless_isolated
 from fedrec.client.machine_state import MachineState
-from fedrec.client.participation import Participation, Turn
+from fedrec.client.participation_rules import ParticipationRules, Turn
 from fedrec.client.supernode import Connection, supernode
 from fedrec.client.trust import identity_of, roster_of
 from fedrec.config.simulated import NODE_KEY
@@ -85,7 +85,7 @@ def start_device(
     port: int = 0,
     started: Callable[[], None] = lambda: None,
     *,
-    rules: Participation | None = None,
+    rules: ParticipationRules | None = None,
     waits: Callable[[str], None] = lambda reason: None,
 ) -> None:
     """Answer messages until the process is told to end (SIGTERM or SIGINT).
@@ -110,7 +110,7 @@ def start_device(
     check_flower()
     connection.check()
     device = check_device(node_config)
-    turn = Turn(rules or Participation(), device.store, MachineState())
+    turn = Turn(rules or ParticipationRules(), device.store, MachineState())
     allow_installed_code()
     with _ended_by_signals() as ended:
         while not ended.is_set():

@@ -15,7 +15,7 @@ from manifest_cases import Deployment, deployed_settings
 from fedrec.client import start
 from fedrec.client.flower_runtime import NodeConfig
 from fedrec.client.machine_state import MachineState
-from fedrec.client.participation import LONGEST_SUM, Participation, Rate, Turn
+from fedrec.client.participation_rules import LONGEST_SUM, ParticipationRules, Rate, Turn
 from fedrec.client.supernode import Connection
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ProtocolError
@@ -77,7 +77,7 @@ def test_what_power_is_drawn(tmp_path: Path, supplies: dict[str, dict[str, str]]
 
 def test_a_system_that_does_not_say_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not say"):
-        Turn(Participation(only_charging=True), tmp_path, MachineState(tmp_path / "none"))
+        Turn(ParticipationRules(only_charging=True), tmp_path, MachineState(tmp_path / "none"))
 
 
 def test_a_machine_is_idle_by_what_others_use(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_so_many_sums_in_any_such_time(tmp_path: Path, monkeypatch: pytest.Monke
     store = answered(tmp_path / "store.sqlite", monkeypatch, NOW - 90_000, NOW - 80_000, NOW - 10)
 
     def turn(rate: str, at: int = NOW) -> Turn:
-        return Turn(Participation(at_most=Rate.of(rate)), store, clock=lambda: at)
+        return Turn(ParticipationRules(at_most=Rate.of(rate)), store, clock=lambda: at)
 
     assert turn("3/day").why_not() is None
     assert "2/day" in (turn("2/day").why_not() or "")
@@ -116,7 +116,7 @@ def test_a_sum_that_was_begun_is_finished_but_not_waited_for_without_end(tmp_pat
     supply(power, "BAT0", type="Battery", status="Discharging")
     with EventStore.create(tmp_path / "store.sqlite") as store:
         store.set_setting("secagg asked", '{"run": "r"}')
-        turn = Turn(Participation(only_charging=True), store.path, MachineState(power), passed=lambda: passed[0])
+        turn = Turn(ParticipationRules(only_charging=True), store.path, MachineState(power), passed=lambda: passed[0])
         assert turn.why_not() is not None and turn.over() is None
         passed[0] = LONGEST_SUM - 1
         assert turn.over() is None
@@ -185,7 +185,7 @@ def test_a_device_that_may_not_take_part_is_not_connected(
         (tmp_path / name).touch(mode=0o600)
     connection = Connection("127.0.0.1:1", tmp_path / "ca.pem", tmp_path / "node")
     own: NodeConfig = deployment.node_config()
-    start.start_device(own, connection, 1, rules=Participation(only_charging=True), waits=waits)
+    start.start_device(own, connection, 1, rules=ParticipationRules(only_charging=True), waits=waits)
     battery = "the machine runs on its battery"
     assert seen == [battery, "on", "off", battery, "on", "off"]
 

@@ -46,7 +46,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Participation:
+class ParticipationRules:
     """``at_most``: so many sums in any such time, None = no limit.  ``only_idle``: while nothing else keeps the
     machine busy.  ``only_charging``: while it draws no power from a battery."""
 
@@ -57,7 +57,7 @@ class Participation:
     @property
     def always(self) -> bool:
         """Whether there is no rule."""
-        return self == Participation()
+        return self == ParticipationRules()
 
 
 class Turn:
@@ -73,7 +73,7 @@ class Turn:
 
     def __init__(
         self,
-        rules: Participation,
+        rules: ParticipationRules,
         store: Path,
         machine: MachineState | None = None,
         *,
