@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fedrec.whole_files import cannot_write
-
 from fedrec.server.aggregation_failed import AGGREGATION_FAILED
+from fedrec.whole_files import cannot_write
 
 
 class EventLog:
