@@ -58,7 +58,7 @@ def list_of(files: Mapping[str, Path], **facts: Any) -> ArchiveList:
     for name, path in sorted(files.items()):
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        entries[name] = {"size": path.stat().st_size, "sha256": digest}
+        entries[name] = ArchivedFile(size=path.stat().st_size, sha256=digest)
     return ArchiveList(files=entries, **facts)
 
 
@@ -74,8 +74,8 @@ def write_archive(out: Path, files: Mapping[str, Path], listed: ArchiveList) -> 
             _add(archive, LIST, listed.model_dump_json(indent=1).encode())
             for name in listed.files:
                 _add(archive, name, files[name].read_bytes())
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
         partial.replace(out)
     except OSError as error:
         partial.unlink(missing_ok=True)
