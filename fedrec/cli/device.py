@@ -13,6 +13,7 @@ import typer
 from fedrec.cli import device_verify
 from fedrec.cli.device_search import SearchOptions, tell_search
 from fedrec.cli.device_start import register as register_start
+from fedrec.cli.pages import device_pages
 from fedrec.console import figure, print_json, say, show_table
 
 PublisherKey = Annotated[
@@ -34,6 +35,7 @@ def register(app: typer.Typer) -> None:
     device.command("verify")(device_verify.command)
     device.command("clicked")(clicked)
     device.command("forget")(forget)
+    device.command("pages")(device_pages)
     app.add_typer(device, name="device")
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fedrec.cli.pages import server_pages
 from fedrec.console import say
 
 
@@ -15,6 +16,7 @@ def register(app: typer.Typer) -> None:
     server = typer.Typer(help="Run a server that devices reach.", no_args_is_help=True)
     server.callback()(lambda: None)
     server.command("start")(start)
+    server.command("pages")(server_pages)
     app.add_typer(server, name="server")
 
 

@@ -24,6 +24,8 @@ from fedrec.simulation.shop.summary import shop_summary
 
 TOP: Final = 10
 SHOWN_HISTORY: Final = 5
+SHOP: Final = "shop"
+DEVICE: Final = "device.sqlite"
 
 
 def run_demo(out: Path, *, users: int, seed: int, reporter: Reporter) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def run_demo(out: Path, *, users: int, seed: int, reporter: Reporter) -> dict[st
         ConfigError: another shop is in the way, or a size is out of range.
         FedrecError: as `fedrec.simulation.run.simulate` and `fedrec.client.ranker.recommend` do.
     """
-    shop = out / "shop"
+    shop = out / SHOP
     if not _is_there(shop, users, seed):
         reporter.stage(f"Making a shop for {users:,} users")
         write_shop(shop, users=users, seed=seed, progress=reporter.progress)
@@ -47,7 +49,7 @@ def run_demo(out: Path, *, users: int, seed: int, reporter: Reporter) -> dict[st
     dataset = read_dataset(shop)
     held = split(dataset)
     place = _person(dataset, held)
-    store = _device(out / "device.sqlite", dataset, held, place)
+    store = _device(out / DEVICE, dataset, held, place)
     user = dataset.users[place]
     found = recommend(out / "model", store, user, TOP)
     report = out / "report.html"
