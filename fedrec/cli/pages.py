@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedrec.cli.rows import AsJson
+from fedrec.cli.device_options import AllowOlder, AsJson, Place, PublisherKey, ReleaseDirectory
 from fedrec.console import print_json, say
 
 if TYPE_CHECKING:
@@ -35,15 +35,11 @@ def server_pages(
 
 
 def device_pages(
-    store: Annotated[Path, typer.Option(help="The device's event store.")],
-    release: Annotated[Path, typer.Option(help="The release to rank with, a directory.")],
+    store: Place,
+    release: ReleaseDirectory = None,
     items: Annotated[Path | None, typer.Option(help="A data directory whose images/ has the items' pictures.")] = None,
-    key: Annotated[
-        Path | None, typer.Option(help="A file with the publisher's public key: refuse what it did not sign.")
-    ] = None,
-    allow_older: Annotated[
-        bool, typer.Option("--allow-older", help="Use the release although this device has ranked with a newer one.")
-    ] = False,
+    key: PublisherKey = None,
+    allow_older: AllowOlder = False,
     port: Port = 0,
     browser: Browser = True,
     as_json: AsJson = False,
@@ -52,9 +48,12 @@ def device_pages(
 
     An event, a note or a photo that is added there changes the ranking at once. Nothing leaves this machine.
     """
+    from fedrec.client.device_directory import needed_release, store_in
     from fedrec.pages.process import device_listener
 
-    listener = device_listener(store, release, items, port, trusted_key=key, allow_older=allow_older)
+    listener = device_listener(
+        store_in(store), needed_release(store, release), items, port, trusted_key=key, allow_older=allow_older
+    )
     run_pages([listener], browser=browser, as_json=as_json)
 
 

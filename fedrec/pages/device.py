@@ -52,7 +52,7 @@ def _looking(app: FastAPI, desk: DeviceDesk, gate: Gate) -> None:
         if not users:
             return RedirectResponse("/", status_code=303)
         name = users[0] if user is None else user
-        values = {"history": desk.history(name, number), "pictured": desk.pictured}
+        values: dict[str, Any] = {"history": desk.history(name, number), "pictured": desk.pictured}
         return page("did.html.j2", **_common(desk, gate, users, name), **values)
 
     @app.get("/picture/{item}")

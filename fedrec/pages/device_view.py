@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fedrec.client.given import Given
 from fedrec.client.search import FoundItem
 from fedrec.console import figure
-from fedrec.errors import FedrecError
 from fedrec.pages.device_desk import DeviceDesk, DeviceView
 from fedrec.queries.registry import QUERIES
 
@@ -116,13 +116,7 @@ def _rounds(rounds: Sequence[int]) -> str:
 
 def _about(query: str) -> str:
     """What a query asks, by the first line of its module; empty for one that is not known here."""
-    try:
-        asked = QUERIES[query] if query in QUERIES else None
-    except FedrecError:
-        asked = None
-    if asked is None:
+    if query not in QUERIES.names():
         return ""
-    import sys
-
-    text = (sys.modules[type(asked).__module__].__doc__ or "").strip().split("\n")[0]
+    text = (sys.modules[type(QUERIES[query]).__module__].__doc__ or "").strip().split("\n")[0]
     return text.partition(":")[2].strip().rstrip(".")

@@ -42,7 +42,7 @@ def operator_pages(root: Path, gate: Gate) -> FastAPI:
         """All runs, the last changed first."""
         shown = [run_view.summary_of(run, read_run_files(run.path)) for run in find_runs(root).values()]
         live = any(one["state"] == "running" for one in shown)
-        values = {"runs": shown, "live": live, "most": MOST_COMPARED}
+        values: dict[str, Any] = {"runs": shown, "live": live, "most": MOST_COMPARED}
         return page("part_runs.html.j2" if wants_part(request) else "runs.html.j2", **values)
 
     @app.get("/run/{id}")

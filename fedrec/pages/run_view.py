@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from fedrec.console import figure, size
 from fedrec.pages.chart import DrawnChart, draw
 from fedrec.pages.run_files import FoundRun, RunFiles
 from fedrec.privacy.simulated import KEY as ABOUT
-from fedrec.run_values import finite, table
+from fedrec.run_values import dotted, finite, leaves, table
 from fedrec.run_words import promises
 from fedrec.server.aggregation_failed import AGGREGATION_FAILED
 
@@ -100,7 +100,9 @@ def tiles_of(files: RunFiles) -> list[FigureTile]:
     """The figures at the top of a run's page."""
     released, server, budget = epsilon_of(files)
     privacy = table(files.record.get("privacy"))
-    last = next((line for line in reversed(files.lines) if line.get("reason") != AGGREGATION_FAILED), {})
+    last: Mapping[str, Any] = next(
+        (line for line in reversed(files.lines) if line.get("reason") != AGGREGATION_FAILED), {}
+    )
     asked, kept = finite(last.get("asked")), finite(last.get("devices"))
     sent = sum(finite(line.get("bytes_up_per_device")) or 0.0 for line in files.lines)
     excluded = sum(_excluded(files).values())
@@ -158,7 +160,7 @@ def found_of(files: RunFiles) -> list[FoundValues]:
         if counts:
             found.append(_counted(str(name), counts, finite(table(result).get("deviation"))))
             continue
-        rows = [(key, figure(value), None) for key, value in _leaves(result)]
+        rows = [(key, figure(value), None) for key, value in leaves(result)]
         found.append(FoundValues(str(name), "", tuple(rows[:MOST_LEAVES]), max(0, len(rows) - MOST_LEAVES)))
     return found
 
@@ -170,12 +172,12 @@ def promises_of(files: RunFiles) -> list[tuple[str, str]]:
 
 def settings_of(files: RunFiles) -> dict[str, str]:
     """Dotted names of the settings, and their values as text."""
-    return dict(_flat(table(files.record.get("config"))))
+    return dict(dotted(table(files.record.get("config"))))
 
 
 def facts_of(files: RunFiles) -> dict[str, str]:
     """The same of data, model, secure aggregation and cost."""
-    return dict(_flat({key: files.record.get(key) for key in ("data", "model", "secure_aggregation", "cost")}))
+    return dict(dotted({key: files.record.get(key) for key in ("data", "model", "secure_aggregation", "cost")}))
 
 
 def summary_of(run: FoundRun, files: RunFiles) -> dict[str, Any]:
@@ -219,9 +221,7 @@ def _counted(name: str, counts: Sequence[tuple[str, float]], deviation: float | 
     ordered = sorted(counts, key=lambda pair: -pair[1])
     highest = max(ordered[0][1], 1e-9)
     rows = tuple((key, figure(value, 0), max(0.0, value / highest)) for key, value in ordered[:MOST_LEAVES])
-    note = (
-        "" if deviation is None else f"Users with each value, estimated; the noise in each is about {deviation:,.0f}."
-    )
+    note = "" if deviation is None else f"Users with each value; the noise in each is about {deviation:,.0f}."
     return FoundValues(name, note, rows, max(0, len(ordered) - MOST_LEAVES))
 
 
@@ -290,21 +290,3 @@ def _thinned(lines: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     """At most `_MOST_MARKS` lines, evenly, the last among them."""
     every = -(-len(lines) // _MOST_MARKS)
     return lines if every <= 1 else lines[::-1][::every][::-1]
-
-
-def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{prefix}.{key}" if prefix else str(key))
-    elif value is None or isinstance(value, int | float):
-        yield prefix, value
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list | tuple):
-            yield f"{prefix}{key}", ", ".join(map(str, value)) or "none"
-        else:
-            yield f"{prefix}{key}", "none" if value is None else str(value)
