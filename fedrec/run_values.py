@@ -38,4 +38,11 @@ def dotted(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
         elif isinstance(value, list | tuple):
             yield f"{prefix}{key}", ", ".join(map(str, value)) or DASH
         else:
-            yield f"{prefix}{key}", DASH if value is None else str(value)
+            yield f"{prefix}{key}", _shown(value)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return DASH
+    # Settings that were reckoned have digits that nobody reads.
+    return f"{value:.6g}" if isinstance(value, float) and len(repr(value)) > 8 else str(value)

@@ -63,10 +63,10 @@ def _looking(app: FastAPI, desk: DeviceDesk, gate: Gate) -> None:
             raise HTTPException(404)
         return Response(data, headers={**_JPEG, "Cache-Control": "private, max-age=3600"})
 
-    @app.get("/photo/{place}")
-    async def photo(place: int, user: str) -> Response:
-        """A photo of a user's own, by its place."""
-        data = desk.photo(user, place)
+    @app.get("/photo")
+    async def photo(user: str, name: str) -> Response:
+        """A photo of a user's own: found by its name in the store, made anew, and always a JPEG."""
+        data = desk.photo(user, name)
         if data is None:
             raise HTTPException(404)
         return Response(data, headers=_JPEG)

@@ -37,7 +37,7 @@ class DeviceView:
 
     ``user``: None where the device knows nobody.  ``moved``: item -> how many places it rose since the list before,
     None where it was not in it; empty for a first list.  ``last``: ids of the last events, the newest first.
-    ``photos``: how many there are, shown by their places.
+    ``photos``: their names, the newest first.
     """
 
     users: tuple[str, ...]
@@ -47,7 +47,7 @@ class DeviceView:
     last: tuple[str, ...]
     events: int
     notes: tuple[str, ...]
-    photos: int
+    photos: tuple[str, ...]
 
 
 class DeviceDesk:
@@ -101,7 +101,7 @@ class DeviceDesk:
             users = tuple(store.users())
             if not users:
                 found = self._ranker.recommend_for([], TOP)
-                return DeviceView(users, None, tuple(found), {}, (), 0, (), 0)
+                return DeviceView(users, None, tuple(found), {}, (), 0, (), ())
             name = users[0] if user is None else chosen_user(store, user)
             picks = tuple(self._ranker.recommend(store, name, TOP))
             events = store.events(name)
@@ -113,7 +113,7 @@ class DeviceDesk:
                 last=tuple(event.item for event in reversed(events[-_SHOWN:])),
                 events=len(events),
                 notes=tuple(note.text for note in reversed(store.notes(name))),
-                photos=len(store.photos(name)),
+                photos=tuple(photo.name for photo in reversed(store.photos(name))),
             )
 
     def add_event(self, user: str | None, item: str) -> str:
@@ -181,11 +181,11 @@ class DeviceDesk:
         path = self._pictures.get(item)
         return None if path is None else _small(path)
 
-    def photo(self, user: str, place: int) -> bytes | None:
-        """A user's photo by its place, as a small JPEG without its metadata; None where there is none."""
+    def photo(self, user: str, name: str) -> bytes | None:
+        """A user's photo by its name, as a small JPEG without its metadata; None where there is none."""
         with self._opened() as store:
             photos = store.photos(chosen_user(store, user))
-        return thumbnail(photos[place].data) if 0 <= place < len(photos) else None
+        return next((thumbnail(photo.data) for photo in photos if photo.name == name), None)
 
     def _opened(self) -> EventStore:
         return EventStore.open(self._store, check=False)

@@ -90,10 +90,17 @@ def _card(desk: DeviceDesk, item: str) -> dict[str, Any]:
     return {"item": item, "title": title, "letter": title[:1].upper(), "pictured": item in desk.pictured}
 
 
-def _shares(shares: Mapping[str, float]) -> list[tuple[str, int, float]]:
-    """(name, percent, share) of what matters of a score, the largest first."""
+def _shares(shares: Mapping[str, float]) -> list[dict[str, Any]]:
+    """What matters of a score, the largest first: its name and percents, its colour, and where its piece begins."""
     ordered = sorted(shares.items(), key=lambda pair: (-pair[1], pair[0]))
-    return [(_PARTS.get(name, name), round(100 * share), share) for name, share in ordered if share >= 0.005]
+    found, begin = [], 0.0
+    for name, share in ordered:
+        if share >= 0.005:
+            colour = name if name in _PARTS else "other"
+            piece = {"name": _PARTS.get(name, name), "percent": round(100 * share), "colour": colour}
+            found.append({**piece, "begin": 100 * begin, "width": 100 * share})
+            begin += share
+    return found
 
 
 def _move(moved: Mapping[str, int | None], item: str) -> tuple[str, str]:

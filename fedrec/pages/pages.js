@@ -47,7 +47,7 @@
 
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form");
-    if (event.target.type === "file" && form && form.dataset.into && event.target.files.length) form.requestSubmit();
+    if (event.target.dataset.atOnce !== undefined && form && form.dataset.into && event.target.files.length) form.requestSubmit();
   });
 
   async function follow(place) {

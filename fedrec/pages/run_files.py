@@ -15,6 +15,8 @@ from typing import Any, Final, Literal
 
 from fedrec.errors import FedrecError
 from fedrec.release.bundle import read_release
+from fedrec.release.keys import fingerprint
+from fedrec.run_values import table
 
 RECORDS: Final = ("run.json", "server.json")
 _EVENTS, _LEDGER, _MODEL = "events.jsonl", "ledger.sqlite", "model"
@@ -76,7 +78,9 @@ def read_run_files(place: Path) -> RunFiles:
     lines, unreadable = _lines(place / _EVENTS)
     written = _changed(place / _EVENTS)
     changed = max(written, ended)
-    return RunFiles(record, lines, unreadable, _state(record, ended, written), changed, _budget(place / _LEDGER))
+    return RunFiles(
+        record, lines, unreadable, _state(record, ended, written, len(lines)), changed, _budget(place / _LEDGER)
+    )
 
 
 def release_of(place: Path) -> Mapping[str, Any] | None:
@@ -102,7 +106,7 @@ def _release(model: Path, changed: float) -> Mapping[str, Any]:
         "name": release.name,
         "version": release.version,
         "id": release.id,
-        "signer": release.signer,
+        "signer": fingerprint(release.signer),
         "items": len(release.contents.items.ids),
         "bytes": whole,
     }
@@ -176,11 +180,17 @@ def _parsed(text: str) -> Mapping[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _state(record: Mapping[str, Any], ended: float, written: float) -> State:
-    # A run that goes on in the directory of one that ended writes lines after the record.
-    if record and ended + 1 >= written:
+def _state(record: Mapping[str, Any], ended: float, written: float, lines: int) -> State:
+    # A run that goes on in the directory of one that ended begins its lines anew, and writes them after the record.
+    if record and (ended + 1 >= written or lines >= _charged(record)):
         return "ended early" if record.get("stopped") else "ended"
     return "running" if time.time() - written < _QUIET_SECONDS else "silent"
+
+
+def _charged(record: Mapping[str, Any]) -> int:
+    """How many sums a record says that there were, one a row of its ledger; at least 1."""
+    rows = table(table(record.get("privacy")).get("ledger")).get("rows")
+    return rows if isinstance(rows, int) and rows > 0 else 1
 
 
 def _budget(path: Path) -> Mapping[str, Any]:

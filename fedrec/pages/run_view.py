@@ -131,7 +131,7 @@ def tiles_of(files: RunFiles) -> list[FigureTile]:
 
 
 def charts_of(files: RunFiles) -> list[DrawnChart]:
-    """Privacy spent, survivors, bytes, quality and time, by sum; those without a figure are left out."""
+    """Privacy spent, survivors, quality and bytes, by sum; those without a figure are left out."""
     lines = _thinned(files.lines)
     budget = epsilon_of(files)[2]
     level = None if budget is None else (budget, f"budget {budget:g}")
@@ -140,7 +140,6 @@ def charts_of(files: RunFiles) -> list[DrawnChart]:
         draw("survivors", "Devices in the sum", _values(lines, "devices", 0), bars=True),
         draw("ndcg", "NDCG@10 against 99 others", _quality_values(files.lines)),
         draw("bytes", "Sent by one device, bytes", _values(lines, "bytes_up_per_device", 0), bars=True),
-        draw("seconds", "Seconds a sum", _values(lines, "seconds", 2), bars=True),
     ]
     return [chart for chart in drawn if chart is not None]
 
