@@ -11,7 +11,7 @@ from fedrec.cli.device_options import AsJson, Place, User, when
 from fedrec.console import figure, print_json, say, show_table
 
 if TYPE_CHECKING:
-    from fedrec.client.given import Given
+    from fedrec.client.given import GivenSums
 
 Limit = Annotated[
     float | None,
@@ -106,7 +106,7 @@ def forget(store: Place, user: User = None, as_json: AsJson = False) -> None:
         say("This device took part in no sum: there is nothing to recall.")
 
 
-def _show_sums(title: str, found: Given) -> None:
+def _show_sums(title: str, found: GivenSums) -> None:
     rows = [
         (one.run[:16], one.query, len(one.rounds), ", ".join(one.noise), when(one.first), when(one.last))
         for one in found.sums

@@ -27,7 +27,7 @@ class SumsGiven:
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenSums:
     """All that a device gave.
 
     Args:
@@ -52,7 +52,7 @@ class Given:
         return sum(len(one.rounds) for one in self.sums)
 
 
-def given(store: EventStore) -> Given:
+def given(store: EventStore) -> GivenSums:
     """Read it from the device's ledger, which is checked.
 
     Raises:
@@ -62,7 +62,7 @@ def given(store: EventStore) -> Given:
     rows = ledger.rows()
     spent, limit = ledger.spent(), budget_of(store)
     known = {row.run for row in rows}
-    return Given(
+    return GivenSums(
         epsilon=spent,
         limit=limit,
         left=None if limit is None or spent is None else max(0.0, limit - spent),
@@ -89,7 +89,7 @@ def _sums(rows: Sequence[DeviceLedgerEntry]) -> tuple[SumsGiven, ...]:
     )
 
 
-def forget_user(store: EventStore, user: str) -> Given:
+def forget_user(store: EventStore, user: str) -> GivenSums:
     """Erase all that a device holds of a user; returns what was given before, which nobody can take back.
 
     A sum that the device is in the middle of goes on without it, unless its masked vector has left: then that vector is

@@ -9,7 +9,7 @@ from typing import Literal
 from fedrec.data.store import EventStore
 from fedrec.errors import StoreError
 
-Kind = Literal["event", "note", "photo"]
+LineKind = Literal["event", "note", "photo"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class HistoryLine:
     """One thing. ``what``: an item's id, a note's text, or a photo's name.  ``title``: of the item, empty where nobody
     knows it.  ``time``: seconds since 1970, None where unknown."""
 
-    kind: Kind
+    kind: LineKind
     what: str
     title: str
     time: int | None

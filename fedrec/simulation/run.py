@@ -22,13 +22,10 @@ from fedrec.run_warnings import simulators_warnings
 from fedrec.server.publish import contents_of
 from fedrec.server.results import Observer, RoundEvent, RunResult
 from fedrec.server.run_directory import RunDirectory
-from fedrec.simulation.engines.audited import AuditedDevices
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.fit_order import fit_to_order
 from fedrec.simulation.fit_ratings import fit_to_ratings, ratings_beyond
 from fedrec.simulation.measure import baselines_of, scorer_of, whole_quality
-from fedrec.simulation.privacy.auditing import audited_devices, with_delta
-from fedrec.simulation.privacy.auditor import Auditor
 from fedrec.simulation.record import cost_of, simulated_record
 from fedrec.simulation.report.optional import can_report
 from fedrec.simulation.run_recorder import RunRecorder, SimulatedDevices
@@ -38,6 +35,7 @@ from fedrec.simulators_view import KEY, simulators_view
 
 if TYPE_CHECKING:
     from fedrec.data.sources import Source
+    from fedrec.simulation.privacy.auditor import Auditor
 
 RECORD: Final = "run.json"
 
@@ -95,6 +93,8 @@ def simulate(
     sized = sized_by_noise(counted, users, len(study.features))
     changed, config = bool(left_out) or sized is not config, sized
     if config.audit.canaries:
+        from fedrec.simulation.privacy.auditing import with_delta
+
         config = with_delta(config, delta_of(config, users))
     identity = config.model_dump_json() + study.fingerprint()
     with (
@@ -102,7 +102,7 @@ def simulate(
         engine_of(config, study, out, reporter) as devices,
     ):
         recorder = RunRecorder(config.by_default, study, opened.log, reporter, devices)
-        auditor = Auditor(config, devices, out / "audit.json") if isinstance(devices, AuditedDevices) else None
+        auditor = _auditor_of(config, devices, out)
         reporter.stage(f"Asking {devices.size:,} devices")
         observers = [recorder.note] if auditor is None else [auditor.note, recorder.note]
         outcome = opened.run(study.features, devices, _all_of(observers))
@@ -118,6 +118,16 @@ def simulate(
         return _finish(study, outcome, recorder, opened, record, started, reporter)
 
 
+def _auditor_of(config: Config, devices: SimulatedDevices, out: Path) -> Auditor | None:
+    if not config.audit.canaries:
+        return None
+    # Here, since what an audit needs of SciPy takes long to import.
+    from fedrec.simulation.engines.audited import AuditedDevices
+    from fedrec.simulation.privacy.auditor import Auditor
+
+    return Auditor(config, devices, out / "audit.json") if isinstance(devices, AuditedDevices) else None
+
+
 def _all_of(observers: Sequence[Observer]) -> Observer:
     def observe(step: RoundEvent) -> None:
         for observer in observers:
@@ -130,6 +140,8 @@ def _all_of(observers: Sequence[Observer]) -> Observer:
 def engine_of(config: Config, study: Study, out: Path, reporter: Reporter) -> Iterator[SimulatedDevices]:
     """The devices of the engine that the config names, with canaries among them if it asks for an audit."""
     if config.audit.canaries:
+        from fedrec.simulation.privacy.auditing import audited_devices
+
         yield audited_devices(config, study)
     elif config.run.engine == "cohort":
         yield CohortDevices(config, study.features, study.population)
