@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
@@ -24,11 +25,11 @@ NAME: Final = "device"
 _MOST_BYTES: Final = 16 << 20
 _LONGEST: Final = 1_000_000
 _JPEG: Final = {"Content-Type": "image/jpeg"}
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 def device_pages(desk: DeviceDesk, gate: Gate) -> FastAPI:
     """An ASGI application that shows a device to whoever ``gate`` lets in."""
+    page("part_device.html.j2", **_first(desk, gate, None))  # templates are read before the first request
     app = FastAPI(title="fedrec", docs_url=None, redoc_url=None, openapi_url=None)
     guard(app, gate, most_bytes=_MOST_BYTES, refused=refused)
     serve_static(app)
@@ -80,7 +81,8 @@ def _looking(app: FastAPI, desk: DeviceDesk, gate: Gate) -> None:
             words, file = _text(form, "query").strip(), form.get("picture")
             data = await file.read() if isinstance(file, UploadFile) else b""
             user, found = desk.search(_user(form), words or None, data or None, mixed=bool(_text(form, "mixed")))
-        values = {**_common(desk, gate, desk.users(), user), "found": searched_of(desk, found), "words": words}
+        shown = {"found": searched_of(desk, found), "words": words, "by_picture": bool(data)}
+        values = {**_common(desk, gate, desk.users(), user), **shown}
         return page("part_found.html.j2" if wants_part(request) else "found.html.j2", **values)
 
 
@@ -88,8 +90,8 @@ def _adding(app: FastAPI, desk: DeviceDesk, gate: Gate) -> None:
     def changed(request: Request, user: str | None, said: str) -> Response:
         """The new list for the pages' script; for a browser without it, the first page again."""
         if wants_part(request):
-            return page("part_device.html.j2", **_first(desk, gate, user), said=said)
-        return RedirectResponse("/" if user is None else str(request.url_for("first").path) + _query(user), 303)
+            return page("part_device.html.j2", **{**_first(desk, gate, user), "said": said})
+        return RedirectResponse("/" if user is None else f"/?{urlencode({'user': user})}", status_code=303)
 
     async def added(request: Request, add: Callable[[FormData], Awaitable[str]]) -> Response:
         async with request.form(max_files=1, max_fields=8, max_part_size=_LONGEST) as form:
@@ -140,7 +142,7 @@ def _leaving(app: FastAPI, desk: DeviceDesk, gate: Gate) -> None:
     @app.post("/budget")
     async def budget(request: Request) -> Response:
         """Limit what the device gives."""
-        async with request.form(max_files=0, max_fields=4) as form:
+        async with request.form(max_files=0, max_fields=8) as form:
             if (refusal := gate.form_refusal(form)) is not None:
                 return refused(refusal)
             desk.set_budget(_epsilon(_text(form, "epsilon")))
@@ -156,7 +158,7 @@ def _leaving(app: FastAPI, desk: DeviceDesk, gate: Gate) -> None:
     @app.post("/forget")
     async def forget(request: Request) -> Response:
         """Forget a user who said so twice."""
-        async with request.form(max_files=0, max_fields=4) as form:
+        async with request.form(max_files=0, max_fields=8) as form:
             if (refusal := gate.form_refusal(form)) is not None:
                 return refused(refusal)
             user, sure = _text(form, "user"), _text(form, "sure") == "yes"
@@ -197,12 +199,6 @@ def _text(form: FormData, name: str) -> str:
 
 def _user(form: FormData) -> str | None:
     return _text(form, "user") or None
-
-
-def _query(user: str) -> str:
-    from urllib.parse import urlencode
-
-    return f"?{urlencode({'user': user})}"
 
 
 def _epsilon(text: str) -> float:

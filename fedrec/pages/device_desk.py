@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from fedrec.client.given import Given, forget_user, given
+from fedrec.client.given import GivenSums, forget_user, given
 from fedrec.client.history import HistoryPage, history_page
 from fedrec.client.own_events import KnownItems, add_event, add_note, add_photo
 from fedrec.client.ranker import Ranker
@@ -157,7 +157,7 @@ class DeviceDesk:
         with self._opened() as store:
             return store.users()
 
-    def given(self) -> Given:
+    def given(self) -> GivenSums:
         """What has left the device. Raises PrivacyError where its ledger is damaged."""
         with self._opened() as store:
             return given(store)
@@ -169,7 +169,7 @@ class DeviceDesk:
         with self._opened() as store:
             set_budget(store, epsilon)
 
-    def forget(self, user: str) -> Given:
+    def forget(self, user: str) -> GivenSums:
         """Erase all of a user; returns what was given before, see `fedrec.client.given.forget_user`."""
         with self._opened() as store:
             before = forget_user(store, user)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fedrec.client.given import Given
+from fedrec.client.given import GivenSums
 from fedrec.client.search import FoundItem
 from fedrec.console import figure
 from fedrec.pages.device_desk import DeviceDesk, DeviceView
@@ -21,6 +21,8 @@ _PARTS = {
     "attributes": "its kind",
     "popularity": "popular",
     "id": "its own vector",
+    "notes": "your notes",
+    "photos": "your photos",
 }
 _NOISE = {
     "devices": "this device and others together",
@@ -55,7 +57,7 @@ def searched_of(desk: DeviceDesk, found: Sequence[FoundItem]) -> list[dict[str, 
     return [{**_card(desk, one.item), "rank": one.rank, "reason": one.reason} for one in found]
 
 
-def gave_of(given: Given) -> dict[str, Any]:
+def gave_of(given: GivenSums) -> dict[str, Any]:
     """What has left the device: the sums that it added to, what they cost, and what is left of its limit."""
     share = None
     if given.limit and given.epsilon is not None:

@@ -31,6 +31,7 @@
     tell("", false);
     put(into, html);
     if (form.dataset.clear !== undefined) form.reset();
+    form.querySelectorAll("[data-at-once]").forEach((field) => { field.value = ""; });
     if (form.dataset.into === "found") into.scrollIntoView({ block: "nearest" });
   }
 

@@ -113,6 +113,7 @@ def serve(listeners: Sequence[PageListener], *, browser: bool) -> None:
                 uvicorn.Config(
                     one.app,
                     access_log=False,
+                    ws="none",
                     log_level="warning",
                     server_header=False,
                     proxy_headers=False,
