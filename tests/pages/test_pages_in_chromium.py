@@ -55,14 +55,29 @@ def address(listener: PageListener) -> str:
 def looks_well(context: BrowserContext, addresses: list[str]) -> None:
     """Every page, wide and narrow, light and dark: no problem, no word in the console."""
     looked = Looked(context.new_page())
-    for width, height in SIZES:
-        looked.page.set_viewport_size({"width": width, "height": height})
-        for scheme in ("light", "dark"):
-            looked.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-            for where in addresses:
-                looked.page.goto(where)
+    for where in addresses:
+        looked.page.goto(where)
+        for width, height in SIZES:
+            looked.page.set_viewport_size({"width": width, "height": height})
+            for scheme in ("light", "dark"):
+                looked.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
                 assert looked.problems() == [], (where, width, scheme)
     assert looked.said == []
+
+
+DEFECTS = """
+<h1>One</h1><h3>Three</h3><img src="data:,"><input type="text"><button></button><p style="color:#999">pale</p>
+<svg width="9" height="9"></svg><div style="width:4000px">wide</div><p id="a"></p><p id="a"></p><table><tr><td>1</td></tr></table>
+"""
+
+
+def test_what_the_check_of_a_page_finds(context: BrowserContext) -> None:
+    looked = Looked(context.new_page())
+    looked.page.set_content(DEFECTS)
+    found = "\n".join(looked.problems())
+    kinds = ("no language", "no title", "landmark main", "skips a level", "no alt", "no label", "no name", "contrast")
+    for kind in (*kinds, "wider than its window", "stands twice", "a table has no headings"):
+        assert kind in found, kind
 
 
 def test_the_operators_pages(context: BrowserContext, tmp_path: Path) -> None:
