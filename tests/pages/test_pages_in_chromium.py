@@ -67,7 +67,8 @@ def looks_well(context: BrowserContext, addresses: list[str]) -> None:
 
 DEFECTS = """
 <h1>One</h1><h3>Three</h3><img src="data:,"><input type="text"><button></button><p style="color:#999">pale</p>
-<svg width="9" height="9"></svg><div style="width:4000px">wide</div><p id="a"></p><p id="a"></p><table><tr><td>1</td></tr></table>
+<svg width="9" height="9"></svg><div style="width:4000px">wide</div>
+<p id="a"></p><p id="a"></p><table><tr><td>1</td></tr></table>
 """
 
 
