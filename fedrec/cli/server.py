@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import typer
 
-<<<<<<< HEAD
-from fedrec.cli.pages import server_pages
-from fedrec.console import say
-=======
-from fedrec.cli import server_enrol, server_keep, server_start, server_up
->>>>>>> main
+from fedrec.cli import pages, server_enrol, server_keep, server_start, server_up
 
 
 def register(app: typer.Typer) -> None:
     """Add this shell's commands to ``fedrec``."""
     server = typer.Typer(help="Run a server that devices reach.", no_args_is_help=True)
     server.callback()(lambda: None)
-<<<<<<< HEAD
-    server.command("start")(start)
-    server.command("pages")(server_pages)
-=======
     server_up.register(server)
     server_enrol.register(server)
     server_keep.register(server)
     server_start.register(server)
->>>>>>> main
+    server.command("pages")(pages.server_pages)
     app.add_typer(server, name="server")
