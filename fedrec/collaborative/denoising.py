@@ -93,7 +93,7 @@ def _predicted(noisy: Floats, content: TallTable, mass: Floats, noise: Floats) -
     axes, _ = directions_of(gram(noisy, weights=1.0 / noise))
     followed = times(content, directions_of(gram(content), CONTENT_RANK)[0])
     followed *= np.sqrt(len(followed) / max(float(squared_lengths(followed).sum()), _LEAST))
-    share, turned = mass / mass.mean(), times(noisy, axes)
+    share, turned = mass / mass.mean(), np.asarray(times(noisy, axes), dtype=np.float64)
     every = SharedGrams(followed, share, noise)
     if len(turned) > _SAMPLED:
         some = np.sort(np.random.default_rng(_SEED).choice(len(turned), _SAMPLED, replace=False))
