@@ -28,6 +28,8 @@ _PAUSES: Final = (1.0, 2.0, 5.0, 15.0, 30.0)
 _END_SECONDS: Final = 10.0
 # A run whose process is gone is one that was cut off; Flower itself finds that out after a minute or two.
 _GONE_SECONDS: Final = 5.0
+# Between two questions to the SuperLink, which has devices to answer.
+_LOOK_SECONDS: Final = 2.0
 _OVER: Final = ("finished", "stopped")
 
 
@@ -62,6 +64,7 @@ class RunKeeper:
     _started: float = 0.0
     _seen: float = 0.0
     _again_at: float = 0.0
+    _look_at: float = 0.0
     _lines: int = 0
     _read: tuple[int, int] = (0, 0)
     _manifest: RunManifest | None = field(default=None, repr=False)
@@ -178,6 +181,9 @@ class RunKeeper:
             self._process, self._seen = mark, now
         if (lines := self._count()) > self._lines:
             self._lines, self.attempts = lines, 1
+        if mark is not None and now < self._look_at:
+            return
+        self._look_at = now + _LOOK_SECONDS
         run = control.runs().get(self.flower_run)
         if run is None:
             self._cut_off("the SuperLink has forgotten it")
