@@ -33,7 +33,7 @@ from fedrec.errors import ProtocolError
 from fedrec.privacy.ledger import Ledger
 from fedrec.server.operation.running import read_running
 from fedrec.server.operation.server_directory import ServerDirectory, server_of
-from fedrec.server.run_directory import LEDGER
+from fedrec.server.run_files import LEDGER
 from fedrec.server.run_marks import running_process
 
 TARGETS: Final = ("superlink", "superexec", "serverapp", "supernode")

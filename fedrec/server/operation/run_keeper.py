@@ -14,11 +14,10 @@ from typing import Any, Final
 from fedrec.detached import ProcessMark
 from fedrec.errors import ProtocolError
 from fedrec.queries.run_manifest import RunManifest
-from fedrec.server.federate import RECORD
 from fedrec.server.operation.control import ControlApi, FlowerRun
-from fedrec.server.operation.install import newest_manifest
+from fedrec.server.operation.newest import newest_manifest
 from fedrec.server.operation.server_directory import ServerDirectory
-from fedrec.server.run_directory import EVENTS
+from fedrec.server.run_files import EVENTS, RECORD
 from fedrec.server.run_marks import failure_of, running_process
 
 _log = logging.getLogger(__name__)
