@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast deploy-check check docs clean
+.PHONY: help setup demo test test-fast deploy-check deploy-lint check docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,10 +27,20 @@ test: $(STAMP) ## run the whole test suite
 test-fast: $(STAMP) ## run the tests that take little time: none that trains at length, none of Flower's own runtime
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not flower"
 
-deploy-check: $(STAMP) ## a server and three devices with TLS and keys: train by secure aggregation, rank, then try what must be refused
+deploy-deploy-lint: ## lint what a server is deployed with: Dockerfile, compose file, chart, units; in an environment of its own
+	test -x out/lint/bin/python || $(PYTHON) -m venv out/lint
+	out/lint/bin/pip install --quiet --disable-pip-version-check --requirement server/deploy/lint-requirements.txt
+	out/lint/bin/python server/deploy/lint.py
+
+check: $(STAMP) ## a server and three devices with TLS and keys: train by secure aggregation, rank, then try what must be refused
 	rm -rf out/deploy-check
 	mkdir -p out/deploy-check
 	$(BIN)/python -m server.deploy.check out/deploy-check
+
+deploy-lint: ## lint what a server is deployed with: Dockerfile, compose file, chart, units; in an environment of its own
+	test -x out/lint/bin/python || $(PYTHON) -m venv out/lint
+	out/lint/bin/pip install --quiet --disable-pip-version-check --requirement server/deploy/lint-requirements.txt
+	out/lint/bin/python server/deploy/lint.py
 
 check: $(STAMP) ## lint, types and import rules
 	$(BIN)/ruff check .
