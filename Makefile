@@ -27,12 +27,7 @@ test: $(STAMP) ## run the whole test suite
 test-fast: $(STAMP) ## run the tests that take little time: none that trains at length, none of Flower's own runtime
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not flower"
 
-deploy-deploy-lint: ## lint what a server is deployed with: Dockerfile, compose file, chart, units; in an environment of its own
-	test -x out/lint/bin/python || $(PYTHON) -m venv out/lint
-	out/lint/bin/pip install --quiet --disable-pip-version-check --requirement server/deploy/lint-requirements.txt
-	out/lint/bin/python server/deploy/lint.py
-
-check: $(STAMP) ## a server and three devices with TLS and keys: train by secure aggregation, rank, then try what must be refused
+deploy-check: $(STAMP) ## a server and three devices with TLS and keys: train by secure aggregation, rank, then try what must be refused
 	rm -rf out/deploy-check
 	mkdir -p out/deploy-check
 	$(BIN)/python -m server.deploy.check out/deploy-check
