@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
-from fedrec.config import CollaborativeSettings, ModelSettings
 from fedrec.errors import ModelError
 from fedrec.ranking.score_parts import ScoreParts
 from fedrec.ranking.standardise import log_popularity, standardised
@@ -30,6 +29,7 @@ from fedrec.users import Histories, OwnContent, UserBatch
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+    from fedrec.config import CollaborativeSettings, ModelSettings
     from fedrec.model.recommender import Recommender
     from fedrec.ranking.fold_in import FoldIn
     from fedrec.ranking.tower import TowerScorer
