@@ -39,12 +39,14 @@ def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
     return {str(name): _shown(str(name), value, 0) for name, value in event.items()}
 
 
-def set_up_logging(*, verbose: bool) -> None:
+def set_up_logging(*, verbose: bool, others: bool = True) -> None:
     """Send all logging of the process to stderr, redacted: lines for people on a terminal, else JSON lines.
 
-    ``verbose`` shows everything from INFO up; without it, fedrec's warnings and other libraries' errors. Safe to call
-    twice; handlers that others have put on the root logger stay.  structlog is loaded with the first line, unless lines
-    are to be expected or somebody loaded it: most commands say nothing, and it takes as long to load as their work.
+    ``verbose`` shows everything from INFO up; without it, fedrec's warnings and other libraries' errors. ``others``:
+    False for a process that runs for weeks, where other libraries' lines about each request would bury our own. Safe to
+    call twice; handlers that others have put on the root logger stay.  structlog is loaded with the first line, unless
+    lines are to be expected or somebody loaded it: most commands say nothing, and it takes as long to load as their
+    work.
     """
     handler = _Handler(sys.stderr)
     if verbose or "structlog" in sys.modules:
@@ -53,7 +55,7 @@ def set_up_logging(*, verbose: bool) -> None:
     for old in [known for known in root.handlers if isinstance(known, _Handler)]:
         root.removeHandler(old)
     root.addHandler(handler)
-    root.setLevel(logging.INFO if verbose else logging.ERROR)
+    root.setLevel(logging.INFO if verbose and others else logging.ERROR)
     for name in ("fedrec", "server", "client", "simulations"):
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
     logging.captureWarnings(True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+import sys
+from pathlib import Path
 from typing import Any
 
 from jinja2 import BaseLoader, Environment, StrictUndefined
@@ -25,7 +26,21 @@ def environment(loader: BaseLoader | None = None) -> Environment:
 
 def style_sheet() -> str:
     """The style sheet that reports and pages begin with."""
-    return files("fedrec.html").joinpath("page.css").read_text(encoding="utf-8")
+    return resource("fedrec.html", "page.css")
+
+
+def resource(package: str, name: str) -> str:
+    """A text file in the folder of a package.
+
+    A bundle of Flower's, which may hold code and settings only, lacks it: then it is the file of the fedrec that is
+    installed beside.  Raises FileNotFoundError where it is nowhere.
+    """
+    here = Path(__file__).resolve().parents[2]
+    for root in (here, *map(Path, sys.path)):
+        path = root.joinpath(*package.split("."), name)
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    raise FileNotFoundError(f"{package} has no {name}")
 
 
 def _shown(value: Any) -> Any:

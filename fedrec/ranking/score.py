@@ -104,6 +104,7 @@ class Scorer:
         self.tower = None if model is None else _tower(model, features, model_settings)
         self.fold_in = _fold_in(collaborative, settings)
         self._model_settings = model_settings
+        self._weighing: EvidenceWeighing | None = None
         self._weighing = self._evidence()
         self._shared: SharedParts | None = None
 
@@ -221,6 +222,7 @@ class Scorer:
             reads_events=tower or (table is not None and table.rank > 0 and scoring.weight > 0),
             reads_notes=tower and model.notes,
             reads_photos=tower and model.photos,
+            like=self._weighing,
         )
 
     def _once(self, name: tuple[Hashable, ...], known: UserBatch, make: Callable[[], Floats32]) -> Floats32:

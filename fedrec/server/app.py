@@ -7,8 +7,8 @@ roster and code must be those that it names.  ``catalogue``: directory of featur
 file that `fedrec roster sign` wrote.  ``out``: directory of what the run leaves.  ``devices``: wait until so many nodes
 are there (0 = one).  ``wait``: for so many seconds at most.  ``patience``: seconds after which a device that was asked
 counts as silent.  ``grace``: once enough devices have answered, another one may take so many times longer than the
-slowest of these, and ten seconds in any case.  In simulations only, in place of a manifest: ``config``, settings (see
-`fedrec.config.load.from_run_config`), and ``users``, how many stand behind the nodes (0 = one each).
+slowest of these, and ten seconds in any case.  In simulations only, in place of a manifest: ``config``, ``set`` and
+single settings (see `fedrec.config.run_config`), and ``users``, how many stand behind the nodes (0 = one each).
 
 The server checks for its own sake what it read, so that a mistake is found before devices are asked.  Nobody relies on
 it: each device holds what it is asked to a manifest of its own.
@@ -25,8 +25,9 @@ from typing import Any, Final
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from fedrec.config import Config, from_run_config, with_protocol
+from fedrec.config import Config, with_protocol
 from fedrec.config.presets import with_preset
+from fedrec.config.run_config import changes_of, config_of
 from fedrec.config.simulated import VARIABLE, is_simulated, refuse_reproducible
 from fedrec.errors import ConfigError, FedrecError
 from fedrec.queries.run_manifest import RunManifest, read_manifest
@@ -35,6 +36,7 @@ from fedrec.secagg.roster import Roster
 from fedrec.server.federate import federate, load_server_catalogue
 from fedrec.server.flower_devices import FlowerDevices
 from fedrec.server.roster_files import read_roster
+from fedrec.server.run_marks import marked_run
 from fedrec.server.secure_devices import SecureDevices
 from fedrec.server.stragglers import StragglerPolicy
 
@@ -46,25 +48,30 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run one federation. A FedrecError ends it, with its text in the run's log."""
+    """Run one federation. A FedrecError ends it, with its text in the run's log and in ``failure.json``."""
     settings = context.run_config
     try:
-        manifest = _manifest(settings)
-        config = _config(settings, manifest)
-        refuse_reproducible(config, simulated=is_simulated())
-        print(trusted(config))
-        server_catalogue = load_server_catalogue(_directory(settings, "catalogue"))
-        if manifest is not None:
-            manifest.check_catalogue(server_catalogue.features.digest())
-        out = _directory(settings, "out")
-        devices = _devices(grid, config, settings, server_catalogue.features.digest(), manifest)
-        # What is printed is what `flwr run --stream` shows.
-        record = federate(config, server_catalogue, devices, out, print, manifest=manifest)
-        if record["stopped"] is not None:
-            _log.warning("the privacy budget ended before the run; the release is within it: %s", record["stopped"])
+        with marked_run(_directory(settings, "out")):
+            _run(grid, settings)
     except FedrecError as error:
         _log.error("the run ended: %s", error)
         raise
+
+
+def _run(grid: Grid, settings: Mapping[str, Any]) -> None:
+    manifest = _manifest(settings)
+    config = _config(settings, manifest)
+    refuse_reproducible(config, simulated=is_simulated())
+    print(trusted(config))
+    server_catalogue = load_server_catalogue(_directory(settings, "catalogue"))
+    if manifest is not None:
+        manifest.check_catalogue(server_catalogue.features.digest())
+    out = _directory(settings, "out")
+    devices = _devices(grid, config, settings, server_catalogue.features.digest(), manifest)
+    # What is printed is what `flwr run --stream` shows.
+    record = federate(config, server_catalogue, devices, out, print, manifest=manifest)
+    if record["stopped"] is not None:
+        _log.warning("the privacy budget ended before the run; the release is within it: %s", record["stopped"])
 
 
 def _manifest(settings: Mapping[str, Any]) -> RunManifest | None:
@@ -83,10 +90,11 @@ def _manifest(settings: Mapping[str, Any]) -> RunManifest | None:
 
 def _config(settings: Mapping[str, Any], manifest: RunManifest | None) -> Config:
     if manifest is not None:
-        if settings["config"]:
-            raise ConfigError("settings come out of the manifest", action="Leave config out, or leave manifest out")
+        if settings["config"] or changes_of(settings):
+            action = "Leave config, set and single settings out, or leave manifest out"
+            raise ConfigError("settings come out of the manifest", action=action)
         return manifest.config
-    config = with_protocol(with_preset(from_run_config(str(settings["config"]), _APP)), "flower")
+    config = with_protocol(with_preset(config_of(settings, _APP)), "flower")
     # Whatever engine the settings were written for: a release says which it was.
     return config.model_copy(update={"run": config.run.model_copy(update={"engine": "flower"})})
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from importlib.resources import files
 
 from fedrec.console import jsonable
+from fedrec.html import templates
 
 
 def resource(name: str) -> str:
     """A text file of this folder."""
-    return files("fedrec.simulation.report").joinpath(name).read_text(encoding="utf-8")
+    return templates.resource("fedrec.simulation.report", name)
 
 
 def plotly() -> str:
