@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedrec.cli.device_options import AtMost, OnlyCharging, OnlyIdle, rule_words
 from fedrec.cli.rows import AsJson
 from fedrec.console import print_json, say
 
@@ -57,6 +58,9 @@ def up(
     answer_after: Annotated[
         float | None, typer.Option(min=0, max=3600, help="Seconds after which answers leave; see the threat model.")
     ] = None,
+    at_most: AtMost = None,
+    only_idle: OnlyIdle = False,
+    only_charging: OnlyCharging = False,
     as_json: AsJson = False,
 ) -> None:
     """Take part in what the publisher signs, with the code that is installed here, until the process is told to end.
@@ -72,7 +76,8 @@ def up(
 
         make_device(directory, invite, store=store, name=name)
     own.facts()
-    options = ["--every", str(every), *([] if answer_after is None else ["--answer-after", str(answer_after)])]
+    rules = rule_words(at_most, only_idle, only_charging)
+    options = [*rules, "--every", str(every), *([] if answer_after is None else ["--answer-after", str(answer_after)])]
     if detach:
         from fedrec.client.own.up import start_device_up
 
@@ -87,7 +92,7 @@ def up(
     from fedrec.logs import set_up_logging
 
     set_up_logging(verbose=True, others=False)
-    DeviceUpkeep(own, every, answer_after).run(lambda: _tell(own, as_json=as_json))
+    DeviceUpkeep(own, every, answer_after, rules).run(lambda: _tell(own, as_json=as_json))
 
 
 def down(directory: OwnDirectory, as_json: AsJson = False) -> None:

@@ -35,11 +35,13 @@ class DeviceUpkeep:
         directory: its.
         every: seconds between two looks at the server, the same whatever the store holds.
         answer_after: see `fedrec device start`.
+        rules: when it takes part, as words of `fedrec device start`.
     """
 
     directory: DeviceDirectory
     every: float = 10.0
     answer_after: float | None = None
+    rules: tuple[str, ...] = ()
     _child: subprocess.Popen[bytes] | None = None
     _run: TakenRun | None = None
     _failures: int = 0
@@ -110,7 +112,7 @@ class DeviceUpkeep:
             "--store": self.directory.store,
             "--roster": self._run.roster,
         } | ({} if self.answer_after is None else {"--answer-after": self.answer_after})
-        words = ["device", "start", *(str(word) for pair in options.items() for word in pair)]
+        words = ["device", "start", *(str(word) for pair in options.items() for word in pair), *self.rules]
         self._child = subprocess.Popen(
             isolated_command(_COMMAND, words), env=isolated_environment(os.environ), stdin=subprocess.DEVNULL
         )
