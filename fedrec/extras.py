@@ -16,6 +16,7 @@ TRAIN: Final = "train"
 # Extra -> what a user goes without while it is not installed.
 EXTRAS: Final[Mapping[str, str]] = {
     "data": "reading data frames and Parquet files",
+    "pages": "pages in a browser",
     "pretrained": "pretrained encoders of text and pictures",
     "report": "report.html of a run and the page of attacks",
     "simulation": "engine 'flower', which is Flower's simulation runtime on Ray",
