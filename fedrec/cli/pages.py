@@ -48,7 +48,7 @@ def device_pages(
 
     An event, a note or a photo that is added there changes the ranking at once. Nothing leaves this machine.
     """
-    from fedrec.client.device_directory import needed_release, store_in
+    from fedrec.client.places import needed_release, store_in
     from fedrec.pages.process import device_listener
 
     listener = device_listener(
