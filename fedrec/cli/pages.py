@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedrec.cli.device_options import AllowOlder, AsJson, Place, PublisherKey, ReleaseDirectory
+from fedrec.cli.device_options import AllowOlder, Place, PublisherKey, ReleaseDirectory
+from fedrec.cli.rows import AsJson
 from fedrec.console import print_json, say
 
 if TYPE_CHECKING:
