@@ -20,20 +20,6 @@ AllowOlder = Annotated[
     bool, typer.Option("--allow-older", help="Use the release although this device has ranked with a newer one.")
 ]
 
-AtMost = Annotated[str | None, typer.Option(help="Answer at most so many sums, such as 3/day; hour, day or week.")]
-OnlyIdle = Annotated[bool, typer.Option("--only-idle", help="Take part while nothing else keeps this machine busy.")]
-OnlyCharging = Annotated[
-    bool, typer.Option("--only-charging", help="Take part while this machine does not run on a battery.")
-]
-
-
-def rule_words(at_most: str | None, only_idle: bool, only_charging: bool) -> tuple[str, ...]:
-    """The same options as words of a command line. Raises ConfigError where ``at_most`` is no rate."""
-    from fedrec.client.participation_rules import Rate
-
-    rate = () if at_most is None else ("--at-most", str(Rate.of(at_most)))
-    return (*rate, *(("--only-idle",) * only_idle), *(("--only-charging",) * only_charging))
-
 
 def when(seconds: int | None) -> str:
     """A time for people, in the zone of this machine; empty for None."""
