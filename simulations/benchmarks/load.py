@@ -12,14 +12,15 @@ import os
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from fedrec.errors import ProtocolError
+from fedrec.server.operation.control import ControlApi
 from fedrec.simulation.bench.measuring import Machine
-from server.deploy.attacks import APP
 from server.deploy.deployment import SETTINGS, make_deployment
 from server.deploy.network import Network, network
 
@@ -86,14 +87,27 @@ def watching(opened: Network) -> Iterator[Watched]:
         thread.join()
 
 
-def wait_for_nodes(opened: Network, count: int, seconds: float) -> float:
-    """How long it took until so many SuperNodes were online. Raises TimeoutError."""
+def wait_for(what: Callable[[ControlApi], bool], opened: Network, seconds: float) -> float:
+    """How long it took until something was so. Raises TimeoutError."""
     began = time.monotonic()
-    while time.monotonic() < began + seconds:
-        if opened.flwr("supernode", "list", "fedrec", seconds=60).count("online") >= count:
-            return time.monotonic() - began
-        time.sleep(3)
-    raise TimeoutError(f"fewer than {count} SuperNodes after {seconds:g} s")
+    control = ControlApi(opened.control_port, opened.home / "ca.pem")
+    try:
+        while time.monotonic() < began + seconds:
+            with suppress(ProtocolError):  # a busy server is asked again
+                if what(control):
+                    return time.monotonic() - began
+            time.sleep(2)
+    finally:
+        control.close()
+    raise TimeoutError(f"not after {seconds:g} s")
+
+
+def run_once(opened: Network, config: Mapping[str, str | int | float], seconds: float) -> None:
+    """Start the installed server app, and wait for its end. Raises TimeoutError, ProtocolError."""
+    control = ControlApi(opened.control_port, opened.home / "ca.pem")
+    number = control.start_run(config)
+    control.close()
+    wait_for(lambda asked: asked.runs()[number].over, opened, seconds)
 
 
 def measure(out: Path, devices: int, rounds: int, idle: float) -> dict[str, Any]:
@@ -108,16 +122,15 @@ def measure(out: Path, devices: int, rounds: int, idle: float) -> dict[str, Any]
         network(out / "network", [deployment.device(store) for store in deployment.stores]) as opened,
         watching(opened) as watched,
     ):
-        wait_for_nodes(opened, devices, 900)
+        wait_for(lambda asked: sum(one.online for one in asked.nodes()) >= devices, opened, 1200)
         up = time.monotonic() - began
         quiet = watched.now()
         time.sleep(idle)
         before = watched.now()
         config: dict[str, str | int | float] = {**deployment.files(), "out": str(out / "server")}
-        log = opened.run(APP, {**config, "devices": devices, "patience": 600}, seconds=1800)
+        run_once(opened, {**config, "devices": devices, "patience": 600}, 1800)
         after = watched.now()
     record = json.loads((out / "server" / "server.json").read_text(encoding="utf-8"))
-    (out / "run.log").write_text(log, encoding="utf-8")
     lines = record["rounds"]
     messages = 2 * _EXCHANGES * devices * len(lines)
     polls = devices * idle / 3.0
