@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from fedrec.accelerator import use_device
 from fedrec.config import Config
@@ -44,15 +44,11 @@ from fedrec.server.results import (
     bytes_up_each,
 )
 from fedrec.server.run import FederatedRun
+from fedrec.server.run_files import EVENTS, KEY, LEDGER, RELEASE, STATE
 from fedrec.server.sampled_cohorts import delta_of_samples
 from fedrec.server.state import ServerState
 from fedrec.thread_settings import use_threads
-
-LEDGER: Final = "ledger.sqlite"
-STATE: Final = "server.sqlite"
-EVENTS: Final = "events.jsonl"
-KEY: Final = "release.key"
-RELEASE: Final = "model"
+from fedrec.whole_files import PUBLIC, write_whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +100,8 @@ class RunDirectory:
         write_release(self.path / RELEASE, contents, key=key, replace=True)
 
     def write_record(self, name: str, record: Mapping[str, Any]) -> None:
-        """Write the run's record, as JSON."""
-        (self.path / name).write_text(json.dumps(jsonable(record), indent=2) + "\n", encoding="utf-8")
+        """Write the run's record, as JSON, whole or not at all. Raises StoreError where the disk refuses."""
+        write_whole(self.path / name, (json.dumps(jsonable(record), indent=2) + "\n").encode(), mode=PUBLIC)
 
 
 @contextmanager

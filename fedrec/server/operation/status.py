@@ -12,12 +12,11 @@ from fedrec.detached import ProcessMark
 from fedrec.errors import FedrecError
 from fedrec.queries.run_manifest import RunManifest
 from fedrec.release.manifest import MANIFEST, Manifest
-from fedrec.server.federate import RECORD
 from fedrec.server.operation.certificates import expiry_of
-from fedrec.server.operation.install import newest_manifest
+from fedrec.server.operation.newest import newest_manifest
 from fedrec.server.operation.running import is_up, read_running
 from fedrec.server.operation.server_directory import ServerDirectory
-from fedrec.server.run_directory import EVENTS, RELEASE
+from fedrec.server.run_files import EVENTS, RECORD, RELEASE
 from fedrec.server.run_marks import failure_of, running_process
 
 _LAST_EVENTS: Final = 5
@@ -69,7 +68,7 @@ def _run(server: ServerDirectory, manifest: RunManifest | None, kept: dict[str, 
             "events": [],
         }
     out = server.run(manifest.counter)
-    events = _events(out)
+    events = events_of(out)
     same = kept.get("counter") == manifest.counter
     finished = (out / RECORD).is_file() and running_process(out) is None
     phase = str(kept.get("phase", "waiting")) if same and up else "finished" if finished else "waiting"
@@ -92,7 +91,8 @@ def _run(server: ServerDirectory, manifest: RunManifest | None, kept: dict[str, 
     }
 
 
-def _events(out: Path) -> list[dict[str, Any]]:
+def events_of(out: Path) -> list[dict[str, Any]]:
+    """The lines of a run's ``events.jsonl``; none where there is none."""
     found: list[dict[str, Any]] = []
     with suppress(OSError):
         for line in (out / EVENTS).read_text(encoding="utf-8").splitlines():
