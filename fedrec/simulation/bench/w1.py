@@ -107,7 +107,8 @@ def _bound(passed: Sequence[Rows]) -> Callable[[], object]:
     size = math.gcd(passed[0].rows, BOUND_BATCH)
     bound = Bound(layers().parameters(), WIDTHS, size, EXAMPLES)
     parts = [
-        zip(rows.candidates.values["features"].split(size), labels_of(rows).split(size), strict=True) for rows in passed
+        zip(torch.split(rows.candidates.values["features"], size), torch.split(labels_of(rows), size), strict=True)
+        for rows in passed
     ]
     given = [part for one in parts for part in one]
     return lambda: bound.over(given, 1.0)
