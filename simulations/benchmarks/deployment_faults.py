@@ -149,7 +149,7 @@ class FaultyDeployment:
                 raise ProtocolError("a run was not started", value=run)
             time.sleep(0.1)
 
-    def kill(self, target: str, seconds: float = 20.0) -> bool:
+    def kill(self, target: str, seconds: float = 180.0) -> bool:
         """kill -9 one process; whether there was one within so many seconds."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and self._run()["phase"] not in _OVER:
