@@ -15,6 +15,8 @@ from fedrec.errors import MissingExtraError
 # Extra -> what a user goes without while it is not installed.
 EXTRAS: Final[Mapping[str, str]] = {
     "data": "reading data frames and Parquet files",
+    "executorch": "export of a release to ExecuTorch",
+    "export": "export of a release to ONNX",
     "pretrained": "pretrained encoders of text and pictures",
     "report": "report.html of a run and the page of attacks",
     "simulation": "engine 'flower', which is Flower's simulation runtime on Ray",

@@ -24,6 +24,7 @@ OWN: Final[Mapping[str, str]] = {
     "config": "fedrec.cli.config:register",
     "data": "fedrec.cli.data:register",
     "device": "fedrec.cli.device:register",
+    "export": "fedrec.cli.export:register",
     "manifest": "fedrec.cli.manifest:register",
     "privacy": "fedrec.cli.privacy:register",
     "release": "fedrec.cli.release:register",
