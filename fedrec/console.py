@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import time
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -153,19 +153,19 @@ def size(count: float | None) -> str:
 
 def plain(text: object) -> str:
     """Text with control characters, and those that reorder what is read, made visible or dropped."""
-    kept = []
-    for character in str(text):
-        category = unicodedata.category(character)
-        if category == "Cc":
-            kept.append(" " if character in "\t\n\r" else "\N{REPLACEMENT CHARACTER}")
-        elif category == "Cs":
-            kept.append("\N{REPLACEMENT CHARACTER}")
-        elif character not in _REORDERING:
-            kept.append(character)
-    return "".join(kept)
+    return _UNREADABLE.sub(_readable, str(text))
 
 
-_REORDERING: Final = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c")
+_REORDERING: Final = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c"
+# Control characters (Unicode's category Cc) and surrogates (Cs), which no later version of Unicode adds to.
+_UNREADABLE: Final = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff{_REORDERING}]")
+
+
+def _readable(found: re.Match[str]) -> str:
+    character = found[0]
+    if character in _REORDERING:
+        return ""
+    return " " if character in "\t\n\r" else "\N{REPLACEMENT CHARACTER}"
 
 
 def say(text: str, *, style: str = "") -> None:

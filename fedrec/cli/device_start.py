@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fedrec.cli.device_options import Place
 from fedrec.console import say
 
 _MODULE = "fedrec.cli.main"
@@ -23,32 +24,49 @@ def start(
     node_key: Annotated[Path, typer.Option(help="This SuperNode's secret key, known to the server.")],
     manifest: Annotated[Path, typer.Option(help="The run's manifest, which the publisher signed.")],
     catalogue: Annotated[Path, typer.Option(help="The run's catalogue, a directory.")],
-    store: Annotated[Path, typer.Option(help="The device's event store.")],
+    store: Place,
     roster: Annotated[Path, typer.Option(help="The roster that the publisher signed.")],
     answer_after: Annotated[
         float | None, typer.Option(min=0, max=3600, help="Seconds after which answers leave; see the threat model.")
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of the SuperNode's own API on loopback; 0 = any.")] = 0,
+    at_most: Annotated[
+        str | None, typer.Option(help="Answer at most so many sums, such as 3/day; hour, day or week.")
+    ] = None,
+    only_idle: Annotated[
+        bool, typer.Option("--only-idle", help="Take part while nothing else keeps this machine busy.")
+    ] = False,
+    only_charging: Annotated[
+        bool, typer.Option("--only-charging", help="Take part while this machine does not run on a battery.")
+    ] = False,
 ) -> None:
     """Take part in runs with the code that is installed here, until the process is told to end.
 
     Checks first that the device has all that is its own. Then Flower's SuperNode is started, and its messages are
     answered by this process: the app that a server sends along is never unpacked, imported or run. The process starts
     itself again isolated, so that nothing but what is installed can be imported.
+
+    While --at-most, --only-idle or --only-charging forbid it, the device is not connected: no reply says why.
     """
+    from fedrec.client.device_directory import store_in
     from fedrec.client.isolated import restart_isolated
+    from fedrec.client.participation_rules import ParticipationRules, Rate
+
+    rules = ParticipationRules(None if at_most is None else Rate.of(at_most), only_idle, only_charging)
 
     paths = {
         "root-certificates": root_certificates.absolute(),
         "node-key": node_key.absolute(),
         "manifest": manifest.absolute(),
         "catalogue": catalogue.absolute(),
-        "store": store.absolute(),
+        "store": store_in(store).absolute(),
         "roster": roster.absolute(),
     }
     arguments = ["device", "start", "--superlink", superlink, "--port", str(port)]
     arguments += [word for name, path in paths.items() for word in (f"--{name}", str(path))]
     arguments += [] if answer_after is None else ["--answer-after", str(answer_after)]
+    arguments += [] if at_most is None else ["--at-most", at_most]
+    arguments += ["--only-idle"] * only_idle + ["--only-charging"] * only_charging
     restart_isolated(_MODULE, arguments)
 
     from fedrec.client.answer_time import NODE_KEY
@@ -59,4 +77,11 @@ def start(
     if answer_after is not None:
         own[NODE_KEY] = answer_after
     connection = Connection(superlink, paths["root-certificates"], paths["node-key"])
-    start_device(own, connection, port, lambda: say(f"{store.name} takes part, with the code that is installed here"))
+    start_device(
+        own,
+        connection,
+        port,
+        lambda: say(f"{store.name} takes part, with the code that is installed here"),
+        rules=rules,
+        waits=lambda reason: say(f"{store.name} waits, and is not connected: {reason}"),
+    )

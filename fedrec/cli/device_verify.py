@@ -8,28 +8,31 @@ from typing import Annotated
 
 import typer
 
+from fedrec.cli.device_options import AsJson, Place
 from fedrec.console import figure, print_json, say, show_table
 from fedrec.errors import PrivacyError
 
 
 def command(
-    store: Annotated[Path, typer.Option(help="The device's event store.")],
+    store: Place,
     manifest: Annotated[
         list[Path] | None, typer.Option(help="Hold the device to the budget in this manifest, too; repeatable.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check, from what the device kept, that everything it ever sent was within what it had agreed to.
 
     Composes each agreement's cost again from the noise in the ledger's rows; leaves with 6 where something does not
     fit, and names the row.
     """
+    from fedrec.client.device_directory import store_in
     from fedrec.client.transcript import verify_transcript
     from fedrec.client.trust import publisher_of
     from fedrec.data.store import EventStore
     from fedrec.queries.run_manifest import read_manifest
 
-    with EventStore.open(store) as opened:
+    file = store_in(store)
+    with EventStore.open(file) as opened:
         manifests = [read_manifest(path, publisher_of(opened)) for path in manifest or ()]
         found = verify_transcript(opened, manifests)
     if as_json:
@@ -48,7 +51,7 @@ def command(
             for one in found.agreements
         ]
         columns = ("agreement", "answers", "runs", "noise added by", "epsilon given", "agreed", "")
-        show_table(f"What {store.name} gave", columns, rows, numbers=(1, 2, 4, 5))
+        show_table(f"What {file.name} gave", columns, rows, numbers=(1, 2, 4, 5))
         if any("server" in one.noise for one in found.agreements):
             say("Noise that the server was to add is the server's word: the device cannot see it.")
         for problem in found.problems:

@@ -169,6 +169,12 @@ def set_budget(store: EventStore, epsilon: float) -> None:
     store.set_setting(BUDGET, json.dumps(epsilon or None))
 
 
+def budget_of(store: EventStore) -> float | None:
+    """The limit that `set_budget` kept; None = none."""
+    kept: float | None = json.loads(store.get_setting(BUDGET) or "null")
+    return kept
+
+
 def ledger_facts(store: EventStore) -> dict[str, Any]:
     """The device's ledger, checked, as JSON: its rows, the epsilon of all (null without noise), and the budget.
 
@@ -178,7 +184,7 @@ def ledger_facts(store: EventStore) -> dict[str, Any]:
     ledger = DeviceLedger(store)
     return {
         "epsilon": ledger.spent(),
-        "budget": json.loads(store.get_setting(BUDGET) or "null"),
+        "budget": budget_of(store),
         "rows": [asdict(row) for row in ledger.rows()],
     }
 

@@ -20,6 +20,7 @@ from fedrec.client.shared_work import SharedWork, current
 from fedrec.client.trust import accepted_manifest, roster_of
 from fedrec.config import from_run_config, with_protocol
 from fedrec.config.presets import with_preset
+from fedrec.config.run_config import OWN_KEYS, config_of
 from fedrec.config.simulated import is_simulated, refuse_reproducible
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ProtocolError
@@ -202,7 +203,7 @@ def device_of(run_config: Mapping[str, Any], node_config: Mapping[str, Any]) -> 
     """The device that a node's own config describes, see `DeviceFiles`; settings come out of the manifest.
 
     A run's config is the server's word: a device of a person uses none of it.  Only a node that says itself that it is
-    simulated, and has no manifest of its own, takes from it ``config`` (see `from_run_config`), ``catalogue``,
+    simulated, and has no manifest of its own, takes from it settings (see `config_of`), ``catalogue``,
     ``roster`` and ``stores``, a directory with a store for each ``partition-id``; a key of its own goes before.  With
     ``slices`` above 0 each of these stores is a slice of the simulated population, see `DeviceContext`.
 
@@ -242,7 +243,8 @@ def _simulated(chosen: Mapping[str, Any]) -> Device:
     if not catalogue:
         raise ConfigError("a device needs to know its catalogue", action="Set catalogue to a directory of features")
     roster = Path(str(chosen["roster"])) if chosen.get("roster") else None
-    known = _simulated_context(str(chosen.get("config", "")), catalogue, sliced=int(chosen.get("slices", 0)) > 0)
+    said = tuple((key, str(chosen.get(key, ""))) for key in ("config", "set", *OWN_KEYS))
+    known = _simulated_context(said, catalogue, sliced=int(chosen.get("slices", 0)) > 0)
     return Device(known, _store(chosen), roster, current())
 
 
@@ -256,9 +258,9 @@ def _store(chosen: Mapping[str, Any]) -> Path:
 
 # Reading a catalogue takes longer than most answers, and a simulated node is a call in a process that has had others.
 @lru_cache(maxsize=2)
-def _simulated_context(config_text: str, catalogue: str, *, sliced: bool = False) -> DeviceContext:
+def _simulated_context(said: tuple[tuple[str, str], ...], catalogue: str, *, sliced: bool = False) -> DeviceContext:
     # A device is always reached by messages, whatever engine the settings were written for.
-    config = with_protocol(with_preset(from_run_config(config_text, _APP)), "flower")
+    config = with_protocol(with_preset(config_of(dict(said), _APP)), "flower")
     return DeviceContext(config, Path(catalogue), sliced=sliced)
 
 

@@ -77,6 +77,11 @@ def keep(store: EventStore, state: bytes | None) -> None:
     store.set_setting(_PENDING, json.dumps(None if state is None else base64.b64encode(state).decode()))
 
 
+def in_a_sum(store: EventStore) -> bool:
+    """Whether the device is in the middle of one."""
+    return json.loads(store.get_setting(_ASKED) or "null") is not None
+
+
 def progress(store: EventStore) -> tuple[str | None, ...]:
     """How far the device is, in the sum that it is in the middle of and in all: two that are equal are the same."""
     return tuple(store.get_setting(name) for name in (_ASKED, _PENDING, _DIARY))

@@ -20,11 +20,11 @@ from fedrec.client.bandit_state import bandit_of
 from fedrec.client.load_population import first_met, positive_of, rated_items, ratings_of
 from fedrec.client.recommendation import Recommendation
 from fedrec.client.release_memory import remembered_release
-from fedrec.client.who import who
+from fedrec.client.who import chosen_user
 from fedrec.config import Config, from_tree
 from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
-from fedrec.errors import ConfigError, ReleaseError, StoreError
+from fedrec.errors import ConfigError, ReleaseError
 from fedrec.ranking.bandit import CANDIDATES, explored, item_vectors
 from fedrec.ranking.content_search import ContentSearch
 from fedrec.ranking.context import context_of
@@ -205,9 +205,7 @@ class Ranker:
         Raises:
             StoreError: the store has no such user, or cannot be read.
         """
-        users = store.users()
-        if user not in users:
-            raise StoreError("this device has no such user", value=user, action=who(users))
+        chosen_user(store, user)
         return self.known_of(
             store.events(user),
             notes=[note.text for note in store.notes(user)] if self._reads_notes else [],

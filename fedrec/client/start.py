@@ -7,8 +7,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from types import FrameType
+from typing import Final
 
 from fedrec.client.app import app
 from fedrec.client.device import Device, device_of
@@ -16,6 +17,8 @@ from fedrec.client.executor import answer_tasks
 from fedrec.client.flower_runtime import NodeConfig, SuperNodeTasks, check_flower, free_port
 from fedrec.client.installed_code import allow_installed_code
 from fedrec.client.isolated import refuse_unless_isolated
+from fedrec.client.machine_state import MachineState
+from fedrec.client.participation_rules import ParticipationRules, Turn
 from fedrec.client.supernode import Connection, supernode
 from fedrec.client.trust import identity_of, roster_of
 from fedrec.config.simulated import NODE_KEY
@@ -24,6 +27,8 @@ from fedrec.errors import ConfigError
 from fedrec.queries.run_manifest import RunManifest
 
 _log = logging.getLogger(__name__)
+WAIT_SECONDS: Final = 5.0
+"""Between two looks at whether a device that waits may take part."""
 
 
 def check_device(node_config: NodeConfig) -> Device:
@@ -70,8 +75,18 @@ def _check_users(manifest: RunManifest | None, users: int) -> None:
         )
 
 
+class _NotNow(Exception):  # noqa: N818  it is no error, and never leaves this module
+    """The device's owner wants it to take part later."""
+
+
 def start_device(
-    node_config: NodeConfig, connection: Connection, port: int = 0, started: Callable[[], None] = lambda: None
+    node_config: NodeConfig,
+    connection: Connection,
+    port: int = 0,
+    started: Callable[[], None] = lambda: None,
+    *,
+    rules: ParticipationRules | None = None,
+    waits: Callable[[str], None] = lambda reason: None,
 ) -> None:
     """Answer messages until the process is told to end (SIGTERM or SIGINT).
 
@@ -83,7 +98,10 @@ def start_device(
         node_config: the device's own: see `fedrec.client.device.device_of`.
         connection: to the SuperLink.
         port: of the SuperNode's runtime API on loopback; 0 = any that is free.
-        started: called once all checks are passed and the SuperNode runs.
+        started: called once all checks are passed and the SuperNode runs; again after each pause.
+        rules: when the device takes part, None = always.  While it may not, no SuperNode runs; one that is in the
+            middle of a sum finishes it first.
+        waits: called with the reason when a pause begins.
 
     Raises:
         FedrecError: a check failed, or the SuperNode ended.
@@ -91,15 +109,49 @@ def start_device(
     refuse_unless_isolated()
     check_flower()
     connection.check()
-    check_device(node_config)
+    device = check_device(node_config)
+    turn = Turn(rules or ParticipationRules(), device.store, MachineState())
     allow_installed_code()
+    with _ended_by_signals() as ended:
+        while not ended.is_set():
+            _wait(turn, ended, waits)
+            if not ended.is_set():
+                _take_part(node_config, connection, port, started, turn, ended)
+
+
+def _wait(turn: Turn, ended: threading.Event, waits: Callable[[str], None]) -> None:
+    """Return once the device may take part, or is told to end."""
+    told = False
+    while not ended.is_set() and (reason := turn.why_not()) is not None:
+        if not told:
+            _log.info("not connected: %s", reason)
+            waits(reason)
+            told = True
+        ended.wait(WAIT_SECONDS)
+
+
+def _take_part(
+    node_config: NodeConfig,
+    connection: Connection,
+    port: int,
+    started: Callable[[], None],
+    turn: Turn,
+    ended: threading.Event,
+) -> None:
+    """Answer messages until the device is told to end, or may no more."""
     with (
-        _ended_by_signals() as ended,
         supernode(connection, os.environ, port or free_port()) as node,
         closing(SuperNodeTasks(node.address, node.secret)) as tasks,
     ):
+
+        def check() -> None:
+            node.check()
+            if turn.over() is not None:
+                raise _NotNow
+
         started()
-        answer_tasks(tasks, app, node_config, ended, node.check)
+        with suppress(_NotNow):
+            answer_tasks(tasks, app, node_config, ended, check)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sparse
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 from scipy.sparse.linalg import svds
 
 from fedrec.content.encoder import Arrays, array_of
@@ -15,6 +16,9 @@ from fedrec.errors import ContentError
 
 DENSE_SIDE = 768
 """Up to this many rows or columns a full decomposition is quicker than an iterative one."""
+
+PAIRS_SIDE = 2_048
+"""Up to this many, decomposing the products of all pairs is: its time is their number's cube, whatever is asked for."""
 
 
 def leading_directions(matrix: Any, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -26,6 +30,8 @@ def leading_directions(matrix: Any, k: int) -> tuple[NDArray[np.float64], NDArra
     side = min(matrix.shape)
     if k >= side or side <= DENSE_SIDE:
         vectors, values = _dense(matrix.toarray() if sparse.issparse(matrix) else np.asarray(matrix))
+    elif side <= PAIRS_SIDE:
+        vectors, values = _by_pairs(matrix, k)
     else:
         start = np.random.default_rng(20_240_229).standard_normal(side)
         _, values, transposed = svds(matrix, k=k, v0=start, solver="arpack")
@@ -41,6 +47,20 @@ def leading_directions(matrix: Any, k: int) -> tuple[NDArray[np.float64], NDArra
 def _dense(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     _, values, transposed = np.linalg.svd(matrix, full_matrices=False)
     return transposed.T, values
+
+
+def _by_pairs(matrix: Any, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The leading k, from the eigenvectors of the products of all pairs of rows, or of columns if they are fewer.
+
+    Values are lengths of the matrix' images, which are exact where the roots of eigenvalues would not be.
+    """
+    wide = matrix.shape[0] <= matrix.shape[1]
+    pairs = matrix @ matrix.T if wide else matrix.T @ matrix
+    pairs = np.asarray(pairs.toarray() if sparse.issparse(pairs) else pairs, dtype=np.float64)
+    _, found = eigh(pairs, subset_by_index=[len(pairs) - k, len(pairs) - 1], overwrite_a=True)
+    images = matrix.T @ found if wide else matrix @ found
+    values = np.linalg.norm(images, axis=0)
+    return (images / np.maximum(values, 1e-300) if wide else found), values
 
 
 def unit_rows(matrix: NDArray[np.float64]) -> NDArray[np.float64]:

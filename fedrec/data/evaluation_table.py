@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,10 @@ def _why_not(
 
 
 def _negatives(ids: list[str], items: Mapping[str, int], held: tuple[int, int], line: int, tally: Tally) -> list[int]:
+    places = list(map(items.get, ids, repeat(-1)))
+    distinct = set(places)
+    if len(distinct) == len(places) <= MAX_NEGATIVES and distinct.isdisjoint((-1, *held)):
+        return places
     kept: dict[int, None] = {}
     for id_ in ids:
         place = items.get(id_, -1)

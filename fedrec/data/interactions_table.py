@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,15 +127,18 @@ def _usable(
 ) -> _Part:
     check = _Check(chunk, tally)
     names, ids = chunk.columns[places.user], chunk.columns[places.item]
-    check.refuse(np.array([not (name and id_) for name, id_ in zip(names, ids, strict=True)]), "missing cell")
-    item = np.fromiter((items.get(id_, -1) for id_ in ids), dtype=np.int32, count=len(chunk))
+    if not (all(names) and all(ids)):
+        check.refuse(np.array([not (name and id_) for name, id_ in zip(names, ids, strict=True)]), "missing cell")
+    item = np.fromiter(map(items.get, ids, repeat(-1)), dtype=np.int32, count=len(chunk))
     check.refuse(item < 0, "unknown item")
     rating = _ratings(chunk, places.rating, check)
     timestamp = _timestamps(chunk, places.timestamp, check)
     split = _splits(chunk, places.split, splits, check)
     good = check.good
     kept: Sequence[str] = names if good.all() else tuple(compress(names, good.tolist()))
-    user = np.fromiter((users.setdefault(name, len(users)) for name in kept), dtype=np.int32, count=len(kept))
+    for name in dict.fromkeys(kept):
+        users.setdefault(name, len(users))
+    user = np.fromiter(map(users.__getitem__, kept), dtype=np.int32, count=len(kept))
     return _Part(chunk.lines[good], Interactions(user, item[good], rating[good], timestamp[good], split[good]))
 
 
@@ -178,6 +181,6 @@ def _splits(chunk: Chunk, place: int | None, names: Mapping[str, int], check: _C
     if place is None:
         return np.full(len(chunk), UNSPLIT, dtype=np.int8)
     cells = chunk.columns[place]
-    split = np.fromiter((names.get(cell, _BAD_SPLIT) for cell in cells), dtype=np.int8, count=len(chunk))
+    split = np.fromiter(map(names.get, cells, repeat(_BAD_SPLIT)), dtype=np.int8, count=len(chunk))
     check.refuse(split == _BAD_SPLIT, f"split is none of {', '.join(name for name in names if name)}")
     return split

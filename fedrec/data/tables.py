@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, compress, islice, repeat
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +17,13 @@ from numpy.typing import NDArray
 from fedrec.data.tally import Tally
 from fedrec.errors import DataError
 
+if TYPE_CHECKING:
+    import _csv
+
 CHUNK_ROWS = 4_096
 # Python refuses fields over 128 KiB by default; a long text must reach the rule that cuts it and says so.
 FIELD_LIMIT = 2**30
+_END = re.compile("\r\n|\r|\n")
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,11 @@ class Table:
         self.path = path
         self.dialect = dialect
         csv.field_size_limit(max(csv.field_size_limit(), FIELD_LIMIT))
-        _, header = next(self._rows(), (1, []))
+        with _opened(path) as file:
+            try:
+                header = next(self._reader(file), [])
+            except csv.Error as error:
+                raise _broken(error, path, 1) from None
         if not any(header):
             raise DataError("the file is empty", path=path, line=1, action="It needs a header line and rows")
         twice = sorted({name for name in header if header.count(name) > 1})
@@ -95,45 +106,78 @@ class Table:
     def chunks(self, tally: Tally) -> Iterator[Chunk]:
         """All rows under the header, `CHUNK_ROWS` at a time. Blank lines are not rows; a row with too few or too many
         cells is lost in the tally. Raises DataError for bytes that are not UTF-8 and for broken quotes."""
-        width = len(self.header)
-        lines: list[int] = []
-        rows: list[list[str]] = []
-        source = self._rows()
-        next(source)
-        for line, row in source:
-            if len(row) == width:
-                lines.append(line)
-                rows.append(row)
-            elif row:
-                tally.rows += 1
-                tally.lose(line, "missing cell" if len(row) < width else "more cells than the header")
-            if len(rows) >= CHUNK_ROWS:
-                yield _chunk(lines, rows, tally)
-                lines, rows = [], []
-        if rows:
-            yield _chunk(lines, rows, tally)
+        with _opened(self.path) as file:
+            reader = self._reader(file)
+            next(reader, None)
+            start, width, delimiter = reader.line_num + 1, len(self.header), self.dialect.delimiter
+            while block := list(islice(file, CHUNK_ROWS)):
+                text = "".join(block).replace("\r\n", "\n")
+                if "\r" in text or (self.dialect.quoted and '"' in text):
+                    # A cell may go on in the next line from here on.
+                    yield from self._quoted(chain(block, file), start, tally)
+                    return
+                lines = np.arange(start, start + len(block), dtype=np.int64)
+                start += len(block)
+                if width > 1 and set(map(str.count, block, repeat(delimiter))) == {width - 1}:
+                    cells = text.removesuffix("\n").replace("\n", delimiter).split(delimiter)
+                    tally.rows += len(block)
+                    yield Chunk(lines, tuple(cells[place::width] for place in range(width)))
+                elif len(chunk := self._chunk(lines, list(self._reader(block)), tally)):
+                    yield chunk
 
-    def _rows(self) -> Iterator[tuple[int, list[str]]]:
-        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.dialect.quoted else csv.QUOTE_NONE
-        end = 0
+    def _quoted(self, source: Iterable[str], start: int, tally: Tally) -> Iterator[Chunk]:
+        """Chunks of lines of the file, from line ``start`` on, whose cells may be quoted."""
+        before, rows = start - 1, list[list[str]]()
+        reader = self._reader(source)
         try:
-            with self.path.open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.reader(file, delimiter=self.dialect.delimiter, quoting=quoting, strict=True)
-                for row in reader:
-                    yield end + 1, row
-                    end = reader.line_num
-        except UnicodeDecodeError:
-            line = _first_line_not_utf8(self.path)
-            raise DataError("not UTF-8 text", path=self.path, line=line, action="Save it as UTF-8") from None
+            while True:
+                rows.extend(islice(reader, CHUNK_ROWS))  # keeps what came before a line that is broken
+                if not rows:
+                    return
+                chunk = self._chunk(_starts(rows, start, before + reader.line_num), rows, tally)
+                start, rows = before + reader.line_num + 1, []
+                if len(chunk):
+                    yield chunk
         except csv.Error as error:
-            raise DataError(
-                f"broken quoting or cell: {error}",
-                path=self.path,
-                line=end + 1,
-                action='A quote inside a quoted cell is written twice, as in "a ""b"" c"',
-            ) from None
-        except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror}", path=self.path) from None
+            raise _broken(error, self.path, int(start + _taken(rows).sum())) from None
+
+    def _chunk(self, lines: NDArray[np.int64], rows: list[list[str]], tally: Tally) -> Chunk:
+        """The rows as columns, without blank lines and those of another width."""
+        width = len(self.header)
+        widths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+        for place in np.flatnonzero((widths != width) & (widths > 0)):
+            tally.rows += 1
+            tally.lose(int(lines[place]), "missing cell" if widths[place] < width else "more cells than the header")
+        whole = widths == width
+        tally.rows += int(whole.sum())
+        kept = compress(rows, whole.tolist())
+        return Chunk(lines[whole], tuple(zip(*kept, strict=True)) if whole.any() else ((),) * width)
+
+    def _reader(self, lines: Iterable[str]) -> _csv.Reader:
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.dialect.quoted else csv.QUOTE_NONE
+        return csv.reader(lines, delimiter=self.dialect.delimiter, quoting=quoting, strict=True)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    """The file's lines with their ends. Raises DataError where it cannot be read, then or later."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield file
+    except UnicodeDecodeError:
+        line = _first_line_not_utf8(path)
+        raise DataError("not UTF-8 text", path=path, line=line, action="Save it as UTF-8") from None
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", path=path) from None
+
+
+def _broken(error: csv.Error, path: Path, line: int) -> DataError:
+    return DataError(
+        f"broken quoting or cell: {error}",
+        path=path,
+        line=line,
+        action='A quote inside a quoted cell is written twice, as in "a ""b"" c"',
+    )
 
 
 def numbers(cells: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -155,9 +199,17 @@ def _number(cell: str) -> float:
         return float("nan")
 
 
-def _chunk(lines: list[int], rows: list[list[str]], tally: Tally) -> Chunk:
-    tally.rows += len(rows)
-    return Chunk(np.array(lines, dtype=np.int64), tuple(zip(*rows, strict=True)))
+def _starts(rows: Sequence[Sequence[str]], start: int, end: int) -> NDArray[np.int64]:
+    """The line that each row starts in, where they take the lines from ``start`` to ``end``."""
+    if end - start + 1 == len(rows):
+        return np.arange(start, end + 1, dtype=np.int64)
+    taken = _taken(rows)
+    return start + np.cumsum(taken) - taken
+
+
+def _taken(rows: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+    """How many lines each row takes: one more than there are ends of lines in its cells."""
+    return np.array([1 + sum(len(_END.findall(cell)) for cell in row) for row in rows], dtype=np.int64)
 
 
 def _first_line_not_utf8(path: Path) -> int:

@@ -23,7 +23,7 @@ as one of the losses that are composed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, get_args
@@ -193,16 +193,40 @@ def gaussian_delta(noise_multiplier: float, epsilon: float) -> float:
 
 def gaussian_epsilon(noise_multiplier: float, delta: float) -> float:
     """The epsilon, at ``delta``, of one full-participation Gaussian release with any noise above 0; exact."""
-    import dp_accounting
-
-    return float(dp_accounting.get_epsilon_gaussian(noise_multiplier, delta))
+    goal = math.log(delta)
+    if math.isinf(noise_multiplier) or _log_gaussian_delta(noise_multiplier, 0.0) < goal:
+        return 0.0
+    low, high = 0.0, 1.0
+    while _log_gaussian_delta(noise_multiplier, high) > goal:
+        low, high = high, high * 10
+    return _root(lambda epsilon: _log_gaussian_delta(noise_multiplier, epsilon) - goal, low, high)
 
 
 def gaussian_noise(epsilon: float, delta: float) -> float:
     """The smallest noise multiplier that makes one full-participation Gaussian release (epsilon, delta)-private."""
-    import dp_accounting
+    goal = math.log(delta)
+    low, high = 0.1, 1.0
+    while _log_gaussian_delta(low, epsilon) < goal:
+        low, high = low / 10, low
+    while _log_gaussian_delta(high, epsilon) > goal:
+        low, high = high, high * 10
+    return _root(lambda noise: _log_gaussian_delta(noise, epsilon) - goal, low, high)
 
-    return float(dp_accounting.get_sigma_gaussian(epsilon, delta))
+
+def _log_gaussian_delta(noise_multiplier: float, epsilon: float) -> float:
+    """The logarithm of `gaussian_delta`, which does not underflow; minus infinity for 0."""
+    threshold = epsilon * noise_multiplier + 1 / (2 * noise_multiplier)
+    head, tail = float(log_ndtr(1 / noise_multiplier - threshold)), epsilon + float(log_ndtr(-threshold))
+    left = -math.exp(tail - head) if tail <= head else -1.0
+    return head + math.log1p(left) if left > -1 else -math.inf
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where it is 0.  As dp-accounting finds it, to the bit; that is imported only to compose losses, as it takes
+    seconds."""
+    from scipy.optimize import brentq
+
+    return float(brentq(function, low, high, xtol=1e-12))
 
 
 def check_sampling(sampling: str, probability: float) -> None:

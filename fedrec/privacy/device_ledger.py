@@ -153,6 +153,20 @@ class DeviceLedger:
         kept = self._settings.get_setting(_total(agreement))
         return None if kept is None else AgreementTotal.from_tree(json.loads(kept)).local
 
+    def answered_since(self, moment: int, most: int) -> int:
+        """How many of the last answers were given at ``moment`` (seconds since 1970) or later, counted up to ``most``.
+
+        Raises:
+            PrivacyError: the ledger is damaged.
+        """
+        found = 0
+        for number in reversed(range(self._head().rows)):
+            late = json.loads(self._row(number)[0])["row"]["time"] >= moment
+            if found == most or not late:
+                break
+            found += 1
+        return found
+
     def spent(self) -> float | None:
         """The epsilon of all rows together at their smallest delta; None where a row has no noise."""
         head = self._head()

@@ -9,7 +9,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from fedrec.content.labels import ItemLabels
 
@@ -33,6 +32,8 @@ class WordIndex:
     """
 
     def __init__(self, titles: Sequence[str], labels: ItemLabels | None) -> None:
+        from scipy import sparse  # loading it takes longer than a list on a device, which no search has asked for
+
         self.items = len(titles)
         self._places: dict[str, int] = {}
         entries = [self._of_titles(titles)] + ([] if labels is None else [self._of_labels(labels)])

@@ -7,8 +7,8 @@ roster and code must be those that it names.  ``catalogue``: directory of featur
 file that `fedrec roster sign` wrote.  ``out``: directory of what the run leaves.  ``devices``: wait until so many nodes
 are there (0 = one).  ``wait``: for so many seconds at most.  ``patience``: seconds after which a device that was asked
 counts as silent.  ``grace``: once enough devices have answered, another one may take so many times longer than the
-slowest of these, and ten seconds in any case.  In simulations only, in place of a manifest: ``config``, settings (see
-`fedrec.config.load.from_run_config`), and ``users``, how many stand behind the nodes (0 = one each).
+slowest of these, and ten seconds in any case.  In simulations only, in place of a manifest: ``config``, ``set`` and
+single settings (see `fedrec.config.run_config`), and ``users``, how many stand behind the nodes (0 = one each).
 
 The server checks for its own sake what it read, so that a mistake is found before devices are asked.  Nobody relies on
 it: each device holds what it is asked to a manifest of its own.
@@ -25,8 +25,9 @@ from typing import Any, Final
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from fedrec.config import Config, from_run_config, with_protocol
+from fedrec.config import Config, with_protocol
 from fedrec.config.presets import with_preset
+from fedrec.config.run_config import changes_of, config_of
 from fedrec.config.simulated import VARIABLE, is_simulated, refuse_reproducible
 from fedrec.errors import ConfigError, FedrecError
 from fedrec.queries.run_manifest import RunManifest, read_manifest
@@ -83,10 +84,11 @@ def _manifest(settings: Mapping[str, Any]) -> RunManifest | None:
 
 def _config(settings: Mapping[str, Any], manifest: RunManifest | None) -> Config:
     if manifest is not None:
-        if settings["config"]:
-            raise ConfigError("settings come out of the manifest", action="Leave config out, or leave manifest out")
+        if settings["config"] or changes_of(settings):
+            action = "Leave config, set and single settings out, or leave manifest out"
+            raise ConfigError("settings come out of the manifest", action=action)
         return manifest.config
-    config = with_protocol(with_preset(from_run_config(str(settings["config"]), _APP)), "flower")
+    config = with_protocol(with_preset(config_of(settings, _APP)), "flower")
     # Whatever engine the settings were written for: a release says which it was.
     return config.model_copy(update={"run": config.run.model_copy(update={"engine": "flower"})})
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-# Read in with the rest of the server: the accountant would do so in the middle of the first sum.
-import dp_accounting  # noqa: F401
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,6 +73,9 @@ class PrivateAggregator:
         self.accounting_seconds = 0.0
         with self.accounting():
             self.costs = {cost.query: cost for cost in costs_of(config, devices.users, devices.size)}
+        if not all(cost.exact for cost in self.costs.values()):
+            # It takes seconds, which the accountant would take in the middle of the first sum.
+            import dp_accounting  # noqa: F401
         self.participation = ParticipationLog(sampler, keys.of("cohort digests"), state.load_participations())
         self.noise = ServerNoise(config, self.costs, keys)
         if state.begun and not ledger.begun:

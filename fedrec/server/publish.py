@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedrec.config import Config
-from fedrec.model import parameters
 from fedrec.privacy.simulated import about
 from fedrec.queries.plan import choice_of_sums
 from fedrec.release.card import CardFacts, model_card
-from fedrec.release.contents import ReleaseContents
-from fedrec.release.model_state import state_of
+from fedrec.release.contents import ModelState, ReleaseContents
 from fedrec.release.requires import requirements_of
 from fedrec.server.results import RunResult
+
+if TYPE_CHECKING:
+    from fedrec.model.recommender import Recommender
 
 
 def contents_of(
@@ -35,6 +36,7 @@ def contents_of(
     private run of public facts and paid sums only.
     """
     model, requires = outcome.model, requirements_of(config)
+    shared, state = (0, None) if model is None else _shared(model, config)
     privacy = {**about(config.run.reproducible, privacy.get("noise_place")), **privacy}
     facts = CardFacts(
         name=config.run.name,
@@ -43,7 +45,7 @@ def contents_of(
         model={
             "preset": config.model.preset,
             "modalities": list(outcome.features.values if model is None else model.modalities),
-            "parameters_shared": 0 if model is None else parameters.count(model),
+            "parameters_shared": shared,
             **_chosen(outcome),
         },
         quality=quality,
@@ -56,7 +58,7 @@ def contents_of(
     return ReleaseContents(
         name=config.run.name,
         items=outcome.features,
-        model=None if model is None else state_of(model, vocabulary=config.content.text.vocabulary),
+        model=state,
         collaborative=outcome.collaborative,
         encoders=encoders,
         config=released_settings(config),
@@ -64,6 +66,15 @@ def contents_of(
         card=model_card(facts),
         requires=requires,
     )
+
+
+def _shared(model: Recommender, config: Config) -> tuple[int, ModelState]:
+    """How many numbers a model is, and what a release stores of it."""
+    # Here, since a run without a tower needs no torch, which takes seconds to import.
+    from fedrec.model import parameters
+    from fedrec.release.model_state import state_of
+
+    return parameters.count(model), state_of(model, vocabulary=config.content.text.vocabulary)
 
 
 def _chosen(outcome: RunResult) -> dict[str, str]:

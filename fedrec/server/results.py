@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
-from fedrec.model.recommender import Recommender
 from fedrec.privacy.accountant import QueryCost
 from fedrec.queries.request import Request
 from fedrec.server.aggregation_failed import AGGREGATION_FAILED
 from fedrec.server.attempts import AttemptCounter
 from fedrec.server.exclusions import Exclusions
+
+if TYPE_CHECKING:
+    from fedrec.model.recommender import Recommender
 
 
 @dataclass(frozen=True)

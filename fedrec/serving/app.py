@@ -6,7 +6,6 @@ neither bodies nor answers are logged.  With a token, every path but ``/health``
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -18,6 +17,7 @@ from fedrec.api.release import OpenedRelease
 from fedrec.client.recommendation import Recommendation
 from fedrec.client.search import FoundItem
 from fedrec.errors import FedrecError
+from fedrec.local_http import bearer, body_refusal
 from fedrec.serving.messages import ItemList, RankedItem, RankRequest, ReleaseFacts, SearchRequest
 
 MOST_BYTES: Final = 1 << 20
@@ -75,19 +75,12 @@ def _listed(release: OpenedRelease, found: Sequence[Recommendation | FoundItem])
 
 
 def _guard(app: FastAPI, token: str | None) -> None:
-    expected = None if token is None else f"Bearer {token}".encode()
-
     @app.middleware("http")
     async def guard(request: Request, following: Next) -> Response:
-        given = request.headers.get("authorization", "").encode()
-        if expected is not None and request.url.path != HEALTH and not hmac.compare_digest(given, expected):
+        if token is not None and request.url.path != HEALTH and not bearer(request.headers, token):
             return _refused(401, "unauthorised", "Send the header Authorization: Bearer TOKEN")
-        if request.method == "POST":
-            length = request.headers.get("content-length", "")
-            if not length.isascii() or not length.isdigit():
-                return _refused(411, "a request needs its length", "Send the header Content-Length")
-            if int(length[:12]) > MOST_BYTES:
-                return _refused(413, "a request is too large", f"Send at most {MOST_BYTES:,} bytes")
+        if request.method == "POST" and (refusal := body_refusal(request.headers, MOST_BYTES)) is not None:
+            return _refused(refusal.status, refusal.what, refusal.action)
         return await following(request)
 
     @app.exception_handler(FedrecError)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from fedrec.api.release import open_release
 from fedrec.errors import ConfigError
+from fedrec.local_http import LOOPBACK, checked_token
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 TOKEN: Final = "FEDREC_SERVE_TOKEN"
 _RELEASE, _KEY = "FEDREC_SERVE_RELEASE", "FEDREC_SERVE_KEY"
-_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
-_SHORTEST_TOKEN: Final = 16
 
 
 def serve(release: Path, *, host: str, port: int, workers: int, trusted_key: Path | None = None) -> None:
@@ -36,10 +35,8 @@ def serve(release: Path, *, host: str, port: int, workers: int, trusted_key: Pat
     """
     import uvicorn
 
-    token = os.environ.get(TOKEN)
-    if token is not None and len(token) < _SHORTEST_TOKEN:
-        raise ConfigError(f"{TOKEN} is too short", action=f"Set {_SHORTEST_TOKEN} characters or more, drawn by chance")
-    if token is None and host not in _LOOPBACK:
+    token = checked_token(TOKEN, os.environ.get(TOKEN))
+    if token is None and host not in LOOPBACK:
         raise ConfigError(
             "an address that others reach needs a token",
             value=host,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
-from fedrec.model.recommender import Recommender
 from fedrec.queries import model_update
 from fedrec.randomness import key
 from fedrec.ranking.lists import content_vectors
@@ -26,10 +25,10 @@ from fedrec.simulation.private_popularity import private_popularity
 from fedrec.simulation.rating_quality import rating_quality
 from fedrec.simulation.shop.oracle import TRUTH, load_oracle
 from fedrec.simulation.study import Study
-from fedrec.training.build_rows import RowShape
-from fedrec.training.personalise import personalise
-from fedrec.training.tables import Tables
 from fedrec.users import UserBatch
+
+if TYPE_CHECKING:
+    from fedrec.model.recommender import Recommender
 
 Scores = NDArray[np.float32]
 
@@ -101,6 +100,11 @@ def known_of(config: Config, study: Study, model: Recommender | None, features: 
     """What devices rank with: their users' data, and private vectors where the config asks for them."""
     if model is None or not config.model.adapter or not config.training.personal_steps:
         return study.known
+    # Here, since a run without private vectors, let alone a tower, needs none of it, and torch takes seconds to import.
+    from fedrec.training.build_rows import RowShape
+    from fedrec.training.personalise import personalise
+    from fedrec.training.tables import Tables
+
     settings = config.training
     adapters = personalise(
         model,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import resource
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedrec.collaborative.item_tables import ID, MODALITY
 from fedrec.config import Config
-from fedrec.model import parameters
-from fedrec.model.recommender import Recommender
 from fedrec.queries.registry import QUERIES
 from fedrec.server.aggregation_failed import AGGREGATION_FAILED
 from fedrec.server.results import RunResult
@@ -16,24 +14,32 @@ from fedrec.server.run_directory import record_of
 from fedrec.simulation.run_recorder import RunRecorder
 from fedrec.simulation.study import Study
 
+if TYPE_CHECKING:
+    from fedrec.model.recommender import Recommender
+
 
 def simulated_record(config: Config, study: Study, outcome: RunResult, recorder: RunRecorder) -> dict[str, Any]:
     """The record of a run, with what was sent and which model it was; quality and cost are still to come."""
     users = len(study.population)
     record = record_of(config, outcome, recorder.records, users, users + config.audit.canaries)
-    shared = 0 if outcome.model is None else parameters.count(outcome.model)
     return {
         **record,
         "model": {
             "preset": config.model.preset,
             "modalities": _modalities(outcome.config, study, outcome.model),
-            "parameters_shared": shared,
+            "parameters_shared": 0 if outcome.model is None else _size(outcome.model),
             "parameters_private": outcome.model.dimension if outcome.model and config.model.adapter else 0,
         },
         "secure_aggregation": {**record["secure_aggregation"], **_sent(config, recorder)},
         "quality": None,
         "cost": None,
     }
+
+
+def _size(model: Recommender) -> int:
+    from fedrec.model import parameters  # here, since it loads torch
+
+    return parameters.count(model)
 
 
 def cost_of(config: Config, outcome: RunResult, recorder: RunRecorder, seconds: float) -> dict[str, Any]:

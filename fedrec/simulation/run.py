@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,13 +22,10 @@ from fedrec.run_warnings import simulators_warnings
 from fedrec.server.publish import contents_of
 from fedrec.server.results import Observer, RoundEvent, RunResult
 from fedrec.server.run_directory import RunDirectory
-from fedrec.simulation.engines.audited import AuditedDevices
 from fedrec.simulation.engines.cohort import CohortDevices
 from fedrec.simulation.fit_order import fit_to_order
 from fedrec.simulation.fit_ratings import fit_to_ratings, ratings_beyond
 from fedrec.simulation.measure import baselines_of, scorer_of, whole_quality
-from fedrec.simulation.privacy.auditing import audited_devices, with_delta
-from fedrec.simulation.privacy.auditor import Auditor
 from fedrec.simulation.record import cost_of, simulated_record
 from fedrec.simulation.report.optional import can_report
 from fedrec.simulation.run_recorder import RunRecorder, SimulatedDevices
@@ -38,20 +35,23 @@ from fedrec.simulators_view import KEY, simulators_view
 
 if TYPE_CHECKING:
     from fedrec.data.sources import Source
+    from fedrec.simulation.privacy.auditor import Auditor
 
 RECORD: Final = "run.json"
+EngineOf = Callable[[Config, Study, Path, Reporter], AbstractContextManager[SimulatedDevices]]
 
 
-def settled(config: Config, *, reproducible: bool = True) -> Config:
+def settled(config: Config, *, reproducible: bool = True, here: bool = True) -> Config:
     """The settings that a run in this process really has: the preset's beneath, a protocol, and where noise is from.
 
-    ``reproducible``: noise follows from the seed, as in a simulation; else it is the operating system's.
+    ``reproducible``: noise follows from the seed, as in a simulation; else it is the operating system's.  ``here``: the
+    engine is to be started by this process.
 
     Raises:
         ConfigError: they do not fit each other, or the engine does not run in this process.
     """
     config = with_preset(config)
-    check_engine(config)
+    check_engine(config, here=here)
     config = with_protocol(config, config.run.engine)
     return config.model_copy(update={"run": config.run.model_copy(update={"reproducible": reproducible})})
 
@@ -64,6 +64,7 @@ def simulate(
     reporter: Reporter,
     study: Study | None = None,
     reproducible: bool = True,
+    engine: EngineOf | None = None,
 ) -> dict[str, Any]:
     """Run a whole federation and write ``run.json``, ``events.jsonl``, ``model/``, ``report.html``, ``ledger.sqlite``.
 
@@ -74,7 +75,7 @@ def simulate(
     nobody.  False: they are the operating system's, and what the statement promises holds (`fedrec.train`).
 
     ``data``: anything that `fedrec.data.sources.read_data` takes.  ``study``: what `prepare` makes of the data, where
-    it is at hand.
+    it is at hand.  ``engine``: opens the devices; None: those of the engine that the config names.
 
     Returns:
         The content of ``run.json``.
@@ -83,7 +84,7 @@ def simulate(
         FedrecError: bad settings or data, or a budget that cannot be met.
     """
     started = time.perf_counter()
-    config = settled(config, reproducible=reproducible)
+    config = settled(config, reproducible=reproducible, here=engine is None)
     study = prepare(config, data, reporter) if study is None else study
     asked, (config, left_out) = config, fit_to_content(config, study.features)
     config, unrated = fit_to_ratings(config, study.dataset)
@@ -95,14 +96,16 @@ def simulate(
     sized = sized_by_noise(counted, users, len(study.features))
     changed, config = bool(left_out) or sized is not config, sized
     if config.audit.canaries:
+        from fedrec.simulation.privacy.auditing import with_delta
+
         config = with_delta(config, delta_of(config, users))
     identity = config.model_dump_json() + study.fingerprint()
     with (
         RunDirectory.opened(out, config, users=users, identity=identity) as opened,
-        engine_of(config, study, out, reporter) as devices,
+        (engine or engine_of)(config, study, out, reporter) as devices,
     ):
         recorder = RunRecorder(config.by_default, study, opened.log, reporter, devices)
-        auditor = Auditor(config, devices, out / "audit.json") if isinstance(devices, AuditedDevices) else None
+        auditor = _auditor_of(config, devices, out)
         reporter.stage(f"Asking {devices.size:,} devices")
         observers = [recorder.note] if auditor is None else [auditor.note, recorder.note]
         outcome = opened.run(study.features, devices, _all_of(observers))
@@ -118,6 +121,16 @@ def simulate(
         return _finish(study, outcome, recorder, opened, record, started, reporter)
 
 
+def _auditor_of(config: Config, devices: SimulatedDevices, out: Path) -> Auditor | None:
+    if not config.audit.canaries:
+        return None
+    # Here, since what an audit needs of SciPy takes long to import.
+    from fedrec.simulation.engines.audited import AuditedDevices
+    from fedrec.simulation.privacy.auditor import Auditor
+
+    return Auditor(config, devices, out / "audit.json") if isinstance(devices, AuditedDevices) else None
+
+
 def _all_of(observers: Sequence[Observer]) -> Observer:
     def observe(step: RoundEvent) -> None:
         for observer in observers:
@@ -130,6 +143,8 @@ def _all_of(observers: Sequence[Observer]) -> Observer:
 def engine_of(config: Config, study: Study, out: Path, reporter: Reporter) -> Iterator[SimulatedDevices]:
     """The devices of the engine that the config names, with canaries among them if it asks for an audit."""
     if config.audit.canaries:
+        from fedrec.simulation.privacy.auditing import audited_devices
+
         yield audited_devices(config, study)
     elif config.run.engine == "cohort":
         yield CohortDevices(config, study.features, study.population)
@@ -140,13 +155,13 @@ def engine_of(config: Config, study: Study, out: Path, reporter: Reporter) -> It
             yield devices
 
 
-def check_engine(config: Config) -> None:
-    """Raise ConfigError for an engine that does not run in this process, or not with what is asked of it."""
+def check_engine(config: Config, *, here: bool = True) -> None:
+    """Raise ConfigError for an engine that cannot do what is asked, or, if ``here``, not start in this process."""
     if config.audit.canaries and config.run.engine != "cohort":
         raise ConfigError(
             "canaries live in engine 'cohort' only", value=config.run.engine, action="Set run.engine=cohort to audit"
         )
-    if config.run.engine == "flower":
+    if here and config.run.engine == "flower":
         raise ConfigError(
             "engine 'flower' is started with `flwr run .`",
             value=config.run.engine,

@@ -15,7 +15,7 @@ from fedrec.server.run_directory import line_of
 from fedrec.simulation.measure import quality_of
 from fedrec.simulation.study import Study
 from fedrec.simulators_view import KEY
-from fedrec.training.learner import Update
+from fedrec.training.update import Update
 
 
 class SimulatedDevices(Devices, Protocol):

@@ -9,9 +9,9 @@ from typing import Any
 from fedrec.console import figure, say, show_table, size
 from fedrec.content.left_out import counted_rows
 from fedrec.privacy.simulated import KEY
+from fedrec.run_words import cold_item_words, promises, rating_words
 from fedrec.simulation.report.charts import BASELINES, METRICS, finite, table
 from fedrec.simulation.report.choice import COLUMNS, choice_rows, choice_words
-from fedrec.simulation.report.words import cold_item_words, promises, rating_words
 from fedrec.simulators_view import simulators_view
 
 

@@ -17,7 +17,6 @@ from typing import Any, Literal, assert_never
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from opacus.grad_sample import GradSampleModule
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
@@ -27,7 +26,6 @@ from fedrec.errors import ModelError
 from fedrec.model.parameters import shared_parameters
 from fedrec.model.rows import Rows
 from fedrec.training.bookkeeping import Bookkeeper, rows_of
-from fedrec.training.factored_hooks import FactoredGradSampleModule
 from fedrec.training.groups import ParameterGroups
 from fedrec.training.placement import device_of, on_device
 from fedrec.training.row_gradients import DenseRows, RowGradients
@@ -92,13 +90,20 @@ class ClippedGradients:
         self.groups = ParameterGroups.split(list(shared_parameters(model)), groups or {})
         self.wrapped: nn.Module = model
         self._keeper: Bookkeeper | None = None
+        self._factors: Callable[[Tensor], RowGradients | None] = _no_factors
         match mode:
             case "bookkeeping":
                 self._keeper = Bookkeeper(model)
             case "hooks":
+                # Opacus takes seconds to import, and is asked for where a model has layers that only it knows.
+                from opacus.grad_sample import GradSampleModule
+
                 self.wrapped = GradSampleModule(model, batch_first=True, loss_reduction="sum", strict=True)
             case "ghost":
+                from fedrec.training.factored_hooks import FactoredGradSampleModule
+
                 self.wrapped = FactoredGradSampleModule(model, batch_first=True, loss_reduction="sum", strict=True)
+                self._factors = FactoredGradSampleModule.taken
             case "functional":
                 pass  # needs no wrapper
             case _:
@@ -170,7 +175,7 @@ class ClippedGradients:
 
     def _hooked(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
         for value in self._parameters():
-            FactoredGradSampleModule.taken(value)  # what a pass that failed may have left
+            self._factors(value)  # what a pass that failed may have left
         with warnings.catch_warnings():
             # Rows hold data, not activations, so no input needs a gradient; torch warns that hooks fire all the same.
             warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
@@ -181,7 +186,7 @@ class ClippedGradients:
         return total, norms, float(losses.detach().sum())
 
     def _gradient(self, value: Tensor, rows: int) -> RowGradients:
-        factored = FactoredGradSampleModule.taken(value) if self.mode == "ghost" else None
+        factored = self._factors(value)
         return DenseRows(_sample(value, rows)) if factored is None else factored
 
     def _functional(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
@@ -199,6 +204,10 @@ class ClippedGradients:
 
     def _parameters(self) -> list[Tensor]:
         return list(shared_parameters(self.model).values())
+
+
+def _no_factors(value: Tensor) -> None:
+    """Where all rows' gradients are whole."""
 
 
 def _pieces(of: Sequence[int], gradients: Sequence[RowGradients]) -> tuple[tuple[int, ...], list[RowGradients]]:

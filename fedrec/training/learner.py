@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,17 +17,8 @@ from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.clipping import ClippedGradients, choose_mode
 from fedrec.training.examples import by_example
 from fedrec.training.tables import Tables
+from fedrec.training.update import Update
 from fedrec.users import UserBatch
-
-
-@dataclass(frozen=True)
-class Update:
-    """A clipped gradient sum [P] over ``rows`` rows. ``loss`` and ``clipped`` (how many rows were) stay here."""
-
-    gradient: NDArray[np.float64]
-    rows: int
-    loss: float
-    clipped: int
 
 
 def row_bound(config: Config, clip: float | None = None) -> float:

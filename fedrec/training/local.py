@@ -39,10 +39,10 @@ from fedrec.training.augment import Augmenting
 from fedrec.training.build_rows import RowShape, build_rows
 from fedrec.training.examples import by_example, sample_examples
 from fedrec.training.groups import ParameterGroups
-from fedrec.training.learner import Update
 from fedrec.training.local_noise import LocalNoise
 from fedrec.training.row_gradients import DenseRows
 from fedrec.training.tables import Tables
+from fedrec.training.update import Update
 from fedrec.users import UserBatch
 
 # Steps of the grid in one deviation of the noise: 13 deviations and the sum are then whole numbers that float32 holds.

@@ -25,15 +25,35 @@ def test_directions_are_orthonormal_and_ordered(matrix: np.ndarray, k: int) -> N
     assert (np.diff(values) <= 0).all() and (values > 0).all()
 
 
-def test_the_iterative_way_agrees_with_the_full_one(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shape", [(60, 40), (40, 60)])
+@pytest.mark.parametrize("pairs_side", [0, 100], ids=["iterative", "by pairs"])
+def test_the_other_ways_agree_with_the_full_one(
+    pairs_side: int, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(1)
-    matrix = sparse.random(60, 40, 0.3, random_state=rng, format="csr")
+    matrix = sparse.random(*shape, 0.3, random_state=rng, format="csr")
     full = leading_directions(matrix, 5)
     monkeypatch.setattr(projection, "DENSE_SIDE", 0)
-    iterative = leading_directions(matrix, 5)
-    np.testing.assert_allclose(iterative[1], full[1], rtol=1e-8)
-    np.testing.assert_allclose(iterative[0], full[0], atol=1e-6)
-    np.testing.assert_array_equal(leading_directions(matrix, 5)[0], iterative[0])
+    monkeypatch.setattr(projection, "PAIRS_SIDE", pairs_side)
+    other = leading_directions(matrix, 5)
+    np.testing.assert_allclose(other[1], full[1], rtol=1e-8)
+    np.testing.assert_allclose(other[0], full[0], atol=1e-6)
+    np.testing.assert_array_equal(leading_directions(matrix, 5)[0], other[0])
+
+
+@given(matrices, st.integers(1, 7))
+@settings(deadline=None)
+def test_by_pairs_what_is_no_direction_is_left_out_too(matrix: np.ndarray, k: int) -> None:
+    full = leading_directions(matrix.astype(np.float64), k)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(projection, "DENSE_SIDE", 0)
+        vectors, values = leading_directions(matrix.astype(np.float64), k)
+    # A value close to the threshold may be on either side of it.
+    both = min(len(values), len(full[1]))
+    largest = float(max(values.max(initial=0.0), full[1].max(initial=0.0)))
+    np.testing.assert_allclose(values[:both], full[1][:both], atol=1e-7 * largest)
+    assert max(values[both:].max(initial=0.0), full[1][both:].max(initial=0.0)) <= 2e-7 * largest
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(len(values)), atol=1e-5)
 
 
 @given(matrices)

@@ -21,7 +21,7 @@ DATA = (
     "simulation/attack.toml",
     "simulation/demo.toml",
     "simulation/report/report.html.j2",
-    "simulation/report/report.css",
+    "html/page.css",
     "simulation/report/report.js",
 )
 

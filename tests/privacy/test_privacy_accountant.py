@@ -8,7 +8,14 @@ import sys
 from typing import Any
 
 import pytest
-from dp_accounting import GaussianDpEvent, NeighboringRelation, PoissonSampledDpEvent, SelfComposedDpEvent
+from dp_accounting import (
+    GaussianDpEvent,
+    NeighboringRelation,
+    PoissonSampledDpEvent,
+    SelfComposedDpEvent,
+    get_epsilon_gaussian,
+    get_sigma_gaussian,
+)
 from dp_accounting.pld import PLDAccountant
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +28,7 @@ from fedrec.privacy.accountant import (
     epsilon_without_amplification,
     equivalent_noise,
     gaussian_delta,
+    gaussian_epsilon,
     gaussian_noise,
 )
 
@@ -164,6 +172,16 @@ def test_nothing_spent_costs_nothing() -> None:
     assert epsilon([], DELTA) == 0.0
     assert delta([], 1.0) == 0.0
     assert equivalent_noise([]) == math.inf
+
+
+# Ledgers and plans hold these figures: another root in the last digit would be another run.
+@given(st.floats(-2, 5), st.floats(-4, 2.5), st.floats(-12, -0.3))
+@settings(max_examples=60, deadline=None)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # dp-accounting takes the logarithm of 0
+def test_one_gaussian_release_costs_what_dp_accounting_says_to_the_bit(noise: float, level: float, at: float) -> None:
+    z, wanted, chance = 10**noise, 10**level, 10**at
+    assert gaussian_epsilon(z, chance) == get_epsilon_gaussian(z, chance)
+    assert gaussian_noise(wanted, chance) == get_sigma_gaussian(wanted, chance)
 
 
 @pytest.mark.parametrize(("level", "at"), [(0.001, 1e-9), (1.0, DELTA), (100.0, 1e-12)])

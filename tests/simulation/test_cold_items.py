@@ -23,9 +23,9 @@ from fedrec.queries.device.cooccurrence import used_pairs
 from fedrec.queries.device.popularity import used_items
 from fedrec.queries.model_update import pool_of
 from fedrec.ranking.score import Scorer
+from fedrec.run_words import cold_item_words as cold_items_in_words
 from fedrec.simulation.cold import cold_quality
 from fedrec.simulation.groups import groups_of
-from fedrec.simulation.report.words import cold_item_words as cold_items_in_words
 from fedrec.simulation.run import simulate
 from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import Study, prepare

@@ -21,7 +21,7 @@ from fedrec.training.local_noise import LocalNoise
 from fedrec.users import UserBatch
 
 if TYPE_CHECKING:
-    from fedrec.training.learner import Update
+    from fedrec.training.update import Update
 
 Floats = NDArray[np.float64]
 

@@ -23,8 +23,9 @@ from fedrec.users import UserBatch
 
 if TYPE_CHECKING:
     from fedrec.model.recommender import Recommender
-    from fedrec.training.learner import Learner, Update
+    from fedrec.training.learner import Learner
     from fedrec.training.local import LocalLearner
+    from fedrec.training.update import Update
 
 
 class ModelUpdateEncoder(QueryEncoder):

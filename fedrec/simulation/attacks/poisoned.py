@@ -24,7 +24,7 @@ from fedrec.queries.request import Request
 from fedrec.secagg.rotation import rotate
 from fedrec.server.results import AggregateResult
 from fedrec.simulation.engines.cohort import CohortDevices
-from fedrec.training.learner import Update
+from fedrec.training.update import Update
 
 # bound: every malicious device keeps to the bound that an honest one clips to. ring: it sends any elements of the ring,
 # as secure aggregation cannot see. floats: it sends any numbers, and the server averages them.

@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -89,6 +88,8 @@ class CanaryHandler(QueryHandler):
 
     def clipped(self, rows: sparse.csr_matrix) -> NDArray[np.float64]:
         """The canaries' raw gradients, each far beyond the clip, through the clip of real rows; their sum."""
+        import torch  # here, since a run without a tower needs none
+
         encoder = self.encoder(MODEL_UPDATE.name)
         assert isinstance(encoder, ModelUpdateEncoder)
         learner = encoder.learner()

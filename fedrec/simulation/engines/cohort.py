@@ -18,8 +18,8 @@ from fedrec.privacy.local import local_cost
 from fedrec.queries.request import Request
 from fedrec.randomness import fresh_key, key
 from fedrec.server.results import AggregateResult
-from fedrec.training.learner import Update
 from fedrec.training.local_noise import local_noise_of
+from fedrec.training.update import Update
 from fedrec.users import UserBatch
 
 

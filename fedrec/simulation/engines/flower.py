@@ -190,6 +190,11 @@ def stop_all(process: subprocess.Popen[bytes], home: Path) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    end_all_of(home)
+
+
+def end_all_of(home: Path) -> None:
+    """Wait for what Flower started with this home, and end by its id whatever does not leave by itself."""
     end = time.monotonic() + _STOP_SECONDS
     while processes_of(home) and time.monotonic() < end:
         time.sleep(0.1)

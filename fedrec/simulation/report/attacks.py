@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from fedrec.html.templates import environment, style_sheet
 from fedrec.privacy.simulated import SIMULATED
 from fedrec.simulation.attacks.table import HEADINGS, AttackTable
 from fedrec.simulation.report import page
@@ -36,7 +37,7 @@ def write_attacks(out: Path, table: AttackTable, *, name: str) -> Path:
 
 
 def _section(table: AttackTable) -> str:
-    drawn = page.environment().from_string(page.resource("attacks.section.html.j2"))
+    drawn = environment().from_string(page.resource("attacks.section.html.j2"))
     rows = [table.row(attack) for attack in table.attacks]
     body = drawn.render(headings=[HEADINGS[one] for one in table.defences], rows=rows, notes=table.notes())
     return f"{_BEGIN}\n{body}\n{_END}\n"
@@ -52,13 +53,13 @@ def _inserted(report: str, section: str) -> str:
 def _page(table: AttackTable, section: str, name: str) -> str:
     library, own = page.plotly(), page.resource("attacks.js")
     return (
-        page.environment()
+        environment()
         .from_string(page.resource("attacks.html.j2"))
         .render(
             name=name,
             about=SIMULATED,
             policy=page.policy(library, own),
-            style=Markup(page.resource("report.css")),
+            style=Markup(style_sheet()),
             section=Markup(section),
             library=Markup(library),
             script=Markup(own),

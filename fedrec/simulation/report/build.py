@@ -13,9 +13,11 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from fedrec import run_words as words
 from fedrec.console import DASH, figure, size
+from fedrec.html.templates import environment, style_sheet
 from fedrec.privacy.simulated import KEY
-from fedrec.simulation.report import charts, choice, page, words
+from fedrec.simulation.report import charts, choice, page
 from fedrec.simulation.report.pictures import ReportPictures
 from fedrec.simulators_view import MARK, simulators_view
 
@@ -48,14 +50,14 @@ def build_report(
     drawn = charts.all_charts(run, rounds, baselines)
     library, own = page.plotly(), page.resource("report.js")
     text = (
-        page.environment()
+        environment()
         .from_string(page.resource("report.html.j2"))
         .render(
             name=str(charts.table(charts.table(run.get("config")).get("run")).get("name") or "run"),
             policy=page.policy(library, own),
             about=str(run.get(KEY) or ""),
             warnings=[str(said) for said in run.get("warnings") or ()],
-            style=Markup(page.resource("report.css")),
+            style=Markup(style_sheet()),
             library=Markup(library),
             script=Markup(own),
             chart_json=Markup(page.script_json(drawn)),

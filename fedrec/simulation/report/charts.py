@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from fedrec.run_values import finite as finite
+from fedrec.run_values import table as table
 from fedrec.run_warnings import PRIVATE_POPULARITY
 from fedrec.simulators_view import MARK
 
@@ -57,18 +58,6 @@ def all_charts(
         caption=f"Mean over a round's rows. {MARK[:1].upper()}{MARK[1:]}: no device sends it.",
     )
     return charts if loss["empty"] else [*charts, loss]
-
-
-def finite(value: Any) -> float | None:
-    """The value as a float, or None where it is no finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def table(value: Any) -> Mapping[str, Any]:
-    """The value if it is a table, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
 
 
 def _quality(

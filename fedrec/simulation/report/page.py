@@ -1,34 +1,18 @@
-"""What every page of this project is made with: escaping templates, files of this folder, and a policy for scripts."""
+"""What every report is made with: files of this folder, and a policy for scripts."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
-from importlib.resources import files
-from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-
-from fedrec.console import jsonable, plain
-
-
-def environment() -> Environment:
-    """Templates in which everything is escaped and a missing value is an error."""
-    return Environment(
-        autoescape=True, undefined=StrictUndefined, finalize=_shown, trim_blocks=True, lstrip_blocks=True
-    )
-
-
-def _shown(value: Any) -> Any:
-    """What the template prints: text without control characters, before it is escaped."""
-    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+from fedrec.console import jsonable
+from fedrec.html import templates
 
 
 def resource(name: str) -> str:
     """A text file of this folder."""
-    return files("fedrec.simulation.report").joinpath(name).read_text(encoding="utf-8")
+    return templates.resource("fedrec.simulation.report", name)
 
 
 def plotly() -> str:

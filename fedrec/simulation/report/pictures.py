@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import base64
-import io
 from pathlib import Path
-from typing import Final
 
-from fedrec.content.files import UnreadableError
-from fedrec.content.image_decode import open_picture
-
-SIDE: Final = 180
+from fedrec.content.thumbnail import thumbnail
 
 
 class ReportPictures:
@@ -28,18 +23,10 @@ class ReportPictures:
             return None
         place = Path(path)
         if place not in self._made:
-            self._made[place] = _thumbnail(place)
+            self._made[place] = _uri(place)
         return self._made[place]
 
 
-def _thumbnail(path: Path) -> str | None:
-    try:
-        picture = open_picture(path, near=SIDE)
-    except UnreadableError:
-        return None
-    picture.thumbnail((SIDE, SIDE))
-    file = io.BytesIO()
-    # Without the original's metadata: a photo's place and time are nobody's business.
-    picture.info.clear()
-    picture.save(file, "JPEG", quality=82, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+def _uri(path: Path) -> str | None:
+    picture = thumbnail(path)
+    return None if picture is None else "data:image/jpeg;base64," + base64.b64encode(picture).decode("ascii")

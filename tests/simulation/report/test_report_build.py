@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fedrec.run_words import promises
 from fedrec.simulation.report import charts
 from fedrec.simulation.report import page as pages
 from fedrec.simulation.report.build import build_report
 from fedrec.simulation.report.pictures import ReportPictures
-from fedrec.simulation.report.words import promises
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&{{ 7*7 }}\x1b[2J\u202e"
 NULLS: dict[str, Any] = {

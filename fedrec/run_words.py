@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fedrec.console import figure
-from fedrec.simulation.report.charts import finite, table
+from fedrec.run_values import finite, table
 
 _SIMULATED: Final = (
     "Noise and sampling were derived from the seed, so that the run can be repeated: whoever knows the seed can take "
