@@ -56,9 +56,7 @@ def export(
 
     place = Path(f"export-{to.value}") if out is None else out
     signer = None if key is None else read_public_key(key)
-    found = write_export(
-        release, place, to.value, trusted_key=signer, length=events, precision=precision.value
-    )
+    found = write_export(release, place, to.value, trusted_key=signer, length=events, precision=precision.value)
     if as_json:
         parity = None if found.parity is None else found.parity.facts()
         facts = {"directory": found.directory, "format": found.format, "items": found.items, "bytes": found.bytes}

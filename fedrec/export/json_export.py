@@ -71,7 +71,10 @@ def json_bytes(
             "popularity": encoded(parts.evidence.popularity),
             "popular": encoded(parts.evidence.popular),
             "reads_events": parts.evidence.reads_events,
-            **{"taste": TASTE, "taste_half": TASTE_HALF, "prior_events": PRIOR_EVENTS, "error": ERROR},
+            "taste": TASTE,
+            "taste_half": TASTE_HALF,
+            "prior_events": PRIOR_EVENTS,
+            "error": ERROR,
         },
         "probes": [
             {

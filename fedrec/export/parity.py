@@ -83,7 +83,7 @@ def probes_of(ranker: Ranker, *, longest: int, seed: int = 0) -> list[Probe]:
 def top_of(scores: Floats32, places: NDArray[np.integer], order: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """The places of the ``count`` best items that are not in a history, best first; fewer where fewer are left."""
     found = top_k(without_seen(scores[None], Histories.of([places])), count, order=order)[0]
-    return found[found >= 0].astype(np.int64)
+    return np.asarray(found[found >= 0], dtype=np.int64)
 
 
 def compared(probes: Sequence[Probe], scores: Sequence[Floats32], order: NDArray[np.int64]) -> Parity:

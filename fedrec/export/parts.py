@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.client.ranker import Ranker
+from fedrec.data.ratings import PositiveRatings
 from fedrec.ranking.score import Scorer
 from fedrec.ranking.standardise import log_popularity, standardised
 
@@ -72,14 +73,14 @@ class EvidencePart:
 
 @dataclass(frozen=True, eq=False)
 class RankingParts:
-    """All that ranks by a history. ``popularity``: float32 [items], what popularity adds, its weight included; ``order``:
-    int64 [items], of two items with one score the one with the lower entry comes first; ``positive``: which events are
+    """All that ranks by a history. ``popularity``: float32 [items], what it adds, its weight included; ``order``: int64
+    [items], of two items with one score the one with the lower entry comes first; ``positive``: which events are
     history, the setting ``data.positive_ratings``."""
 
     ids: tuple[str, ...]
     titles: tuple[str, ...]
     order: NDArray[np.int64]
-    positive: str
+    positive: PositiveRatings
     tower: TowerPart | None
     table: TablePart | None
     fold_in: FoldInPart | None
@@ -143,7 +144,8 @@ def _popularity(scorer: Scorer) -> Floats32:
     weight = scorer.settings.scoring.popularity_weight
     if scorer.collaborative is None or weight == 0:
         return np.zeros(scorer.items, dtype=np.float32)
-    return np.float32(weight) * standardised(log_popularity(scorer.collaborative.popularity)[None])[0]
+    added: Floats32 = np.float32(weight) * standardised(log_popularity(scorer.collaborative.popularity)[None])[0]
+    return added
 
 
 def _evidence(scorer: Scorer) -> EvidencePart | None:

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from statistics import median
@@ -121,16 +122,14 @@ def _executorch(parts: RankingParts, probes: Sequence[Probe], length: int) -> _M
     return _graph("model.pte", parts, probes, length, executorch_bytes, executorch_runner)
 
 
-def _graph(
-    name: str, parts: RankingParts, probes: Sequence[Probe], length: int, encode: Any, runner: Any
-) -> _Made:
+def _graph(name: str, parts: RankingParts, probes: Sequence[Probe], length: int, encode: Any, runner: Any) -> _Made:
     from fedrec.export.graph import facts_of, module_of, padded, parity_of
 
     model = module_of(parts, probes, length=length)
     encoded: bytes = encode(model)
     run = runner(encoded)
     parity = parity_of(run, probes, parts, length)
-    took = [_milliseconds(lambda one=probe: run(padded(one.places, length), one.time)) for probe in probes]
+    took = [_milliseconds(partial(run, padded(probe.places, length), probe.time)) for probe in probes]
     items = {"ids": list(parts.ids), "titles": list(parts.titles), "order": parts.order.tolist()}
     files = {name: encoded, "items.json": canonical.encode(items, what="items.json")}
     return _Made(files, facts_of(model, parts), parity, median(took))

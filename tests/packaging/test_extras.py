@@ -46,7 +46,7 @@ def test_the_extras_are_those_of_the_project() -> None:
 
 def test_what_develops_has_what_the_tests_need() -> None:
     extras = project()["optional-dependencies"]
-    for extra in ("simulation", "report", "data", "docs"):
+    for extra in ("simulation", "report", "data", "export", "docs"):
         assert set(extras[extra]) <= set(extras["dev"]), extra
 
 
