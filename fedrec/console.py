@@ -14,15 +14,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from fedrec.errors import FedrecError
 from fedrec.simulators_view import MARK
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+# rich is loaded by what shows something to people: a command that prints JSON does without.
 
 _WIDTH_OF_FILES: Final = 120
 _LINE_EVERY_SECONDS: Final = 5.0
@@ -91,11 +92,15 @@ class RichReporter:
         """Print the stage; the bars of the last one go."""
         for task in self._tasks.values():
             self._progress.remove_task(task)
+        from rich.text import Text
+
         self._tasks.clear()
         self._progress.console.print(Text(plain(text), style="bold"))
 
     def progress(self, done: int, total: int, what: str) -> None:
         """Move the bar of ``what``."""
+        from rich.text import Text
+
         if what not in self._tasks:
             self._tasks[what] = self._progress.add_task(Text(plain(what)).markup, total=total or None)
         self._progress.update(self._tasks[what], completed=done, total=total or None)
@@ -103,6 +108,8 @@ class RichReporter:
     def round(self, record: Mapping[str, Any]) -> None:
         """Print a round that was measured."""
         if record.get("quality"):
+            from rich.text import Text
+
             self._progress.console.print(Text("  " + plain(round_line(record)), style="dim"))
 
 
@@ -114,6 +121,8 @@ def open_reporter(*, silent: bool = False) -> Iterator[Reporter]:
     elif not sys.stderr.isatty():
         yield PlainReporter()
     else:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
         columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=_console(stderr=True), transient=True) as progress:
             yield RichReporter(progress)
@@ -170,6 +179,8 @@ def _readable(found: re.Match[str]) -> str:
 
 def say(text: str, *, style: str = "") -> None:
     """Print a line of a result on stdout."""
+    from rich.text import Text
+
     _console().print(Text(plain(text), style=style), soft_wrap=True)
 
 
@@ -177,6 +188,9 @@ def show_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, numbers: Sequence[int] = ()
 ) -> None:
     """Print a table on stdout. ``numbers``: places of the columns that are set to the right."""
+    from rich.table import Table
+    from rich.text import Text
+
     say(title, style="bold")
     table = Table()
     for place, column in enumerate(columns):
@@ -220,6 +234,8 @@ def show_error(code: str, what: str, value: object | None, action: str, *, as_js
     if as_json:
         print_json({"error": {"code": code, "what": what, "value": shown, "action": action}})
         return
+    from rich.text import Text
+
     console = _console(stderr=True)
     console.print(Text.assemble(("error", "bold red"), f" [{code}] ", plain(what)), soft_wrap=True)
     if shown is not None:
@@ -234,5 +250,7 @@ def show_fedrec_error(error: FedrecError, *, as_json: bool) -> None:
 
 
 def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
     stream = sys.stderr if stderr else sys.stdout
     return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else _WIDTH_OF_FILES)

@@ -11,7 +11,6 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Final
 
 LOOKS: Final = 5
@@ -100,7 +99,7 @@ def busy_others(statistics: Path) -> float:
         if not words:
             return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
         counts.append(int(words[0][1]))
-    return max(0.0, median(counts) - 1)  # one of them is the thread that looks
+    return max(0.0, sorted(counts)[LOOKS // 2] - 1)  # one of them is the thread that looks
 
 
 def _limit(group: Path) -> float | None:

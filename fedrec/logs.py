@@ -14,9 +14,10 @@ from collections.abc import Mapping, MutableMapping
 from datetime import date
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import structlog
+if TYPE_CHECKING:
+    import structlog
 
 REDACTED: Final = "[redacted]"
 
@@ -38,12 +39,32 @@ def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
     return {str(name): _shown(str(name), value, 0) for name, value in event.items()}
 
 
-def set_up_logging(*, verbose: bool) -> None:
+def set_up_logging(*, verbose: bool, others: bool = True) -> None:
     """Send all logging of the process to stderr, redacted: lines for people on a terminal, else JSON lines.
 
-    ``verbose`` shows everything from INFO up; without it, fedrec's warnings and other libraries' errors. Safe to call
-    twice; handlers that others have put on the root logger stay.
+    ``verbose`` shows everything from INFO up; without it, fedrec's warnings and other libraries' errors. ``others``:
+    False for a process that runs for weeks, where other libraries' lines about each request would bury our own. Safe to
+    call twice; handlers that others have put on the root logger stay.  structlog is loaded with the first line, unless
+    lines are to be expected or somebody loaded it: most commands say nothing, and it takes as long to load as their
+    work.
     """
+    handler = _Handler(sys.stderr)
+    if verbose or "structlog" in sys.modules:
+        handler.setFormatter(_formatter())
+    root = logging.getLogger()
+    for old in [known for known in root.handlers if isinstance(known, _Handler)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(logging.INFO if verbose and others else logging.ERROR)
+    for name in ("fedrec", "server", "client", "simulations"):
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
+    logging.captureWarnings(True)
+
+
+def _formatter() -> logging.Formatter:
+    """structlog, set up for its own loggers and for the standard library's."""
+    import structlog
+
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -63,21 +84,10 @@ def set_up_logging(*, verbose: bool) -> None:
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
     )
-    handler = _Handler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, renderer],
-        )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, renderer],
     )
-    root = logging.getLogger()
-    for old in [known for known in root.handlers if isinstance(known, _Handler)]:
-        root.removeHandler(old)
-    root.addHandler(handler)
-    root.setLevel(logging.INFO if verbose else logging.ERROR)
-    for name in ("fedrec", "server", "client", "simulations"):
-        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
-    logging.captureWarnings(True)
 
 
 class _Handler(logging.StreamHandler[Any]):
@@ -86,6 +96,8 @@ class _Handler(logging.StreamHandler[Any]):
     def emit(self, record: logging.LogRecord) -> None:
         """Write to what is stderr now: it may have been redirected since, or closed."""
         self.stream = sys.stderr
+        if self.formatter is None:
+            self.setFormatter(_formatter())
         super().emit(record)
 
 

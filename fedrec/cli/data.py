@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from fedrec.cli.data_option import FromInteractions, source_of
 from fedrec.cli.groups import subgroup
 from fedrec.cli.rows import AsJson, flat_rows
 from fedrec.console import open_reporter, print_json, say, show_table, size
+
+if TYPE_CHECKING:
+    from fedrec.data.sources import Source
 
 
 class UnitOption(StrEnum):
@@ -97,6 +100,15 @@ def catalogue(
 
     Reads what is public only: encoders learn from the items, never from what users did.
     """
+    facts = write_catalogue(source_of(directory, from_interactions), config, out, silent=as_json)
+    if as_json:
+        print_json(facts)
+    else:
+        say(f"{facts['items']:,} items, digest {facts['digest']}, in {out}")
+
+
+def write_catalogue(data: Source, config: Path, out: Path, *, silent: bool) -> dict[str, Any]:
+    """Encode a data set's items as the settings in a file say, and save them in ``out``; returns what is said of it."""
     from fedrec.config import load
     from fedrec.config.presets import with_preset
     from fedrec.content.encode_catalogue import encode_catalogue, read_and_say
@@ -105,20 +117,9 @@ def catalogue(
     from fedrec.content.left_out import say_fitted
 
     settings = with_preset(load(config))
-    with open_reporter(silent=as_json) as reporter:
-        features, encoders = encode_catalogue(
-            settings, read_and_say(source_of(directory, from_interactions), reporter), reporter
-        )
+    with open_reporter(silent=silent) as reporter:
+        features, encoders = encode_catalogue(settings, read_and_say(data, reporter), reporter)
         _, left_out = fit_to_content(settings, features)
         say_fitted(left_out, reporter)
     save_features(features, encoders, out)
-    facts = {
-        "directory": out,
-        "items": len(features),
-        "digest": features.digest(),
-        "left_out_of_settings": left_out,
-    }
-    if as_json:
-        print_json(facts)
-    else:
-        say(f"{facts['items']:,} items, digest {facts['digest']}, in {out}")
+    return {"directory": out, "items": len(features), "digest": features.digest(), "left_out_of_settings": left_out}

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from fedrec.cli import device_budget, device_own, device_start, device_verify
+from fedrec.cli import device_budget, device_own, device_start, device_up, device_verify
 from fedrec.cli.device_options import AllowOlder, AsJson, Place, PublisherKey, ReleaseDirectory, User
 from fedrec.cli.device_search import SearchOptions, tell_search
 from fedrec.console import figure, print_json, say, show_table
@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
     app.command("recommend")(recommend)
     app.command("personalise")(personalise)
     device = typer.Typer(help="Set a device up, and use it.", no_args_is_help=True)
+    device_up.register(device)
     device_start.register(device)
     device.command("identity")(identity)
     device.command("recommend")(recommend_here)

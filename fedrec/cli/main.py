@@ -15,7 +15,6 @@ from typing import Annotated, Any, Final
 
 import click
 import typer
-from rich.markup import escape
 from typer.core import TyperGroup
 
 from fedrec.cli.groups import find_groups
@@ -112,7 +111,7 @@ def build() -> typer.Typer:
         name="fedrec",
         cls=Group,
         help="Private, federated, multimodal recommendation: simulate it, look at it, rank on a device.",
-        epilog="\n\n".join([*_exit_codes(), *map(escape, missing)]),
+        epilog="\n\n".join([*_exit_codes(), *map(_escape, missing)]),
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -144,11 +143,20 @@ def exit_codes() -> dict[int, str]:
     return dict(sorted(table.items()))
 
 
+def _escape(text: str) -> str:
+    """Text as it is, where rich would read markup in it."""
+    if "[" not in text:
+        return text
+    from rich.markup import escape  # with all of rich, which is for who reads help and tables
+
+    return escape(text)
+
+
 def _exit_codes() -> list[str]:
     # typer keeps line breaks of an epilog only where a paragraph ends
     return [
         "Exit codes:",
-        *(f"{code:>3}  {escape(' '.join(meaning.split()))}" for code, meaning in exit_codes().items()),
+        *(f"{code:>3}  {_escape(' '.join(meaning.split()))}" for code, meaning in exit_codes().items()),
     ]
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedrec.content.own_content import StoredContentEncoder
 from fedrec.data.ratings import PositiveRatings, is_positive
 from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
 from fedrec.model.clock import UNKNOWN
 from fedrec.users import Histories, RatedItems, UserBatch, keys_of
+
+if TYPE_CHECKING:
+    from fedrec.content.own_content import StoredContentEncoder
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,26 +7,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedrec.client.adapter_state import adapter_of
-from fedrec.client.bandit_state import bandit_of
+from fedrec.client.checked_settings import remember_settings, remembered_settings, settings_of
 from fedrec.client.load_population import first_met, positive_of, rated_items, ratings_of
 from fedrec.client.recommendation import Recommendation
 from fedrec.client.release_memory import remembered_release
 from fedrec.client.who import chosen_user
-from fedrec.config import Config, from_tree
 from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
-from fedrec.errors import ConfigError, ReleaseError
 from fedrec.ranking.bandit import CANDIDATES, explored, item_vectors
-from fedrec.ranking.content_search import ContentSearch
 from fedrec.ranking.context import context_of
 from fedrec.ranking.explain import explain
 from fedrec.ranking.lists import content_vectors
@@ -36,30 +32,37 @@ from fedrec.ranking.score import Scorer
 from fedrec.ranking.score_parts import ScoreParts
 from fedrec.ranking.topk import id_order, top_k, without_seen
 from fedrec.release.bundle import Release
-from fedrec.release.content_state import encoders
 from fedrec.release.contents import ModelState
 from fedrec.users import Histories, OwnContent, UserBatch
 
+if TYPE_CHECKING:
+    from fedrec.config import Config
+    from fedrec.ranking.content_search import ContentSearch
+
+# A device starts anew for each list, so what a list may do without is loaded where it is used.
 _log = logging.getLogger(__name__)
 
 
 class Ranker:
     """A release, ready to rank for any user of any store. Building it encodes the catalogue once; it is only read.
 
+    ``settings``: the release's, where it was found good before (`fedrec.client.checked_settings`); None: check it.
+
     Raises:
         ReleaseError: the release's model, encoders or settings cannot be used.
     """
 
-    def __init__(self, release: Release) -> None:
+    def __init__(self, release: Release, settings: Config | None = None) -> None:
         self.release = release
         contents = release.contents
-        config, state = _config(contents.config), contents.model
+        config, state = settings or settings_of(release), contents.model
+        if settings is None:
+            _ = self._encoders
         self.settings = config.model if state is None else state.settings
         self.positive_ratings = config.data.positive_ratings
         self.ids, self.titles = contents.items.ids, contents.items.titles
         self.places = dict(zip(self.ids, range(len(self.ids)), strict=True))
         self.order = id_order(self.ids)
-        self._encoders: dict[str, Any] = encoders(contents)
         self.scorer = Scorer(
             model=None if state is None else _model(state),
             features=contents.items,
@@ -82,8 +85,16 @@ class Ranker:
         return np.zeros((len(self.ids), 1), dtype=np.float32) if found is None else found
 
     @cached_property
+    def _encoders(self) -> dict[str, Any]:
+        from fedrec.release.content_state import encoders
+
+        return encoders(self.release.contents)
+
+    @cached_property
     def content_search(self) -> ContentSearch:
         """The catalogue, to be searched by words or a picture."""
+        from fedrec.ranking.content_search import ContentSearch
+
         return ContentSearch(self.release.contents.items, self._encoders)
 
     @cached_property
@@ -121,6 +132,8 @@ class Ranker:
         found = top_k(scores, max(top, CANDIDATES) if longer else top, order=self.order)[0]
         found = found[found >= 0]
         if explore is not None:
+            from fedrec.client.bandit_state import bandit_of
+
             bandit = bandit_of(store, user, self.release.id, 1 + self.vectors.shape[1])
             found = explored(bandit, self.vectors, scores[0], found, explore)[:top]
         elif longer:
@@ -206,11 +219,16 @@ class Ranker:
             StoreError: the store has no such user, or cannot be read.
         """
         chosen_user(store, user)
+        adapter = None
+        if self.scorer.tower is not None:
+            from fedrec.client.adapter_state import adapter_of
+
+            adapter = adapter_of(store, user, self.release)
         return self.known_of(
             store.events(user),
             notes=[note.text for note in store.notes(user)] if self._reads_notes else [],
             photos=[photo.data for photo in store.photos(user)] if self._reads_photos else [],
-            adapter=adapter_of(store, user, self.release) if self.scorer.tower is not None else None,
+            adapter=adapter,
             at=at,
         )
 
@@ -246,8 +264,8 @@ class Ranker:
 
     def _own(self, modality: str, pieces: Sequence[Any]) -> OwnContent | None:
         """What the user made, encoded as items are; None where there is nothing that can be used."""
-        encoder = self._encoders.get(modality)
-        if not pieces or encoder is None:
+        encoder = self._encoders.get(modality) if pieces else None
+        if encoder is None:
             return None
         encoded = encoder.encode(pieces)
         if len(encoded.problems):
@@ -258,14 +276,15 @@ class Ranker:
 def recommend(
     release_dir: Path,
     store: Path,
-    user: str,
+    user: str | None,
     top: int,
     trusted_key: Path | None = None,
     explore: float | None = None,
     variety: float = 0.0,
     allow_older: bool = False,
 ) -> list[Recommendation]:
-    """Rank for one user, from a release's directory and a store's file; see `Ranker.recommend`.
+    """Rank for one user (None: the store's only one), from a release's directory and a store's file; see
+    `Ranker.recommend`.
 
     ``trusted_key``: a file with the publisher's public key, 64 hex digits. None: the key that the store remembers, see
     `fedrec.client.release_memory`, or that of the first release.  ``allow_older``: use the release although the device
@@ -280,17 +299,12 @@ def recommend(
         EventStore.open(store) as opened,
         remembered_release(release_dir, opened, trusted_key=trusted_key, allow_older=allow_older) as release,
     ):
-        return Ranker(release).recommend(opened, user, top, explore, variety=variety)
+        ranker = Ranker(release, remembered_settings(opened, release))
+        remember_settings(opened, release)
+        return ranker.recommend(opened, chosen_user(opened, user), top, explore, variety=variety)
 
 
 def _model(state: ModelState) -> Any:
     from fedrec.release.model_state import recommender  # loads torch, which a release without a tower does not need
 
     return recommender(state)
-
-
-def _config(tree: Mapping[str, Any]) -> Config:
-    try:
-        return from_tree(tree)
-    except ConfigError as error:
-        raise ReleaseError(f"the release's settings cannot be used: {error.what}", action="Update fedrec") from error

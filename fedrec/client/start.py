@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
-from types import FrameType
+from collections.abc import Callable
+from contextlib import closing, suppress
 from typing import Final
 
 from fedrec.client.app import app
@@ -23,6 +21,7 @@ from fedrec.client.supernode import Connection, supernode
 from fedrec.client.trust import identity_of, roster_of
 from fedrec.config.simulated import NODE_KEY
 from fedrec.data.store import EventStore
+from fedrec.detached import told_to_end
 from fedrec.errors import ConfigError
 from fedrec.queries.run_manifest import RunManifest
 
@@ -112,7 +111,7 @@ def start_device(
     device = check_device(node_config)
     turn = Turn(rules or ParticipationRules(), device.store, MachineState())
     allow_installed_code()
-    with _ended_by_signals() as ended:
+    with told_to_end() as ended:
         while not ended.is_set():
             _wait(turn, ended, waits)
             if not ended.is_set():
@@ -152,23 +151,3 @@ def _take_part(
         started()
         with suppress(_NotNow):
             answer_tasks(tasks, app, node_config, ended, check)
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[threading.Event]:
-    """An event that the first SIGTERM or SIGINT sets; a second one ends the process as usual."""
-    ended = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        ended.set()
-        for number in before:
-            signal.signal(number, signal.SIG_DFL)
-
-    for number in before:
-        signal.signal(number, end)
-    try:
-        yield ended
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

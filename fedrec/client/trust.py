@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ProtocolError, StoreError
-from fedrec.queries.run_manifest import RunManifest, manifest_bytes
 from fedrec.secagg.identity import ID_BYTES, DeviceIdentity
 from fedrec.secagg.roster import Roster
 
+if TYPE_CHECKING:
+    from fedrec.queries.run_manifest import RunManifest
+
+# Ranking asks for the publisher only: manifests, with all settings, are loaded where one is read.
 IDENTITY: Final = "secagg identity"
 _ROSTER_KEY: Final = "secagg roster key"
 _NEWEST: Final = "secagg newest roster"
@@ -95,6 +98,8 @@ def accepted_manifest(store: EventStore, path: Path) -> RunManifest:
         ProtocolError: the publisher did not sign it, its counter is lower than one before, or another manifest had the
             same one.
     """
+    from fedrec.queries.run_manifest import manifest_bytes
+
     manifest = _verified_manifest(manifest_bytes(path), publisher_of(store))
     manifest.check_code()
     this = [manifest.counter, manifest.digest]
@@ -156,6 +161,8 @@ def _verified(data: bytes, key: bytes) -> Roster:
 
 @lru_cache(maxsize=2)
 def _verified_manifest(data: bytes, key: bytes) -> RunManifest:
+    from fedrec.queries.run_manifest import RunManifest
+
     return RunManifest.verify(data, key)
 
 

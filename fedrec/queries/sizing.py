@@ -31,8 +31,9 @@ from fedrec.queries.schedule import asked_by
 # Beyond, quality grows no more, with or without noise.
 MOST_RANK: Final = 96
 LEAST_RANK: Final = 6
-# A matrix of items by items is made of a catalogue up to this size only.
-MOST_PAIRWISE_ITEMS: Final = 20_000
+# A matrix of items by items is asked for of a catalogue up to this size only: 200 MB in float64, of which a solution
+# takes several at once.  What is written may go further (`fedrec.collaborative.tall`).
+MOST_PAIRWISE_ITEMS: Final = 5_000
 _RANK_GROWTH: Final = 2.6
 _HALF: Final = 12.0
 # Top eigenvalue of the users' co-occurrence, less its popular direction, as a part of the number of users.

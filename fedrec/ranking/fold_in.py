@@ -16,14 +16,16 @@ over users; only systems that are large enough to outweigh a loop are solved one
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dposv
 from scipy.sparse import csr_matrix
 
-from fedrec.config import FoldInSettings
+if TYPE_CHECKING:
+    from fedrec.config import FoldInSettings
+
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]

@@ -15,6 +15,8 @@ darkwave.  Both standardised and in equal parts.  All of it is made on the devic
 
 from __future__ import annotations
 
+import copy
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -42,7 +44,8 @@ class OwnTaste:
         self, values: NDArray[np.generic], present: NDArray[np.bool_], collaborative: CollaborativeFactors | None
     ) -> None:
         self._values, self._present = values, present
-        self._collaborative = None if collaborative is None or collaborative.rank == 0 else collaborative
+        self._collaborative = _told(collaborative)
+        self._prepared = _Prepared(values, present)
 
     @classmethod
     def of(cls, features: FeatureTable, modality: str, collaborative: CollaborativeFactors | None) -> OwnTaste | None:
@@ -52,6 +55,12 @@ class OwnTaste:
         if values is None or values.ndim != 2 or not np.issubdtype(values.dtype, np.floating):
             return None
         return cls(values, features.present[modality], collaborative)
+
+    def beside(self, collaborative: CollaborativeFactors | None) -> OwnTaste:
+        """The same items, prepared once for both, beside what other factors say is used together."""
+        other = copy.copy(self)
+        other._collaborative = _told(collaborative)
+        return other
 
     def scores(self, own: OwnContent) -> Floats32:
         """Standardised scores float32 [users, items]; all 0 for a user without a piece.
@@ -65,19 +74,31 @@ class OwnTaste:
                 value=own.values.shape,
                 action="Encode it with the encoder of this release",
             )
-        likeness = standardised(_sums(own) @ self._items)
+        likeness = standardised(_sums(own) @ self._prepared.items)
         if self._collaborative is None:
             return likeness
         table = self._collaborative
         together = np.asarray((likeness @ table.history) @ table.candidate.T, dtype=np.float32)
         return standardised(likeness + standardised(together))
 
+
+def _told(collaborative: CollaborativeFactors | None) -> CollaborativeFactors | None:
+    return None if collaborative is None or collaborative.rank == 0 else collaborative
+
+
+@dataclass(eq=False)
+class _Prepared:
+    """A catalogue's items, ready to be likened to what users made: when first needed, and once."""
+
+    values: NDArray[np.generic]
+    present: NDArray[np.bool_]
+
     @cached_property
-    def _items(self) -> Floats32:
+    def items(self) -> Floats32:
         """C v_i / sqrt(v_i C v_i): float32 [width, items]; zeros for items without the modality."""
-        values = _unit(np.where(self._present[:, None], self._values, 0).astype(np.float64))
-        if self._present.any():
-            values = np.where(self._present[:, None], values - values[self._present].mean(axis=0), 0.0)
+        values = _unit(np.where(self.present[:, None], self.values, 0).astype(np.float64))
+        if self.present.any():
+            values = np.where(self.present[:, None], values - values[self.present].mean(axis=0), 0.0)
         values = _unit(values)
         turned = values @ (values.T @ values / max(len(values), 1))
         length = np.sqrt(np.maximum(np.einsum("iw,iw->i", turned, values), 0.0))

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
-from fedrec.config import CollaborativeSettings, ModelSettings
 from fedrec.errors import ModelError
 from fedrec.ranking.score_parts import ScoreParts
 from fedrec.ranking.standardise import log_popularity, standardised
@@ -30,6 +29,7 @@ from fedrec.users import Histories, OwnContent, UserBatch
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+    from fedrec.config import CollaborativeSettings, ModelSettings
     from fedrec.model.recommender import Recommender
     from fedrec.ranking.fold_in import FoldIn
     from fedrec.ranking.tower import TowerScorer
@@ -104,6 +104,7 @@ class Scorer:
         self.tower = None if model is None else _tower(model, features, model_settings)
         self.fold_in = _fold_in(collaborative, settings)
         self._model_settings = model_settings
+        self.weighing: EvidenceWeighing | None = None
         self.weighing = self._evidence()
         self._shared: SharedParts | None = None
 
@@ -221,6 +222,7 @@ class Scorer:
             reads_events=tower or (table is not None and table.rank > 0 and scoring.weight > 0),
             reads_notes=tower and model.notes,
             reads_photos=tower and model.photos,
+            like=self.weighing,
         )
 
     def _once(self, name: tuple[Hashable, ...], known: UserBatch, make: Callable[[], Floats32]) -> Floats32:

@@ -45,12 +45,16 @@ class EvidenceWeighing:
         reads_events: bool,
         reads_notes: bool,
         reads_photos: bool,
+        like: EvidenceWeighing | None = None,
     ) -> EvidenceWeighing:
-        """What a catalogue and a release's factors give to weigh with."""
+        """What a catalogue and a release's factors give to weigh with.
+
+        ``like``: of the same catalogue, so that its items need not be prepared again.
+        """
         items = len(features.ids)
         return cls(
-            notes=OwnTaste.of(features, "text", collaborative),
-            photos=OwnTaste.of(features, "image", collaborative),
+            notes=_taste(features, "text", collaborative, None if like is None else like.notes),
+            photos=_taste(features, "image", collaborative, None if like is None else like.photos),
             popularity=np.zeros(items, dtype=np.float32) if collaborative is None else collaborative.popularity,
             reads_events=reads_events,
             reads_notes=reads_notes,
@@ -65,23 +69,26 @@ class EvidenceWeighing:
         """
         shape = parts.tower.shape
         popular = np.broadcast_to(standardised(log_popularity(self.popularity)[None]), shape)
-        own = [self._own(self.notes, known.notes, shape), self._own(self.photos, known.photos, shape)]
-        evidence = StandardisedParts([parts.total, popular, *(scores for scores, _ in own)], known.histories)
+        own = {"notes": self._own(self.notes, known.notes), "photos": self._own(self.photos, known.photos)}
+        told = {name: one for name, one in own.items() if one is not None}
+        evidence = StandardisedParts([parts.total, popular, *(scores for scores, _ in told.values())], known.histories)
         expected = np.stack(
             [
                 self._taste(evidence, known),
                 evidence.held_to_history(1, evidence.by_popularity(1, self.popularity)),
-                *(evidence.held_to_history(2 + at, mu) for at, (_, mu) in enumerate(own)),
+                *(evidence.held_to_history(2 + at, mu) for at, (_, mu) in enumerate(told.values())),
             ],
             axis=1,
         )
-        base, popularity, notes, photos = np.split(evidence.weights(expected), 4, axis=1)
+        base, popularity, *others = np.split(evidence.weights(expected), 2 + len(told), axis=1)
+        nothing = np.broadcast_to(np.float32(0.0), shape)
+        made = {name: weight * told[name][0] for name, weight in zip(told, others, strict=True)}
         return ScoreParts(
             tower=base * parts.tower,
             behaviour=base * parts.behaviour,
             popularity=base * parts.popularity + popularity * popular,
-            notes=notes * own[0][0],
-            photos=photos * own[1][0],
+            notes=made.get("notes", nothing),
+            photos=made.get("photos", nothing),
             scale=base,
         )
 
@@ -91,13 +98,18 @@ class EvidenceWeighing:
             told = told + _pieces(own, len(known)) if reads else told
         return taste_known(told)
 
-    def _own(
-        self, taste: OwnTaste | None, own: OwnContent | None, shape: tuple[int, ...]
-    ) -> tuple[Floats32, NDArray[np.float64]]:
-        """Scores [users, items] by what users made, and how much they are supposed to tell [users]."""
-        if taste is None or own is None:
-            return np.zeros(shape, dtype=np.float32), np.zeros(shape[0])
-        return taste.scores(own), own_known(_pieces(own, shape[0]))
+    def _own(self, taste: OwnTaste | None, own: OwnContent | None) -> tuple[Floats32, NDArray[np.float64]] | None:
+        """Scores [users, items] by what users made, and how much they are supposed to tell [users]; None where nobody
+        made anything."""
+        if taste is None or own is None or not len(own.values):
+            return None
+        return taste.scores(own), own_known(_pieces(own, len(own)))
+
+
+def _taste(
+    features: FeatureTable, modality: str, collaborative: CollaborativeFactors | None, like: OwnTaste | None
+) -> OwnTaste | None:
+    return OwnTaste.of(features, modality, collaborative) if like is None else like.beside(collaborative)
 
 
 def _pieces(own: OwnContent | None, users: int) -> NDArray[np.int64]:

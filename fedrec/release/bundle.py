@@ -17,7 +17,6 @@ import hashlib
 import os
 import secrets
 import shutil
-import stat
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,11 +28,11 @@ from fedrec.errors import ReleaseError
 from fedrec.release import keys, packing
 from fedrec.release.approval import APPROVAL, APPROVAL_BYTES, check_approval
 from fedrec.release.contents import ReleaseContents
+from fedrec.release.held_files import RENEW, HeldFiles, plain_file
 from fedrec.release.keys import SigningKey
 from fedrec.release.limits import ReleaseLimits
 from fedrec.release.manifest import (
     CONTEXT,
-    LARGEST_MANIFEST,
     MANIFEST,
     SIGNATURE,
     FileEntry,
@@ -45,7 +44,6 @@ from fedrec.release.manifest import (
 
 _SIGNATURE_FILE = keys.PUBLIC_BYTES + keys.SIGNATURE_BYTES
 _READERS: Final = 4
-_RENEW = "Take a fresh copy of the release"
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,8 +159,8 @@ def read_release(
             it.
     """
     limits = limits or ReleaseLimits()
-    signature = _read(directory, SIGNATURE, _SIGNATURE_FILE)
-    signed = _read(directory, MANIFEST, None)
+    signature = plain_file(directory, SIGNATURE, _SIGNATURE_FILE)
+    signed = plain_file(directory, MANIFEST, None)
     public, proof = signature[: keys.PUBLIC_BYTES], signature[keys.PUBLIC_BYTES :]
     if publisher is not None:
         check_approval(_approval(directory), signed, publisher)
@@ -182,8 +180,13 @@ def read_release(
     _check_listing(directory, manifest)
     # Reading and hashing let other threads go on.
     with ThreadPoolExecutor(min(allowed_cores(), _READERS)) as pool:
-        held = pool.map(lambda name: _held(directory, name, manifest.files[name]), manifest.files)
-        contents = packing.unpack(manifest.name, dict(zip(manifest.files, held, strict=True)))
+        # Names and titles first, of which values are made while the arrays are hashed.
+        names = sorted(manifest.files, key=lambda name: name != packing.CATALOGUE)
+        held = HeldFiles({name: pool.submit(_held, directory, name, manifest.files[name]) for name in names})
+        try:
+            contents = packing.unpack(manifest.name, held)
+        finally:
+            held.check()
     limits.check_derived(contents, sum(entry.size for entry in manifest.files.values()))
     return Release(
         id=identity,
@@ -197,41 +200,23 @@ def read_release(
 
 
 def _approval(directory: Path) -> bytes | None:
-    return _read(directory, APPROVAL, APPROVAL_BYTES) if (directory / APPROVAL).exists() else None
+    return plain_file(directory, APPROVAL, APPROVAL_BYTES) if (directory / APPROVAL).exists() else None
 
 
 def _version_of(directory: Path) -> int:
     """The version of the release that lies there, 0 without one: what the next is above. Its signature is not looked
     at, since whoever can write there can take it away as well."""
     try:
-        return Manifest.from_bytes(_read(directory, MANIFEST, None)).version
+        return Manifest.from_bytes(plain_file(directory, MANIFEST, None)).version
     except ReleaseError:
         return 0
 
 
 def _held(directory: Path, name: str, entry: FileEntry) -> bytes:
-    data = _read(directory, name, entry.size)
+    data = plain_file(directory, name, entry.size)
     if FileEntry.of(data) != entry:
-        raise ReleaseError(f"{name} is damaged: its hash is not the manifest's", action=_RENEW)
+        raise ReleaseError(f"{name} is damaged: its hash is not the manifest's", action=RENEW)
     return data
-
-
-def _read(directory: Path, name: str, size: int | None) -> bytes:
-    """The bytes of a plain file of exactly ``size`` (None: of a manifest's size at most). No link is followed."""
-    path = directory / name
-    try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode):
-            raise ReleaseError(f"{name} is not a plain file", action=_RENEW)
-        largest = LARGEST_MANIFEST if size is None else size
-        if found.st_size > largest or (size is not None and found.st_size < size):
-            raise ReleaseError(f"{name} has the wrong size", value=found.st_size, action=_RENEW)
-        with path.open("rb") as file:
-            return file.read(largest + 1)
-    except OSError as error:
-        raise ReleaseError(
-            f"cannot read {name} of the release: {error.strerror}", value=str(directory), action=_RENEW
-        ) from None
 
 
 def _check_listing(directory: Path, manifest: Manifest) -> None:

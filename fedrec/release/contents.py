@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
-from fedrec.config import ModelSettings
 from fedrec.errors import ReleaseError
 from fedrec.release.requires import Requirement
+
+if TYPE_CHECKING:
+    from fedrec.config import ModelSettings
 
 NamedArrays = Mapping[str, NDArray[Any]]
 

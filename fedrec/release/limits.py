@@ -14,12 +14,10 @@ What bounds memory, for a release of ``n`` bytes within these limits:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Final
 
-from pydantic import Field
-
-from fedrec.config.base import Settings
-from fedrec.errors import ReleaseError
+from fedrec.errors import ConfigError, ReleaseError
 from fedrec.release.contents import ReleaseContents
 from fedrec.release.manifest import FileEntry
 
@@ -29,16 +27,36 @@ _KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
 _ACTION = "Do not use it; if the publisher vouches for it, read it with larger limits (fedrec.release.limits)"
 
 
-class ReleaseLimits(Settings):
-    """What a reader accepts; sizes in bytes."""
+@dataclass(frozen=True)
+class ReleaseLimits:
+    """What a reader accepts; sizes in bytes, of 1 KiB at least.
 
-    files: int = Field(default=64, ge=1, description="files beside the manifest")
-    text: int = Field(default=4 * _MIB, ge=_KIB, description="a file of JSON or Markdown")
-    catalogue: int = Field(default=128 * _MIB, ge=_KIB, description="catalogue.json: ids and titles")
-    arrays: int = Field(default=4 * _GIB, ge=_KIB, description="a file of arrays")
-    total: int = Field(default=8 * _GIB, ge=_KIB, description="all files together")
-    derived: int = Field(default=256 * _MIB, ge=_KIB, description="what ranking derives, whatever the release's size")
-    derived_ratio: int = Field(default=16, ge=1, description="what ranking derives, in sizes of the release")
+    Args:
+        files: beside the manifest, at least 1.
+        text: of a file of JSON or Markdown.
+        catalogue: of ``catalogue.json``: ids and titles.
+        arrays: of a file of arrays.
+        total: of all files together.
+        derived: of what ranking derives, whatever the release's size.
+        derived_ratio: of what ranking derives, in sizes of the release, at least 1.
+
+    Raises:
+        ConfigError: a limit below these.
+    """
+
+    files: int = 64
+    text: int = 4 * _MIB
+    catalogue: int = 128 * _MIB
+    arrays: int = 4 * _GIB
+    total: int = 8 * _GIB
+    derived: int = 256 * _MIB
+    derived_ratio: int = 16
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, least = getattr(self, field.name), 1 if field.name in ("files", "derived_ratio") else _KIB
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigError(f"a release's limit of {field.name} is at least {least}", value=value)
 
     def largest(self, name: str) -> int:
         """The most bytes of the file of this name."""

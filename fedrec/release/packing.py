@@ -8,11 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
-from safetensors.numpy import save
 
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
-from fedrec.config import ModelSettings
 from fedrec.errors import ModelError, ReleaseError
 from fedrec.release import canonical
 from fedrec.release.contents import CatalogueItems, ModelState, ReleaseContents
@@ -59,7 +56,7 @@ def unpack(name: str, files: Mapping[str, bytes]) -> ReleaseContents:
         ReleaseError: a file is missing or unknown, or does not hold what its name says; or the release needs parts
             that are not registered here.
     """
-    encoders = {file: data for file, data in files.items() if file.startswith(_ENCODER)}
+    encoders = [file for file in files if file.startswith(_ENCODER)]
     known = {CARD, CATALOGUE, FEATURES, CONFIG, PRIVACY}
     missing = known - set(files)
     unknown = set(files) - known - {MODEL, PARAMETERS, BEHAVIOUR, REQUIRES} - set(encoders)
@@ -77,7 +74,7 @@ def unpack(name: str, files: Mapping[str, bytes]) -> ReleaseContents:
             items=_items(files),
             model=_model(files) if MODEL in files else None,
             collaborative=CollaborativeFactors.from_arrays(_load(files, BEHAVIOUR)) if BEHAVIOUR in files else None,
-            encoders={_modality(file): data for file, data in encoders.items()},
+            encoders={_modality(file): files[file] for file in encoders},
             config=canonical.decode(files[CONFIG], what=CONFIG),
             privacy=canonical.decode(files[PRIVACY], what=PRIVACY),
             card=files[CARD].decode(),
@@ -105,6 +102,10 @@ def _model_facts(model: ModelState) -> dict[str, Any]:
 
 
 def _model(files: Mapping[str, bytes]) -> ModelState:
+    from pydantic import ValidationError  # what checks settings takes as long to load as all else together
+
+    from fedrec.config import ModelSettings
+
     facts = canonical.decode(files[MODEL], what=MODEL)
     arrays = _load(files, PARAMETERS)
     fixed = list(facts.get("frozen", []))
@@ -153,6 +154,8 @@ def _save(arrays: Mapping[str, NDArray[Any]], file: str) -> bytes:
     for name, array in arrays.items():
         if array.dtype not in _DTYPES:
             raise ReleaseError(f"{file}: {name} is of a kind that a release does not store", value=str(array.dtype))
+    from safetensors.numpy import save
+
     # safetensors writes the buffer as it lies in memory, so the order must be C; asarray keeps arrays without axes.
     return save({name: np.asarray(array, order="C") for name, array in sorted(arrays.items())})
 

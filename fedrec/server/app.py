@@ -36,6 +36,7 @@ from fedrec.secagg.roster import Roster
 from fedrec.server.federate import federate, load_server_catalogue
 from fedrec.server.flower_devices import FlowerDevices
 from fedrec.server.roster_files import read_roster
+from fedrec.server.run_marks import marked_run
 from fedrec.server.secure_devices import SecureDevices
 from fedrec.server.stragglers import StragglerPolicy
 
@@ -47,25 +48,30 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run one federation. A FedrecError ends it, with its text in the run's log."""
+    """Run one federation. A FedrecError ends it, with its text in the run's log and in ``failure.json``."""
     settings = context.run_config
     try:
-        manifest = _manifest(settings)
-        config = _config(settings, manifest)
-        refuse_reproducible(config, simulated=is_simulated())
-        print(trusted(config))
-        server_catalogue = load_server_catalogue(_directory(settings, "catalogue"))
-        if manifest is not None:
-            manifest.check_catalogue(server_catalogue.features.digest())
-        out = _directory(settings, "out")
-        devices = _devices(grid, config, settings, server_catalogue.features.digest(), manifest)
-        # What is printed is what `flwr run --stream` shows.
-        record = federate(config, server_catalogue, devices, out, print, manifest=manifest)
-        if record["stopped"] is not None:
-            _log.warning("the privacy budget ended before the run; the release is within it: %s", record["stopped"])
+        with marked_run(_directory(settings, "out")):
+            _run(grid, settings)
     except FedrecError as error:
         _log.error("the run ended: %s", error)
         raise
+
+
+def _run(grid: Grid, settings: Mapping[str, Any]) -> None:
+    manifest = _manifest(settings)
+    config = _config(settings, manifest)
+    refuse_reproducible(config, simulated=is_simulated())
+    print(trusted(config))
+    server_catalogue = load_server_catalogue(_directory(settings, "catalogue"))
+    if manifest is not None:
+        manifest.check_catalogue(server_catalogue.features.digest())
+    out = _directory(settings, "out")
+    devices = _devices(grid, config, settings, server_catalogue.features.digest(), manifest)
+    # What is printed is what `flwr run --stream` shows.
+    record = federate(config, server_catalogue, devices, out, print, manifest=manifest)
+    if record["stopped"] is not None:
+        _log.warning("the privacy budget ended before the run; the release is within it: %s", record["stopped"])
 
 
 def _manifest(settings: Mapping[str, Any]) -> RunManifest | None:

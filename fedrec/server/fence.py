@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import httpx
 
+from fedrec.enrolment.public_paths import PREFIX
+
 FLEET: Final = frozenset(
     f"/v1/fleet/{name}"
     for name in (
@@ -38,6 +40,7 @@ _NOT_RELAYED: Final = frozenset(
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def allowed(method: str, path: str) -> str | None:
@@ -52,9 +55,11 @@ class Fence:
     Args:
         superlink: https://host:port of the SuperLink.
         trusted: verifies the SuperLink's certificate.
+        public: gives files away (`fedrec.server.operation.public_files`); None: there are none.
     """
 
-    def __init__(self, superlink: str, trusted: ssl.SSLContext) -> None:
+    def __init__(self, superlink: str, trusted: ssl.SSLContext, public: Application | None = None) -> None:
+        self._public = public
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
         self._client = httpx.AsyncClient(
             base_url=superlink, verify=trusted, timeout=_SECONDS, limits=limits, trust_env=False
@@ -66,8 +71,10 @@ class Fence:
             await self._live(receive, send)
         elif scope["type"] == "http":
             path = allowed(scope["method"], scope["path"])
-            if path is None:
-                await _said(send, 404)
+            if self._public is not None and scope["path"].startswith(PREFIX):
+                await self._public(scope, receive, send)
+            elif path is None:
+                await say_status(send, 404)
             else:
                 await self._relay(scope, path, receive, send)
 
@@ -77,7 +84,7 @@ class Fence:
         try:
             answer = await self._client.send(request, stream=True)
         except httpx.HTTPError:
-            await _said(send, 502)
+            await say_status(send, 502)
             return
         try:
             kept = [(name.lower(), value) for name, value in answer.headers.raw if name.lower() not in _NOT_RELAYED]
@@ -108,7 +115,8 @@ async def _body(receive: Receive) -> AsyncIterator[bytes]:
         yield event.get("body", b"")
 
 
-async def _said(send: Send, status: int) -> None:
+async def say_status(send: Send, status: int) -> None:
+    """Answer with a status and nothing else."""
     headers = [(b"content-length", b"0")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b""})

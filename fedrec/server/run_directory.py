@@ -9,7 +9,9 @@ model/          the release
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ from fedrec.accelerator import use_device
 from fedrec.config import Config
 from fedrec.console import jsonable
 from fedrec.content.feature_table import Features
+from fedrec.errors import StoreError
 from fedrec.privacy.ledger import Ledger
 from fedrec.privacy.run_plan import delta_of
 from fedrec.privacy.simulated import KEY as ABOUT
@@ -75,12 +78,13 @@ class RunDirectory:
 
         Raises:
             PrivacyError: the ledger is broken, or of another budget.
-            StoreError: the state is damaged, or of another run.
+            StoreError: the state is damaged, or of another run; or another process is at work in the directory.
         """
         use_threads(config.speed.threads)
         use_device(config.speed.device)
         path.mkdir(parents=True, exist_ok=True)
         with (
+            _alone(path),
             Ledger.open(path / LEDGER, budget_of(config, users)) as ledger,
             ServerState(path / STATE, identity) as state,
         ):
@@ -102,6 +106,21 @@ class RunDirectory:
     def write_record(self, name: str, record: Mapping[str, Any]) -> None:
         """Write the run's record, as JSON."""
         (self.path / name).write_text(json.dumps(jsonable(record), indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep others out of a run's directory: two processes in it would charge, and draw noise, twice."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            action = "Wait for its end, or use another --out directory"
+            raise StoreError("another process is at work in this directory", value=str(path), action=action) from None
+        yield
+    finally:
+        os.close(handle)
 
 
 def line_of(event: RoundEvent) -> dict[str, Any]:

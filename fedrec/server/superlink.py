@@ -35,12 +35,15 @@ class ServerFiles:
         certificate: the server's, with its chain; for its public name, and for 127.0.0.1, where operators call it.
         key: the certificate's secret key.
         database: Flower's own record of nodes and runs, kept over restarts.
+        superexec_secret: what a SuperExec of its own shows (`fedrec.server.superexec`), which lets a run outlive the
+            SuperLink; None: the SuperLink starts one that ends with it.
     """
 
     root_certificates: Path
     certificate: Path
     key: Path
     database: Path
+    superexec_secret: Path | None = None
 
     def check(self) -> None:
         """Raise ConfigError where a file is missing."""
@@ -67,20 +70,10 @@ def serve_devices(
     if listen[1] == control_port:
         raise ConfigError("operators and devices need two ports", value=control_port, action="Name another")
     trusted = ssl.create_default_context(cafile=str(files.root_certificates))
-    fence = uvicorn.Server(
-        uvicorn.Config(
-            Fence(f"https://{LOOPBACK}:{control_port}", trusted),
-            host=listen[0],
-            port=listen[1],
-            ssl_certfile=str(files.certificate),
-            ssl_keyfile=str(files.key),
-            ws="none",
-            access_log=False,
-            log_level="warning",
-            server_header=False,
-        )
+    fence = fence_server(files, listen, Fence(f"https://{LOOPBACK}:{control_port}", trusted))
+    process = subprocess.Popen(
+        superlink_command(files, control_port), env=server_environment(), stdin=subprocess.DEVNULL
     )
-    process = subprocess.Popen(_command(files, control_port), env=_environment(), stdin=subprocess.DEVNULL)
     # The fence raises what ended it once more, when it has ended; by then there is something left to do.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
@@ -94,21 +87,42 @@ def serve_devices(
         end_child(process)
 
 
+def fence_server(files: ServerFiles, listen: tuple[str, int], fence: Fence) -> uvicorn.Server:
+    """What answers devices, with TLS, at an address; it is not started yet."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            fence,
+            host=listen[0],
+            port=listen[1],
+            ssl_certfile=str(files.certificate),
+            ssl_keyfile=str(files.key),
+            ws="none",
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+        )
+    )
+
+
 def _end_with(process: subprocess.Popen[bytes], fence: uvicorn.Server) -> None:
     process.wait()
     fence.should_exit = True
 
 
-def _command(files: ServerFiles, control_port: int) -> list[str]:
+def superlink_command(files: ServerFiles, control_port: int) -> list[str]:
+    """The command line of a SuperLink on loopback: it authenticates nodes, installs nothing, ends with its parent."""
+    apart = files.superexec_secret is not None
     return [
         *(sys.executable, "-m", "fedrec.server.superlink", "--host", LOOPBACK, "--port", str(control_port)),
         *("--ssl-ca-certfile", str(files.root_certificates), "--ssl-certfile", str(files.certificate)),
         *("--ssl-keyfile", str(files.key), "--database", str(files.database), "--enable-supernode-auth"),
-        *("--isolation", "subprocess", "--disable-runtime-dependency-installation"),
+        *("--isolation", "process" if apart else "subprocess", "--disable-runtime-dependency-installation"),
+        *(("--superexec-auth-secret-file", str(files.superexec_secret)) if apart else ()),
     ]
 
 
-def _environment() -> dict[str, str]:
+def server_environment() -> dict[str, str]:
+    """The environment of Flower's processes on a server: nothing is reported, fetched or installed."""
     ours = {
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fedrec.client.node_key import write_node_key
 from fedrec.errors import ProtocolError
 from fedrec.simulation.engines.flower import command_of, environment_of, free_port, run_command, stop_all, toml_value
-from server.deploy.credentials import write_certificates, write_node_key
+from server.deploy.credentials import write_certificates
 
 _LINK: Final = "fedrec"
 _START_SECONDS: Final = 60.0

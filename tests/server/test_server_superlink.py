@@ -27,7 +27,7 @@ def files(tmp_path: Path) -> Iterator[ServerFiles]:
 
 
 def test_the_superlink_is_on_loopback_authenticates_nodes_and_installs_nothing(files: ServerFiles) -> None:
-    command = superlink._command(files, 9093)
+    command = superlink.superlink_command(files, 9093)
     assert command[command.index("--host") + 1] == LOOPBACK
     assert {"--enable-supernode-auth", "--disable-runtime-dependency-installation"} <= set(command)
     assert not {"--insecure", "--simulation"} & set(command)

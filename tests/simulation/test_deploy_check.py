@@ -8,9 +8,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
 
+from fedrec.client.node_key import write_node_key
 from fedrec.simulation.engines.flower import processes_of
 from server.deploy.check import check
-from server.deploy.credentials import write_certificates, write_node_key
+from server.deploy.credentials import write_certificates
 from server.deploy.deployment import DEVICES
 
 

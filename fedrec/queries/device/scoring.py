@@ -82,12 +82,13 @@ def check_scorer(scorer: Scorer) -> None:
 
 def make_scorer(config: Config, features: Features, arrays: Mapping[str, NDArray[Any]]) -> Scorer:
     """The scorer for broadcast parameters and collaborative factors; a part that ``arrays`` lacks counts nothing."""
-    from fedrec.model import parameters
-    from fedrec.model.build import build_model
     from fedrec.ranking.score import Scorer
 
     model = None
     if "parameters" in arrays:
+        from fedrec.model import parameters  # here, since torch takes seconds to import
+        from fedrec.model.build import build_model
+
         tables = item_tables.agreed(config, arrays, len(features))
         features = item_tables.extended(config, features, tables)
         model = build_model(config, features)
