@@ -17,6 +17,7 @@ EXTRAS: Final[Mapping[str, str]] = {
     "data": "reading data frames and Parquet files",
     "executorch": "export of a release to ExecuTorch",
     "export": "export of a release to ONNX",
+    "pages": "pages in a browser",
     "pretrained": "pretrained encoders of text and pictures",
     "report": "report.html of a run and the page of attacks",
     "simulation": "engine 'flower', which is Flower's simulation runtime on Ray",

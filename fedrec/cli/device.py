@@ -14,6 +14,7 @@ import typer
 from fedrec.cli import device_budget, device_own, device_start, device_up, device_verify
 from fedrec.cli.device_options import AllowOlder, AsJson, Place, PublisherKey, ReleaseDirectory, User
 from fedrec.cli.device_search import SearchOptions, tell_search
+from fedrec.cli.pages import device_pages
 from fedrec.console import figure, print_json, say, show_table
 
 Top = Annotated[int, typer.Option(min=1, max=1000, help="How many items.")]
@@ -44,6 +45,7 @@ def register(app: typer.Typer) -> None:
     device.command("clicked")(clicked)
     device_budget.register(device)
     device.command("verify")(device_verify.command)
+    device.command("pages")(device_pages)
     app.add_typer(device, name="device")
 
 

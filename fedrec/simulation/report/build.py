@@ -7,16 +7,17 @@ connection to anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from markupsafe import Markup
 
 from fedrec import run_words as words
-from fedrec.console import DASH, figure, size
+from fedrec.console import figure, size
 from fedrec.html.templates import environment, style_sheet
 from fedrec.privacy.simulated import KEY
+from fedrec.run_values import dotted, leaves
 from fedrec.simulation.report import charts, choice, page
 from fedrec.simulation.report.pictures import ReportPictures
 from fedrec.simulators_view import MARK, simulators_view
@@ -73,8 +74,8 @@ def build_report(
             ratings=words.rating_words(run),
             exact=simulators_view("Quality and losses on this page"),
             promises=words.promises(run),
-            settings=_flat(charts.table(run.get("config"))),
-            facts=_flat({key: run.get(key) for key in ("data", "model", "secure_aggregation", "cost")}),
+            settings=list(dotted(charts.table(run.get("config")))),
+            facts=list(dotted({key: run.get(key) for key in ("data", "model", "secure_aggregation", "cost")})),
             people=[_person(person, pictures) for person in showcase[:MOST_PEOPLE]],
             figure=figure,
         )
@@ -135,19 +136,6 @@ def _pair(metrics: Any) -> dict[str, str]:
     return {"hr": figure(charts.finite(found.get("hr@10"))), "ndcg": figure(charts.finite(found.get("ndcg@10")))}
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Dotted keys and their values as text, in the order of the tree."""
-    rows: list[tuple[str, str]] = []
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            rows += _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list | tuple):
-            rows.append((f"{prefix}{key}", ", ".join(map(str, value)) or DASH))
-        else:
-            rows.append((f"{prefix}{key}", DASH if value is None else str(value)))
-    return rows
-
-
 def _person(person: Mapping[str, Any], pictures: ReportPictures) -> dict[str, Any]:
     history = list(person.get("history") or [])
     return {
@@ -185,14 +173,6 @@ def _found(run: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What each query of the run found, whatever queries it has: names of figures and figures, the first of many."""
     found = []
     for name, result in charts.table(run.get("queries")).items():
-        rows = [(key, figure(value)) for key, value in _leaves(result)]
+        rows = [(key, figure(value)) for key, value in leaves(result)]
         found.append({"name": name, "rows": rows[:MOST_ROWS], "more": max(0, len(rows) - MOST_ROWS)})
     return found
-
-
-def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{prefix}.{key}" if prefix else str(key))
-    elif value is None or isinstance(value, int | float):
-        yield prefix, value
