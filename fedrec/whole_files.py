@@ -40,6 +40,14 @@ def write_whole(path: Path, data: bytes, *, mode: int = SECRET) -> None:
         raise cannot_write(path, error) from None
 
 
+def create_private(path: Path) -> None:
+    """Make an empty file that only its owner can read, where there is none. Raises StoreError."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, SECRET))
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
 def write_json(path: Path, value: Mapping[str, Any], *, mode: int = SECRET) -> None:
     """`write_whole` of a JSON document."""
     write_whole(path, (json.dumps(jsonable(value), indent=2, sort_keys=True) + "\n").encode(), mode=mode)

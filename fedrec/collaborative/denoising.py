@@ -13,12 +13,13 @@ components), and the posterior is the best linear unbiased prediction of Henders
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.collaborative.shared_grams import SharedGrams
 from fedrec.collaborative.tall import TallTable, blocks, directions_of, gram, squared_lengths, times
 
 Floats = NDArray[np.float64]
@@ -37,7 +38,7 @@ def denoised(
 ) -> Floats:
     """The posterior mean of a sum [items, r], in units of an item's unweighted part.
 
-    Time grows as items times r^2 (``items``) or r times the square of `CONTENT_RANK` (``content``), memory as the sum.
+    Time grows as items times r^2 (``items``) or the square of `CONTENT_RANK` (``content``), memory as the sum.
 
     Args:
         noisy: [items, r], with noise of deviation ``sigma`` in each entry.
@@ -92,12 +93,16 @@ def _predicted(noisy: Floats, content: TallTable, mass: Floats, noise: Floats) -
     axes, _ = directions_of(gram(noisy, weights=1.0 / noise))
     followed = times(content, directions_of(gram(content), CONTENT_RANK)[0])
     followed *= np.sqrt(len(followed) / max(float(squared_lengths(followed).sum()), _LEAST))
-    share, turned = mass / mass.mean(), times(noisy, axes)
-    some = _sample(len(turned))
-    known = followed[some].astype(np.float64)
-    variances = [_variances(column, known, share[some], noise[some]) for column in turned[some].T]
-    weights = _followed(turned, followed, share, noise, variances)
-    own = np.array([own for _, own in variances])
+    share, turned = mass / mass.mean(), np.asarray(times(noisy, axes), dtype=np.float64)
+    every = SharedGrams(followed, share, noise)
+    if len(turned) > _SAMPLED:
+        some = np.sort(np.random.default_rng(_SEED).choice(len(turned), _SAMPLED, replace=False))
+        known = followed[some].astype(np.float64)
+        grams = SharedGrams(known, share[some], noise[some])
+        common, own = _variances(turned[some], known, grams, share[some], noise[some])
+    else:
+        common, own = _variances(turned, followed, every, share, noise)
+    weights = _followed(turned, followed, every, share, noise, common, own)
     for part in blocks(len(turned)):
         guess = followed[part] @ weights
         kept = own * share[part, None]
@@ -105,46 +110,53 @@ def _predicted(noisy: Floats, content: TallTable, mass: Floats, noise: Floats) -
     return np.asarray(times(turned, axes.T))
 
 
-def _sample(items: int) -> slice | NDArray[np.int64]:
-    """All items, or so many of them, drawn once and for all, that two variances are known well enough."""
-    if items <= _SAMPLED:
-        return slice(None)
-    return np.sort(np.random.default_rng(_SEED).choice(items, _SAMPLED, replace=False))
-
-
-def _variances(noisy: Floats, content: Floats, share: Floats, noise: Floats) -> tuple[float, float]:
-    """Of one axis [items]: the variance of the normal weights of ``content`` [items, w], and of an own part beside its
-    ``share``."""
+def _variances(
+    noisy: Floats, content: TallTable, grams: SharedGrams, share: Floats, noise: Floats
+) -> tuple[Floats, Floats]:
+    """Of each axis of ``noisy`` [items, axes]: the variance of the normal weights of ``content`` [items, w], and of an
+    own part beside its ``share``."""
     items, width = content.shape
-    excess = max(float((noisy**2 - noise).mean()), 1e-3 * float(noise.mean()))
+    share, noise = share[:, None], noise[:, None]
+    excess = np.maximum((noisy**2 - noise).mean(axis=0), 1e-3 * float(noise.mean()))
     common = own = excess / 2
     for _ in range(_STEPS - 1):
         total = own * share + noise
-        scaled = content / np.sqrt(total)[:, None]
-        inverse = np.linalg.inv(scaled.T @ scaled + np.eye(width) / common)
-        weights = inverse @ (content.T @ (noisy / total))
+        inverse = np.linalg.inv(grams.of(_precision(own)) + np.eye(width) / common[:, None, None])
+        weights = np.einsum("avw,wa->va", inverse, content.T @ (noisy / total))
         kept = own * share / total
         alone = kept * (noisy - content @ weights)
         # Second moments under the posterior: of the weights, and of each own part beside its share.
-        common = max(float(weights @ weights + np.trace(inverse)) / width, _LEAST)
-        scaled *= np.sqrt(own * kept)[:, None]
-        unsure = float((kept * noise / share).sum() + (inverse * (scaled.T @ scaled)).sum())
-        own = max((float((alone**2 / share).sum()) + unsure) / items, _LEAST)
+        trace = np.trace(inverse, axis1=1, axis2=2)
+        spread = (inverse * grams.of(_own_spread(own))).sum(axis=(1, 2))
+        common = np.maximum(((weights**2).sum(axis=0) + trace) / width, _LEAST)
+        unsure = (kept * noise / share).sum(axis=0) + spread
+        own = np.maximum(((alone**2 / share).sum(axis=0) + unsure) / items, _LEAST)
     return common, own
 
 
+def _precision(own: Floats) -> Callable[[Floats], Floats]:
+    """1 / (own q + 1): one over the variance of an entry, in units of its noise."""
+    return lambda ratio: np.asarray(1.0 / (own * ratio + 1.0))
+
+
+def _own_spread(own: Floats) -> Callable[[Floats], Floats]:
+    """How much of the weights' variance the own part takes over, beside its share."""
+    return lambda ratio: np.asarray(own**2 * ratio / (own * ratio + 1.0) ** 2)
+
+
 def _followed(
-    noisy: TallTable, content: TallTable, share: Floats, noise: Floats, variances: Sequence[tuple[float, float]]
+    noisy: TallTable,
+    content: TallTable,
+    grams: SharedGrams,
+    share: Floats,
+    noise: Floats,
+    common: Floats,
+    own: Floats,
 ) -> Floats:
     """Posterior means of the weights of ``content`` in each axis: [w, axes]."""
-    width, axes = content.shape[1], len(variances)
-    together, wanted = np.zeros((axes, width, width)), np.zeros((width, axes))
+    width = content.shape[1]
+    wanted = np.zeros((width, len(own)))
     for part in blocks(len(noisy)):
-        for axis, (_, own) in enumerate(variances):
-            total = own * share[part] + noise[part]
-            scaled = content[part] * (1.0 / np.sqrt(total)).astype(content.dtype)[:, None]
-            together[axis] += scaled.T @ scaled
-            wanted[:, axis] += content[part].T @ (noisy[part, axis] / total)
-    for axis, (common, _) in enumerate(variances):
-        wanted[:, axis] = np.linalg.solve(together[axis] + np.eye(width) / common, wanted[:, axis])
-    return wanted
+        wanted += content[part].T @ (noisy[part] / (own * share[part, None] + noise[part, None]))
+    together = grams.of(_precision(own)) + np.eye(width) / common[:, None, None]
+    return np.asarray(np.linalg.solve(together, wanted.T[:, :, None])[:, :, 0].T)

@@ -5,8 +5,8 @@ Small, quick, needs no download, and works on a device for the words of its user
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -30,6 +30,30 @@ FEWEST = 2
 MOST_FITTED = 100_000
 """Texts that an encoder is fitted on; of a larger catalogue so many, evenly spaced."""
 _AT_A_TIME = 8_192
+_MOST_KEPT = 20_000
+"""Texts whose words' counts an encoder that was fitted on them keeps, since they are most often encoded next."""
+
+
+@dataclass(frozen=True, eq=False)
+class _SeenTexts:
+    """Counts of words, [texts + 1, vocabulary], by text; the last row is that of the empty one."""
+
+    rows: Mapping[str, int]
+    counts: sparse.csr_matrix
+
+    @classmethod
+    def of(cls, texts: Sequence[str], counts: sparse.csr_matrix) -> _SeenTexts | None:
+        """Those of a catalogue, which none of is empty; None of a large one."""
+        if len(texts) > _MOST_KEPT:
+            return None
+        empty = sparse.csr_matrix((1, counts.shape[1]), dtype=counts.dtype)
+        rows = {"": len(texts)} | {text: place for place, text in enumerate(texts)}
+        return cls(rows, sparse.csr_matrix(sparse.vstack([counts, empty])))
+
+    def of_all(self, texts: Sequence[str]) -> sparse.csr_matrix | None:
+        """The counts [texts, vocabulary]; None where one was not seen."""
+        places = [self.rows.get(text, -1) for text in texts]
+        return None if -1 in places else self.counts[places]
 
 
 @dataclass(frozen=True)
@@ -50,6 +74,7 @@ class LsaText(Encoder[str]):
     directions: NDArray[np.float32]
     centre: NDArray[np.float32]
     settings: TextSettings
+    _seen: _SeenTexts | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def fit(cls, texts: Sequence[str], settings: TextSettings) -> LsaText:
@@ -73,7 +98,8 @@ class LsaText(Encoder[str]):
         centre = rows[np.linalg.norm(rows, axis=1) > 0].mean(axis=0)
         if np.linalg.norm(rows - centre, axis=1).max() < 1e-6:
             centre = np.zeros_like(centre)
-        return cls(tokenizer, idf, directions.astype(np.float32), centre.astype(np.float32), _reduced(settings))
+        narrow = directions.astype(np.float32), centre.astype(np.float32)
+        return cls(tokenizer, idf, *narrow, _reduced(settings), _SeenTexts.of(tidied, counts))
 
     @property
     def name(self) -> str:
@@ -90,7 +116,8 @@ class LsaText(Encoder[str]):
         texts, problems = tidy(batch)
         out = self.empty(len(texts))
         for part in chunks(len(texts), 1024, progress, "text"):
-            weighted = _weighted(_counts(self.tokenizer, texts[part]), self.idf)
+            seen = None if self._seen is None else self._seen.of_all(texts[part])
+            weighted = _weighted(_counts(self.tokenizer, texts[part]) if seen is None else seen, self.idf)
             known = np.diff(weighted.indptr) > 0
             # Of a few texts only their own words' directions are read, not the whole vocabulary's.
             words = np.unique(weighted.indices)

@@ -21,7 +21,7 @@ from fedrec.secagg.device_state import DeviceSecrets, DeviceStage, DeviceState, 
 from fedrec.secagg.errors import Reason, RefusedError, check_context
 from fedrec.secagg.identity import SIGNATURE_BYTES, DeviceIdentity
 from fedrec.secagg.inbox import open_inbox
-from fedrec.secagg.masks import mask_packed
+from fedrec.secagg.masks import mask_packed, most_workers
 from fedrec.secagg.messages import Advertise, Complaints, Confirm, Masked, Shares, Unmask
 from fedrec.secagg.neighbourhood import Neighbourhood, box_keys, check_list, read_cohort
 from fedrec.secagg.replay_guard import ReplayGuard
@@ -33,7 +33,6 @@ from fedrec.secagg.share_box import make_box
 from fedrec.secagg.survivor_list import check_quorum, check_survivors
 from fedrec.secagg.thresholds import Thresholds
 
-MOST_WORKERS = min(2, os.cpu_count() or 1)
 _UNSIGNED = bytes(SIGNATURE_BYTES)
 
 
@@ -48,7 +47,7 @@ class DeviceRound:
         replay guard: what it has answered; changed by `mask` and `unmask`: store it before their message leaves.
         now: seconds since 1970 by the device's own clock.
         randomness: gives that many secret bytes; os.urandom but in tests.
-        workers: most threads for masks and signatures.
+        workers: most threads for masks and signatures; None: `most_workers`.
         memory: of this device, where its process keeps what it works out between two messages.
 
     Every method raises RefusedError (a ProtocolError with a ``reason``) for what the device will not answer, and then
@@ -65,13 +64,14 @@ class DeviceRound:
         *,
         now: int,
         randomness: Callable[[int], bytes] = os.urandom,
-        workers: int = MOST_WORKERS,
+        workers: int | None = None,
         memory: RoundMemory | None = None,
     ) -> None:
         if roster.digest != agreed.roster:
             raise RefusedError(Reason.OTHER_CONTEXT, "the sum is of another roster than this device's")
         self._identity, self._roster, self._agreed, self._thresholds = identity, roster, agreed, thresholds
-        self._replay_guard, self._now, self._randomness, self._workers = replay_guard, now, randomness, workers
+        self._replay_guard, self._now, self._randomness = replay_guard, now, randomness
+        self._workers = workers or most_workers()
         self._memory = memory or RoundMemory()
         self._place = roster.place(identity.public)
         self._stage = DeviceStage.FRESH

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from fedrec.errors import SumError
 from fedrec.secagg import bits
 from fedrec.secagg.ring import Ring
+from fedrec.thread_settings import threads_here
 
 KEY_BYTES = 32
 BLOCK_BYTES = 1 << 17
@@ -34,6 +36,12 @@ SignedKey = tuple[bytes, int]
 def word_type(ring: Ring) -> type[np.unsignedinteger[Any]]:
     """The array type that a ring's masked elements are kept in: uint32 up to 32 bits, uint64 beyond."""
     return np.uint32 if ring.bits <= 32 else np.uint64
+
+
+@cache
+def most_workers() -> int:
+    """Threads of a device's masks and signatures: two, where its process computes with as many."""
+    return min(2, threads_here())
 
 
 def add_masks(total: Words, keys: Sequence[SignedKey], ring: Ring, workers: int = 1) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedrec.server.aggregation_failed import AGGREGATION_FAILED
+from fedrec.whole_files import cannot_write
 
 
 class EventLog:
@@ -33,12 +34,19 @@ class EventLog:
         return any((record["query"], record["round"]) == (query, number) for record in opened)
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Write a record with the keys ``query`` and ``round``, which must be new among opened sums."""
+        """Write a record with the keys ``query`` and ``round``, which must be new among opened sums.
+
+        Raises:
+            StoreError: the disk refuses, or is full. A part of a line that it took is dropped when the run goes on.
+        """
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise cannot_write(self._path, error) from None
         self.records.append(dict(record))
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
 
 
 def _text(path: Path) -> str:

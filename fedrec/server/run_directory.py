@@ -47,6 +47,7 @@ from fedrec.server.run import FederatedRun
 from fedrec.server.sampled_cohorts import delta_of_samples
 from fedrec.server.state import ServerState
 from fedrec.thread_settings import use_threads
+from fedrec.whole_files import PUBLIC, write_whole
 
 LEDGER: Final = "ledger.sqlite"
 STATE: Final = "server.sqlite"
@@ -104,8 +105,8 @@ class RunDirectory:
         write_release(self.path / RELEASE, contents, key=key, replace=True)
 
     def write_record(self, name: str, record: Mapping[str, Any]) -> None:
-        """Write the run's record, as JSON."""
-        (self.path / name).write_text(json.dumps(jsonable(record), indent=2) + "\n", encoding="utf-8")
+        """Write the run's record, as JSON, whole or not at all. Raises StoreError where the disk refuses."""
+        write_whole(self.path / name, (json.dumps(jsonable(record), indent=2) + "\n").encode(), mode=PUBLIC)
 
 
 @contextmanager

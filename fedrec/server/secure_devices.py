@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -32,6 +31,7 @@ from fedrec.server.node_places import NodePlaces
 from fedrec.server.results import AggregateResult
 from fedrec.server.secure_attempt import Attempt
 from fedrec.server.stragglers import StragglerPolicy, floor_of
+from fedrec.thread_settings import threads_here
 
 _log = logging.getLogger(__name__)
 # Attempts that fail so were spoiled by a device when its sum was being opened.
@@ -194,7 +194,7 @@ class SecureDevices(FlowerDevices):
         ``nodes``: who is asked, of a cohort of ``size``.  ``number``: of the attempt, from 0.
         """
         invitation = Invitation(Envelope(request, secrets.token_hex(16), self.catalogue), number)
-        roster, workers = self.roster, os.cpu_count() or 1
+        roster, workers = self.roster, threads_here()
         eligible = public_cohort(self.config, request, len(roster.devices), self.cohort_key)
         agreed = invitation.agreed(self.run, roster.digest, self.cohort_key, eligible)
         thresholds = self.thresholds.for_noise(request.sum.survivors, request.sum.devices)

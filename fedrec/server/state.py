@@ -7,7 +7,6 @@ The run's secret key is here while training lasts (see `fedrec.server.keys`), so
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from safetensors.numpy import load, save
 
 from fedrec import randomness
 from fedrec.errors import StoreError
+from fedrec.whole_files import create_private
 
 _SCHEMA = 4
 
@@ -49,7 +49,7 @@ class ServerState:
 
     def __init__(self, path: Path | None, run: str) -> None:
         if path is not None and not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            create_private(path)
         self._connection = sqlite3.connect(":memory:" if path is None else path, isolation_level=None)
         try:
             self._connection.execute("PRAGMA synchronous=FULL")
@@ -102,7 +102,7 @@ class ServerState:
 
     def forget_secret(self) -> None:
         """Overwrite the secret, once nothing more is derived from it."""
-        self._connection.execute("DELETE FROM state WHERE name = 'secret'")
+        self._execute("DELETE FROM state WHERE name = 'secret'")
 
     def save_answer(self, query: str, noisy: NDArray[np.float64]) -> None:
         """Keep the noisy answer to a round, ``query/round``."""
@@ -189,8 +189,16 @@ class ServerState:
         return self._get("exclusions")
 
     def _put(self, name: str, value: bytes) -> None:
-        self._connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, value))
+        self._execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, value))
 
     def _get(self, name: str) -> bytes | None:
         found = self._connection.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
         return None if found is None else bytes(found[0])
+
+    def _execute(self, statement: str, values: tuple[str | bytes, ...] = ()) -> None:
+        """Run a statement that writes, whole or not at all. Raises StoreError where the disk is full or refuses."""
+        try:
+            self._connection.execute(statement, values)
+        except sqlite3.Error as error:
+            action = "Make room on the disk; then start the run again with the same directory, and it goes on"
+            raise StoreError(f"the server's state cannot be written: {error}", action=action) from None

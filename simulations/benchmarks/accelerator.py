@@ -28,7 +28,7 @@ from fedrec.model.rows import Rows
 from fedrec.simulation.bench import w1
 from fedrec.simulation.bench.measuring import in_turn
 from fedrec.testing import model_cases
-from fedrec.training.clipping import ClippedGradients, RowLoss
+from fedrec.training.clipping import ClippedGradients, RowLoss, choose_mode
 
 PARITY: Final = 1e-4
 """How far sums clipped to norm 1 a row, and features of unit norm, may be apart, relative to their size."""
@@ -70,7 +70,8 @@ def _clipped(make: Callable[[], nn.Module], loss: RowLoss, rows: Rows) -> Callab
         if device not in kept:
             model = make()
             model.load_state_dict(first)
-            kept[device] = ClippedGradients(model.to(device), loss, 1.0, "hooks")
+            mode = choose_mode("auto", model, flattens_rows=bool(getattr(model, "flattens_rows", False)))
+            kept[device] = ClippedGradients(model.to(device), loss, 1.0, mode)
         return kept[device](rows)[0]
 
     return run

@@ -278,3 +278,17 @@ def test_an_encoder_is_fitted_on_evenly_spaced_texts_of_a_large_catalogue(monkey
     monkeypatch.setattr(text_lsa, "MOST_FITTED", 60)
     assert some.digest() == LsaText.fit(chosen, TextSettings(dimension=4)).digest()
     assert some.encode(texts).present.all()
+
+
+def test_an_encoder_encodes_what_it_was_fitted_on_as_one_that_was_read_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [*TEXTS, "", "   ", TEXTS[0]]
+    fitted = LsaText.fit(texts, TextSettings())
+    read = LsaText.from_state(*fitted.state())
+    monkeypatch.setattr(text_lsa, "_MOST_KEPT", 0)
+    forgetful = LsaText.fit(texts, TextSettings())
+    for batch in (texts, texts[3:5], ["something else", *TEXTS[:2]]):
+        known = fitted.encode(batch)
+        for other in (read, forgetful):
+            again = other.encode(batch)
+            np.testing.assert_array_equal(known.values, again.values)
+            np.testing.assert_array_equal(known.present, again.present)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import secrets
 import shutil
 import signal
@@ -100,6 +101,24 @@ class Lab:
                 os._exit(1)  # the child must never go on as a test run
         return child
 
+    def start_with_room(self, out: Path, room: int) -> int:
+        """The same, where no file can grow beyond so many bytes; exit code 7 where a FedrecError ended it."""
+        child = os.fork()
+        if child == 0:
+            try:
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+                self.run(out)
+                os._exit(0)
+            except FedrecError:
+                os._exit(7)
+            except BaseException:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        return child
+
 
 def released(out: Path) -> dict[str, np.ndarray]:
     contents = read_release(out / "model").contents
@@ -182,3 +201,26 @@ def test_two_hundred_kills_leave_nothing_unrecorded(
         runs += 1
     print(f"{kills} kills in {runs} runs, {usual:.2f} s a run")
     assert runs > KILLS // MOST_A_RUN
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_an_error_by_name_and_the_run_goes_on_once_there_is_room(
+    federation_study: Study, memory: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    torch.set_num_threads(1)
+    lab = Lab(federation_study, memory)
+    whole = lab.new("whole")
+    lab.run(whole)
+    largest = max(path.stat().st_size for path in whole.rglob("*") if path.is_file() and path.suffix != ".safetensors")
+    ended = 0
+    for number, share in enumerate((0.0, 0.05, 0.2, 0.5, 0.9)):
+        out = lab.new(f"full{number}")
+        _, status = os.waitpid(lab.start_with_room(out, round(largest * share)), 0)
+        assert os.WIFEXITED(status) and os.WEXITSTATUS(status) in (0, 7), capfd.readouterr().err
+        ended += os.WEXITSTATUS(status) == 7
+        check_after_a_kill(out)
+        _, status = os.waitpid(lab.start(out), 0)
+        assert status == 0, capfd.readouterr().err
+        for name, array in released(whole).items():
+            np.testing.assert_array_equal(released(out)[name], array, err_msg=f"{name} at {share}")
+    assert ended >= 3

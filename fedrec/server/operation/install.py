@@ -46,6 +46,7 @@ def install_run(server: ServerDirectory, signed: SignedRun) -> RunManifest:
     for path, data in ((kept_roster, bytes.fromhex(signed.roster)), (kept_manifest, signed.manifest.encode())):
         write_whole(path, data, mode=PUBLIC)
     nodes = {name: {"identity": identity, "node_key": key} for name, (identity, key) in signed.nodes.items()}
+    write_json(server.run_nodes(manifest.counter), nodes)
     write_json(server.nodes, nodes)
     write_whole(server.roster, bytes.fromhex(signed.roster), mode=PUBLIC)
     write_whole(server.manifest, signed.manifest.encode(), mode=PUBLIC)

@@ -22,6 +22,7 @@ from fedrec.errors import ConfigError
 SERVER: Final = "server"
 PUBLISHER: Final = "publisher"
 INVITE: Final = "invite.json"
+NODES: Final = "nodes.json"
 
 
 class ServerFacts(Settings):
@@ -94,7 +95,7 @@ class ServerDirectory:
     @property
     def nodes(self) -> Path:
         """Which SuperNodes are let in: device's name -> public keys."""
-        return self.path / "nodes.json"
+        return self.path / NODES
 
     @property
     def runs(self) -> Path:
@@ -107,6 +108,10 @@ class ServerDirectory:
     def run_files(self, counter: int) -> tuple[Path, Path]:
         """The manifest and the roster of a run, as they were signed."""
         return self.run(counter) / MANIFEST, self.run(counter) / ROSTER
+
+    def run_nodes(self, counter: int) -> Path:
+        """Which devices a run was signed for, by name."""
+        return self.run(counter) / NODES
 
     @property
     def public(self) -> Path:

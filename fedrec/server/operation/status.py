@@ -69,7 +69,7 @@ def _run(server: ServerDirectory, manifest: RunManifest | None, kept: dict[str, 
             "events": [],
         }
     out = server.run(manifest.counter)
-    events = _events(out)
+    events = events_of(out)
     same = kept.get("counter") == manifest.counter
     finished = (out / RECORD).is_file() and running_process(out) is None
     phase = str(kept.get("phase", "waiting")) if same and up else "finished" if finished else "waiting"
@@ -92,7 +92,8 @@ def _run(server: ServerDirectory, manifest: RunManifest | None, kept: dict[str, 
     }
 
 
-def _events(out: Path) -> list[dict[str, Any]]:
+def events_of(out: Path) -> list[dict[str, Any]]:
+    """The lines of a run's ``events.jsonl``; none where there is none."""
     found: list[dict[str, Any]] = []
     with suppress(OSError):
         for line in (out / EVENTS).read_text(encoding="utf-8").splitlines():

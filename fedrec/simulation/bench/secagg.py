@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from fedrec.errors import ConfigError
 from fedrec.secagg.context import Agreed
-from fedrec.secagg.device import MOST_WORKERS, DeviceRound
+from fedrec.secagg.device import DeviceRound
 from fedrec.secagg.errors import Reason, RefusedError, RoundAbortedError
 from fedrec.secagg.identity import DeviceIdentity
+from fedrec.secagg.masks import most_workers
 from fedrec.secagg.parameters import Assumptions, GraphParameters, choose
 from fedrec.secagg.replay_guard import ReplayGuard
 from fedrec.secagg.ring import Ring
@@ -30,6 +31,7 @@ from fedrec.secagg.roster import Roster
 from fedrec.secagg.server import ServerRound
 from fedrec.secagg.thresholds import Thresholds
 from fedrec.simulation.bench.secagg_limits import mask_figures
+from fedrec.thread_settings import threads_here
 
 RING_BITS = 20
 _NOW = 1_800_000_000
@@ -249,7 +251,7 @@ def run_secagg(
         A table for JSON; ``device_ms`` is the median over all devices that stayed, in milliseconds.
     """
     load = os.getloadavg()[0]
-    workers = workers or os.cpu_count() or 1
+    workers = workers or threads_here()
     parameters = choose(devices, assumptions_for(dropout))
     if neighbours is not None:
         parameters = GraphParameters(neighbours, threshold or neighbours // 2 + 2)
@@ -279,7 +281,7 @@ def run_secagg(
         "bytes_down": int(statistics.median(one.bytes_down for one in stayed)),
         "bytes_per_element": bench.agreed.bits / 8,
         "workers": workers,
-        "device_workers": MOST_WORKERS,
+        "device_workers": most_workers(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "load_before": load,
