@@ -28,6 +28,7 @@ OWN: Final[Mapping[str, str]] = {
     "manifest": "fedrec.cli.manifest:register",
     "privacy": "fedrec.cli.privacy:register",
     "release": "fedrec.cli.release:register",
+    "report": "fedrec.cli.report:register",
     "serve": "fedrec.cli.serve:register",
     "server": "fedrec.cli.server:register",
     "simulation": "fedrec.cli.simulation:register",
