@@ -113,13 +113,13 @@ def write_export(
 def _onnx(parts: RankingParts, probes: Sequence[Probe], length: int) -> _Made:
     from fedrec.export.onnx_export import onnx_bytes, onnx_runner
 
-    return _graph("model.onnx", parts, probes, length, onnx_bytes, onnx_runner)
+    return _graph("ranking.onnx", parts, probes, length, onnx_bytes, onnx_runner)
 
 
 def _executorch(parts: RankingParts, probes: Sequence[Probe], length: int) -> _Made:
     from fedrec.export.executorch_export import executorch_bytes, executorch_runner
 
-    return _graph("model.pte", parts, probes, length, executorch_bytes, executorch_runner)
+    return _graph("ranking.pte", parts, probes, length, executorch_bytes, executorch_runner)
 
 
 def _graph(name: str, parts: RankingParts, probes: Sequence[Probe], length: int, encode: Any, runner: Any) -> _Made:
