@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fedrec.export.graph import Run
+from fedrec.export.graph import GraphRun
 from fedrec.export.module import HistoryScores
 from fedrec.extras import need
 
@@ -30,7 +30,7 @@ def executorch_bytes(model: HistoryScores) -> bytes:
     return encoded
 
 
-def executorch_runner(encoded: bytes) -> Run:
+def executorch_runner(encoded: bytes) -> GraphRun:
     """What runs the program. Raises MissingExtraError where ExecuTorch's runtime is not installed."""
     runtime: Any = need("executorch.runtime", "executorch", what="checking an ExecuTorch export")
     method = runtime.Runtime.get().load_program(encoded).load_method("forward")

@@ -17,7 +17,7 @@ INPUTS: Final = ("history", "time")
 OUTPUT: Final = "scores"
 _STEPS: Final = (8, 16, 32, 64)
 
-Run = Callable[[NDArray[np.int64], NDArray[np.float32]], NDArray[np.float32]]
+GraphRun = Callable[[NDArray[np.int64], NDArray[np.float32]], NDArray[np.float32]]
 
 
 def module_of(parts: RankingParts, probes: Sequence[Probe], *, length: int) -> HistoryScores:
@@ -32,7 +32,7 @@ def module_of(parts: RankingParts, probes: Sequence[Probe], *, length: int) -> H
     return model
 
 
-def parity_of(run: Run, probes: Sequence[Probe], parts: RankingParts, length: int) -> Parity:
+def parity_of(run: GraphRun, probes: Sequence[Probe], parts: RankingParts, length: int) -> Parity:
     """How what runs a graph compares with the device."""
     return compared(probes, [run(padded(probe.places, length), probe.time) for probe in probes], parts.order)
 
@@ -56,7 +56,7 @@ def facts_of(model: HistoryScores, parts: RankingParts) -> dict[str, Any]:
     }
 
 
-def _eager(model: HistoryScores) -> Run:
+def _eager(model: HistoryScores) -> GraphRun:
     def run(history: NDArray[np.int64], time: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():
             found: NDArray[np.float32] = model(torch.from_numpy(history), torch.from_numpy(time)).numpy()

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from fedrec.errors import ReleaseError
-from fedrec.export.graph import INPUTS, OUTPUT, Run
+from fedrec.export.graph import INPUTS, OUTPUT, GraphRun
 from fedrec.export.module import HistoryScores
 from fedrec.extras import need
 
@@ -40,7 +40,7 @@ def onnx_bytes(model: HistoryScores) -> bytes:
     return encoded
 
 
-def onnx_runner(encoded: bytes) -> Run:
+def onnx_runner(encoded: bytes) -> GraphRun:
     """What runs the graph on one core. Raises MissingExtraError where ONNX Runtime is not installed."""
     runtime: Any = need("onnxruntime", "export", what="checking an ONNX export")
     options = runtime.SessionOptions()

@@ -26,7 +26,7 @@ _ALWAYS: Final = ("epsilon, released model", "epsilon, server")
 
 
 @dataclass(frozen=True)
-class ComparedRow:
+class ComparisonLine:
     """A line of the comparison: what it says, and its cell of each run."""
 
     name: str
@@ -51,7 +51,7 @@ class Comparison:
     runs: tuple[str, ...]
     about: tuple[str, ...]
     warnings: tuple[tuple[str, str], ...]
-    sections: tuple[tuple[str, tuple[ComparedRow, ...]], ...]
+    sections: tuple[tuple[str, tuple[ComparisonLine, ...]], ...]
     bars: tuple[tuple[str, tuple[IntervalBar, ...]], ...]
 
 
@@ -141,19 +141,19 @@ _DATA: Final[Mapping[str, Shown]] = {
 }
 
 
-def _rows(runs: Sequence[Mapping[str, Any]], shown: Mapping[str, Shown]) -> Iterator[ComparedRow]:
+def _rows(runs: Sequence[Mapping[str, Any]], shown: Mapping[str, Shown]) -> Iterator[ComparisonLine]:
     for name, show in shown.items():
         cells = tuple(show(run) for run in runs)
         if name in _ALWAYS or any(cell != DASH for cell in cells):
-            yield ComparedRow(name, cells)
+            yield ComparisonLine(name, cells)
 
 
-def _quality(runs: Sequence[Mapping[str, Any]]) -> Iterator[ComparedRow]:
+def _quality(runs: Sequence[Mapping[str, Any]]) -> Iterator[ComparisonLine]:
     for protocol, against in _PROTOCOLS.items():
         for metric, name in _METRICS.items():
             cells = tuple(_with_interval(run, protocol, metric) for run in runs)
             if any(cell != DASH for cell in cells):
-                yield ComparedRow(f"{name}, {against}", cells)
+                yield ComparisonLine(f"{name}, {against}", cells)
     yield from _rows(runs, {"coverage@10": _value("quality", "coverage@10", 3)})
 
 
@@ -181,12 +181,12 @@ def _bars(records: Mapping[str, Mapping[str, Any]], metric: str) -> Iterator[Int
             yield IntervalBar(name, *found)
 
 
-def _settings(runs: Sequence[Mapping[str, Any]]) -> Iterator[ComparedRow]:
+def _settings(runs: Sequence[Mapping[str, Any]]) -> Iterator[ComparisonLine]:
     flat = [dict(_leaves(table(run.get("config")))) for run in runs]
     for key in dict.fromkeys(key for one in flat for key in one):
         cells = tuple(one.get(key, DASH) for one in flat)
         if len(set(cells)) > 1:
-            yield ComparedRow(key, cells)
+            yield ComparisonLine(key, cells)
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
