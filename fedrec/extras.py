@@ -21,6 +21,7 @@ EXTRAS: Final[Mapping[str, str]] = {
     "pretrained": "pretrained encoders of text and pictures",
     "report": "report.html of a run and the page of attacks",
     "simulation": "engine 'flower', which is Flower's simulation runtime on Ray",
+    "tracking": "writing runs for TensorBoard and MLflow",
 }
 
 
