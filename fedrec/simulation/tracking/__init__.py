@@ -1,1 +1,1 @@
-"""What a run leaves, written for other tools to show: TensorBoard and MLflow. Nothing here is sent anywhere by itself."""
+"""What a run leaves, written for other tools: TensorBoard and MLflow. Nothing here is sent anywhere by itself."""

@@ -21,7 +21,7 @@ _ARTIFACTS: Final = ("run.json", "report.html", "model/MODEL_CARD.md")
 
 
 @dataclass(frozen=True)
-class Measured:
+class TrackedFigure:
     """One number. ``step``: the place of its request in the run, from 1; None = it is of the whole run."""
 
     name: str
@@ -29,7 +29,7 @@ class Measured:
     step: int | None = None
 
 
-def measured(record: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> Iterator[Measured]:
+def measured(record: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> Iterator[TrackedFigure]:
     """Every finite number of a run worth a curve or a column; one that does not apply is left out, never made up.
 
     Args:
@@ -38,13 +38,13 @@ def measured(record: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> I
     for step, line in enumerate(lines, start=1):
         for name, key in _OF_A_LINE.items():
             if (value := finite(line.get(key))) is not None:
-                yield Measured(name, value, step)
+                yield TrackedFigure(name, value, step)
         yield from _quality(table(line.get("quality")), "quality", step)
     yield from _quality(table(record.get("quality")), "final", None)
     for section, keys in (("privacy", _PRIVACY), ("cost", _COST)):
         for key in keys:
             if (value := finite(table(record.get(section)).get(key))) is not None:
-                yield Measured(f"final/{key}", value)
+                yield TrackedFigure(f"final/{key}", value)
 
 
 def settings_of(record: Mapping[str, Any]) -> dict[str, str]:
@@ -62,12 +62,12 @@ def name_of(record: Mapping[str, Any]) -> str:
     return str(table(table(record.get("config")).get("run")).get("name") or "run")
 
 
-def _quality(quality: Mapping[str, Any], prefix: str, step: int | None) -> Iterator[Measured]:
+def _quality(quality: Mapping[str, Any], prefix: str, step: int | None) -> Iterator[TrackedFigure]:
     for protocol in ("loo-99neg", "loo-full"):
         for metric in ("hr@10", "ndcg@10"):
             if (value := finite(table(quality.get(protocol)).get(metric))) is not None:
                 # MLflow knows no @ in a name.
-                yield Measured(f"{prefix}/{protocol}/{metric.replace('@', '_at_')}", value, step)
+                yield TrackedFigure(f"{prefix}/{protocol}/{metric.replace('@', '_at_')}", value, step)
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
