@@ -26,6 +26,7 @@ PAGES = (
         "fedrec.html.templates",
         "fedrec.simulation.report.page",
         "fedrec.simulation.report.build",
+        "fedrec.simulation.report.compare",
         "fedrec.simulation.report.attacks",
     ),
     *("fedrec.pages.render", "fedrec.pages.operator", "fedrec.pages.device"),
