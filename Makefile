@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast deploy-check check docs clean
+.PHONY: help setup demo test test-fast deploy-check deploy-lint check docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,11 @@ deploy-check: $(STAMP) ## a server and three devices with TLS and keys: train by
 	rm -rf out/deploy-check
 	mkdir -p out/deploy-check
 	$(BIN)/python -m server.deploy.check out/deploy-check
+
+deploy-lint: ## lint what a server is deployed with: Dockerfile, compose file, chart, units; in an environment of its own
+	test -x out/lint/bin/python || $(PYTHON) -m venv out/lint
+	out/lint/bin/pip install --quiet --disable-pip-version-check --requirement server/deploy/lint-requirements.txt
+	out/lint/bin/python server/deploy/lint.py
 
 check: $(STAMP) ## lint, types and import rules
 	$(BIN)/ruff check .

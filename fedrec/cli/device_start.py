@@ -11,11 +11,32 @@ from fedrec.cli.device_options import Place
 from fedrec.console import say
 
 _MODULE = "fedrec.cli.main"
+AnswerAfter = Annotated[
+    float | None, typer.Option(min=0, max=3600, help="Seconds after which answers leave; see the threat model.")
+]
+AtMost = Annotated[str | None, typer.Option(help="Answer at most so many sums, such as 3/day; hour, day or week.")]
+OnlyIdle = Annotated[bool, typer.Option("--only-idle", help="Take part while nothing else keeps this machine busy.")]
+OnlyCharging = Annotated[
+    bool, typer.Option("--only-charging", help="Take part while this machine does not run on a battery.")
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add this shell's command to ``fedrec device``."""
     app.command("start")(start)
+
+
+def start_options(
+    answer_after: float | None, at_most: str | None, *, only_idle: bool, only_charging: bool
+) -> list[str]:
+    """The command line of what was said of when to take part. Raises ConfigError where ``at_most`` is no rate."""
+    if at_most is not None:
+        from fedrec.client.participation_rules import Rate
+
+        Rate.of(at_most)
+    said = [] if answer_after is None else ["--answer-after", str(answer_after)]
+    said += [] if at_most is None else ["--at-most", at_most]
+    return said + ["--only-idle"] * only_idle + ["--only-charging"] * only_charging
 
 
 def start(
@@ -26,19 +47,11 @@ def start(
     catalogue: Annotated[Path, typer.Option(help="The run's catalogue, a directory.")],
     store: Place,
     roster: Annotated[Path, typer.Option(help="The roster that the publisher signed.")],
-    answer_after: Annotated[
-        float | None, typer.Option(min=0, max=3600, help="Seconds after which answers leave; see the threat model.")
-    ] = None,
+    answer_after: AnswerAfter = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of the SuperNode's own API on loopback; 0 = any.")] = 0,
-    at_most: Annotated[
-        str | None, typer.Option(help="Answer at most so many sums, such as 3/day; hour, day or week.")
-    ] = None,
-    only_idle: Annotated[
-        bool, typer.Option("--only-idle", help="Take part while nothing else keeps this machine busy.")
-    ] = False,
-    only_charging: Annotated[
-        bool, typer.Option("--only-charging", help="Take part while this machine does not run on a battery.")
-    ] = False,
+    at_most: AtMost = None,
+    only_idle: OnlyIdle = False,
+    only_charging: OnlyCharging = False,
 ) -> None:
     """Take part in runs with the code that is installed here, until the process is told to end.
 
@@ -64,9 +77,7 @@ def start(
     }
     arguments = ["device", "start", "--superlink", superlink, "--port", str(port)]
     arguments += [word for name, path in paths.items() for word in (f"--{name}", str(path))]
-    arguments += [] if answer_after is None else ["--answer-after", str(answer_after)]
-    arguments += [] if at_most is None else ["--at-most", at_most]
-    arguments += ["--only-idle"] * only_idle + ["--only-charging"] * only_charging
+    arguments += start_options(answer_after, at_most, only_idle=only_idle, only_charging=only_charging)
     restart_isolated(_MODULE, arguments)
 
     from fedrec.client.answer_time import NODE_KEY

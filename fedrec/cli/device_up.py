@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedrec.cli.rows import AsJson
+from fedrec.cli.device_options import AsJson
+from fedrec.cli.device_start import AnswerAfter, AtMost, OnlyCharging, OnlyIdle, start_options
 from fedrec.console import print_json, say
 
 if TYPE_CHECKING:
@@ -54,9 +55,10 @@ def up(
     name: NameOption = "",
     detach: Annotated[bool, typer.Option("--detach", help="Return once it is up, and leave it running.")] = False,
     every: Annotated[float, typer.Option(min=0.5, max=86400, help="Seconds between two looks at the server.")] = 10.0,
-    answer_after: Annotated[
-        float | None, typer.Option(min=0, max=3600, help="Seconds after which answers leave; see the threat model.")
-    ] = None,
+    answer_after: AnswerAfter = None,
+    at_most: AtMost = None,
+    only_idle: OnlyIdle = False,
+    only_charging: OnlyCharging = False,
     as_json: AsJson = False,
 ) -> None:
     """Take part in what the publisher signs, with the code that is installed here, until the process is told to end.
@@ -72,7 +74,8 @@ def up(
 
         make_device(directory, invite, store=store, name=name)
     own.facts()
-    options = ["--every", str(every), *([] if answer_after is None else ["--answer-after", str(answer_after)])]
+    rules = start_options(answer_after, at_most, only_idle=only_idle, only_charging=only_charging)
+    options = ["--every", str(every), *rules]
     if detach:
         from fedrec.client.own.up import start_device_up
 
@@ -87,7 +90,7 @@ def up(
     from fedrec.logs import set_up_logging
 
     set_up_logging(verbose=True, others=False)
-    DeviceUpkeep(own, every, answer_after).run(lambda: _tell(own, as_json=as_json))
+    DeviceUpkeep(own, every, rules).run(lambda: _tell(own, as_json=as_json))
 
 
 def down(directory: OwnDirectory, as_json: AsJson = False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from fedrec.cli import pages, server_enrol, server_keep, server_start, server_up
+from fedrec.cli import pages, server_enrol, server_keep, server_plan, server_start, server_up
 
 
 def register(app: typer.Typer) -> None:
@@ -14,6 +14,7 @@ def register(app: typer.Typer) -> None:
     server_up.register(server)
     server_enrol.register(server)
     server_keep.register(server)
+    server_plan.register(server)
     server_start.register(server)
     server.command("pages")(pages.server_pages)
     app.add_typer(server, name="server")

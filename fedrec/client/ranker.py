@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fedrec.client.checked_settings import remember_settings, remembered_settings, settings_of
 from fedrec.client.load_population import first_met, positive_of, rated_items, ratings_of
+from fedrec.client.own_content import OwnContentEncoder
 from fedrec.client.recommendation import Recommendation
 from fedrec.client.release_memory import remembered_release
 from fedrec.client.who import chosen_user
@@ -33,7 +34,7 @@ from fedrec.ranking.score_parts import ScoreParts
 from fedrec.ranking.topk import id_order, top_k, without_seen
 from fedrec.release.bundle import Release
 from fedrec.release.contents import ModelState
-from fedrec.users import Histories, OwnContent, UserBatch
+from fedrec.users import Histories, UserBatch
 
 if TYPE_CHECKING:
     from fedrec.config import Config
@@ -47,17 +48,19 @@ class Ranker:
     """A release, ready to rank for any user of any store. Building it encodes the catalogue once; it is only read.
 
     ``settings``: the release's, where it was found good before (`fedrec.client.checked_settings`); None: check it.
+    ``keeps_own``: see `fedrec.client.own_content`.
 
     Raises:
         ReleaseError: the release's model, encoders or settings cannot be used.
     """
 
-    def __init__(self, release: Release, settings: Config | None = None) -> None:
+    def __init__(self, release: Release, settings: Config | None = None, *, keeps_own: int = 0) -> None:
         self.release = release
         contents = release.contents
         config, state = settings or settings_of(release), contents.model
         if settings is None:
             _ = self._encoders
+        self.own_content = OwnContentEncoder(lambda: self._encoders, keeps_own)
         self.settings = config.model if state is None else state.settings
         self.positive_ratings = config.data.positive_ratings
         self.ids, self.titles = contents.items.ids, contents.items.titles
@@ -251,8 +254,8 @@ class Ranker:
         reads = self.scorer.tower is not None
         return UserBatch(
             histories=Histories.of([np.asarray(list(met), dtype=np.int32)]),
-            notes=self._own("text", notes) if self._reads_notes else None,
-            photos=self._own("image", photos) if self._reads_photos else None,
+            notes=self.own_content.encode("text", notes) if self._reads_notes else None,
+            photos=self.own_content.encode("image", photos) if self._reads_photos else None,
             adapter=adapter if reads else None,
             context=self._context(list(met.values()), at) if reads and self.settings.context else None,
         )
@@ -261,16 +264,6 @@ class Ranker:
         request = np.array([int(time.time()) if at is None else at], dtype=np.int64)
         seconds = np.array(met_at, dtype=np.int64)
         return context_of(request, np.array([0, len(seconds)]), seconds, self.settings.history)
-
-    def _own(self, modality: str, pieces: Sequence[Any]) -> OwnContent | None:
-        """What the user made, encoded as items are; None where there is nothing that can be used."""
-        encoder = self._encoders.get(modality) if pieces else None
-        if encoder is None:
-            return None
-        encoded = encoder.encode(pieces)
-        if len(encoded.problems):
-            _log.info("%d of %d pieces of %s cannot be read", len(encoded.problems), len(pieces), modality)
-        return OwnContent.of([encoded.values[encoded.present]]) if encoded.present.any() else None
 
 
 def recommend(

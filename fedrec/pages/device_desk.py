@@ -29,6 +29,7 @@ from fedrec.data.store import EventStore
 TOP: Final = 12
 _TASTE: Final = 0.5
 _SHOWN: Final = 18
+_KEPT: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class DeviceDesk:
             EventStore.open(store) as opened,
             remembered_release(release, opened, trusted_key=trusted_key, allow_older=allow_older) as found,
         ):
-            self._ranker = Ranker(found)
+            self._ranker = Ranker(found, keeps_own=_KEPT)
             self._ranker.recommend_for([], 1)  # what is made at the first use is made before the first request
         self.release = found
         self.titles = dict(zip(self._ranker.ids, self._ranker.titles, strict=True))
@@ -174,6 +175,7 @@ class DeviceDesk:
         with self._opened() as store:
             before = forget_user(store, user)
         self._before.pop(user, None)
+        self._ranker.own_content.forget()
         return before
 
     def picture(self, item: str) -> bytes | None:

@@ -13,7 +13,9 @@
   }
 
   function put(into, html) {
+    const inside = into.contains(document.activeElement);
     into.innerHTML = html;
+    if (inside) into.focus({ preventScroll: true }); // the next Tab goes on from here, not from the page's beginning
     const said = into.querySelector("[data-said]");
     if (said) tell(said.dataset.said, false);
   }

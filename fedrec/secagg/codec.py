@@ -56,14 +56,14 @@ class Reader:
     def bitmap(self) -> frozenset[int]:
         """What `write_bitmap` wrote, as the set of its members (see `read_bitmap`)."""
         size = self.number(4)
-        return read_bitmap(self.take((size + 7) // 8), size, self._what)
+        return read_bitmap(self.take(_bytes_for(size)), size, self._what)
 
     def bitmap_of(self, size: int) -> frozenset[int]:
         """The same, of ``size`` places and no other number: nothing larger is ever unpacked."""
         found = self.number(4)
         if found != size:
             raise malformed(f"{self._what} has a bitmap of another size", found)
-        return read_bitmap(self.take((size + 7) // 8), size, self._what)
+        return read_bitmap(self.take(_bytes_for(size)), size, self._what)
 
     def _pass(self, length: int) -> None:
         if length < 0 or self._at + length > len(self._data):
@@ -111,9 +111,18 @@ def write_bitmap(members: Collection[int], size: int) -> bytes:
     return number(size, 4) + bitmap(members, size)
 
 
+def bitmap_bytes(size: int) -> int:
+    """How many bytes `write_bitmap` takes for so many places."""
+    return 4 + _bytes_for(size)
+
+
+def _bytes_for(places: int) -> int:
+    return (places + 7) // 8
+
+
 def read_bitmap(bits: bytes, size: int, what: str) -> frozenset[int]:
     """The places that `bitmap` marked. Raises RefusedError(MALFORMED) on a wrong length or a spare bit that is set."""
-    if len(bits) != (size + 7) // 8 or (size % 8 and bits[-1] >> (size % 8)):
+    if len(bits) != _bytes_for(size) or (size % 8 and bits[-1] >> (size % 8)):
         raise malformed(f"{what} has a malformed bitmap", f"{len(bits)} bytes for {size}")
     marks = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=size, bitorder="little")
     return frozenset(np.flatnonzero(marks).tolist())

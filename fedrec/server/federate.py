@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from fedrec.config import Config
 from fedrec.content.feature_table import FEATURES_FILE, Features, features_from_bytes
@@ -23,9 +23,9 @@ from fedrec.queries.sizing import sized_by_noise
 from fedrec.server.publish import contents_of
 from fedrec.server.results import Devices, RoundEvent
 from fedrec.server.run_directory import RunDirectory, line_of, record_of
+from fedrec.server.run_files import RECORD
 
 _log = logging.getLogger(__name__)
-RECORD: Final = "server.json"
 
 
 class CountedDevices(Devices, Protocol):

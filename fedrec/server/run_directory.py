@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from fedrec.accelerator import use_device
 from fedrec.config import Config
@@ -44,16 +44,11 @@ from fedrec.server.results import (
     bytes_up_each,
 )
 from fedrec.server.run import FederatedRun
+from fedrec.server.run_files import EVENTS, KEY, LEDGER, RELEASE, STATE
 from fedrec.server.sampled_cohorts import delta_of_samples
 from fedrec.server.state import ServerState
 from fedrec.thread_settings import use_threads
 from fedrec.whole_files import PUBLIC, write_whole
-
-LEDGER: Final = "ledger.sqlite"
-STATE: Final = "server.sqlite"
-EVENTS: Final = "events.jsonl"
-KEY: Final = "release.key"
-RELEASE: Final = "model"
 
 
 @dataclass(frozen=True, eq=False)

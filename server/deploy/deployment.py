@@ -57,13 +57,15 @@ threads = 1
 
 @dataclass(frozen=True)
 class Deployment:
-    """``out``: where everything is.  ``stores``: one a device.  ``publisher``: signs roster and manifests."""
+    """``out``: where everything is.  ``stores``: one a device.  ``publisher``: signs roster and manifests.
+    ``users``: people behind all devices."""
 
     out: Path
     config: Config
     study: Study
     stores: tuple[Path, ...]
     publisher: DeviceIdentity
+    users: int = USERS
 
     @property
     def manifest(self) -> Path:
@@ -87,29 +89,29 @@ class Deployment:
         """Write a manifest for these devices, signed by whomever; returns its path."""
         roster = read_roster(self.out / "roster")
         encoders = encoder_hashes(self.out / "catalogue")
-        made = make_manifest(config, self.study.features, roster, counter=counter, users=USERS, encoders=encoders)
+        made = make_manifest(config, self.study.features, roster, counter=counter, users=self.users, encoders=encoders)
         write_signed(path, made.sign(signer))
         return path
 
 
-def make_deployment(out: Path) -> Deployment:
-    """Set everything up in a directory. Raises FedrecError where a step fails."""
-    (out / "settings.toml").write_text(SETTINGS, encoding="utf-8")
+def make_deployment(out: Path, *, devices: int = DEVICES, users: int = USERS, settings: str = SETTINGS) -> Deployment:
+    """Set everything up in a directory, people dealt out to devices. Raises FedrecError where a step fails."""
+    (out / "settings.toml").write_text(settings, encoding="utf-8")
     config = load(out / "settings.toml")
-    write_shop(out / "shop", users=USERS, items=_ITEMS, seed=1)
+    write_shop(out / "shop", users=users, items=_ITEMS, seed=1)
     with open_reporter(silent=True) as reporter:
         study = prepare(config, out / "shop", reporter)
     save_features(study.features, study.encoders, out / "catalogue")
     publisher = create_roster_key(out / "roster.key")
     stores, ids = [], []
-    for number in range(DEVICES):
+    for number in range(devices):
         stores.append(out / f"device-{number}.sqlite")
         with EventStore.create(stores[-1]) as store, store.transaction():
-            for place in range(number, USERS, DEVICES):
+            for place in range(number, users, devices):
                 store.add_events(study.dataset.users[place], training_events(study.dataset, study.split, place))
             ids.append(identity_of(store).public)
             trust_roster_key(store, publisher.public)
     write_roster(out / "roster", Roster.of(ids), publisher)
-    made = Deployment(out, config, study, tuple(stores), publisher)
+    made = Deployment(out, config, study, tuple(stores), publisher, users)
     made.sign(made.manifest, config, publisher, counter=1)
     return made

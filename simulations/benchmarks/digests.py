@@ -24,7 +24,7 @@ from safetensors.numpy import load_file
 from fedrec.config import load
 from fedrec.console import open_reporter, say
 from fedrec.privacy.ledger import Ledger
-from fedrec.server.run_directory import LEDGER, RELEASE
+from fedrec.server.run_files import LEDGER, RELEASE
 from fedrec.simulation.run import simulate
 
 _SHOWN = 16

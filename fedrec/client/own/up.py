@@ -6,7 +6,7 @@ import logging
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -34,12 +34,12 @@ class DeviceUpkeep:
     Args:
         directory: its.
         every: seconds between two looks at the server, the same whatever the store holds.
-        answer_after: see `fedrec device start`.
+        start_options: further ones of `fedrec device start`, such as when to take part.
     """
 
     directory: DeviceDirectory
     every: float = 10.0
-    answer_after: float | None = None
+    start_options: Sequence[str] = ()
     _child: subprocess.Popen[bytes] | None = None
     _run: TakenRun | None = None
     _failures: int = 0
@@ -109,8 +109,8 @@ class DeviceUpkeep:
             "--catalogue": self._run.catalogue,
             "--store": self.directory.store,
             "--roster": self._run.roster,
-        } | ({} if self.answer_after is None else {"--answer-after": self.answer_after})
-        words = ["device", "start", *(str(word) for pair in options.items() for word in pair)]
+        }
+        words = ["device", "start", *(str(word) for pair in options.items() for word in pair), *self.start_options]
         self._child = subprocess.Popen(
             isolated_command(_COMMAND, words), env=isolated_environment(os.environ), stdin=subprocess.DEVNULL
         )

@@ -13,11 +13,11 @@ from fedrec.release.bundle import Release, read_release
 from fedrec.release.keys import load_key
 from fedrec.release.manifest import MANIFEST, Manifest
 from fedrec.secagg.identity import DeviceIdentity
-from fedrec.server.federate import RECORD
-from fedrec.server.operation.install import newest_manifest, publish_directory
+from fedrec.server.operation.install import publish_directory
+from fedrec.server.operation.newest import newest_manifest
 from fedrec.server.operation.running import is_up, read_running
 from fedrec.server.operation.server_directory import ServerDirectory
-from fedrec.server.run_directory import RELEASE
+from fedrec.server.run_files import RECORD, RELEASE
 
 _PAUSE_SECONDS: Final = 0.5
 

@@ -18,10 +18,10 @@ from typing import Any, Final
 from fedrec.enrolment.documents import read_document
 from fedrec.errors import ConfigError, StoreError
 from fedrec.server.operation.archive import ArchivedRun, ArchiveList, list_of, read_archive, write_archive
-from fedrec.server.operation.install import newest_manifest
+from fedrec.server.operation.newest import newest_manifest
 from fedrec.server.operation.running import is_up, read_running
 from fedrec.server.operation.server_directory import ServerDirectory, ServerFacts
-from fedrec.server.run_directory import EVENTS, KEY, LEDGER, STATE
+from fedrec.server.run_files import EVENTS, KEY, LEDGER, STATE
 from fedrec.server.run_marks import PROCESS
 from fedrec.whole_files import cannot_write, replace_directory
 

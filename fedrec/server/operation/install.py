@@ -6,13 +6,14 @@ import shutil
 from pathlib import Path
 
 from fedrec.errors import ConfigError
-from fedrec.queries.run_manifest import RunManifest, read_manifest
+from fedrec.queries.run_manifest import RunManifest
 from fedrec.secagg.roster import Roster
 from fedrec.server.federate import load_server_catalogue
 from fedrec.server.operation.control import node_key_bytes
+from fedrec.server.operation.newest import newest_manifest
 from fedrec.server.operation.publisher import SignedRun
 from fedrec.server.operation.server_directory import ServerDirectory
-from fedrec.server.run_directory import KEY
+from fedrec.server.run_files import KEY
 from fedrec.whole_files import PUBLIC, cannot_write, replace_directory, write_json, write_whole
 
 
@@ -51,13 +52,6 @@ def install_run(server: ServerDirectory, signed: SignedRun) -> RunManifest:
     write_whole(server.roster, bytes.fromhex(signed.roster), mode=PUBLIC)
     write_whole(server.manifest, signed.manifest.encode(), mode=PUBLIC)
     return manifest
-
-
-def newest_manifest(server: ServerDirectory) -> RunManifest | None:
-    """The manifest that devices are given; None before the first. Raises ProtocolError where it is damaged."""
-    if not server.manifest.is_file():
-        return None
-    return read_manifest(server.manifest, bytes.fromhex(server.facts().publisher))
 
 
 def publish_directory(source: Path, place: Path) -> None:

@@ -11,11 +11,10 @@ from fedrec.enrolment.public_paths import MANIFEST, ROSTER
 from fedrec.errors import ConfigError, FedrecError
 from fedrec.queries.run_manifest import RunManifest, read_manifest
 from fedrec.release import manifest as release_files
-from fedrec.server.federate import RECORD
 from fedrec.server.operation.server_directory import NODES, ServerDirectory
 from fedrec.server.operation.status import events_of
 from fedrec.server.roster_files import read_roster
-from fedrec.server.run_directory import RELEASE
+from fedrec.server.run_files import RECORD, RELEASE
 from fedrec.whole_files import read_json
 
 _LEAST: Final = 8

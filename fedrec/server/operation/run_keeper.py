@@ -14,11 +14,10 @@ from typing import Any, Final
 from fedrec.detached import ProcessMark
 from fedrec.errors import ProtocolError
 from fedrec.queries.run_manifest import RunManifest
-from fedrec.server.federate import RECORD
 from fedrec.server.operation.control import ControlApi, FlowerRun
-from fedrec.server.operation.install import newest_manifest
+from fedrec.server.operation.newest import newest_manifest
 from fedrec.server.operation.server_directory import ServerDirectory
-from fedrec.server.run_directory import EVENTS
+from fedrec.server.run_files import EVENTS, RECORD
 from fedrec.server.run_marks import failure_of, running_process
 
 _log = logging.getLogger(__name__)
@@ -28,6 +27,8 @@ _PAUSES: Final = (1.0, 2.0, 5.0, 15.0, 30.0)
 _END_SECONDS: Final = 10.0
 # A run whose process is gone is one that was cut off; Flower itself finds that out after a minute or two.
 _GONE_SECONDS: Final = 5.0
+# Between two questions to the SuperLink, which has devices to answer.
+_LOOK_SECONDS: Final = 2.0
 _OVER: Final = ("finished", "stopped")
 
 
@@ -62,6 +63,7 @@ class RunKeeper:
     _started: float = 0.0
     _seen: float = 0.0
     _again_at: float = 0.0
+    _look_at: float = 0.0
     _lines: int = 0
     _read: tuple[int, int] = (0, 0)
     _manifest: RunManifest | None = field(default=None, repr=False)
@@ -178,6 +180,9 @@ class RunKeeper:
             self._process, self._seen = mark, now
         if (lines := self._count()) > self._lines:
             self._lines, self.attempts = lines, 1
+        if mark is not None and now < self._look_at:
+            return
+        self._look_at = now + _LOOK_SECONDS
         run = control.runs().get(self.flower_run)
         if run is None:
             self._cut_off("the SuperLink has forgotten it")

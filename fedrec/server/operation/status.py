@@ -12,12 +12,11 @@ from fedrec.detached import ProcessMark
 from fedrec.errors import FedrecError
 from fedrec.queries.run_manifest import RunManifest
 from fedrec.release.manifest import MANIFEST, Manifest
-from fedrec.server.federate import RECORD
 from fedrec.server.operation.certificates import expiry_of
-from fedrec.server.operation.install import newest_manifest
+from fedrec.server.operation.newest import newest_manifest
 from fedrec.server.operation.running import is_up, read_running
 from fedrec.server.operation.server_directory import ServerDirectory
-from fedrec.server.run_directory import EVENTS, RELEASE
+from fedrec.server.run_files import EVENTS, RECORD, RELEASE
 from fedrec.server.run_marks import failure_of, running_process
 
 _LAST_EVENTS: Final = 5
