@@ -8,11 +8,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Final
 
 from fedrec.errors import ConfigError
 
+PARENT: Final = "FEDREC_PARENT"
+"""In a child's environment: its parent's process id. A parent that is killed while its child is still being started
+has left it to another one by the time the child could look for itself."""
 _END_SECONDS: Final = 10.0
 
 
@@ -25,9 +29,15 @@ def run_watched(command: str) -> None:
     found = entry_points(group="console_scripts", name=command)
     if not found:
         raise ConfigError("a command is not installed", value=command, action="Install fedrec afresh")
-    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+    parent = int(os.environ.pop(PARENT, os.getppid()))
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     sys.argv[0] = command
     next(iter(found)).load()()
+
+
+def watched_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child that is to end with this process (`run_watched`)."""
+    return {**environment, PARENT: str(os.getpid())}
 
 
 def end_child(process: subprocess.Popen[bytes]) -> None:

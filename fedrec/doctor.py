@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from fedrec.console import show_table, size
-from fedrec.extras import checkout, install_command, project_of
+from fedrec.extras import TRAIN, TRAINING, checkout, install_command, is_installed, project_of
 from fedrec.thread_settings import COUNT, WAITING
 
 Status = Literal["ok", "warn", "fail"]
@@ -40,7 +40,7 @@ class MachineCheck:
 def run_checks() -> list[MachineCheck]:
     """Look at everything. Never raises: a check that breaks is itself a ``fail``."""
     looks = (
-        *(_python, _packages, _commands, _torch, _threads, _torchvision, _opacus),
+        *(_python, _packages, _commands, *((_torch, _threads, _torchvision, _opacus) if trains() else (_light,))),
         *(_sqlite, _temporary, _disk, _memory, _extras),
     )
     checks: list[MachineCheck] = []
@@ -90,6 +90,16 @@ def _pyproject() -> dict[str, Any]:
     return {} if root is None else project_of(root)
 
 
+def trains() -> bool:
+    """Whether anything of what only training needs is installed; without all of it this is a device's light install."""
+    return any(map(is_installed, TRAINING))
+
+
+def _light() -> list[MachineCheck]:
+    found = "a light install: ranks without a content tower, and answers sums that need no training"
+    return [MachineCheck("training", "warn", found, f"To train: {install_command(TRAIN)}")]
+
+
 def _guarded(look: Callable[[], list[MachineCheck]]) -> list[MachineCheck]:
     try:
         return look()
@@ -106,7 +116,8 @@ def _python() -> list[MachineCheck]:
 
 
 def _packages() -> list[MachineCheck]:
-    return [_package(need) for need in requirements()[1] if need.marker is None or need.marker.evaluate({"extra": ""})]
+    needed = [need for need in requirements()[1] if need.marker is None or need.marker.evaluate({"extra": ""})]
+    return [_package(need) for need in needed if trains() or need.name not in TRAINING]
 
 
 def _package(need: Requirement) -> MachineCheck:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from fedrec.errors import MissingExtraError
 
+TRAIN: Final = "train"
 # Extra -> what a user goes without while it is not installed.
 EXTRAS: Final[Mapping[str, str]] = {
     "data": "reading data frames and Parquet files",
@@ -19,7 +20,11 @@ EXTRAS: Final[Mapping[str, str]] = {
     "pretrained": "pretrained encoders of text and pictures",
     "report": "report.html of a run and the page of attacks",
     "simulation": "engine 'flower', which is Flower's simulation runtime on Ray",
+    TRAIN: "training, and a release with a content tower",
 }
+# What only training needs, by the names that are imported and required: a device's light install leaves it out
+# (client/requirements.txt, docs/device.md).
+TRAINING: Final = ("torch", "torchvision", "opacus")
 
 
 def need(module: str, extra: str, *, what: str = "") -> ModuleType:
@@ -46,6 +51,12 @@ def is_installed(*modules: str) -> bool:
         return all(importlib.util.find_spec(module) is not None for module in modules)
     except (ImportError, ValueError):  # a package around one is not there, or was blocked
         return False
+
+
+def without_training(error: ImportError) -> MissingExtraError | None:
+    """What to say where an import failed for want of what a light install leaves out; None for any other error."""
+    package = (error.name or "").partition(".")[0]
+    return missing(TRAIN, str(error)) if package in TRAINING and not is_installed(package) else None
 
 
 def missing(extra: str, reason: str, *, what: str = "") -> MissingExtraError:

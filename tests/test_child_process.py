@@ -65,3 +65,17 @@ def test_a_child_is_asked_to_end_and_then_made_to(monkeypatch: pytest.MonkeyPatc
 def test_a_command_that_is_not_installed_is_named() -> None:
     with pytest.raises(ConfigError, match="no-such-command"):
         child_process.run_watched("no-such-command")
+
+
+@pytest.mark.slow
+def test_a_child_whose_parent_was_killed_before_it_could_look_ends_as_well() -> None:
+    gone = subprocess.Popen([sys.executable, "-c", "pass"])
+    gone.wait()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), child_process.PARENT: str(gone.pid)}
+    child = subprocess.Popen([sys.executable, "-c", CHILD, "--option"], env=environment, stdout=subprocess.DEVNULL)
+    try:
+        assert child.wait(60) == -signal.SIGTERM
+    finally:
+        child.kill()
+        child.wait()
+    assert child_process.watched_environment({"A": "1"}) == {"A": "1", child_process.PARENT: str(os.getpid())}

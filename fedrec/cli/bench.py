@@ -9,6 +9,7 @@ from fedrec.cli.bench_device import bench_device
 from fedrec.cli.bench_features import bench_features
 from fedrec.cli.bench_flower import bench_flower
 from fedrec.cli.bench_grid import bench_grid
+from fedrec.cli.bench_hot import bench_hot
 from fedrec.cli.bench_population import bench_population
 from fedrec.cli.bench_rank import bench_rank
 from fedrec.cli.bench_secagg import bench_secagg
@@ -32,3 +33,4 @@ def register(app: typer.Typer) -> None:
     bench.command("solve")(bench_solve)
     bench.command("features")(bench_features)
     bench.command("population")(bench_population)
+    bench.command("hot")(bench_hot)

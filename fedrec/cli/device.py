@@ -12,9 +12,10 @@ from typing import Annotated
 import typer
 
 from fedrec.cli import device_budget, device_own, device_start, device_up, device_verify
-from fedrec.cli.device_options import AllowOlder, AsJson, Place, PublisherKey, ReleaseDirectory, User
+from fedrec.cli.device_options import AllowOlder, Place, PublisherKey, ReleaseDirectory, User
 from fedrec.cli.device_search import SearchOptions, tell_search
 from fedrec.cli.pages import device_pages
+from fedrec.cli.rows import AsJson
 from fedrec.console import figure, print_json, say, show_table
 
 Top = Annotated[int, typer.Option(min=1, max=1000, help="How many items.")]
@@ -67,7 +68,7 @@ def recommend(
 
     With --query or --picture the catalogue is searched, what the user has met included.
     """
-    from fedrec.client.device_directory import store_in
+    from fedrec.client.places import store_in
     from fedrec.client.who import user_in
 
     file = store_in(store)
@@ -106,7 +107,7 @@ def recommend_here(
     as_json: AsJson = False,
 ) -> None:
     """Rank for a user of this device, as ``fedrec recommend`` does, by the release in the device's directory."""
-    from fedrec.client.device_directory import needed_release
+    from fedrec.client.places import needed_release
 
     named = needed_release(store, release)
     recommend(named, store, user, top, explore, variety, query, picture, taste, key, allow_older, as_json)
@@ -121,8 +122,8 @@ def personalise(
     as_json: AsJson = False,
 ) -> None:
     """Train the private vector of each user of this device against RELEASE (a directory). It never leaves the store."""
-    from fedrec.client.device_directory import store_in
     from fedrec.client.personalise import personalise_store
+    from fedrec.client.places import store_in
 
     users = personalise_store(release, store_in(store), steps=steps, trusted_key=key, allow_older=allow_older)
     if as_json:
@@ -145,8 +146,8 @@ def clicked(
 
     What is learned is kept in the store and never leaves it.  Clicks are not added to the user's events by this.
     """
-    from fedrec.client.device_directory import store_in
     from fedrec.client.feedback import record_clicks
+    from fedrec.client.places import store_in
     from fedrec.client.who import user_in
 
     file = store_in(store)
@@ -169,7 +170,7 @@ def identity(
 
     The secret part stays in the store. A device is told once whose rosters it believes, and no server can change that.
     """
-    from fedrec.client.device_directory import store_in
+    from fedrec.client.places import store_in
     from fedrec.client.trust import identity_of, trust_roster_key
     from fedrec.data.store import EventStore
     from fedrec.secagg.identity import read_key

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fedrec.cli.device_options import AsJson, Place, User, when
+from fedrec.cli.device_options import Place, User, when
+from fedrec.cli.rows import AsJson
 from fedrec.console import figure, print_json, say, show_table
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def register(device: typer.Typer) -> None:
 def budget(store: Place, limit: Limit = None, as_json: AsJson = False) -> None:
     """Show what ever left this device, by run and query, what it cost, and what is left of its limit."""
     from fedrec.client.budget import set_budget
-    from fedrec.client.device_directory import store_in
     from fedrec.client.given import given
+    from fedrec.client.places import store_in
     from fedrec.data.store import EventStore
 
     with EventStore.open(store_in(store)) as opened:
@@ -54,7 +55,7 @@ def budget(store: Place, limit: Limit = None, as_json: AsJson = False) -> None:
 def ledger(store: Place, budget: Limit = None, as_json: AsJson = False) -> None:
     """Check the device's own ledger, and show what each sum it added to has cost it, and all of them together."""
     from fedrec.client.budget import ledger_facts, set_budget
-    from fedrec.client.device_directory import store_in
+    from fedrec.client.places import store_in
     from fedrec.data.store import EventStore
 
     file = store_in(store)
@@ -81,8 +82,8 @@ def forget(store: Place, user: User = None, as_json: AsJson = False) -> None:
 
     What was added to private sums before stays in them; the device's ledger keeps what it cost.
     """
-    from fedrec.client.device_directory import store_in
     from fedrec.client.given import forget_user
+    from fedrec.client.places import store_in
     from fedrec.client.who import chosen_user
     from fedrec.data.store import EventStore
 

@@ -19,7 +19,6 @@ PublisherKey = Annotated[
 AllowOlder = Annotated[
     bool, typer.Option("--allow-older", help="Use the release although this device has ranked with a newer one.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def when(seconds: int | None) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedrec.cli.device_options import AllowOlder, AsJson, NewUser, Place, PublisherKey, ReleaseDirectory, User, when
+from fedrec.cli.device_options import AllowOlder, NewUser, Place, PublisherKey, ReleaseDirectory, User, when
+from fedrec.cli.rows import AsJson
 from fedrec.console import figure, print_json, say, show_table
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def _titles(
     store: EventStore, place: Path, release: Path | None, key: Path | None, allow_older: bool
 ) -> dict[str, str]:
     """Item -> title; of a release that was not asked for and cannot be used, none: a history needs none."""
-    from fedrec.client.device_directory import release_in
+    from fedrec.client.places import release_in
     from fedrec.client.release_memory import remembered_release
     from fedrec.errors import ReleaseError
 
@@ -176,8 +177,8 @@ def _opened(
     reads: bool = True,
 ) -> Iterator[tuple[EventStore, KnownItems | None]]:
     """The store, and the items of the release where there is one and it is to be read."""
-    from fedrec.client.device_directory import release_in, store_in
     from fedrec.client.own_events import KnownItems
+    from fedrec.client.places import release_in, store_in
     from fedrec.data.store import EventStore
 
     with EventStore.open(store_in(place)) as opened:

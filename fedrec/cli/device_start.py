@@ -61,9 +61,9 @@ def start(
 
     While --at-most, --only-idle or --only-charging forbid it, the device is not connected: no reply says why.
     """
-    from fedrec.client.device_directory import store_in
     from fedrec.client.isolated import restart_isolated
     from fedrec.client.participation_rules import ParticipationRules, Rate
+    from fedrec.client.places import store_in
 
     rules = ParticipationRules(None if at_most is None else Rate.of(at_most), only_idle, only_charging)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedrec.cli.device_options import AsJson
 from fedrec.cli.device_start import AnswerAfter, AtMost, OnlyCharging, OnlyIdle, start_options
+from fedrec.cli.rows import AsJson
 from fedrec.console import print_json, say
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from fedrec.cli.device_options import AsJson, Place
+from fedrec.cli.device_options import Place
+from fedrec.cli.rows import AsJson
 from fedrec.console import figure, print_json, say, show_table
 from fedrec.errors import PrivacyError
 
@@ -25,7 +26,7 @@ def command(
     Composes each agreement's cost again from the noise in the ledger's rows; leaves with 6 where something does not
     fit, and names the row.
     """
-    from fedrec.client.device_directory import store_in
+    from fedrec.client.places import store_in
     from fedrec.client.transcript import verify_transcript
     from fedrec.client.trust import publisher_of
     from fedrec.data.store import EventStore

@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 from fedrec.cli.groups import find_groups
 from fedrec.console import print_json, say, show_error, show_fedrec_error
 from fedrec.errors import FedrecError
+from fedrec.extras import without_training
 from fedrec.logs import set_up_logging
 
 INTERRUPTED: Final = 130
@@ -74,6 +75,10 @@ class FedrecGroup(TyperGroup):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
+            light = without_training(error) if isinstance(error, ImportError) else None
+            if light is not None:
+                show_fedrec_error(light, as_json=self.as_json)
+                raise click.exceptions.Exit(light.exit_code) from None
             action = "This is a defect of fedrec: please report it, with what --verbose prints"
             what = f"unexpected {type(error).__name__}: {error}"
             show_error("internal", what, None, action, as_json=self.as_json)

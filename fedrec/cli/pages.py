@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedrec.cli.device_options import AllowOlder, AsJson, Place, PublisherKey, ReleaseDirectory
+from fedrec.cli.device_options import AllowOlder, Place, PublisherKey, ReleaseDirectory
+from fedrec.cli.rows import AsJson
 from fedrec.console import print_json, say
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def device_pages(
 
     An event, a note or a photo that is added there changes the ranking at once. Nothing leaves this machine.
     """
-    from fedrec.client.device_directory import needed_release, store_in
+    from fedrec.client.places import needed_release, store_in
     from fedrec.pages.process import device_listener
 
     listener = device_listener(

@@ -53,6 +53,11 @@ def remember_settings(store: EventStore, release: Release) -> None:
         store.set_setting(_SETTING, _named(release))
 
 
+def forget_settings(store: EventStore) -> None:
+    """Have the next release checked, whichever it is. Raises StoreError."""
+    store.set_setting(_SETTING, "null")
+
+
 def _named(release: Release) -> str:
     return json.dumps([release.id, _code()])
 

@@ -23,6 +23,7 @@ from fedrec.client.release_memory import remembered_release
 from fedrec.client.who import chosen_user
 from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
+from fedrec.extras import TRAIN, need
 from fedrec.ranking.bandit import CANDIDATES, explored, item_vectors
 from fedrec.ranking.context import context_of
 from fedrec.ranking.explain import explain
@@ -298,6 +299,7 @@ def recommend(
 
 
 def _model(state: ModelState) -> Any:
-    from fedrec.release.model_state import recommender  # loads torch, which a release without a tower does not need
+    need("torch", TRAIN, what="ranking with the content tower of this release")  # one without a tower does without
+    from fedrec.release.model_state import recommender
 
     return recommender(state)

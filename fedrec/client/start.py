@@ -23,6 +23,7 @@ from fedrec.config.simulated import NODE_KEY
 from fedrec.data.store import EventStore
 from fedrec.detached import told_to_end
 from fedrec.errors import ConfigError
+from fedrec.extras import TRAIN, need
 from fedrec.queries.run_manifest import RunManifest
 
 _log = logging.getLogger(__name__)
@@ -37,7 +38,8 @@ def check_device(node_config: NodeConfig) -> Device:
     very code and for as many people as it has, and it can read the catalogue.
 
     Raises:
-        ConfigError: something is missing or does not fit. ProtocolError: the publisher did not sign it.
+        ConfigError: something is missing or does not fit, or the run trains and what trains is not installed.
+        ProtocolError: the publisher did not sign it.
         StoreError, ContentError: a file cannot be read.
     """
     if NODE_KEY in node_config:
@@ -52,6 +54,10 @@ def check_device(node_config: NodeConfig) -> Device:
             action = "Have it listed: fedrec device identity prints its line for the roster"
             raise ConfigError("the roster does not list this device", value=public.hex()[:16], action=action)
         _check_users(device.device_context.manifest, len(store.users()))
+    if device.device_context.config.model.tower:
+        # Later it would be found too late: a contribution that cannot be computed is nobody's.
+        need("torch", TRAIN, what="a run that trains a content tower")
+        need("opacus", TRAIN, what="a run that trains a content tower")
     # Read once, here: so that how long the first answer takes does not hang on it.
     _ = device.device_context.handler, device.device_context.own_encoders
     return device

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fedrec.child_process import end_child, run_watched
+from fedrec.child_process import end_child, run_watched, watched_environment
 from fedrec.client.flower_runtime import LOOPBACK, check_flower, is_up
 from fedrec.client.isolated import isolated_command, isolated_environment, refuse_unless_isolated
 from fedrec.errors import ConfigError, ProtocolError
@@ -96,7 +96,9 @@ def supernode(connection: Connection, environment: Mapping[str, str], port: int)
         options += ["--auth-supernode-private-key", str(connection.node_key), "--isolation", "process"]
         options += ["--superexec-auth-secret-file", str(file), "--host", LOOPBACK, "--port", str(port)]
         command = isolated_command("fedrec.client.supernode", options)
-        process = subprocess.Popen(command, env=isolated_environment(environment), stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, env=watched_environment(isolated_environment(environment)), stdin=subprocess.DEVNULL
+        )
         try:
             started = SuperNode(process, f"{LOOPBACK}:{port}", secret)
             started.wait_until_up()

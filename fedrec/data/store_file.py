@@ -6,6 +6,7 @@ import os
 import sqlite3
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 from fedrec.errors import StoreError
 
@@ -35,6 +36,9 @@ _TABLES = (
 )
 
 
+_DAMAGED: Final = "The file is damaged or no event store: restore it from a backup"
+
+
 class SqliteErrors:
     """Turns what SQLite and the disk raise into StoreError naming the file and what was being done.
 
@@ -61,6 +65,8 @@ class SqliteErrors:
             raise StoreError(f"{what}: {error.strerror}", value=path) from None
         if isinstance(error, UnicodeEncodeError):
             raise StoreError(f"{what}: a text is not Unicode", value=error.object) from None
+        if isinstance(error, UnicodeDecodeError):  # of the file, or of SQLite's own words about a damaged one
+            raise StoreError(f"{what}: it holds a text that is none", value=path, action=_DAMAGED) from None
 
 
 def create_file(path: Path) -> sqlite3.Connection:
@@ -169,7 +175,7 @@ def _has_tables(connection: sqlite3.Connection) -> bool:
 def _advice(error: sqlite3.Error) -> str:
     text = str(error)
     if "not a database" in text or "malformed" in text:
-        return "The file is damaged or no event store: restore it from a backup"
+        return _DAMAGED
     if "locked" in text:
         return "Another process is writing to it: try again when it has finished"
     if "full" in text:

@@ -97,11 +97,12 @@ def sums_of_products(slopes: Tensor, items: Looked) -> Tensor:
     The items that all rows share are one matrix for all of them, so that nothing of them is gathered.
     """
     own = slopes.shape[1] - items.shared
-    found = slopes[:, :own].mT @ items.features[items.places[:, :own]]
+    # Looked up as an embedding: indexing with a table of places takes ten times as long.
+    found = slopes[:, :own].mT @ functional.embedding(items.places[:, :own], items.features)
     if not items.shared:
         return found
-    shared = items.features[items.places[0, own:]]
-    return torch.baddbmm(found, slopes[:, own:].mT, shared.expand(len(slopes), -1, -1))
+    shared = functional.embedding(items.places[0, own:], items.features)
+    return found.baddbmm_(slopes[:, own:].mT, shared.expand(len(slopes), -1, -1))
 
 
 def _columns(features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

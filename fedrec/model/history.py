@@ -140,4 +140,4 @@ def age(mask: Tensor) -> Tensor:
 
 
 def _weighted(vectors: Tensor, weights: Tensor) -> Tensor:
-    return torch.einsum("rnd,rn->rd", vectors, weights)
+    return (weights.unsqueeze(-2) @ vectors).squeeze(-2)

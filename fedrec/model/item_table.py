@@ -98,7 +98,7 @@ class Looked:
     @cached_property
     def gathered(self) -> Tensor:
         """The input that it stands for, [rows, items, width]."""
-        return self.features[self.places]
+        return functional.embedding(self.places, self.features)
 
     def of_all(self, given: Tensor) -> Tensor:
         """What an item's features became, [n, out], for each row's items: [rows, items, out]."""

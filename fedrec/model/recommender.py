@@ -134,7 +134,8 @@ class Recommender(nn.Module):
 
     def score(self, users: Tensor, items: Tensor) -> Tensor:
         """Logits [rows, items] of user vectors [rows, dimension] for item vectors [rows, items, dimension]."""
-        logits = torch.einsum("rd,rnd->rn", users, items) / self.temperature
+        # In this order slopes at the items come out as the items lie in memory.
+        logits = (items @ users.unsqueeze(-1)).squeeze(-1) / self.temperature
         return logits if self.offset is None else logits + self.offset(users.new_ones((users.shape[0], 1)))
 
     def forward(self, rows: Rows) -> Tensor:

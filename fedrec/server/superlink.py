@@ -18,7 +18,7 @@ from typing import Final
 
 import uvicorn
 
-from fedrec.child_process import end_child, run_watched
+from fedrec.child_process import end_child, run_watched, watched_environment
 from fedrec.errors import ConfigError, ProtocolError
 from fedrec.server.fence import Fence
 
@@ -72,7 +72,7 @@ def serve_devices(
     trusted = ssl.create_default_context(cafile=str(files.root_certificates))
     fence = fence_server(files, listen, Fence(f"https://{LOOPBACK}:{control_port}", trusted))
     process = subprocess.Popen(
-        superlink_command(files, control_port), env=server_environment(), stdin=subprocess.DEVNULL
+        superlink_command(files, control_port), env=watched_environment(server_environment()), stdin=subprocess.DEVNULL
     )
     # The fence raises what ended it once more, when it has ended; by then there is something left to do.
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -87,7 +87,9 @@ class ClippedGradients:
         self, model: nn.Module, loss: RowLoss, bound: float, mode: Mode, groups: Mapping[str, float] | None = None
     ) -> None:
         self.model, self.loss, self.bound, self.mode = model, loss, bound, mode
-        self.groups = ParameterGroups.split(list(shared_parameters(model)), groups or {})
+        # Kept: to look them up takes as long as the arithmetic of a small batch. Values are set in place.
+        self._shared = shared_parameters(model)
+        self.groups = ParameterGroups.split(list(self._shared), groups or {})
         self.wrapped: nn.Module = model
         self._keeper: Bookkeeper | None = None
         self._factors: Callable[[Tensor], RowGradients | None] = _no_factors
@@ -117,6 +119,8 @@ class ClippedGradients:
         """
         rows = on_device(rows, device_of(self.model))
         total, norms, loss = self._by_mode(rows)
+        if bool(torch.isfinite(norms).all()):
+            return to_numpy(total.double()), to_numpy(norms.double()), loss
         reach, left = norms.clone(), torch.arange(rows.rows, device=norms.device)
         while not bool(torch.isfinite(norms).all()):
             # What is not finite spreads in sums and in ghost's second pass, so the sum is made again without it.
@@ -142,7 +146,7 @@ class ClippedGradients:
         One that is not finite adds zero.
         """
         samples = samples.masked_fill(~torch.isfinite(samples).all(dim=1, keepdim=True), 0.0)
-        sizes = [value.numel() for value in shared_parameters(self.model).values()]
+        sizes = [value.numel() for value in self._shared.values()]
         return self._clipped([DenseRows(part) for part in torch.split(samples, sizes, dim=1)])[0]
 
     def close(self) -> None:
@@ -170,7 +174,7 @@ class ClippedGradients:
     def _noted(self, rows: Rows, keeper: Bookkeeper) -> tuple[Tensor, Tensor, float]:
         with keeper.noting() as uses:
             losses = self.loss(self.model(rows), rows)
-        total, norms = self._clipped(rows_of(losses, uses, shared_parameters(self.model)))
+        total, norms = self._clipped(rows_of(losses, uses, self._shared))
         return total, norms, float(losses.detach().sum())
 
     def _hooked(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
@@ -190,7 +194,7 @@ class ClippedGradients:
         return DenseRows(_sample(value, rows)) if factored is None else factored
 
     def _functional(self, rows: Rows) -> tuple[Tensor, Tensor, float]:
-        parameters = {name: value.detach() for name, value in shared_parameters(self.model).items()}
+        parameters = {name: value.detach() for name, value in self._shared.items()}
         positives = rows.positives
 
         def loss_of(values: dict[str, Tensor], row: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -203,7 +207,7 @@ class ClippedGradients:
         return total, norms, float(losses.sum())
 
     def _parameters(self) -> list[Tensor]:
-        return list(shared_parameters(self.model).values())
+        return list(self._shared.values())
 
 
 def _no_factors(value: Tensor) -> None:

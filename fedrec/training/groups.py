@@ -64,11 +64,12 @@ class ParameterGroups:
             bound, times the bound: its norm with one group, else that of the group which is furthest beyond its part.
             Beyond the bound = clipped.
         """
+        if len(self.parts) == 1:
+            whole = norms[0] if len(norms) == 1 else norms.norm(dim=0)
+            return (bound / (whole * (1 + MARGIN)).clamp(min=1e-300)).clamp(max=1.0).unsqueeze(0), whole
         squares = torch.stack([norms[list(self._members(group))].norm(dim=0) for group in range(len(self.parts))])
         parts = torch.tensor([bound * part for part in self.parts], dtype=norms.dtype, device=norms.device)
         factors = (parts.unsqueeze(1) / (squares * (1 + MARGIN)).clamp(min=1e-300)).clamp(max=1.0)
-        if len(self.parts) == 1:
-            return factors, squares[0]
         return factors, (squares / parts.unsqueeze(1)).amax(dim=0) * bound
 
     def _members(self, group: int) -> Sequence[int]:

@@ -13,11 +13,12 @@ from typing import Final
 
 from fedrec.client.node_key import write_node_key
 from fedrec.errors import ProtocolError
+from fedrec.server.operation.control import ControlApi, node_key_bytes
 from fedrec.simulation.engines.flower import command_of, environment_of, free_port, run_command, stop_all, toml_value
 from server.deploy.credentials import write_certificates
 
 _LINK: Final = "fedrec"
-_START_SECONDS: Final = 60.0
+_START_SECONDS: Final = 180.0
 _STOP_SECONDS: Final = 20.0
 _FEDREC: Final = (sys.executable, "-m", "fedrec.cli.main")
 Value = str | int | float
@@ -118,13 +119,16 @@ def _run(app: Path, run_config: Mapping[str, Value]) -> list[str]:
 
 def _register(opened: Network, public: Path) -> None:
     """Make a SuperNode's key known, as soon as the SuperLink listens."""
-    end = time.monotonic() + _START_SECONDS
+    end, key = time.monotonic() + _START_SECONDS, node_key_bytes(public.read_text(encoding="ascii"))
     while True:
+        control = ControlApi(opened.control_port, opened.home / "ca.pem")
         try:
-            opened.flwr("supernode", "register", str(public), _LINK, seconds=_START_SECONDS)
+            control.register(key)
         except ProtocolError:
             if time.monotonic() >= end:
                 raise
             time.sleep(0.5)
         else:
             return
+        finally:
+            control.close()

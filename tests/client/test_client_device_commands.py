@@ -16,6 +16,7 @@ import fedrec.cli.device
 import fedrec.cli.main
 from fedrec.client.pending_round import save_replay_guard
 from fedrec.config import from_tree
+from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
 from fedrec.errors import ContentError, ReleaseError, StoreError
 from fedrec.privacy.accountant import QueryCost, gaussian_noise
@@ -167,3 +168,13 @@ def test_a_store_of_several_asks_for_a_name(app: typer.Typer, place: Place, tmp_
     assert added["user"] == "ana"
     EventStore.create(tmp_path / "second.sqlite").close()
     told(app, "recommend", place.release, "--store", tmp_path, code=StoreError.exit_code)
+
+
+def test_a_device_that_was_made_with_a_store_of_its_own_names_it(app: typer.Typer, tmp_path: Path) -> None:
+    for name in ("mine", "other"):
+        with EventStore.create(tmp_path / f"{name}.sqlite") as store:
+            store.add_events(name, [Event("red-shirt", 1)])
+    told(app, "device", "history", "--store", tmp_path, code=StoreError.exit_code)
+    facts = {"name": "phone", "store": "mine.sqlite"}
+    (tmp_path / "device.json").write_text(json.dumps(facts))
+    assert told(app, "device", "history", "--store", tmp_path)["user"] == "mine"

@@ -174,7 +174,7 @@ def test_a_device_that_may_not_take_part_is_not_connected(
         seen.append(reason)
         status.write_text("Charging")
 
-    monkeypatch.setattr(start, "_ended_by_signals", signals)
+    monkeypatch.setattr(start, "told_to_end", signals)
     monkeypatch.setattr(start, "supernode", connected)
     monkeypatch.setattr(start, "SuperNodeTasks", Nothing)
     monkeypatch.setattr(start, "refuse_unless_isolated", lambda: None)

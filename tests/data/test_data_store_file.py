@@ -144,3 +144,14 @@ def _sql(path: Path, statement: str) -> None:
     connection.execute(statement)
     connection.commit()
     connection.close()
+
+
+@pytest.mark.parametrize("damaged", [b"T\x88XT", b"TEX\xff"])
+def test_a_schema_that_is_no_text_is_damage(damaged: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "device.sqlite"
+    EventStore.create(path).close()
+    data = path.read_bytes()
+    assert b"TEXT" in data
+    path.write_bytes(data.replace(b"TEXT", damaged))
+    with pytest.raises(StoreError, match="text that is none"):
+        EventStore.open(path)

@@ -10,7 +10,7 @@ from packaging_cases import ROOT, command, run_blocked
 import fedrec.extras
 from fedrec.console import SilentReporter
 from fedrec.errors import ConfigError, MissingExtraError
-from fedrec.extras import EXTRAS, checkout, install_command, is_installed, need
+from fedrec.extras import EXTRAS, TRAIN, checkout, install_command, is_installed, need
 from fedrec.simulation.engines import flower
 from fedrec.simulation.report.optional import can_report
 from fedrec.simulation.shop.generate import write_shop
@@ -60,6 +60,8 @@ def test_what_develops_has_what_the_tests_need() -> None:
 
 def test_no_requirement_of_an_extra_is_one_of_the_core() -> None:
     for name, requirements in project()["optional-dependencies"].items():
+        if name == TRAIN:  # the core's, for who installed it without them: tests/packaging/test_light.py
+            continue
         for requirement in requirements:
             assert requirement not in project()["dependencies"], f"{name}: {requirement}"
 

@@ -89,6 +89,8 @@ def test_a_run_that_is_cut_off_is_started_again_until_it_does_not_get_any_furthe
     control, out = FakeControl(), server.made.server.run(1)
     for number in range(1, ATTEMPTS + 1):
         _step(keeper, control)
+        with (out / "events.jsonl").open("a", encoding="utf-8") as log:
+            log.write('{"devices": 0, "reason": "aggregation failed"}\n')
         write_json(out / FAILURE, {"code": "store", "what": f"the disk is full ({number})", "action": "Make room"})
         control.fail(number)
         _step(keeper, control)
@@ -104,7 +106,7 @@ def test_a_run_that_gets_on_is_started_again_more_often(server: OperatedServer, 
     for number in range(1, ATTEMPTS + 3):
         _step(keeper, control)
         with (out / "events.jsonl").open("a", encoding="utf-8") as log:
-            log.write("{}\n")
+            log.write('{"devices": 2}\n')
         _step(keeper, control)
         control.fail(number)
         _step(keeper, control)

@@ -71,7 +71,7 @@ def _run(script: str, place: Path) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1500,
         check=False,
     )
     logs = "".join(path.read_text(errors="replace")[-2000:] for path in place.rglob("*.log") if done.returncode)
@@ -115,7 +115,7 @@ def _survives_kills(place: Path) -> None:
     """Two more runs, in each of which a process is killed; deployment_faults.py has the long version."""
     deployment = FaultyDeployment(place)
     for counter, target in enumerate(("superlink", "serverapp"), 2):
-        outcome = kill_once(deployment, target, counter, at=2.0, patience=400.0)
+        outcome = kill_once(deployment, target, counter, at=2.0, patience=900.0)
         assert outcome.at is not None, outcome
         assert (outcome.phase, outcome.sums, outcome.verified) == ("finished", 1, True), outcome
 

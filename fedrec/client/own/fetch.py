@@ -12,7 +12,7 @@ import httpx
 
 from fedrec.enrolment.invite import Invite
 from fedrec.enrolment.public_paths import PREFIX
-from fedrec.errors import ProtocolError
+from fedrec.errors import ConfigError, ProtocolError
 from fedrec.whole_files import cannot_write
 
 _SECONDS: Final = 30.0
@@ -23,10 +23,17 @@ class PublicServer:
 
     Args:
         invite: where the server is, and which authority its certificate is held to.
+
+    Raises:
+        ConfigError: that authority is no certificate.
     """
 
     def __init__(self, invite: Invite) -> None:
-        trusted = ssl.create_default_context(cadata=invite.authority)
+        try:
+            trusted = ssl.create_default_context(cadata=invite.authority)
+        except (ssl.SSLError, ValueError):
+            action = "Take a fresh invite from the publisher"
+            raise ConfigError("the invite's authority is no certificate", value=invite.name, action=action) from None
         self._client = httpx.Client(
             base_url=f"https://{invite.address}", verify=trusted, trust_env=False, timeout=_SECONDS
         )

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 _COMMAND: Final = "fedrec.cli.main"
 _PAUSES: Final = (1.0, 5.0, 20.0, 60.0)
 _END_SECONDS: Final = 30.0
-_START_SECONDS: Final = 60.0
+_START_SECONDS: Final = 180.0
 
 
 @dataclass
@@ -80,7 +80,8 @@ class DeviceUpkeep:
                 _log.info("release %d is here", version)
         except FedrecError as error:
             problem = str(error)
-            _log.warning("%s", error)
+            if problem != (self._written or {}).get("problem"):
+                _log.warning("%s", error)
         said = (
             "not enrolled: have request.json enrolled"
             if self._run is None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from fedrec.child_process import end_child
+from fedrec.child_process import end_child, watched_environment
 from fedrec.detached import ProcessMark
 
 _log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class KeptProcess:
         with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as printed:
             self._process = subprocess.Popen(
                 list(self.command),
-                env={**self.environment},
+                env=watched_environment(self.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=subprocess.STDOUT,

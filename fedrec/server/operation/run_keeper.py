@@ -17,7 +17,8 @@ from fedrec.queries.run_manifest import RunManifest
 from fedrec.server.operation.control import ControlApi, FlowerRun
 from fedrec.server.operation.newest import newest_manifest
 from fedrec.server.operation.server_directory import ServerDirectory
-from fedrec.server.run_files import EVENTS, RECORD
+from fedrec.server.operation.status import events_of
+from fedrec.server.run_files import RECORD
 from fedrec.server.run_marks import failure_of, running_process
 
 _log = logging.getLogger(__name__)
@@ -180,7 +181,8 @@ class RunKeeper:
             self._process, self._seen = mark, now
         if (lines := self._count()) > self._lines:
             self._lines, self.attempts = lines, 1
-        if mark is not None and now < self._look_at:
+        gone = mark is None and self._process is not None
+        if now < self._look_at and not gone:
             return
         self._look_at = now + _LOOK_SECONDS
         run = control.runs().get(self.flower_run)
@@ -188,7 +190,7 @@ class RunKeeper:
             self._cut_off("the SuperLink has forgotten it")
         elif run.over:
             self._judge(run)
-        elif self._process is not None and mark is None and now - self._seen > _GONE_SECONDS:
+        elif gone and now - self._seen > _GONE_SECONDS:
             control.stop_run(self.flower_run)
             self._cut_off("its process is gone")
 
@@ -214,7 +216,5 @@ class RunKeeper:
         _log.info("%s", self.said)
 
     def _count(self) -> int:
-        try:
-            return (self._out / EVENTS).read_bytes().count(b"\n")
-        except OSError:
-            return 0
+        """How many sums were opened; one that failed is a line, too, and no step forward."""
+        return sum(bool(one.get("devices")) for one in events_of(self._out))

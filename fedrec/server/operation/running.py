@@ -13,7 +13,7 @@ from fedrec.server.operation.server_directory import ServerDirectory
 from fedrec.whole_files import read_json
 
 END_SECONDS: Final = 60.0
-START_SECONDS: Final = 120.0
+START_SECONDS: Final = 240.0
 
 
 def read_running(server: ServerDirectory) -> dict[str, Any]:

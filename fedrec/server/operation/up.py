@@ -34,7 +34,7 @@ from fedrec.whole_files import read_json, write_json
 _log = logging.getLogger(__name__)
 _TICK_SECONDS: Final = 0.5
 _NODES_SECONDS: Final = 2.0
-_START_SECONDS: Final = 60.0
+_START_SECONDS: Final = 180.0
 
 
 @dataclass
@@ -118,9 +118,9 @@ class Upkeep:
                 keeper.step(self._api)
             except FedrecError as error:
                 problem = str(error)
-                if answered:
+                if answered and problem != self._written.get("problem"):
                     _log.warning("%s", error)
-                elif time.monotonic() >= end:
+                elif not answered and time.monotonic() >= end:
                     raise ProtocolError(
                         "the SuperLink does not come up", action=f"Look into {self.server.logs / 'superlink.log'}"
                     ) from None

@@ -7,9 +7,10 @@ release, and ranking.
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fedrec.client.checked_settings import forget_settings
 from fedrec.client.ranker import Ranker
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.config import from_tree
@@ -30,6 +32,7 @@ from fedrec.simulation.bench.measuring import Machine, in_turn, seconds_of
 USER: Final = "u"
 HISTORY: Final = 200
 TOP: Final = 10
+_TIMES: Final = 3
 FIRST_EVENT: Final = 1_700_000_000
 """Seconds since 1970; events are a minute apart."""
 _LIST: Final = """
@@ -55,8 +58,9 @@ def run_device(sizes: DeviceSizes, seconds: float = 5.0) -> dict[str, Any]:
     """Measure a device, each figure for about so many seconds.
 
     Returns:
-        machine, sizes, the release's bytes; ``cold start``: seconds of a process to its first list, what of it is the
-        interpreter and what it loads, and whether torch is loaded; ``in one process``: seconds of reading the release,
+        machine, sizes, the release's bytes; ``cold start``: seconds of a process to its first list, by a release that
+        it knows and by a new one, what of it is the interpreter and what it loads, processor seconds of each, and
+        whether torch is loaded; ``in one process``: seconds of reading the release,
         of making it ready, and of a list; ``new event``: seconds from an event to a list that knows it; ``store``:
         bytes.
     """
@@ -111,17 +115,40 @@ def _event(place: int, number: int) -> Event:
 
 
 def _cold_start(release: Path, store: Path, seconds: float) -> dict[str, Any]:
-    """Each in a process of its own: a list, by Python and by the command line, and only what has to be loaded."""
+    """Each in a process of its own: a list, by Python and by the command line, and only what has to be loaded.
+
+    ``processor``: the least seconds of processor time of each, which do not depend on who else uses the machine but for
+    shared cache and memory; beside them NumPy alone, which says how quick the machine is.
+    """
     words = [str(release), str(store), USER, str(TOP)]
     options = ["--store", str(store), "--user", USER, "--top", str(TOP), "--json"]
     contenders: dict[str, Callable[[], object]] = {
         "first list": lambda: _started("-c", _LIST, *words),
+        "first list by a new release": lambda: _by_new_release(store, words),
         "first list by the command": lambda: _started("-m", "fedrec.cli.main", "recommend", str(release), *options),
         "interpreter and modules": lambda: _started("-c", "import fedrec.client.ranker"),
     }
     timed = in_turn(contenders, seconds)
+    processor = {name: min(_processor(one) for _ in range(_TIMES)) for name, one in contenders.items()}
+    processor["NumPy alone"] = min(_processor(lambda: _started("-c", "import numpy")) for _ in range(_TIMES))
     listed, torch = _started("-c", _LIST, *words).split()
-    return {name: one.facts() for name, one in timed.items()} | {"items": int(listed), "torch": torch == "True"}
+    told: dict[str, Any] = {name: one.facts() for name, one in timed.items()}
+    return told | {"processor": processor, "items": int(listed), "torch": torch == "True"}
+
+
+def _by_new_release(store: Path, words: Sequence[str]) -> None:
+    """A first list by a release that the device has not used before: its settings are checked, too."""
+    with EventStore.open(store, check=False) as opened:
+        forget_settings(opened)
+    _started("-c", _LIST, *words)
+
+
+def _processor(start: Callable[[], object]) -> float:
+    """Seconds of processor time of the processes that ``start`` starts and waits for."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    start()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def _started(*arguments: str) -> str:

@@ -16,5 +16,7 @@ def test_it_tells_what_a_person_waits_for() -> None:
     told = json.loads(done.output)
     assert told["cold start"]["items"] == 10
     assert not told["cold start"]["torch"]
+    processor = told["cold start"]["processor"]
+    assert 0 < processor["NumPy alone"] < processor["first list"]
     assert told["new event"]["median"] > 0
     assert told["store"]["events"] == 50

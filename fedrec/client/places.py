@@ -9,18 +9,24 @@ from fedrec.errors import StoreError
 
 STORE: Final = "store.sqlite"
 RELEASE: Final = "release"
+_FACTS: Final = "device.json"
 
 
 def store_in(place: Path) -> Path:
-    """The event store that ``place`` names: itself, or where it is a directory `STORE` in it, or the only ``.sqlite``.
+    """The event store that ``place`` names: itself, or where it is a directory `STORE` in it, what ``fedrec device
+    init`` wrote down there, or the only ``.sqlite``.
 
     Raises:
-        StoreError: the directory holds none, or several.
+        StoreError: the directory holds none, or several. ConfigError: what was written down cannot be read.
     """
     if not place.is_dir():
         return place
     if (place / STORE).is_file():
         return place / STORE
+    if (place / _FACTS).is_file():
+        from fedrec.client.own.device_directory import device_directory
+
+        return device_directory(place).store
     found = sorted(path for path in place.glob("*.sqlite") if path.is_file())
     if len(found) == 1:
         return found[0]
