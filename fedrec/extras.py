@@ -16,10 +16,13 @@ TRAIN: Final = "train"
 # Extra -> what a user goes without while it is not installed.
 EXTRAS: Final[Mapping[str, str]] = {
     "data": "reading data frames and Parquet files",
+    "executorch": "export of a release to ExecuTorch",
+    "export": "export of a release to ONNX",
     "pages": "pages in a browser",
     "pretrained": "pretrained encoders of text and pictures",
     "report": "report.html of a run and the page of attacks",
     "simulation": "engine 'flower', which is Flower's simulation runtime on Ray",
+    "tracking": "writing runs for TensorBoard and MLflow",
     TRAIN: "training, and a release with a content tower",
 }
 # What only training needs, by the names that are imported and required: a device's light install leaves it out

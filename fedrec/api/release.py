@@ -15,6 +15,7 @@ from fedrec.client.search import FoundItem, search
 from fedrec.data.schema import Event
 from fedrec.errors import DataError, ModelError
 from fedrec.release.bundle import Release, read_release
+from fedrec.release.directory import release_directory
 from fedrec.release.keys import public_from_text, read_public_key
 
 _HEX_DIGITS = 64
@@ -35,9 +36,7 @@ def open_release(
     Raises:
         ReleaseError: it is missing, damaged, not signed by the trusted key, or cannot be used.
     """
-    directory = Path(path).expanduser()
-    if (directory / "run.json").is_file() or (directory / "server.json").is_file():
-        directory = directory / "model"
+    directory = release_directory(path)
     return OpenedRelease(read_release(directory, trusted_key=_key(trusted_key)), directory)
 
 

@@ -42,6 +42,9 @@ def command(
 ) -> None:
     """Attack a simulated federation, and say how far each attack got: without a defence, and with each.
 
+    The attacks: attribute-age, attribute-gender, exposure, exposure-unbounded, id-support, interactions,
+    inversion-picture, inversion-text, membership, raifle.
+
     Finished cells are kept: the same command again goes on where it was cut off.
     """
     loaded = _loaded(config, settings or [])

@@ -28,6 +28,13 @@ class FormOption(StrEnum):
     parquet = "parquet"
 
 
+class TrackingTool(StrEnum):
+    """What a run can be written for, beside its own files."""
+
+    tensorboard = "tensorboard"
+    mlflow = "mlflow"
+
+
 Users = Annotated[int, typer.Option(min=20, max=9_999_999, help="How many users the shop has.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same shop and the same run.")]
 Data = Annotated[Path, typer.Option(help="A data directory, RecBole/MMRec files, MovieLens, or a Parquet or CSV file.")]
@@ -35,6 +42,12 @@ Out = Annotated[
     Path, typer.Option(file_okay=False, help="Where run.json, events.jsonl, model/, report.html and the ledger go.")
 ]
 ConfigFile = Annotated[Path, typer.Argument(show_default=True)]
+LogTo = Annotated[
+    list[TrackingTool] | None,
+    typer.Option(
+        help="Write the run for a tool too, into OUT (extra tracking); MLFLOW_TRACKING_URI names another store."
+    ),
+]
 Changes = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, as section.key=value.")
 ]
@@ -54,6 +67,7 @@ def simulate(
     config: ConfigFile = Path("auto"),
     settings: Changes = None,
     from_interactions: FromInteractions = False,
+    log_to: LogTo = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a whole federation in this process, and write its model and report.
@@ -65,10 +79,21 @@ def simulate(
     """
     from fedrec.api.simulate import simulate as run_simulation
 
+    tools = [one.value for one in log_to or []]
+    if tools:
+        from fedrec.simulation.tracking.write import check_tools
+
+        check_tools(tools)
     source = source_of(data, from_interactions)
-    _tell_run(
-        run_simulation(str(config), source, out=out, overrides=settings or [], progress=not as_json), as_json=as_json
-    )
+    run = run_simulation(str(config), source, out=out, overrides=settings or [], progress=not as_json)
+    if tools:
+        from fedrec.simulation.tracking.write import write_tracking
+
+        written = write_tracking(tools, out, run.record)
+        if not as_json:
+            for tool, place in written.items():
+                say(f"{tool}: {place}")
+    _tell_run(run, as_json=as_json)
 
 
 def train(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fedrec.errors import ModelError
 from fedrec.ranking.score import Scorer
 from fedrec.ranking.score_parts import ScoreParts
+from fedrec.ranking.speaking import SpeakingEvent, likeness, speaking
 from fedrec.users import UserBatch
 
 BEHAVIOUR, POPULARITY = "behaviour", "popularity"
@@ -41,7 +42,8 @@ class Explanation:
     ``item``: its place; ``id``, ``title``: its names; ``score``: its final score. ``shares``: modality, ``behaviour``
     or ``popularity``, and ``notes`` or ``photos`` where what the user made counts by itself -> its part in the score,
     each 0 or above, together 1. ``nearest``: place of the item of the
-    history most like it, or None without a history. ``reason``: one line for people.
+    history most like it, or None without a history. ``reason``: one line for people. ``events``: what of the history
+    speaks most for it, see `fedrec.ranking.speaking`.
     """
 
     item: int
@@ -51,6 +53,7 @@ class Explanation:
     shares: Mapping[str, float]
     nearest: int | None
     reason: str
+    events: tuple[SpeakingEvent, ...] = ()
 
 
 def explain(
@@ -76,7 +79,8 @@ def explain(
     if len(places) and (places.min() < 0 or places.max() >= scorer.items):
         raise ModelError(f"there are {scorer.items} items to explain", value=places.tolist())
     score, shares = _shares(scorer, known, places, scorer.parts_of(known) if parts is None else parts)
-    nearest = _nearest(scorer, known, places)
+    met, like = likeness(scorer, known.histories, places)
+    nearest = _nearest(met, like)
     features = scorer.features
     return [
         Explanation(
@@ -87,6 +91,7 @@ def explain(
             shares={name: float(part[i]) for name, part in shares.items()},
             nearest=nearest[i],
             reason=_reason({name: float(part[i]) for name, part in shares.items()}, _name(scorer, nearest[i]), known),
+            events=speaking(features, int(place), met, like[i]),
         )
         for i, place in enumerate(places)
     ]
@@ -115,26 +120,12 @@ def _shares(
     return parts.total[0, places], dict(zip(losses, gains, strict=True))
 
 
-def _nearest(scorer: Scorer, known: UserBatch, places: NDArray[np.int64]) -> list[int | None]:
-    """For each place the item of the history most like it, itself left out: cosine of content and co-occurrence,
-    each brought to at most 1 and weighted as in the final score. The later one of equals."""
-    # Latest first, so that argmax takes the later one of equals.
-    history = np.array(list(dict.fromkeys(known.histories.items[::-1].tolist())), dtype=np.int64)
-    known.histories.check(scorer.items)
-    if not len(history):
-        return [None] * len(places)
-    likeness = np.zeros((len(places), len(history)))
-    weight = scorer.settings.scoring.weight
-    if scorer.tower is not None:
-        vectors = scorer.tower.vectors().numpy()
-        likeness += (1.0 - weight) * (vectors[places] @ vectors[history].T)
-    if scorer.collaborative is not None and scorer.collaborative.rank:
-        together = scorer.collaborative.candidate[places] @ scorer.collaborative.history[history].T
-        largest = np.abs(together).max(axis=1, keepdims=True)
-        likeness += weight * together / np.where(largest > 0, largest, 1.0)
-    likeness[history[None] == places[:, None]] = -np.inf
-    best = likeness.argmax(axis=1)
-    return [int(history[b]) if likeness[i, b] > -np.inf else None for i, b in enumerate(best)]
+def _nearest(met: NDArray[np.int64], like: NDArray[np.float64]) -> list[int | None]:
+    """For each place the item of the history most like it, itself left out; the later one of equals."""
+    if not len(met):
+        return [None] * len(like)
+    best = like.argmax(axis=1)
+    return [int(met[b]) if like[i, b] > -np.inf else None for i, b in enumerate(best)]
 
 
 def _reason(shares: Mapping[str, float], nearest: str | None, known: UserBatch) -> str:

@@ -104,8 +104,8 @@ class Scorer:
         self.tower = None if model is None else _tower(model, features, model_settings)
         self.fold_in = _fold_in(collaborative, settings)
         self._model_settings = model_settings
-        self._weighing: EvidenceWeighing | None = None
-        self._weighing = self._evidence()
+        self.weighing: EvidenceWeighing | None = None
+        self.weighing = self._evidence()
         self._shared: SharedParts | None = None
 
     def read_as(
@@ -118,7 +118,7 @@ class Scorer:
         other = copy.copy(self)
         other.collaborative, other.settings, other._shared = collaborative, settings, shared
         other.fold_in = _fold_in(collaborative, settings)
-        other._weighing = other._evidence()
+        other.weighing = other._evidence()
         return other
 
     def scores(
@@ -176,7 +176,7 @@ class Scorer:
         parts = ScoreParts(
             tower=self.tower_part(known), behaviour=self._behaviour_part(known), popularity=self._popularity_part(known)
         )
-        return parts if self._weighing is None else self._weighing(known, parts)
+        return parts if self.weighing is None else self.weighing(known, parts)
 
     def tower_part(self, known: UserBatch, *, without: str = "") -> Floats32:
         """What the tower adds; with ``without``, as if it did not know that modality."""
@@ -222,7 +222,7 @@ class Scorer:
             reads_events=tower or (table is not None and table.rank > 0 and scoring.weight > 0),
             reads_notes=tower and model.notes,
             reads_photos=tower and model.photos,
-            like=self._weighing,
+            like=self.weighing,
         )
 
     def _once(self, name: tuple[Hashable, ...], known: UserBatch, make: Callable[[], Floats32]) -> Floats32:

@@ -39,6 +39,10 @@ def _person(study: Study, scorer: Scorer, place: int) -> dict[str, Any]:
                 "shares": dict(one.shares),
                 "nearest": None if one.nearest is None else study.dataset.items[one.nearest].title,
                 "reason": one.reason,
+                "events": [
+                    {"title": study.dataset.items[said.item].title, "share": said.share, "alike": dict(said.alike)}
+                    for said in one.events
+                ],
             }
             for rank, one in enumerate(found, start=1)
         ],

@@ -26,6 +26,7 @@ PAGES = (
         "fedrec.html.templates",
         "fedrec.simulation.report.page",
         "fedrec.simulation.report.build",
+        "fedrec.simulation.report.compare",
         "fedrec.simulation.report.attacks",
     ),
     *("fedrec.pages.render", "fedrec.pages.operator", "fedrec.pages.device"),
@@ -54,7 +55,7 @@ def test_the_extras_are_those_of_the_project() -> None:
 
 def test_what_develops_has_what_the_tests_need() -> None:
     extras = project()["optional-dependencies"]
-    for extra in ("simulation", "report", "pages", "data", "docs"):
+    for extra in ("simulation", "report", "pages", "data", "export", "docs"):
         assert set(extras[extra]) <= set(extras["dev"]), extra
 
 

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fedrec.cli import privacy as cli
+from fedrec.cli.main import build
 from fedrec.config import Config
 from fedrec.console import Reporter
 from fedrec.errors import ConfigError
@@ -116,3 +117,9 @@ def test_the_attacks_of_this_folder_are_found() -> None:
     found = registry.all_attacks()
     assert {"exposure", "exposure-unbounded", "raifle"} <= set(found)
     assert all(attack.name == name and attack.paper for name, attack in found.items())
+
+
+def test_help_names_every_attack() -> None:
+    said = " ".join(CliRunner().invoke(build(), ["privacy", "attack", "--help"]).output.split())
+    listed = said[said.index("The attacks:") : said.index("Finished cells")]
+    assert set(listed.removeprefix("The attacks:").strip(" .").split(", ")) == set(registry.all_attacks())

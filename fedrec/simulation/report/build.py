@@ -39,7 +39,8 @@ def build_report(
     Args:
         run: the content of ``run.json``. rounds: the lines of ``events.jsonl``.
         showcase: people to show, each ``{"user", "history": [{"item", "title", "image"}], "recommendations": [{"rank",
-            "item", "title", "image", "score", "shares", "nearest", "reason"}]}``; ``image`` is a file or None.
+            "item", "title", "image", "score", "shares", "nearest", "reason", "events"}]}``; ``image``: a file or None;
+            ``events``: what speaks for it, each ``{"title", "share", "alike": modality -> cosine}``.
         baselines: ``{"popularity" | "random" | "oracle": {"hr@10", "ndcg@10"} | None}``.
 
     Any figure may be null or absent: it is shown as a dash, or the chart says that there is nothing to draw.
@@ -149,6 +150,7 @@ def _person(person: Mapping[str, Any], pictures: ReportPictures) -> dict[str, An
                 "score": figure(charts.finite(item.get("score"))),
                 "shares": _shares(charts.table(item.get("shares"))),
                 "reason": str(item.get("reason") or ""),
+                "speaks": [_speaks(charts.table(said)) for said in item.get("events") or []],
             }
             for item in person.get("recommendations") or []
         ],
@@ -158,6 +160,18 @@ def _person(person: Mapping[str, Any], pictures: ReportPictures) -> dict[str, An
 def _card(item: Mapping[str, Any], pictures: ReportPictures) -> dict[str, Any]:
     title = str(item.get("title") or item.get("item") or "?")
     return {"title": title, "letter": title[:1].upper(), "image": pictures.uri(item.get("image"))}
+
+
+def _speaks(said: Mapping[str, Any]) -> str:
+    """Such as: Blue mug says 41%: text alike by 0.62, image by 0.30."""
+    alike = [
+        f"{name} {value:.2f}"
+        for name, found in sorted(charts.table(said.get("alike")).items(), key=lambda pair: str(pair[0]))
+        if (value := charts.finite(found)) is not None
+    ]
+    share = charts.finite(said.get("share")) or 0.0
+    content = f"; content alike: {', '.join(alike)}" if alike else ""
+    return f"{said.get('title') or '?'} says {share:.0%}{content}"
 
 
 def _shares(shares: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -12,6 +12,9 @@ from fedrec.simulators_view import MARK
 
 Chart = dict[str, Any]
 
+ROUND: Final = "round"
+REQUEST: Final = "request"
+
 METRICS: Final = {"hr@10": "HR@10", "ndcg@10": "NDCG@10"}
 BASELINES: Final = ("oracle", "popularity", PRIVATE_POPULARITY, "random")
 
@@ -21,8 +24,10 @@ def all_charts(
 ) -> list[Chart]:
     """Every chart of a run. One without a single figure has ``empty`` set, and is said in words instead.
 
-    A chart is ``{"id", "title", "caption", "unit", "format", "kind": "line" | "bar", "x", "y", "hover", "levels",
-    "empty"}``; ``levels`` are horizontal lines ``{"name", "value"}``; ``x``, ``y``, ``hover`` have one entry a round.
+    A chart is ``{"id", "title", "caption", "unit", "format", "kind": "line" | "bar", "axis", "x", "y", "hover",
+    "levels", "empty"}``; ``levels`` are horizontal lines ``{"name", "value"}``; ``x``, ``y``, ``hover`` have one entry
+    a point; ``axis`` says what ``x`` counts: rounds of training, or requests in the order in which they were made,
+    since every query counts its own rounds from 0.
     """
     charts = [_quality(metric, run, rounds, baselines) for metric in METRICS]
     charts.append(_epsilon(run, rounds))
@@ -105,12 +110,13 @@ def _series(
     caption: str,
     levels: Sequence[Mapping[str, Any]] = (),
 ) -> Chart:
+    # Every query counts its own rounds, so they follow each other by their place in the run.
     points = [
-        (_number(record, place), value, _hover(record))
-        for place, record in enumerate(rounds)
+        (float(place), value, _hover(record))
+        for place, record in enumerate(rounds, start=1)
         if (value := finite(record.get(key))) is not None
     ]
-    return _chart(name, title, caption, unit, kind, points, levels)
+    return _chart(name, title, caption, unit, kind, points, levels, axis=REQUEST)
 
 
 def _chart(
@@ -121,6 +127,8 @@ def _chart(
     kind: str,
     points: Sequence[tuple[float, float, str]],
     levels: Sequence[Mapping[str, Any]],
+    *,
+    axis: str = ROUND,
 ) -> Chart:
     return {
         "id": name,
@@ -129,6 +137,7 @@ def _chart(
         "unit": unit,
         "format": "~s" if unit == "bytes" else ",.3~f",
         "kind": kind,
+        "axis": axis,
         "x": [point[0] for point in points],
         "y": [point[1] for point in points],
         "hover": [point[2] for point in points],

@@ -284,3 +284,33 @@ def test_a_huge_epsilon_is_called_empty() -> None:
     said = dict(promises({"privacy": {"unit": "example", "epsilon_released": 80.0}}))
     assert "empty" in said["Who gets the model"]
     assert "interaction" in said["Who gets the model"]
+
+
+def test_what_was_spent_is_drawn_in_the_order_of_the_requests(tmp_path: Path) -> None:
+    # Every query counts its own rounds from 0: drawn by those, the line would go back and forth.
+    asked = [("popularity", 0, 3.2), ("directions", 1, 4.1), ("factors", 0, 7.7), ("selection", 0, 8.0)]
+    rounds = [a_round(number, query=query, epsilon_spent=spent, quality=None) for query, number, spent in asked]
+    found = chart_data(page_of(tmp_path, rounds=rounds))
+    for name in ("epsilon", "bytes", "seconds"):
+        assert (found[name]["axis"], found[name]["x"]) == ("request", [1, 2, 3, 4]), name
+    assert found["epsilon"]["y"] == sorted(found["epsilon"]["y"])
+
+
+def test_warnings_stand_before_everything_else(tmp_path: Path) -> None:
+    run = {**NULLS, "warnings": ["two users are a crowd for nobody"]}
+    words = [word.strip() for word in page_of(tmp_path, run=run).words if word.strip()]
+    assert words.index("Warning: two users are a crowd for nobody.") < words.index("HR@10")
+    assert words.index("Warning: two users are a crowd for nobody.") < words.index("Skip to the content")
+
+
+def test_a_recommendation_says_which_events_speak_and_what_their_content_gave(tmp_path: Path) -> None:
+    person = a_person(None)
+    person["recommendations"][0]["events"] = [
+        {"title": "Red shirt", "share": 0.41, "alike": {"text": 0.617, "image": -0.2}},
+        {"title": HOSTILE, "share": 0.2, "alike": {}},
+    ]
+    page = page_of(tmp_path, showcase=[person])
+    words = " ".join(page.words)
+    assert "Red shirt says 41%; content alike: image -0.20, text 0.62" in words
+    assert "says 20%" in words
+    assert len(page.scripts) == 3
