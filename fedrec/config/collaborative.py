@@ -46,6 +46,10 @@ class PowerIterationSettings(Settings):
         description="what a noisy entry is brought nearer to: what content leads to expect of it, by its item's mass "
         "alone (items), or by a part beside it that items of like content have in common (content)",
     )
+    combine_steps: bool = Field(
+        default=False,
+        description="whether what all steps told is used, and not the last one's sum alone; without noise only that is",
+    )
 
 
 class PriorSettings(Settings):

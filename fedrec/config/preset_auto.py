@@ -14,7 +14,7 @@ AUTO: Final[Mapping[str, Any]] = {
     "model": {"tower": False, "notes": True, "photos": True},
     "collaborative": {
         "follows_noise": True,
-        "power_iteration": {"whitening": 0.3, "scale": 1.0, "denoising": "content"},
+        "power_iteration": {"whitening": 0.3, "scale": 1.0, "denoising": "content", "combine_steps": True},
         "prior": {
             "weight": 0.6,
             "modalities": {"text": 1.0, "attributes": 0.8, "image": 0.3},

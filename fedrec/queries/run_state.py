@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fedrec.collaborative import item_tables, low_rank
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
+from fedrec.collaborative.combined_steps import StepSum, combined_steps
 from fedrec.collaborative.content_kernel import check_prior, content_factors
 from fedrec.collaborative.denoising import Denoising
 from fedrec.collaborative.modality_weights import weighed_by_sum
@@ -39,8 +40,9 @@ class PowerIteration:
     content: TallTable
     directions: ProjectionDirections
     denoising: Denoising = "items"
-
+    combine: bool = False
     weighed: bool = False
+    steps: list[StepSum] = field(default_factory=list)
 
     def weigh(self, vector: Floats, sigma: float, state: RunState) -> None:
         """Weigh the modalities of the content by a step's noisy sum, where the settings ask for it, at the first."""
@@ -55,8 +57,13 @@ class PowerIteration:
             self.expected = Expected.of(mass, counts, self.content)
 
     def found(self, vector: Floats, sigma: float) -> PowerIterationResult:
-        """What a step found, from its noisy sum [items * r] with noise of deviation ``sigma``."""
-        return completed(vector, self.directions, self.expected, sigma, self.denoising)
+        """What a step found, from its noisy sum [items * r] with noise of deviation ``sigma``; where ``combine`` is
+        set and there is noise, together with all steps before it."""
+        step = StepSum(self.directions, vector.reshape(self.directions.vectors.shape), sigma)
+        if self.combine and sigma > 0:
+            self.steps.append(step)
+            step = step if len(self.steps) == 1 else combined_steps(self.steps)
+        return completed(step.opened, step.asked, self.expected, step.sigma, self.denoising)
 
 
 @dataclass(eq=False)
@@ -128,7 +135,9 @@ class RunState:
             expected = Expected.of(mass, counts, content)
             iteration = settings.power_iteration
             begun = first(expected, iteration.rank, iteration.whitening, iteration.item_weighting)
-            self._power_iteration = PowerIteration(expected, content, begun, iteration.denoising)
+            self._power_iteration = PowerIteration(
+                expected, content, begun, iteration.denoising, iteration.combine_steps
+            )
         return self._power_iteration
 
     @property
