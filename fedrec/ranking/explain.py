@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fedrec.errors import ModelError
 from fedrec.ranking.score import Scorer
 from fedrec.ranking.score_parts import ScoreParts
-from fedrec.ranking.speaking import SpeakingEvent, likeness, speaking
+from fedrec.ranking.speaking import likeness
 from fedrec.users import UserBatch
 
 BEHAVIOUR, POPULARITY = "behaviour", "popularity"
@@ -42,8 +42,7 @@ class Explanation:
     ``item``: its place; ``id``, ``title``: its names; ``score``: its final score. ``shares``: modality, ``behaviour``
     or ``popularity``, and ``notes`` or ``photos`` where what the user made counts by itself -> its part in the score,
     each 0 or above, together 1. ``nearest``: place of the item of the
-    history most like it, or None without a history. ``reason``: one line for people. ``events``: what of the history
-    speaks most for it, see `fedrec.ranking.speaking`.
+    history most like it, or None without a history. ``reason``: one line for people.
     """
 
     item: int
@@ -53,7 +52,6 @@ class Explanation:
     shares: Mapping[str, float]
     nearest: int | None
     reason: str
-    events: tuple[SpeakingEvent, ...] = ()
 
 
 def explain(
@@ -91,7 +89,6 @@ def explain(
             shares={name: float(part[i]) for name, part in shares.items()},
             nearest=nearest[i],
             reason=_reason({name: float(part[i]) for name, part in shares.items()}, _name(scorer, nearest[i]), known),
-            events=speaking(features, int(place), met, like[i]),
         )
         for i, place in enumerate(places)
     ]

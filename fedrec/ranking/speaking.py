@@ -56,8 +56,22 @@ def likeness(
     return met, found
 
 
+def speaking_events(scorer: Scorer, histories: Histories, places: NDArray[np.int64]) -> list[tuple[SpeakingEvent, ...]]:
+    """For each item [n] the events of one user that say most for it; see `speaking`. Raises as `likeness`.
+
+    Takes a pass over the catalogue's features, so it is for a report, not for a list that somebody waits for.
+    """
+    met, like = likeness(scorer, histories, places)
+    centres = _centres(scorer.features)
+    return [speaking(scorer.features, int(place), met, like[at], centres) for at, place in enumerate(places)]
+
+
 def speaking(
-    features: FeatureTable, place: int, met: NDArray[np.int64], like: NDArray[np.float64]
+    features: FeatureTable,
+    place: int,
+    met: NDArray[np.int64],
+    like: NDArray[np.float64],
+    centres: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> tuple[SpeakingEvent, ...]:
     """The events that say most for one item, the loudest first; none that speaks against it.
 
@@ -65,25 +79,36 @@ def speaking(
         features: the catalogue's.
         place: the item.
         met, like: as `likeness` gives them, of this item: [m] each.
+        centres: the catalogue's mean in each modality, where it is at hand.
     """
     said = np.maximum(like, 0.0)
     total = float(said.sum())
     loudest = np.argsort(-said, kind="stable")[:MOST]
+    means = _centres(features) if centres is None else centres
     return tuple(
-        SpeakingEvent(int(met[one]), float(said[one] / total), _alike(features, place, int(met[one])))
+        SpeakingEvent(int(met[one]), float(said[one] / total), _alike(features, means, place, int(met[one])))
         for one in loudest
         if said[one] > 0
     )
 
 
-def _alike(features: FeatureTable, one: int, other: int) -> dict[str, float]:
+def _centres(features: FeatureTable) -> dict[str, NDArray[np.float64]]:
+    """The mean of what items have, by modality; token ids and pixels are no vectors to take a mean of."""
+    return {
+        name: np.asarray(values[features.present[name]].mean(axis=0, dtype=np.float64))
+        for name, values in features.values.items()
+        if values.ndim == 2 and np.issubdtype(values.dtype, np.floating) and features.present[name].any()
+    }
+
+
+def _alike(
+    features: FeatureTable, centres: Mapping[str, NDArray[np.float64]], one: int, other: int
+) -> dict[str, float]:
     found = {}
-    for name, values in features.values.items():
-        present = features.present[name]
-        # Token ids and pixels are no vectors to take a cosine of.
-        if values.ndim != 2 or not np.issubdtype(values.dtype, np.floating) or not (present[one] and present[other]):
+    for name, mean in centres.items():
+        values, present = features.values[name], features.present[name]
+        if not (present[one] and present[other]):
             continue
-        mean = values[present].mean(axis=0, dtype=np.float64)
         first, second = values[one] - mean, values[other] - mean
         length = float(np.linalg.norm(first) * np.linalg.norm(second))
         if length > 0:

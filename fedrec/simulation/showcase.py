@@ -8,6 +8,7 @@ import numpy as np
 
 from fedrec.ranking.explain import explain
 from fedrec.ranking.score import Scorer
+from fedrec.ranking.speaking import speaking_events
 from fedrec.ranking.topk import id_order, top_k, without_seen
 from fedrec.simulation.study import Study
 
@@ -27,7 +28,8 @@ def _person(study: Study, scorer: Scorer, place: int) -> dict[str, Any]:
     known = study.known.take(np.array([place]))
     scores = without_seen(scorer.parts_of(known).total, known.histories)
     best = top_k(scores, _TOP, order=id_order(study.features.ids))[0]
-    found = explain(scorer, known, best[best >= 0])
+    listed = best[best >= 0].astype(np.int64)
+    found, spoken = explain(scorer, known, listed), speaking_events(scorer, known.histories, listed)
     return {
         "user": study.dataset.users[place],
         "history": [_item(study, int(item)) for item in known.histories.items[-_HISTORY:]],
@@ -41,10 +43,10 @@ def _person(study: Study, scorer: Scorer, place: int) -> dict[str, Any]:
                 "reason": one.reason,
                 "events": [
                     {"title": study.dataset.items[said.item].title, "share": said.share, "alike": dict(said.alike)}
-                    for said in one.events
+                    for said in events
                 ],
             }
-            for rank, one in enumerate(found, start=1)
+            for rank, (one, events) in enumerate(zip(found, spoken, strict=True), start=1)
         ],
     }
 

@@ -24,9 +24,9 @@ DEVICES: Final = 3
 USERS: Final = 24
 _ITEMS: Final = 150
 # One sum, and small. Three devices hide nothing from two that tell each other all: what is checked is the machinery.
-SETTINGS: Final = f"""
+_SETTINGS: Final = """
 [run]
-name = "deployment-check"
+name = "{name}"
 [content.text]
 dimension = 16
 vocabulary = 512
@@ -41,18 +41,27 @@ enabled = false
 [collaborative.scoring]
 weight = 0.0
 [training]
-rounds = 1
+rounds = {rounds}
 negatives = 32
 [privacy]
 epsilon = 8.0
+{privacy}
 [secure_aggregation]
 protocol = "secagg+"
-minimum_cohort = {DEVICES}
-minimum_survivors = {DEVICES}
-attempts = 2
+minimum_cohort = {devices}
+minimum_survivors = {devices}
+attempts = {attempts}
 [speed]
 threads = 1
 """
+
+
+def small_settings(name: str, *, rounds: int = 1, attempts: int = 2, privacy: str = "") -> str:
+    """Settings of a small run of `DEVICES`, as TOML. ``privacy``: more lines of that table."""
+    return _SETTINGS.format(name=name, rounds=rounds, attempts=attempts, privacy=privacy, devices=DEVICES)
+
+
+SETTINGS: Final = small_settings("deployment-check")
 
 
 @dataclass(frozen=True)

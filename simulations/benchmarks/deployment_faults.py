@@ -35,43 +35,13 @@ from fedrec.server.operation.running import read_running
 from fedrec.server.operation.server_directory import ServerDirectory, server_of
 from fedrec.server.run_files import LEDGER
 from fedrec.server.run_marks import running_process
+from server.deploy.deployment import DEVICES, small_settings
 
 TARGETS: Final = ("superlink", "superexec", "serverapp", "supernode")
-DEVICES: Final = 3
 USERS: Final = 20
 _COMMAND: Final = (sys.executable, "-m", "fedrec.cli.main")
 _OVER: Final = ("finished", "stopped")
-SETTINGS: Final = f"""
-[run]
-name = "faults"
-[content.text]
-dimension = 16
-vocabulary = 512
-[content.image]
-dimension = 8
-[model]
-dimension = 8
-[collaborative]
-popularity = false
-[collaborative.cooccurrence]
-enabled = false
-[collaborative.scoring]
-weight = 0.0
-[training]
-rounds = 3
-negatives = 32
-[privacy]
-epsilon = 8.0
-delta = 0.01
-spare_attempts = 2
-[secure_aggregation]
-protocol = "secagg+"
-minimum_cohort = {DEVICES}
-minimum_survivors = {DEVICES}
-attempts = 4
-[speed]
-threads = 1
-"""
+SETTINGS: Final = small_settings("faults", rounds=3, attempts=4, privacy="delta = 0.01\nspare_attempts = 2")
 
 
 @dataclass(frozen=True)

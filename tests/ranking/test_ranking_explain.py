@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from ranking_cases import ITEMS, catalogue, scorer, table
 from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.errors import ModelError
 from fedrec.ranking.explain import explain
+from fedrec.ranking.speaking import speaking_events
 from fedrec.ranking.topk import top_k, without_seen
 from fedrec.users import Histories, OwnContent, UserBatch
 
@@ -120,3 +123,18 @@ def test_what_cannot_be_explained_is_refused() -> None:
     for places in ([ITEMS], [-1]):
         with pytest.raises(ModelError, match="items to explain"):
             explain(FULL, known([1]), places)
+
+
+def test_a_reason_takes_no_pass_over_the_catalogues_features() -> None:
+    # A list is waited for: of a large catalogue such a pass takes longer than ranking it.
+    class Unread(dict[str, np.ndarray]):
+        def items(self) -> NoReturn:
+            raise AssertionError("the features of the whole catalogue were read")
+
+    features = copy.copy(FULL.features)
+    object.__setattr__(features, "values", Unread(FULL.features.values))
+    watched = copy.copy(FULL)
+    watched.features = features
+    assert explain(watched, known([1, 3]), [0]) == explain(FULL, known([1, 3]), [0])
+    with pytest.raises(AssertionError, match="whole catalogue"):
+        speaking_events(watched, Histories.of([[1, 3]]), np.array([0]))

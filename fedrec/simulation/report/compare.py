@@ -12,7 +12,7 @@ from markupsafe import Markup
 from fedrec.console import DASH, figure, size
 from fedrec.html.templates import environment, style_sheet
 from fedrec.privacy.simulated import KEY
-from fedrec.run_values import finite, table
+from fedrec.run_values import dotted, finite, table
 from fedrec.simulation.report import page
 from fedrec.simulators_view import simulators_view
 
@@ -182,21 +182,11 @@ def _bars(records: Mapping[str, Mapping[str, Any]], metric: str) -> Iterator[Int
 
 
 def _settings(runs: Sequence[Mapping[str, Any]]) -> Iterator[ComparisonLine]:
-    flat = [dict(_leaves(table(run.get("config")))) for run in runs]
+    flat = [dict(dotted(table(run.get("config")))) for run in runs]
     for key in dict.fromkeys(key for one in flat for key in one):
         cells = tuple(one.get(key, DASH) for one in flat)
         if len(set(cells)) > 1:
             yield ComparisonLine(key, cells)
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        elif isinstance(value, list | tuple):
-            yield f"{prefix}{key}", ", ".join(map(str, value)) or DASH
-        else:
-            yield f"{prefix}{key}", DASH if value is None else str(value)
 
 
 def _small(value: float | None) -> str:
