@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -98,7 +98,7 @@ def test_from_nothing_to_devices_that_rank_offline_in_ten_commands(place: Path) 
     for number in range(DEVICES):
         with EventStore.open(place / "stores" / f"{number:05d}.sqlite") as store:
             assert ledger_facts(store)["epsilon"] == pytest.approx(8.0, rel=1e-3)
-    _survives_kills(place)
+    _survives_kills(place, os.environ.get("FEDREC_KILLS", "").split())
     marks = _marks(place)
     assert len(marks) == 2 * DEVICES + 3 and all(mark.alive for mark in marks)
     said = _run(_ports(_script(AFTER), ports), place)
@@ -111,10 +111,14 @@ def test_from_nothing_to_devices_that_rank_offline_in_ten_commands(place: Path) 
     _tokens_and_keys_are_in_no_log(place)
 
 
-def _survives_kills(place: Path) -> None:
-    """Two more runs, in each of which a process is killed; deployment_faults.py has the long version."""
+def _survives_kills(place: Path, targets: Sequence[str]) -> None:
+    """More runs, in each of which a process is killed: those that ``FEDREC_KILLS`` names, such as "superlink serverapp".
+
+    Each takes more than a minute, so that the suite has none; tests/server/test_server_kill.py kills the server in less,
+    and simulations/benchmarks/deployment_faults.py has the long version.
+    """
     deployment = FaultyDeployment(place)
-    for counter, target in enumerate(("superlink", "serverapp"), 2):
+    for counter, target in enumerate(targets, 2):
         outcome = kill_once(deployment, target, counter, at=2.0, patience=900.0)
         assert outcome.at is not None, outcome
         assert (outcome.phase, outcome.sums, outcome.verified) == ("finished", 1, True), outcome
