@@ -112,9 +112,9 @@ def test_from_nothing_to_devices_that_rank_offline_in_ten_commands(place: Path) 
 
 
 def _survives_kills(place: Path, targets: Sequence[str]) -> None:
-    """More runs, in each of which a process is killed: those that ``FEDREC_KILLS`` names, such as "superlink serverapp".
+    """More runs, in each of which a process is killed, such as FEDREC_KILLS="superlink serverapp" names them.
 
-    Each takes more than a minute, so that the suite has none; tests/server/test_server_kill.py kills the server in less,
+    Each takes more than a minute, so the suite has none; tests/server/test_server_kill.py kills a server in less,
     and simulations/benchmarks/deployment_faults.py has the long version.
     """
     deployment = FaultyDeployment(place)
