@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +21,7 @@ def serve(
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(min=1, max=65_535, help="The port.")] = 8080,
-    workers: Annotated[int, typer.Option(min=0, max=64, help="Processes; 0: one a core.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, max=64, help="Processes; 0: one a core it may use.")] = 0,
     key: Annotated[
         Path | None, typer.Option(help="A file with the publisher's public key: refuse what it did not sign.")
     ] = None,
@@ -31,7 +30,8 @@ def serve(
 
     POST /recommend and /search, GET /release and /health; /openapi.json describes them.
     """
+    from fedrec.cores import Cores
     from fedrec.serving.process import serve as run
 
     say(f"http://{host}:{port}/openapi.json")
-    run(release, host=host, port=port, workers=workers or os.cpu_count() or 1, trusted_key=key)
+    run(release, host=host, port=port, workers=workers or Cores.here().usable, trusted_key=key)

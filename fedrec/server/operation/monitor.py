@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Iterator
 from typing import Any, Final
@@ -10,6 +9,7 @@ from typing import Any, Final
 import uvicorn
 
 from fedrec.errors import FedrecError
+from fedrec.local_http import bearer
 from fedrec.server.fence import Receive, Scope, Send
 from fedrec.server.operation.server_directory import ServerDirectory
 from fedrec.server.operation.status import server_status
@@ -65,7 +65,7 @@ class Monitor:
 
     def _may_read(self, scope: Scope) -> bool:
         given = dict(scope["headers"]).get(b"authorization", b"")
-        return hmac.compare_digest(given, f"Bearer {self._token}".encode())
+        return bearer({"authorization": given.decode("latin-1")}, self._token)
 
 
 def not_ready(status: dict[str, Any]) -> str:
