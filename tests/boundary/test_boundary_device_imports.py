@@ -7,7 +7,8 @@ from pathlib import Path
 
 import fedrec.client
 
-SOURCES = sorted(Path(fedrec.client.__file__).parent.glob("**/*.py"))
+ROOT = Path(fedrec.client.__file__).parents[1]
+SOURCES = sorted((ROOT / "client").glob("**/*.py"))
 
 
 NETWORK = {"socket", "http", "urllib", "requests", "httpx", "grpc", "smtplib", "ftplib", "ssl", "asyncio", "aiohttp"}
@@ -29,12 +30,28 @@ def fedrec_modules(source: Path) -> set[str]:
     return {name for name in names if name.split(".")[0] == "fedrec"}
 
 
+def module_name(source: Path) -> str:
+    return ".".join(source.relative_to(ROOT.parent).with_suffix("").parts)
+
+
+def imports_any(module: str, wanted: set[str]) -> bool:
+    return bool(fedrec_modules(ROOT.parent / Path(*module.split(".")).with_suffix(".py")) & wanted)
+
+
 def test_only_the_app_speaks_to_flower_and_nothing_on_a_device_opens_a_connection() -> None:
     assert len(SOURCES) > 5
     # The second takes messages from the SuperNode on this machine and hands it the app's answers.
     assert [source.name for source in SOURCES if "flwr" in imported(source)] == ["app.py", "flower_runtime.py"]
     opened = {source.name: imported(source) & NETWORK for source in SOURCES if imported(source) & NETWORK}
-    assert opened == {"flower_runtime.py": {"httpx", "socket"}}
+    # The owner's commands fetch the public files of an invite; what answers a server's messages never reaches them.
+    assert opened == {"flower_runtime.py": {"httpx", "socket"}, "fetch.py": {"httpx", "ssl"}}
+
+
+def test_what_answers_messages_never_reaches_what_fetches() -> None:
+    reaching = {"fedrec.client.own.fetch"}
+    while more := {module for module in map(module_name, SOURCES) if imports_any(module, reaching)} - reaching:
+        reaching |= more
+    assert reaching == {f"fedrec.client.own.{name}" for name in ("fetch", "up", "update")}
 
 
 def test_what_speaks_to_the_supernode_knows_nothing_of_a_device() -> None:
