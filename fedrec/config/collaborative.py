@@ -165,6 +165,11 @@ class CollaborativeSettings(Settings):
     """What collaboration adds through private sums: item popularity, and what is used together."""
 
     popularity: bool = Field(default=True, description="ask how many users have each item, as one private sum")
+    shrink_popularity: bool = Field(
+        default=False,
+        description="bring noisy counts of items nearer to what they would be without their noise, by how all of them "
+        "are spread, see fedrec.collaborative.shrunk_counts; false = as they are, none below zero",
+    )
     follows_noise: bool = Field(
         default=False,
         description="which sums are asked, how large they are, their shares of the budget and the candidates of "

@@ -11,7 +11,7 @@ w / sqrt(max(sum of w^2, m)): its norm is 1 at most whatever the ratings, so a u
 interaction does not: next to low weights, a high one that is taken away turns the part by up to sqrt(2).  So settings
 refuse weights where one interaction is what is protected.
 *Who checks it*: a device makes the whole request from its own settings; nothing of it is the server's to say.
-*What is made of it*: estimates that are not below zero.
+*What is made of it*: estimates that are not below zero; with ``collaborative.shrink_popularity`` their posterior means.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedrec.collaborative.reading import PaidSums
+from fedrec.collaborative.shrunk_counts import shrunk_counts
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.queries.private_sum import PrivateSum
@@ -58,7 +59,8 @@ class Popularity(Query):
 
     def decode(self, state: RunState, noisy: NoisySum) -> NDArray[np.float64]:
         """Estimates of zero or above, float64 [items]; the run's collaborative factors begin with them."""
-        counts = np.maximum(noisy.vector, 0.0)
+        shrink = state.config.collaborative.shrink_popularity
+        counts = shrunk_counts(noisy.vector, noisy.deviation) if shrink else np.maximum(noisy.vector, 0.0)
         state.sums = PaidSums(counts)
         state.read_sums()
         state.popularity_deviation = noisy.deviation
