@@ -1,11 +1,11 @@
 """Noisy counts brought nearer to what they would be without their noise, by how counts of all items are spread.
 
 Most items of a catalogue are used by few, and of these a count is mostly noise.  How large the noise is, is known, and
-how the true counts are spread can be read off thousands of noisy ones: the spread under which what was seen is likeliest
-(Kiefer and Wolfowitz 1956; Jiang and Zhang 2009, "General maximum likelihood empirical Bayes estimation of normal
-means"), here on a grid and by few steps of expectation maximisation, which leaves it smooth.  An item's estimate is its
-posterior mean: above 0, rising with what was seen, and as seen where noise is small beside it.  Post-processing of one
-noisy sum: it costs no budget.
+how the true counts are spread can be read off thousands of noisy ones: the spread that makes them likeliest (Kiefer and
+Wolfowitz 1956; Jiang and Zhang 2009, "General maximum likelihood empirical Bayes estimation of normal means"), here on
+a grid and by few steps of expectation maximisation, which leaves it smooth.  An item's estimate is its posterior mean:
+zero or above, rising with what was seen, and as seen where noise is small beside it.  Post-processing of one noisy sum:
+it costs no budget.
 """
 
 from __future__ import annotations
