@@ -38,3 +38,11 @@ def federation_study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study
     directory: Path = tmp_path_factory.mktemp("federation")
     with mock.patch.dict(os.environ, {"FEDREC_CACHE": str(directory / "cache")}):
         yield cases.make_study(directory / "shop")
+
+
+@pytest.fixture(scope="session")
+def flower_app(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The app as a clone has it that is not set up: Flower would look at each file of a virtual environment."""
+    from server.deploy.app_copy import copy_app
+
+    return copy_app(Path(__file__).resolve().parents[1], tmp_path_factory.mktemp("app") / "fedrec")
