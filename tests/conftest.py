@@ -23,10 +23,15 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
+FIRST = ("flower", "slow")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with tests that wait for Flower's processes, so that no process is left with one of them at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("flower") is None)
+    """Begin with tests that wait for Flower's processes, then with long ones, so that no process ends with one alone.
+
+    pytest-xdist would begin with files of many tests, and end with those of one long one: ``--no-loadscope-reorder``.
+    """
+    items.sort(key=lambda item: next((at for at, name in enumerate(FIRST) if item.get_closest_marker(name)), len(FIRST)))
 
 
 @pytest.fixture(scope="session")
