@@ -55,8 +55,8 @@ def blank(kind: type[Layer], *args: Any, **settings: Any) -> Layer:
 def is_layout(device: torch.device | str) -> bool:
     """Whether tensors are shapes without numbers there.
 
-    What draws numbers leaves it out then: on ``meta`` torch does it in Python, for which it loads its compiler, and that
-    takes longer than all else that ranking needs.
+    What draws numbers leaves it out then: on ``meta`` torch does it in Python, for which it loads its compiler, and
+    that takes longer than all else that ranking needs.
     """
     return torch.device(device).type == "meta"
 
