@@ -46,10 +46,11 @@ def blank(kind: type[Layer], *args: Any, **settings: Any) -> Layer:
     """
     device = settings.pop("device", torch.get_default_device())
     made = kind(*args, **{"device": "meta", **settings})
-    if is_layout(device):
-        return made
-    # Not `to_empty`, whose `empty_like` is Python on ``meta``.
-    return made._apply(lambda part: torch.empty(part.shape, dtype=part.dtype, device=device))
+    if not is_layout(device):
+        # Not `to_empty`, whose `empty_like` is Python on ``meta``.
+        whole: Any = made
+        whole._apply(lambda part: torch.empty(part.shape, dtype=part.dtype, device=device))
+    return made
 
 
 def is_layout(device: torch.device | str) -> bool:
