@@ -19,7 +19,9 @@ from fedrec.secagg.roster import Roster
 from fedrec.server.roster_files import create_roster_key, read_roster, write_roster, write_signed
 from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import Study, prepare
+from server.deploy.app_copy import copy_app
 
+APP: Final = Path(__file__).resolve().parent.parent.parent
 DEVICES: Final = 3
 USERS: Final = 24
 _ITEMS: Final = 150
@@ -56,9 +58,14 @@ threads = 1
 """
 
 
-def small_settings(name: str, *, rounds: int = 1, attempts: int = 2, privacy: str = "") -> str:
-    """Settings of a small run of `DEVICES`, as TOML. ``privacy``: more lines of that table."""
-    return _SETTINGS.format(name=name, rounds=rounds, attempts=attempts, privacy=privacy, devices=DEVICES)
+def small_settings(name: str, *, rounds: int = 1, attempts: int = 2, privacy: str = "", devices: int = DEVICES) -> str:
+    """Settings of a small run of so many devices, all of which a sum needs, as TOML.
+
+    Args:
+        name: of the run.
+        privacy: more lines of that table.
+    """
+    return _SETTINGS.format(name=name, rounds=rounds, attempts=attempts, privacy=privacy, devices=devices)
 
 
 SETTINGS: Final = small_settings("deployment-check")
@@ -75,6 +82,11 @@ class Deployment:
     stores: tuple[Path, ...]
     publisher: DeviceIdentity
     users: int = USERS
+
+    @property
+    def app(self) -> Path:
+        """What the SuperLink is sent, and nothing else."""
+        return self.out / "app"
 
     @property
     def manifest(self) -> Path:
@@ -107,6 +119,7 @@ def make_deployment(out: Path, *, devices: int = DEVICES, users: int = USERS, se
     """Set everything up in a directory, people dealt out to devices. Raises FedrecError where a step fails."""
     (out / "settings.toml").write_text(settings, encoding="utf-8")
     config = load(out / "settings.toml")
+    copy_app(APP, out / "app")
     write_shop(out / "shop", users=users, items=_ITEMS, seed=1)
     with open_reporter(silent=True) as reporter:
         study = prepare(config, out / "shop", reporter)
