@@ -1,4 +1,4 @@
-"""Canonical JSON: read back where it is that, and nothing else; tables of texts by the quick way, to the same verdict."""
+"""Canonical JSON: what is that is read back, nothing else is; tables of texts the quick way, to the same verdict."""
 
 from __future__ import annotations
 
