@@ -1,4 +1,4 @@
-"""Settings in whatever form the caller has them: a `Config`, a preset's name, or the path of a TOML file."""
+"""Settings in whatever form the caller has them: a `Config`, the name of a preset or of a config, or a TOML file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from fedrec.config import Config, from_tree, load, with_overrides
+from fedrec.config.load import read_tree
 from fedrec.config.presets import PRESETS
+from fedrec.config.shipped import shipped_configs
 from fedrec.errors import ConfigError
 
 ConfigSource: TypeAlias = "Config | str | os.PathLike[str]"
@@ -40,7 +42,8 @@ def config_of(source: ConfigSource, overrides: Overrides = ()) -> Config:
     """The settings that are meant.
 
     Args:
-        source: a `Config`, the name of a preset (`presets`), or the path of a TOML file.
+        source: a `Config`, the name of a preset (`presets`) or of a config that comes with fedrec (``fedrec config
+            list``), or the path of a TOML file.
         overrides: settings to change: ``{"training.rounds": 5, "privacy.epsilon": 8}``, where a value that is a mapping
             under a section's name changes the keys in it; or, as on the command line, ``["training.rounds=5"]``.
 
@@ -50,16 +53,39 @@ def config_of(source: ConfigSource, overrides: Overrides = ()) -> Config:
     if isinstance(source, Config):
         return _changed(source, overrides)
     if isinstance(source, str) and source in PRESETS:
-        return _changed(from_tree({"run": {"name": source}, "model": {"preset": source}}), overrides)
+        return _changed(from_tree(tree_of(source)), overrides)
+    return load_config(config_path(source), overrides)
+
+
+def tree_of(source: str) -> dict[str, Any]:
+    """What a preset's name, a config's name or a TOML file says, as sections of keys not yet checked.
+
+    Raises:
+        ConfigError: there is no such preset or file, or it is not TOML.
+    """
+    if source in PRESETS:
+        return {"run": {"name": source}, "model": {"preset": source}}
+    return read_tree(config_path(source))
+
+
+def config_path(source: str | os.PathLike[str]) -> Path:
+    """The TOML file that is meant by its path, or by the name of a config that comes with fedrec.
+
+    Raises:
+        ConfigError: there is no such file, and nothing of this name; says what was perhaps meant.
+    """
     path = Path(source)
-    if not path.is_file() and path.suffix != ".toml" and isinstance(source, str):
-        close = difflib.get_close_matches(source, PRESETS.names(), n=1)
-        raise ConfigError(
-            "this is neither a preset nor a config file",
-            value=source,
-            action=f"Did you mean {close[0]!r}?" if close else f"Presets are {', '.join(PRESETS.names())}",
-        )
-    return load_config(path, overrides)
+    if path.suffix == ".toml" or path.is_file() or not isinstance(source, str):
+        return path
+    shipped = shipped_configs()
+    if source in shipped:
+        return shipped[source]
+    close = difflib.get_close_matches(source, [*PRESETS.names(), *shipped], n=1)
+    raise ConfigError(
+        "this is neither a preset nor a config, by name or by path",
+        value=source,
+        action=f"Did you mean {close[0]!r}?" if close else f"Presets are {', '.join(PRESETS.names())}",
+    )
 
 
 def override_texts(overrides: Overrides) -> list[str]:

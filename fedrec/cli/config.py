@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedrec.cli.groups import command_group
 from fedrec.console import print_json, say, show_table
 from fedrec.errors import ConfigError
 
@@ -19,15 +20,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 
 def register(app: typer.Typer) -> None:
     """Add ``fedrec config``."""
-    group = typer.Typer(help="Settings: what a config comes to, and what each key means.", no_args_is_help=True)
+    group = command_group("Settings: what a config comes to, and what each key means.")
     group.command("show")(show)
+    group.command("list")(names)
     group.command("schema")(reference)
     app.add_typer(group, name="config")
 
 
 def show(
     config: Annotated[
-        Path | None, typer.Argument(help="A TOML file of settings; without one, the defaults.", dir_okay=False)
+        str | None, typer.Argument(help="A TOML file of settings, or a name of `config list`; else the defaults.")
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable.")
@@ -35,17 +37,31 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print the settings that a run of CONFIG has, its preset applied, and where each value is from."""
-    from fedrec.config.load import read_tree
+    from fedrec.api.configs import tree_of
     from fedrec.config.origin import effective
 
-    tree = {} if config is None else read_tree(config)
+    tree = {} if config is None else tree_of(config)
     found, rows = effective(tree, settings or [])
     if as_json:
         print_json({"preset": found.model.preset, "settings": {one.key: _facts(one) for one in rows}})
         return
-    title = f"{config.name if config else 'Defaults'}, preset {found.model.preset}"
+    title = f"{Path(config).name if config else 'Defaults'}, preset {found.model.preset}"
     cells = [(one.key, json.dumps(one.value), one.origin, one.description) for one in rows]
     show_table(title, ("key", "value", "from", "what it is"), cells)
+
+
+def names(as_json: AsJson = False) -> None:
+    """List what may be named instead of a file: presets, and the configs of the tables in the documentation."""
+    from fedrec.api.configs import presets
+    from fedrec.config.shipped import shipped_configs, summary_of
+
+    configs = {name: summary_of(path) for name, path in shipped_configs().items()}
+    if as_json:
+        print_json({"presets": presets(), "configs": configs})
+        return
+    rows = [(name, "preset", text) for name, text in presets().items()]
+    rows += [(name, "config", text) for name, text in configs.items() if name not in presets()]
+    show_table("Settings by name", ("name", "is a", "for"), rows)
 
 
 def reference(

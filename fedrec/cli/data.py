@@ -91,7 +91,7 @@ def stores(
 
 def catalogue(
     directory: Annotated[Path, typer.Argument()],
-    config: Annotated[Path, typer.Option(help="The TOML file of the run's settings.")],
+    config: Annotated[Path, typer.Option(help="A TOML file of the run's settings, or their name.")],
     out: Annotated[Path, typer.Option(file_okay=False, help="Where the features and their encoders go.")],
     from_interactions: FromInteractions = False,
     as_json: AsJson = False,
@@ -109,14 +109,14 @@ def catalogue(
 
 def write_catalogue(data: Source, config: Path, out: Path, *, silent: bool) -> dict[str, Any]:
     """Encode a data set's items as the settings in a file say, and save them in ``out``; returns what is said of it."""
-    from fedrec.config import load
+    from fedrec.api.configs import config_of
     from fedrec.config.presets import with_preset
     from fedrec.content.encode_catalogue import encode_catalogue, read_and_say
     from fedrec.content.features import save_features
     from fedrec.content.fit import fit_to_content
     from fedrec.content.left_out import say_fitted
 
-    settings = with_preset(load(config))
+    settings = with_preset(config_of(str(config)))
     with open_reporter(silent=silent) as reporter:
         features, encoders = encode_catalogue(settings, read_and_say(data, reporter), reporter)
         _, left_out = fit_to_content(settings, features)

@@ -14,6 +14,7 @@ import typer
 from fedrec.cli import device_budget, device_own, device_start, device_up, device_verify
 from fedrec.cli.device_options import AllowOlder, Place, PublisherKey, ReleaseDirectory, User
 from fedrec.cli.device_search import SearchOptions, tell_search
+from fedrec.cli.groups import command_group
 from fedrec.cli.pages import device_pages
 from fedrec.cli.rows import AsJson
 from fedrec.console import figure, print_json, say, show_table
@@ -37,7 +38,7 @@ def register(app: typer.Typer) -> None:
     """Add this shell's commands to ``fedrec``."""
     app.command("recommend")(recommend)
     app.command("personalise")(personalise)
-    device = typer.Typer(help="Set a device up, and use it.", no_args_is_help=True)
+    device = command_group("Set a device up, and use it.")
     device_up.register(device)
     device_start.register(device)
     device.command("identity")(identity)

@@ -13,10 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
+import click.exceptions
 import typer
 
 ENTRY_POINTS: Final = "fedrec.commands"
 Register = Callable[[typer.Typer], None]
+
+# Newer versions of Click say by themselves what was perhaps meant, and typer would say it a second time.
+SUGGESTS: Final = not hasattr(click.exceptions, "NoSuchCommand")
 
 # In the order of the help. ``simulation`` adds to ``data``.
 OWN: Final[Mapping[str, str]] = {
@@ -52,9 +56,14 @@ def subgroup(app: typer.Typer, name: str, about: str) -> typer.Typer:
     for known in app.registered_groups:
         if known.name == name and known.typer_instance is not None:
             return known.typer_instance
-    made = typer.Typer(help=about, no_args_is_help=True)
+    made = command_group(about)
     app.add_typer(made, name=name)
     return made
+
+
+def command_group(about: str) -> typer.Typer:
+    """A group of commands that shows its help where none is named, and says once what was perhaps meant."""
+    return typer.Typer(help=about, no_args_is_help=True, suggest_commands=SUGGESTS)
 
 
 def _loaders() -> Iterator[tuple[str, Callable[[], Any]]]:

@@ -18,7 +18,7 @@ import click
 import typer
 from typer.core import TyperGroup
 
-from fedrec.cli.groups import find_groups
+from fedrec.cli.groups import SUGGESTS, find_groups
 from fedrec.console import print_json, say, show_error, show_fedrec_error
 from fedrec.errors import FedrecError
 from fedrec.extras import without_training
@@ -123,6 +123,7 @@ def build() -> typer.Typer:
         help="Private, federated, multimodal recommendation: simulate it, look at it, rank on a device.",
         epilog="\n\n".join([*_exit_codes(), *map(_escape, missing)]),
         no_args_is_help=True,
+        suggest_commands=SUGGESTS,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",

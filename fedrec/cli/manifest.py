@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedrec.cli.groups import command_group
 from fedrec.console import print_json, say
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 
 def register(app: typer.Typer) -> None:
     """Add this shell's commands to ``fedrec``."""
-    group = typer.Typer(help="Sign what a run is, and read what was signed.", no_args_is_help=True)
+    group = command_group("Sign what a run is, and read what was signed.")
     group.command("sign")(sign)
     group.command("verify")(verify)
     app.add_typer(group, name="manifest")

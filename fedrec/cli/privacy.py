@@ -10,11 +10,12 @@ from fedrec.cli import privacy_plan as plan
 from fedrec.cli import privacy_statement as statement
 from fedrec.cli import privacy_sweep as sweep
 from fedrec.cli import privacy_verify as verify
+from fedrec.cli.groups import command_group
 
 
 def register(app: typer.Typer) -> None:
     """Add the group to ``fedrec``."""
-    group = typer.Typer(help="Plan, state, verify and attack what a run promises.", no_args_is_help=True)
+    group = command_group("Plan, state, verify and attack what a run promises.")
     group.command("audit")(audit.command)
     group.command("attack")(attack.command)
     group.command("plan")(plan.command)

@@ -29,7 +29,7 @@ def command(
         typer.Option("--defence", help="plain, secagg, user-dp-8 or user-dp-1; may be repeated. By default all."),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="A TOML file of settings; its privacy section is replaced.")
+        Path | None, typer.Option(help="A TOML file of settings, or their name; its privacy section is replaced.")
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, as section.key=value.")
@@ -127,15 +127,15 @@ def show(table: AttackTable, out: Path) -> None:
 
 
 def _loaded(config: Path | None, settings: Sequence[str]) -> Config:
-    """The settings of a file, by default of those that come with the attacks."""
+    """The settings of a file or a name, by default those that come with the attacks."""
     from importlib.resources import as_file, files
 
-    from fedrec.config import load
+    from fedrec.api.configs import config_of
 
     if config is not None:
-        return load(config, settings)
+        return config_of(str(config), settings)
     with as_file(files("fedrec.simulation").joinpath("attack.toml")) as path:
-        return load(path, settings)
+        return config_of(path, settings)
 
 
 def _against(names: Sequence[str]) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fedrec.cli import roster as roster_commands
+from fedrec.cli.groups import command_group
 from fedrec.console import print_json, say
 from fedrec.errors import ReleaseError
 
@@ -16,7 +17,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 
 def register(app: typer.Typer) -> None:
     """Add this shell's commands to ``fedrec``."""
-    release = typer.Typer(help="Sign releases, and check them.", no_args_is_help=True)
+    release = command_group("Sign releases, and check them.")
     release.command("key")(key)
     release.command("approve")(approve)
     release.command("verify")(verify)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fedrec.cli.groups import command_group
 from fedrec.console import print_json, say
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -14,7 +15,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 
 def register(app: typer.Typer) -> None:
     """Add this shell's commands to ``fedrec``."""
-    roster = typer.Typer(help="List the devices that may take part in secure aggregation.", no_args_is_help=True)
+    roster = command_group("List the devices that may take part in secure aggregation.")
     roster.command("key")(key)
     roster.command("sign")(sign)
     roster.command("verify")(verify)

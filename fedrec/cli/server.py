@@ -5,11 +5,12 @@ from __future__ import annotations
 import typer
 
 from fedrec.cli import pages, server_enrol, server_keep, server_plan, server_start, server_up
+from fedrec.cli.groups import command_group
 
 
 def register(app: typer.Typer) -> None:
     """Add this shell's commands to ``fedrec``."""
-    server = typer.Typer(help="Run a server that devices reach.", no_args_is_help=True)
+    server = command_group("Run a server that devices reach.")
     server.callback()(lambda: None)
     server_up.register(server)
     server_enrol.register(server)

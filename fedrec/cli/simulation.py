@@ -79,19 +79,18 @@ def simulate(
     """
     from fedrec.api.simulate import simulate as run_simulation
 
-    tools = [one.value for one in log_to or []]
-    if tools:
-        from fedrec.simulation.tracking.write import check_tools
-
-        check_tools(tools)
     source = source_of(data, from_interactions)
-    run = run_simulation(str(config), source, out=out, overrides=settings or [], progress=not as_json)
-    if tools:
-        from fedrec.simulation.tracking.write import write_tracking
+    tools = [one.value for one in log_to or []]
+    with open_reporter(silent=as_json) as reporter:
+        if not tools:
+            run = run_simulation(str(config), source, out=out, overrides=settings or [], progress=reporter)
+        else:
+            from fedrec.simulation.tracking.live import tracking
 
-        written = write_tracking(tools, out, run.record)
-        if not as_json:
-            for tool, place in written.items():
+            with tracking(reporter, tools, out) as live:
+                run = run_simulation(str(config), source, out=out, overrides=settings or [], progress=live)
+                written = live.finish(run.record)
+            for tool, place in ({} if as_json else written).items():
                 say(f"{tool}: {place}")
     _tell_run(run, as_json=as_json)
 

@@ -11,6 +11,7 @@ import pytest
 import fedrec
 from fedrec.api.configs import config_of, override_texts
 from fedrec.config.presets import with_preset
+from fedrec.config.shipped import shipped_configs
 
 
 def test_presets_are_listed_with_what_they_are() -> None:
@@ -23,6 +24,19 @@ def test_a_presets_name_stands_for_its_settings() -> None:
     config = config_of("text-only")
     assert (config.model.preset, config.run.name) == ("text-only", "text-only")
     assert with_preset(config).content.modalities == ("text",)
+
+
+def test_a_config_that_comes_with_fedrec_is_known_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configs = shipped_configs()
+    assert {"auto", "ml1m-fedrec-eps8", "shop-million"} <= set(configs)
+    named = config_of("ml1m-fedrec-eps8", {"run.seed": 4})
+    assert named == config_of(configs["ml1m-fedrec-eps8"], {"run.seed": 4})
+    assert named.privacy.epsilon == 8.0
+    # A file of the user's own goes first, and a preset's name before both.
+    monkeypatch.chdir(tmp_path)
+    Path("ml1m-fedrec-eps8").write_text('[run]\nname = "mine"\n', encoding="utf-8")
+    assert config_of("ml1m-fedrec-eps8").run.name == "mine"
+    assert config_of("auto").model.preset == "auto"
 
 
 def test_changes_of_a_config_leave_its_preset_in_force() -> None:
@@ -62,7 +76,8 @@ def test_a_file_need_not_be_valid_without_the_changes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "overrides", "message"),
     [
-        ("fedrecc", (), "neither a preset nor a config file"),
+        ("fedrecc", (), "neither a preset nor a config, by name or by path"),
+        ("ml100k-fedrec-eps88", (), "Did you mean 'ml100k-fedrec-eps8'"),
         ("gone.toml", (), "no such config file"),
         ("fedrec", {"training.round": 3}, "training.round: unknown key"),
         ("fedrec", {"training.rounds.deep": 3}, "training.rounds"),

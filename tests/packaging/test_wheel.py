@@ -20,6 +20,7 @@ DATA = (
     "py.typed",
     "simulation/attack.toml",
     "simulation/demo.toml",
+    "config/shipped/ml100k-fedrec-eps8.toml",
     "simulation/report/report.html.j2",
     "html/page.css",
     "simulation/report/report.js",
@@ -86,6 +87,9 @@ def test_the_installed_wheel_runs_the_demo_from_another_directory(wheel: Path, t
     )
     said = run(python, "-c", where, cwd=elsewhere).splitlines()
     assert said == [str(site / "fedrec" / "__init__.py"), "None", "pip install 'fedrec[data]'"]
+    named = json.loads(run(fedrec, "config", "list", "--json", cwd=elsewhere))["configs"]
+    assert set(named) == {path.stem for path in (ROOT / "simulations" / "configs").glob("*.toml")}
+    assert all(named.values()), "a config says in its first line what it is for"
     cache = {"FEDREC_CACHE": str(tmp_path / "cache")}
     printed = run(fedrec, "demo", "--users", "20", "--out", "out", "--json", cwd=elsewhere, **cache)
     result = json.loads(printed)

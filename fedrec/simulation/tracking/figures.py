@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,17 +29,16 @@ class TrackedFigure:
     step: int | None = None
 
 
-def measured(record: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> Iterator[TrackedFigure]:
-    """Every finite number of a run worth a curve or a column; one that does not apply is left out, never made up.
+def of_line(line: Mapping[str, Any], step: int) -> Iterator[TrackedFigure]:
+    """The finite numbers of one line of ``events.jsonl``, the ``step``-th from 1; what does not apply is left out."""
+    for name, key in _OF_A_LINE.items():
+        if (value := finite(line.get(key))) is not None:
+            yield TrackedFigure(name, value, step)
+    yield from _quality(table(line.get("quality")), "quality", step)
 
-    Args:
-        record: the content of ``run.json``. lines: of ``events.jsonl``.
-    """
-    for step, line in enumerate(lines, start=1):
-        for name, key in _OF_A_LINE.items():
-            if (value := finite(line.get(key))) is not None:
-                yield TrackedFigure(name, value, step)
-        yield from _quality(table(line.get("quality")), "quality", step)
+
+def of_record(record: Mapping[str, Any]) -> Iterator[TrackedFigure]:
+    """The finite numbers of ``run.json`` that are of the whole run."""
     yield from _quality(table(record.get("quality")), "final", None)
     for section, keys in (("privacy", _PRIVACY), ("cost", _COST)):
         for key in keys:
