@@ -144,7 +144,7 @@ class Ranker:
         """Places of the ``top`` best of one user's scores, float32 [1, items], best first; fewer where fewer are left.
         Raises ModelError where ``top`` is below 1."""
         found = top_k(scores, top, order=self.order)[0]
-        return found[found >= 0]
+        return np.asarray(found[found >= 0])
 
     def recommend_for(
         self,
