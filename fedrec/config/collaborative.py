@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -10,6 +10,9 @@ from fedrec.config.base import Settings
 from fedrec.config.fold_in import FoldInSettings
 from fedrec.config.selection import SelectionSettings, merged, parts_of
 from fedrec.config.sized import check_sized
+
+# Below it all counts are what shares their buckets.
+_LEAST_BUCKETS: Final = 16
 
 
 class CooccurrenceSettings(Settings):
@@ -165,6 +168,14 @@ class CollaborativeSettings(Settings):
     """What collaboration adds through private sums: item popularity, and what is used together."""
 
     popularity: bool = Field(default=True, description="ask how many users have each item, as one private sum")
+    popularity_buckets: int = Field(
+        default=0,
+        ge=0,
+        le=2**24,
+        description="that sum as three hash tables of so many buckets, for catalogues of which a device should not "
+        "send an element an item; what the counts are then off by is known, see fedrec.collaborative.hashed_counts "
+        "(0 = an element an item)",
+    )
     follows_noise: bool = Field(
         default=False,
         description="which sums are asked, how large they are, their shares of the budget and the candidates of "
@@ -265,6 +276,8 @@ class CollaborativeSettings(Settings):
                 "collaborative.prior.modalities.tower needs collaborative.prior.weight, and collaborative.cooccurrence "
                 "or collaborative.power_iteration"
             )
+        if 0 < self.popularity_buckets < _LEAST_BUCKETS:
+            raise ValueError(f"collaborative.popularity_buckets is 0 or at least {_LEAST_BUCKETS}")
         if self.feature_columns and not (self.popularity and self.pairwise):
             raise ValueError(
                 "collaborative.feature_columns needs collaborative.popularity, and cooccurrence or power_iteration"

@@ -83,6 +83,11 @@ class Config(Settings):
                 "collaborative.ratings protects users, not interactions: one rating changes how much all others of its "
                 "user weigh; set privacy.unit=user, or collaborative.ratings.predict=false and weight=0"
             )
+        if self.collaborative.popularity_buckets and (self.privacy.unit == "example" or self.audit.canaries):
+            raise ValueError(
+                "collaborative.popularity_buckets protects users, not interactions, and canaries look for counts of "
+                "items: set it to 0, or privacy.unit=user and audit.canaries=0"
+            )
         if self.audit.canaries and self.privacy.epsilon is None:
             raise ValueError("audit.canaries needs privacy.epsilon: a run without noise claims nothing to test")
         if self.audit.canaries and self.privacy.groups:

@@ -10,8 +10,11 @@ With weights by rating (``collaborative.ratings.weight``) x holds weights w in (
 w / sqrt(max(sum of w^2, m)): its norm is 1 at most whatever the ratings, so a user moves the sum by 1 as before.  An
 interaction does not: next to low weights, a high one that is taken away turns the part by up to sqrt(2).  So settings
 refuse weights where one interaction is what is protected.
+With ``collaborative.popularity_buckets`` the part is hashed into three tables of so many buckets and clipped to the
+same bound; users only, as a clip of what shares buckets may turn a part further than one interaction did.
 *Who checks it*: a device makes the whole request from its own settings; nothing of it is the server's to say.
-*What is made of it*: estimates that are not below zero.
+*What is made of it*: estimates that are not below zero; of buckets, by `fedrec.collaborative.hashed_counts`, which says
+how far they are off.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fedrec.collaborative.hashed_counts import TABLES, counts_of, deviation_of
 from fedrec.collaborative.reading import PaidSums
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
@@ -45,11 +49,12 @@ class Popularity(Query):
         return range(int(config.collaborative.popularity))
 
     def sum(self, config: Config, said: Broadcast, rows: int, features: Features) -> PrivateSum:
-        """Over the catalogue, one element an item."""
+        """Over the catalogue, one element an item; or a bucket, where there are any."""
+        buckets = config.collaborative.popularity_buckets
         example = config.privacy.unit == "example"
         return PrivateSum.of(
             self.name,
-            len(features),
+            TABLES * buckets or len(features),
             BOUND,
             rows,
             resolution_bits=config.secure_aggregation.resolution_bits,
@@ -58,10 +63,13 @@ class Popularity(Query):
 
     def decode(self, state: RunState, noisy: NoisySum) -> NDArray[np.float64]:
         """Estimates of zero or above, float64 [items]; the run's collaborative factors begin with them."""
-        counts = np.maximum(noisy.vector, 0.0)
+        estimates, deviation = noisy.vector, noisy.deviation
+        if state.config.collaborative.popularity_buckets:
+            estimates, deviation = counts_of(estimates, len(state.features)), deviation_of(estimates, deviation)
+        counts = np.maximum(estimates, 0.0)
         state.sums = PaidSums(counts)
         state.read_sums()
-        state.popularity_deviation = noisy.deviation
+        state.popularity_deviation = deviation
         return counts
 
 

@@ -243,3 +243,19 @@ def test_a_server_is_trusted_with_exact_sums_by_name_only(tree: dict[str, dict[s
 def test_floors_that_contradict_each_other_are_refused(tree: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         from_tree({"secure_aggregation": tree})
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"collaborative": {"popularity_buckets": 15}}, "0 or at least 16"),
+        ({"collaborative": {"popularity_buckets": 64}, "privacy": {"unit": "example"}}, "protects users"),
+        (
+            {"collaborative": {"popularity_buckets": 64}, "privacy": {"epsilon": 1.0}, "audit": {"canaries": 100}},
+            "canaries look for counts",
+        ),
+    ],
+)
+def test_buckets_are_for_users_and_not_too_few(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        from_tree(settings)

@@ -56,6 +56,12 @@ class TestPopularity(QueryContract):
     settings: ClassVar[Mapping[str, Any]] = {"collaborative": {"popularity": True}}
 
 
+class TestPopularityInBuckets(QueryContract):
+    query = "popularity"
+    settings: ClassVar[Mapping[str, Any]] = {"collaborative": {"popularity": True, "popularity_buckets": 16}}
+    units = ("user",)
+
+
 class TestCensus(QueryContract):
     query = "census"
     settings: ClassVar[Mapping[str, Any]] = {"queries": {"census": {"values": 4}}}
