@@ -5,7 +5,7 @@ A module of its own, since a device starts anew for each list, and most lists ne
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,23 @@ from fedrec.client.bandit_state import bandit_of
 from fedrec.data.store import EventStore
 from fedrec.ranking.bandit import CANDIDATES, explored
 from fedrec.ranking.rerank import mmr
+from fedrec.release.bundle import Release
 
-if TYPE_CHECKING:
-    from fedrec.client.ranker import Ranker
+
+class Reorderable(Protocol):
+    """What is read of a `fedrec.client.ranker.Ranker`."""
+
+    release: Release
+
+    @property
+    def content(self) -> NDArray[np.float32]: ...
+    @property
+    def vectors(self) -> NDArray[np.float64]: ...
+    def best(self, scores: NDArray[np.float32], top: int) -> NDArray[np.int32]: ...
 
 
 def reordered(
-    ranker: Ranker,
+    ranker: Reorderable,
     store: EventStore,
     user: str,
     scores: NDArray[np.float32],
@@ -28,7 +38,8 @@ def reordered(
     explore: float | None,
     variety: float,
 ) -> NDArray[np.int32]:
-    """Places of ``top`` of the best items, in the order of the bandit, or by variety; see `Ranker.recommend`.
+    """Places of ``top`` of the best items, in the order of the bandit, or by variety; see
+    `fedrec.client.ranker.Ranker.recommend`.
 
     ``scores``: float32 [1, items], -inf what is not to be listed.
 
