@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from fedrec.config import TextSettings
 from fedrec.content.encoder import Arrays, Encoded, Encoder, Meta, Progress, array_of, chunks, field_of
 from fedrec.content.projection import leading_directions, unit_rows
-from fedrec.content.text_words import Words, restore, tidy, train_words
+from fedrec.content.text_words import CutTexts, restore, tidy, train_words
 from fedrec.errors import ContentError
 
 MOST_COMMON = 0.5
@@ -86,7 +86,7 @@ class LsaText(Encoder[str]):
             ContentError: no text holds a word.
         """
         tidied = [text for text in tidy(_spaced(texts))[0] if text]
-        words = Words.of(tidied)
+        words = CutTexts.of(tidied)
         tokenizer = train_words(words, settings.vocabulary)
         counts = _counts(tokenizer, words)
         idf = inverse_frequency(np.bincount(counts.indices, minlength=counts.shape[1]), counts.shape[0])
@@ -118,7 +118,7 @@ class LsaText(Encoder[str]):
         out = self.empty(len(texts))
         for part in chunks(len(texts), 1024, progress, "text"):
             seen = None if self._seen is None else self._seen.of_all(texts[part])
-            weighted = _weighted(_counts(self.tokenizer, Words.of(texts[part])) if seen is None else seen, self.idf)
+            weighted = _weighted(_counts(self.tokenizer, CutTexts.of(texts[part])) if seen is None else seen, self.idf)
             known = np.diff(weighted.indptr) > 0
             # Of a few texts only their own words' directions are read, not the whole vocabulary's.
             words = np.unique(weighted.indices)
@@ -161,7 +161,7 @@ def _reduced(settings: TextSettings) -> TextSettings:
     return TextSettings(encoder="lsa", dimension=settings.dimension, vocabulary=settings.vocabulary)
 
 
-def _counts(tokenizer: Tokenizer, words: Words) -> sparse.csr_matrix:
+def _counts(tokenizer: Tokenizer, words: CutTexts) -> sparse.csr_matrix:
     """Word counts, float64 [texts, vocabulary], without the unknown word at place 0."""
     vocabulary = tokenizer.get_vocab()
     ids = np.array([vocabulary.get(word, 0) for word in words.distinct], dtype=np.int64)

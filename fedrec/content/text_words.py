@@ -32,7 +32,7 @@ def tidy(texts: Sequence[str]) -> tuple[list[str], tuple[Problem, ...]]:
 
 
 @dataclass(frozen=True, eq=False)
-class Words:
+class CutTexts:
     """The words of texts: lower case, accents stripped, punctuation dropped, each ideograph a word of its own.
 
     ``distinct``: each word once.  ``places``: int32 [n], in ``distinct``, of the words of one text after the other.
@@ -44,7 +44,7 @@ class Words:
     lengths: NDArray[np.int64]
 
     @classmethod
-    def of(cls, texts: Iterable[str]) -> Words:
+    def of(cls, texts: Iterable[str]) -> CutTexts:
         """Cut texts into words. `UNKNOWN` is one, as the tokenizer has it wherever it stands."""
         rules = _plain(Tokenizer(models.WordLevel(unk_token=UNKNOWN)))
         cut = WordSplitter(rules.normalizer, rules.pre_tokenizer).words
@@ -57,14 +57,14 @@ class Words:
         return cls(tuple(found), np.concatenate([np.zeros(0, dtype=np.int32), *places]), lengths)
 
 
-def train_words(words: Words, vocabulary: int) -> Tokenizer:
+def train_words(words: CutTexts, vocabulary: int) -> Tokenizer:
     """A tokenizer into whole words, the ``vocabulary`` most frequent ones; ties fall by the alphabet.
 
     Place 0 is the unknown word. It is the one that its trainer makes of the texts, which cuts them anew.
     """
     times = dict(zip(words.distinct, np.bincount(words.places, minlength=len(words.distinct)).tolist(), strict=True))
     if unknown := times.pop(UNKNOWN, 0):  # to the trainer, in brackets
-        (plain,) = Words.of([UNKNOWN.strip("[]")]).distinct
+        (plain,) = CutTexts.of([UNKNOWN.strip("[]")]).distinct
         times[plain] = times.get(plain, 0) + unknown
     most = sorted(times, key=lambda word: (-times[word], word))[: vocabulary - 1]
     places = {word: place for place, word in enumerate([UNKNOWN, *most])}

@@ -1,4 +1,4 @@
-"""Words that are cut without the tokenizer are those that it cuts, and a vocabulary is the one that it would train."""
+"""Words cut without the tokenizer are those that it cuts, and a vocabulary is the one that it would train."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, trainers
 
 from fedrec.content.text_split import WordSplitter
-from fedrec.content.text_words import UNKNOWN, Words, tidy, train_words
+from fedrec.content.text_words import UNKNOWN, CutTexts, tidy, train_words
 
 EVERY = [*map(chr, range(0x80)), *map(chr, range(0xA0, 0x250)), *map(chr, range(0x2010, 0x205F))]
 ODD = "\u0301\u200b\u00bd\ufb01\u6771\x0b\x85\u00df\u0130\u03c3\u03c2"
@@ -20,7 +20,7 @@ TEXTS = st.lists(st.lists(PIECES, max_size=12).map("".join), max_size=5)
 
 def trained(texts: Sequence[str], vocabulary: int) -> Tokenizer:
     """By the tokenizer's own trainer."""
-    tokenizer = train_words(Words.of([]), 1)
+    tokenizer = train_words(CutTexts.of([]), 1)
     fresh = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
     fresh.normalizer, fresh.pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
     trainer = trainers.WordLevelTrainer(vocab_size=vocabulary, special_tokens=[UNKNOWN], show_progress=False)
@@ -30,7 +30,7 @@ def trained(texts: Sequence[str], vocabulary: int) -> Tokenizer:
 
 @pytest.mark.parametrize("around", ["x{0}y", "{0}", "a {0}{0} \N{LATIN SMALL LETTER E WITH ACUTE}{0}"])
 def test_every_simple_character_is_what_the_tokenizer_makes_of_it(around: str) -> None:
-    rules = train_words(Words.of([]), 1)
+    rules = train_words(CutTexts.of([]), 1)
     splitter = WordSplitter(rules.normalizer, rules.pre_tokenizer)
     for character in EVERY:
         text = around.format(character)
@@ -41,7 +41,7 @@ def test_every_simple_character_is_what_the_tokenizer_makes_of_it(around: str) -
 @given(TEXTS, st.integers(2, 9))
 def test_a_vocabulary_and_its_words_are_the_trainers(given_texts: list[str], vocabulary: int) -> None:
     texts, _ = tidy(given_texts)
-    words = Words.of(texts)
+    words = CutTexts.of(texts)
     ours, theirs = train_words(words, vocabulary), trained(texts, vocabulary)
     assert ours.to_str() == theirs.to_str()
     known = ours.get_vocab()
