@@ -9,10 +9,12 @@ from typing import Final, Protocol
 
 from fedrec.client.flower_runtime import ClientCall, NodeConfig, ReceivedTask
 from fedrec.errors import ProtocolError
+from fedrec.polling import Polling
 
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS: Final = 0.25
 _FAILURES: Final = 20
+_SHORTEST, _LONGEST, _SHARE = 0.1, 0.5, 0.1
 
 
 class Tasks(Protocol):
@@ -39,7 +41,7 @@ def answer_tasks(
 
     A message that cannot be received or answered is the server's loss, and the next one is taken.
     """
-    failures = 0
+    failures, polling = 0, Polling(_SHORTEST, _LONGEST, _SHARE)
     while not ended.is_set():
         check()
         try:
@@ -53,7 +55,7 @@ def answer_tasks(
         else:
             failures = 0
         if task is None:
-            ended.wait(_PAUSE_SECONDS)
+            ended.wait(_PAUSE_SECONDS if failures else polling.pause())
             continue
         try:
             _answer(task, app, node_config)
@@ -61,6 +63,7 @@ def answer_tasks(
             _log.warning("a message was left unanswered: %s", error)
         finally:
             task.close()
+            polling.came()
 
 
 def _answer(task: ReceivedTask, app: ClientCall, node_config: NodeConfig) -> None:

@@ -112,6 +112,10 @@ def main() -> None:
     """Run Flower's own command, watched."""
     refuse_unless_isolated()
     check_flower()
+    # Not where the device's own process would import it: it loads all of a SuperNode.
+    from fedrec.client.supernode_pauses import shorten_pauses
+
+    shorten_pauses()
     run_watched("flower-supernode")
 
 

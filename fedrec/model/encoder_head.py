@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fedrec.model.item_encoder import EncoderInputs, ItemEncoder
 from fedrec.model.item_table import Looked
-from fedrec.model.layers import blank, orthonormal, unit
+from fedrec.model.layers import blank, is_layout, orthonormal, unit
 from fedrec.model.subspace import Subspace
 
 
@@ -38,6 +38,8 @@ class Head(ItemEncoder):
         self.subspace = subspace
         size = subspace.size
         scale = max(width / size, 1.0) ** 0.5
+        if is_layout(self.linear.weight.device):
+            return
         with torch.no_grad():
             self.linear.weight.zero_()
             self.linear.weight[subspace.places] = scale * orthonormal(size, width, generator)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 EPSILON = 1e-6
 _FAR = -1e9
-_skip_init: Any = nn.utils.skip_init
 Layer = TypeVar("Layer", bound=nn.Module)
 
 
@@ -45,13 +44,29 @@ def blank(kind: type[Layer], *args: Any, **settings: Any) -> Layer:
 
     On the default device, so that a model can be laid out on ``meta``, where shapes take no memory.
     """
-    made: Layer = _skip_init(kind, *args, **{"device": torch.get_default_device(), **settings})
+    device = settings.pop("device", torch.get_default_device())
+    made = kind(*args, **{"device": "meta", **settings})
+    if not is_layout(device):
+        # Not `to_empty`, whose `empty_like` is Python on ``meta``.
+        whole: Any = made
+        whole._apply(lambda part: torch.empty(part.shape, dtype=part.dtype, device=device))
     return made
+
+
+def is_layout(device: torch.device | str) -> bool:
+    """Whether tensors are shapes without numbers there.
+
+    What draws numbers leaves it out then: on ``meta`` torch does it in Python, for which it loads its compiler, and
+    that takes longer than all else that ranking needs.
+    """
+    return torch.device(device).type == "meta"
 
 
 def linear(inputs: int, outputs: int, *, bias: bool, generator: torch.Generator, scale: float = 1.0) -> nn.Linear:
     """A linear layer with weights of variance scale^2 / inputs from ``generator``, and zero bias."""
     layer = blank(nn.Linear, inputs, outputs, bias=bias)
+    if is_layout(layer.weight.device):
+        return layer
     nn.init.normal_(layer.weight, std=scale * inputs**-0.5, generator=generator)
     if bias:
         nn.init.zeros_(layer.bias)
@@ -73,6 +88,8 @@ def constant(start: Sequence[Sequence[float]]) -> nn.Linear:
 
 def orthonormal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
     """A random float32 matrix [rows, columns] whose shorter side is orthonormal, uniform over rotations."""
+    if is_layout(torch.get_default_device()):
+        return torch.empty(rows, columns)
     tall = torch.randn(max(rows, columns), min(rows, columns), generator=generator, dtype=torch.float64)
     q, r = torch.linalg.qr(tall)
     q = q * torch.sign(torch.diagonal(r))

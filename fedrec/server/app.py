@@ -127,7 +127,7 @@ def _roster(settings: Mapping[str, Any], manifest: RunManifest | None) -> Roster
     return roster
 
 
-def wait_for(grid: Grid, count: int, seconds: float, *, pause: float = 1.0) -> list[int]:
+def wait_for(grid: Grid, count: int, seconds: float, *, pause: float = 0.25) -> list[int]:
     """The nodes of a grid, as soon as there are ``count`` (at least one).
 
     Raises:

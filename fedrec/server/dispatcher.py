@@ -12,11 +12,14 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedrec.errors import ProtocolError
+from fedrec.polling import Polling
 from fedrec.queries.wire import ARRAYS, FIELDS, Part
 from fedrec.server.stragglers import OpenExchange, StragglerPolicy
 
 _RAW: Final = "fedrec.raw"
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 3.0
+# Each look costs the SuperLink a search for all that is waited for.
+_SHARE: Final = 0.125
 
 
 @dataclass(frozen=True)
@@ -49,20 +52,21 @@ class Dispatcher:
 
         Between two, tell `OpenExchange.judged` what the first was worth.
         """
-        pause = _SHORTEST_PAUSE
+        polling = Polling(_SHORTEST_PAUSE, _LONGEST_PAUSE, _SHARE)
         while True:
             self._send(messages, exchange)
             if exchange.over(time.monotonic()):
                 return
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            came = False
             for message in self.grid.pull_messages(exchange.waiting):
                 seconds = exchange.arrived(message.metadata.reply_to_message_id, time.monotonic())
                 if seconds is not None:
-                    pause = _SHORTEST_PAUSE
+                    came = True
+                    polling.came()
                     yield Reply(message, seconds)
             exchange.pass_time(time.monotonic())
-            if exchange.waiting and pause > _SHORTEST_PAUSE:
-                time.sleep(pause)
+            if exchange.waiting and not came:
+                time.sleep(polling.pause())
 
     def _send(self, messages: Iterator[Message], exchange: OpenExchange) -> None:
         """As many as there is room for."""

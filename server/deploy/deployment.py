@@ -56,9 +56,14 @@ threads = 1
 """
 
 
-def small_settings(name: str, *, rounds: int = 1, attempts: int = 2, privacy: str = "") -> str:
-    """Settings of a small run of `DEVICES`, as TOML. ``privacy``: more lines of that table."""
-    return _SETTINGS.format(name=name, rounds=rounds, attempts=attempts, privacy=privacy, devices=DEVICES)
+def small_settings(name: str, *, rounds: int = 1, attempts: int = 2, privacy: str = "", devices: int = DEVICES) -> str:
+    """Settings of a small run of so many devices, all of which a sum needs, as TOML.
+
+    Args:
+        name: of the run.
+        privacy: more lines of that table.
+    """
+    return _SETTINGS.format(name=name, rounds=rounds, attempts=attempts, privacy=privacy, devices=devices)
 
 
 SETTINGS: Final = small_settings("deployment-check")

@@ -3,9 +3,10 @@
     python -m simulations.benchmarks.deployment_faults DIR --kills 20 --out FILE.md
 
 In DIR (new) it makes a server and three devices with the commands of docs/deployment.md, lets one run pass undisturbed,
-and then signs one run after another: in each, one process (SuperLink, SuperExec, the run's own, or a device's) is
-killed at a random instant between the run's start and when the undisturbed one ended.  A run that does not finish must
-say why.  Wherever it ended, the server's ledger and those of the devices are verified.
+and then signs one run after another: in each, one process is killed at a random instant between the run's start and
+when the undisturbed one ended: SuperLink, SuperExec, the run's own, a device's SuperNode, or its parent, which answers.
+A run that does not finish must say why.  Wherever it ended, the server's ledger and those of the devices are verified.
+``--target`` (may be given again) takes some of these kinds only.
 """
 
 from __future__ import annotations
@@ -15,33 +16,26 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from fedrec.client.budget import ledger_facts
-from fedrec.client.flower_runtime import free_port
 from fedrec.console import say
 from fedrec.data.store import EventStore
 from fedrec.detached import ProcessMark
-from fedrec.errors import ProtocolError
 from fedrec.privacy.ledger import Ledger
-from fedrec.server.operation.running import read_running
-from fedrec.server.operation.server_directory import ServerDirectory, server_of
 from fedrec.server.run_files import LEDGER
-from fedrec.server.run_marks import running_process
-from server.deploy.deployment import DEVICES, small_settings
+from server.deploy.deployment import small_settings
+from simulations.benchmarks.loopback_deployment import OVER, LoopbackDeployment
 
-TARGETS: Final = ("superlink", "superexec", "serverapp", "supernode")
+TARGETS: Final = ("superlink", "superexec", "serverapp", "supernode", "device")
 USERS: Final = 20
-_COMMAND: Final = (sys.executable, "-m", "fedrec.cli.main")
-_OVER: Final = ("finished", "stopped")
-SETTINGS: Final = small_settings("faults", rounds=3, attempts=4, privacy="delta = 0.01\nspare_attempts = 2")
+_ROUNDS: Final = 2
+SETTINGS: Final = small_settings("faults", rounds=_ROUNDS, attempts=4, privacy="delta = 0.01\nspare_attempts = 2")
 
 
 @dataclass(frozen=True)
@@ -59,70 +53,13 @@ class KillOutcome:
     verified: bool
 
 
-class FaultyDeployment:
-    """A server and its devices on loopback, in a directory of their own, or in one where they are up already."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory.absolute()
-        self.environment = {**os.environ, "FEDREC_CACHE": str(self.directory / "cache")}
-        self.devices = [f"phone-{number}" for number in range(DEVICES)]
-
-    @property
-    def server(self) -> ServerDirectory:
-        return server_of(self.directory / "site")
-
-    def call(self, *words: str) -> str:
-        """One of fedrec's commands. Raises ProtocolError where it fails."""
-        done = subprocess.run(
-            [*_COMMAND, *words], cwd=self.directory, env=self.environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise ProtocolError(f"fedrec {' '.join(words[:2])} failed: {(done.stdout + done.stderr)[-1500:]}")
-        return done.stdout
-
-    @contextmanager
-    def up(self) -> Iterator[None]:
-        """Everything from nothing, up while the context lasts, with its first run signed."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        (self.directory / "settings.toml").write_text(SETTINGS, encoding="utf-8")
-        self.call("data", "shop", "shop", "--users", str(USERS), "--items", "150")
-        self.call("data", "stores", "shop", "--out", "stores")
-        ports = [str(free_port()) for _ in range(3)]
-        where = ["--listen", f"127.0.0.1:{ports[0]}", "--control-port", ports[1], "--monitor-port", ports[2]]
-        self.call("server", "init", "site", "--settings", "settings.toml", "--catalogue", "shop", *where)
-        try:
-            self.call("server", "up", "site", "--detach", "--patience", "30", "--wait", "240")
-            for number, name in enumerate(self.devices):
-                store = ["--store", f"stores/{number:05d}.sqlite", "--every", "1"]
-                self.call("device", "up", name, "--invite", "site/invite.json", *store, "--detach")
-            self.call("server", "enrol", "site", *(f"{name}/request.json" for name in self.devices))
-            yield
-        finally:
-            for name in self.devices:
-                with suppress(ProtocolError):
-                    self.call("device", "down", name)
-            with suppress(ProtocolError):
-                self.call("server", "down", "site")
-
-    def wait(self, seconds: float) -> dict[str, Any]:
-        """What the run's keeper says once the newest run is over, or after so many seconds."""
-        end = time.monotonic() + seconds
-        while (run := self._run())["phase"] not in _OVER and time.monotonic() < end:
-            time.sleep(0.2)
-        return run
-
-    def begun(self, counter: int, seconds: float = 300.0) -> None:
-        """Return once a run has been started. Raises ProtocolError after so many seconds."""
-        end = time.monotonic() + seconds
-        while not ((run := self._run())["counter"] == counter and run["phase"] in ("running", *_OVER)):
-            if time.monotonic() >= end:
-                raise ProtocolError("a run was not started", value=run)
-            time.sleep(0.1)
+class FaultyDeployment(LoopbackDeployment):
+    """A deployment whose processes are killed."""
 
     def kill(self, target: str, seconds: float = 180.0) -> bool:
         """kill -9 one process; whether there was one within so many seconds."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end and self._run()["phase"] not in _OVER:
+        while time.monotonic() < end and self.run()["phase"] not in OVER:
             mark = self._mark(target)
             if mark is not None and mark.alive:
                 os.kill(mark.pid, signal.SIGKILL)
@@ -139,22 +76,25 @@ class FaultyDeployment:
                 spent, budget = opened.spent(), opened.budget
             if budget is not None and (spent or 0.0) > budget.epsilon * (1 + 1e-9):
                 return False
-        for number in range(DEVICES):
-            with EventStore.open(self.directory / "stores" / f"{number:05d}.sqlite") as store:
+        for number in range(len(self.devices)):
+            with EventStore.open(self.store(number)) as store:
                 ledger_facts(store)
         return True
 
-    def _run(self) -> dict[str, Any]:
-        run: dict[str, Any] = read_running(self.server).get("run", {"phase": "waiting", "counter": 0})
-        return run
-
     def _mark(self, target: str) -> ProcessMark | None:
-        if target == "serverapp":
-            return running_process(self.server.run(self._run()["counter"]))
-        if target == "supernode":
-            tree = json.loads((self.directory / random.choice(self.devices) / "running.json").read_text())
-            return ProcessMark.read(tree.get("taking_part"))
-        return ProcessMark.read(read_running(self.server)["processes"][target].get("process"))
+        if target not in ("supernode", "device"):
+            return self.server_process(target)
+        answers = self.device_process(random.choice(self.devices))
+        return answers if target == "device" or answers is None else child_of(answers)
+
+
+def child_of(parent: ProcessMark) -> ProcessMark | None:
+    """The first child of a process, where it has one."""
+    try:
+        children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text(encoding="ascii").split()
+    except OSError:
+        return None
+    return ProcessMark.of(int(children[0])) if children and parent.alive else None
 
 
 def kill_once(deployment: FaultyDeployment, target: str, counter: int, at: float, *, patience: float) -> KillOutcome:
@@ -198,25 +138,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--kills", type=int, default=20, help="of each kind of process")
+    parser.add_argument("--target", action="append", choices=TARGETS, help="of this kind only; may be repeated")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(arguments)
     deployment, drawn, outcomes = FaultyDeployment(given.directory), random.Random(given.seed), list[KillOutcome]()
     random.seed(given.seed)
-    with deployment.up():
+    waiting = [target for _ in range(given.kills) for target in given.target or TARGETS]
+    with deployment.up(SETTINGS, users=USERS):
         deployment.begun(1)
-        begun = time.monotonic()
-        first = deployment.wait(900.0)
-        usual = time.monotonic() - begun
-        say(f"undisturbed: {first['phase']} after {usual:.0f} s")
-        for number in range(given.kills * len(TARGETS)):
-            target = TARGETS[number % len(TARGETS)]
-            at = drawn.uniform(0.0, usual)
-            outcomes.append(kill_once(deployment, target, number + 2, at, patience=10 * usual + 300))
+        say(f"the first run: {deployment.wait(900.0)['phase']}")
+        usual, counter, most = _undisturbed(deployment), 2, 3 * len(waiting) + 2
+        while waiting and counter < most:
+            target, counter = waiting[0], counter + 1
+            outcomes.append(
+                kill_once(deployment, target, counter, drawn.uniform(0.0, usual), patience=10 * usual + 300)
+            )
+            if outcomes[-1].at is not None:  # else the run was over before
+                waiting.pop(0)
             say(json.dumps(asdict(outcomes[-1])))
-            head = f"Undisturbed, a run of three rounds took {usual:.0f} s. Kills at random instants of that time.\n\n"
-            given.out.write_text(head + table_of(outcomes), encoding="utf-8")
-    return 0 if all(one.verified and one.phase in _OVER for one in outcomes) else 1
+            head = f"Undisturbed, a run of {_ROUNDS} rounds took {usual:.0f} s. Kills at random instants of that time."
+            given.out.write_text(f"{head}\n\n{table_of(outcomes)}", encoding="utf-8")
+    return 0 if not waiting and all(one.verified and one.phase in OVER for one in outcomes) else 1
+
+
+def _undisturbed(deployment: FaultyDeployment) -> float:
+    """Seconds of the second run, in which devices are there already."""
+    deployment.call("server", "enrol", "site", "--again", "--replace")
+    deployment.begun(2)
+    begun = time.monotonic()
+    say(f"undisturbed: {deployment.wait(900.0)['phase']}")
+    return time.monotonic() - begun
 
 
 if __name__ == "__main__":

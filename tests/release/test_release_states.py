@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +120,21 @@ def test_features_come_back(tmp_path: Path) -> None:
     for name in found.modalities:
         np.testing.assert_array_equal(found.values[name], given.items.values[name])
         np.testing.assert_array_equal(found.present[name], given.items.present[name])
+
+
+OPENED = """
+import sys
+from fedrec.config import ModelSettings
+from fedrec.model.recommender import Recommender
+from fedrec.release.model_state import recommender, state_of
+for fusion in ("gated", "mean"):
+    settings = ModelSettings(dimension=6, fusion=fusion, notes=True)
+    recommender(state_of(Recommender(settings, {"text": (9,), "image": (7,)}, seed=5, temperature=0.2, offset=True)))
+print(*sorted({"sympy", "torch._dynamo"} & set(sys.modules)))
+"""
+
+
+def test_a_model_is_opened_without_torchs_compiler() -> None:
+    """Its form is checked on ``meta``, where random numbers and much else take the compiler, which is slow to load."""
+    done = subprocess.run([sys.executable, "-c", OPENED], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "\n")

@@ -37,8 +37,6 @@ def _ports(script: str, ports: list[int]) -> str:
     listen, control, monitor = ports
     chosen = f"--listen 127.0.0.1:{listen} --control-port {control} --monitor-port {monitor}"
     script = script.replace("fedrec server init site", f"fedrec server init site {chosen}")
-    # Devices look once in ten seconds; here they need not be kind to a server.
-    script = script.replace("device up phone", "device up --every 1 phone")
     return script.replace("127.0.0.1:9094", f"127.0.0.1:{monitor}")
 
 

@@ -19,7 +19,7 @@ from fedrec.server.operation.running import is_up, read_running
 from fedrec.server.operation.server_directory import ServerDirectory
 from fedrec.server.run_files import RECORD, RELEASE
 
-_PAUSE_SECONDS: Final = 0.5
+_PAUSE_SECONDS: Final = 0.2
 
 
 def finished_release(server: ServerDirectory, *, wait: float = 0.0) -> Path:
