@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from fedrec.collaborative.content_kernel import content_factors
 from fedrec.collaborative.power_iteration import Expected, ProjectionDirections
@@ -100,6 +99,8 @@ def _regressed(together: Floats, given: Floats) -> Floats | None:
     # One more row a weight: it is level * given, give or take as much.
     deviations = level * given
     rows = np.hstack([np.diag(1.0 / deviations), np.zeros((count, 1))])
+    from scipy.optimize import nnls  # with all optimisers: where weights are to be found
+
     solved, _ = nnls(np.vstack([columns, rows]), np.concatenate([found, np.ones(count)]))
     weights = solved[:count]
     return weights if weights.sum() > 0 else None
