@@ -3,9 +3,10 @@
 A sum of projected histories A = G U tells what the users' co-occurrence G does to the directions U.  If G is a mixture
 of kernels, G = sum_m w_m D^1/2 S_m D^1/2 + own parts, then A is the same mixture of known matrices, and the w_m are the
 coefficients of a regression of A on them, none below zero (Lawson and Hanson 1974, chapter 23): kernel alignment
-(Cristianini et al. 2001) with noise of known size.  There are thousands of entries and a handful of weights, so little
-noise is left in them.  Where there is too much, they stay near the weights that the settings give: each is normal
-around its own with a deviation as large.
+(Cristianini et al. 2001) with noise of known size.  An item's entries are off together, by what no kernel explains of
+it, so all of them count as one observation.  There are thousands of items and a handful of weights, so little noise is
+left in them.  Where there is too much, they stay near the weights that the settings give: each is normal around its own
+with a deviation as large.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def weighed_by_sum(
         columns = [*(table[part] for table in expected), own, found[part]]
         rows = np.stack([(column * sure).ravel() for column in columns], axis=1)
         together += rows.T @ rows
-    weights = _regressed(together, np.array(list(given.values())))
+    weights = _regressed(together / max(asked.vectors.shape[1], 1), np.array(list(given.values())))
     if weights is None:
         return prior
     weights *= sum(given.values()) / weights.sum()
