@@ -21,13 +21,14 @@ def outcome(target: str, at: float | None, phase: str, *, verified: bool = True)
 def test_each_kind_of_kill_is_a_row_and_what_did_not_finish_is_told() -> None:
     outcomes = [
         outcome("superlink", 1.0, "finished"),
+        outcome("superlink", 4.0, faults.WENT_ON),
         outcome("superlink", 2.0, "stopped", verified=False),
         outcome("device", 3.0, "running"),
         outcome("device", None, "finished"),
     ]
     lines = faults.table_of(outcomes).splitlines()
-    assert "| superlink | 2 | 1 | 1 | 0 | 1 | 20 |" in lines
-    assert "| device | 1 | 0 | 0 | 1 | 1 | 20 |" in lines, "a process that was not found was not killed"
+    assert "| superlink | 3 | 2 | 1 | 0 | 2 | 20, 20 |" in lines
+    assert "| device | 1 | 0 | 0 | 1 | 1 | 20, 20 |" in lines, "a process that was not found was not killed"
     assert [line for line in lines if line.startswith("- ")] == [
         "- superlink after 2.0 s: it stopped",
         "- device after 3.0 s: it running",
