@@ -32,6 +32,8 @@ from simulations.benchmarks.loopback_deployment import OVER, LoopbackDeployment
 KINDS: Final = ("superlink", "server", "serverapp", "supernodes", "answering", "keeping up")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _SECONDS: Final = 3600.0
+# Of a shop.
+_FEWEST: Final = 20
 # The sums before and after the rounds in which directions are turned.
 _OTHER_SUMS: Final = 2
 _SETTINGS: Final = """
@@ -135,7 +137,7 @@ def measure(directory: Path, devices: int, rounds: int) -> Load:
     """One run of so many rounds with so many devices. Raises ProtocolError where it does not come to its end."""
     deployment = LoopbackDeployment(directory, devices)
     settings = _SETTINGS.format(steps=rounds - _OTHER_SUMS, devices=devices)
-    with deployment.up(settings, users=devices, patience=600.0):
+    with deployment.up(settings, users=max(_FEWEST, devices), patience=600.0):
         deployment.begun(1, 900.0)
         end = time.monotonic() + _SECONDS
         usages, at, wanting = list[Mapping[str, Usage]](), list[float](), list[float]()
