@@ -22,10 +22,10 @@ demo: $(STAMP) ## generate the shop, train privately, print quality and ten reco
 	$(BIN)/fedrec demo --out out/demo
 
 test: $(STAMP) ## run the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(STAMP) ## run the tests that take little time: none that trains at length, none of Flower's own runtime
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not flower"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not flower"
 
 deploy-check: $(STAMP) ## a server and three devices with TLS and keys: train by secure aggregation, rank, then try what must be refused
 	rm -rf out/deploy-check

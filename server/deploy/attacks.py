@@ -28,7 +28,6 @@ from server.deploy.foreign_bundle import write_foreign_bundle
 from server.deploy.lying_server import write_lying_server
 from server.deploy.network import Network
 
-APP: Final = Path(__file__).resolve().parent.parent.parent
 _SECONDS: Final = 240.0
 
 
@@ -81,7 +80,7 @@ def made_up_run(opened: Network, deployment: Deployment) -> Outcome:
 
 def lying_run(opened: Network, deployment: Deployment) -> Outcome:
     """A server that names the publisher's manifest, and asks with noise for twice its epsilon."""
-    app = write_lying_server(APP, opened.home / "lying")
+    app = write_lying_server(deployment.app, opened.home / "lying")
     what = "less noise under the publisher's manifest"
     return _refused_run(what, opened, deployment, deployment.manifest, "lying-run", app)
 
@@ -92,14 +91,14 @@ def repeated_run(opened: Network, deployment: Deployment) -> Outcome:
 
 
 def _refused_run(
-    what: str, opened: Network, deployment: Deployment, manifest: Path, name: str, app: Path = APP
+    what: str, opened: Network, deployment: Deployment, manifest: Path, name: str, app: Path | None = None
 ) -> Outcome:
     before = [_ledger(store) for store in deployment.stores]
     told = [len(log) for log in _logs(opened, deployment)]
     out = opened.home / name
     config: dict[str, str | int | float] = {**deployment.files(manifest), "out": str(out)}
     config |= {"devices": len(deployment.stores), "patience": 30}
-    opened.attempt(app, config, seconds=_SECONDS)
+    opened.attempt(app or deployment.app, config, seconds=_SECONDS)
     lines = (out / "events.jsonl").read_text(encoding="utf-8").splitlines() if (out / "events.jsonl").is_file() else []
     rounds = [json.loads(line) for line in lines]
     sums = [line for line in rounds if line["devices"]]

@@ -21,7 +21,6 @@ from fedrec.errors import ProtocolError
 from fedrec.release.approve import approve_release
 from fedrec.release.keys import load_key
 from server.deploy.attacks import (
-    APP,
     Outcome,
     control_api,
     foreign_bundle,
@@ -74,7 +73,7 @@ def check(out: Path, done: Callable[[str], None] = lambda text: None) -> Checked
             partial(lying_run, opened, deployment),
         )
         run_config: dict[str, str | int | float] = {**deployment.files(), "out": str(out / "server")}
-        log = opened.run(APP, {**run_config, "devices": DEVICES, "patience": 120}, seconds=_SECONDS)
+        log = opened.run(deployment.app, {**run_config, "devices": DEVICES, "patience": 120}, seconds=_SECONDS)
         record = _record(out, log)
         done(f"{DEVICES} devices trained, masked and with noise of their own")
         try_all(partial(foreign_bundle, opened, deployment), partial(repeated_run, opened, deployment))

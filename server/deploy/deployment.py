@@ -19,7 +19,9 @@ from fedrec.secagg.roster import Roster
 from fedrec.server.roster_files import create_roster_key, read_roster, write_roster, write_signed
 from fedrec.simulation.shop.generate import write_shop
 from fedrec.simulation.study import Study, prepare
+from server.deploy.app_copy import copy_app
 
+APP: Final = Path(__file__).resolve().parent.parent.parent
 DEVICES: Final = 3
 USERS: Final = 24
 _ITEMS: Final = 150
@@ -82,6 +84,11 @@ class Deployment:
     users: int = USERS
 
     @property
+    def app(self) -> Path:
+        """What the SuperLink is sent, and nothing else."""
+        return self.out / "app"
+
+    @property
     def manifest(self) -> Path:
         """What the publisher signed for the run."""
         return self.out / "manifest"
@@ -112,6 +119,7 @@ def make_deployment(out: Path, *, devices: int = DEVICES, users: int = USERS, se
     """Set everything up in a directory, people dealt out to devices. Raises FedrecError where a step fails."""
     (out / "settings.toml").write_text(settings, encoding="utf-8")
     config = load(out / "settings.toml")
+    copy_app(APP, out / "app")
     write_shop(out / "shop", users=users, items=_ITEMS, seed=1)
     with open_reporter(silent=True) as reporter:
         study = prepare(config, out / "shop", reporter)

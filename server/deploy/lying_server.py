@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Final
+
+from server.deploy.app_copy import copy_app
 
 # The manifest keeps its digest, which names the run to devices; what is asked follows from other settings.
 _APP: Final = """
@@ -27,11 +28,6 @@ honest.read_manifest = lying
 
 def write_lying_server(app: Path, directory: Path) -> Path:
     """Copy an app, and put the lying server in the place of its own; returns the copy's directory."""
-    ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("fedrec", "client"):
-        shutil.copytree(app / name, directory / name, ignore=ignored)
-    (directory / "server").mkdir()
-    for name in ("pyproject.toml", "LICENSE", "README.md", "server/__init__.py"):
-        shutil.copy(app / name, directory / name)
+    copy_app(app, directory)
     (directory / "server" / "app.py").write_text(_APP, encoding="utf-8")
     return directory

@@ -38,7 +38,7 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.flower
-def test_a_bare_run_of_a_clone_downloads_nothing_and_leaves_a_report(tmp_path: Path) -> None:
+def test_a_bare_run_of_a_clone_downloads_nothing_and_leaves_a_report(flower_app: Path, tmp_path: Path) -> None:
     home, out = tmp_path / "home", tmp_path / "out"
     environment = flower.environment_of(home)
     # As whoever cloned it has it: Flower makes an environment for the run, but what uv would fetch it cannot.
@@ -47,7 +47,7 @@ def test_a_bare_run_of_a_clone_downloads_nothing_and_leaves_a_report(tmp_path: P
     environment |= {**ports, "UV_OFFLINE": "1", "UV_CACHE_DIR": str(tmp_path / "uv")}
     environment.pop(VARIABLE, None)
     changes = f"users=40 training.rounds=1 set='evaluation.every=0 collaborative.cooccurrence.items=64' out='{out}'"
-    command = [flower.command_of("flwr"), "run", str(ROOT), "--stream", "--run-config", changes]
+    command = [flower.command_of("flwr"), "run", str(flower_app), "--stream", "--run-config", changes]
     try:
         # Flower gives its SuperLink fifteen seconds to come up, which a busy machine may not have.
         for _ in range(3):

@@ -19,7 +19,6 @@ from fedrec.simulation.engines.flower import processes_of, run_flower
 from fedrec.simulation.engines.grid_devices import grid_devices
 from fedrec.simulation.study import Study
 
-ROOT = Path(__file__).resolve().parents[3]
 # Two sums, each of five exchanges with every device and one with a few.
 CONFIG = cases.settings(
     secure_aggregation={"protocol": "secagg+"},
@@ -33,7 +32,9 @@ CLOSE = {"rtol": 1e-5, "atol": 48 * 2.0**-20}
 
 @pytest.mark.slow
 @pytest.mark.flower
-def test_flowers_own_runtime_opens_the_sums_that_the_grid_opens(federation_study: Study, tmp_path: Path) -> None:
+def test_flowers_own_runtime_opens_the_sums_that_the_grid_opens(
+    federation_study: Study, tmp_path: Path, flower_app: Path
+) -> None:
     with (
         open_reporter(silent=True) as reporter,
         grid_devices(CONFIG, federation_study, tmp_path / "grid", reporter) as devices,
@@ -42,7 +43,7 @@ def test_flowers_own_runtime_opens_the_sums_that_the_grid_opens(federation_study
     catalogue, stores = cases.place(federation_study, tmp_path / "devices")
     out, home = tmp_path / "out", tmp_path / "home"
     log = run_flower(
-        ROOT,
+        flower_app,
         home,
         {"config": CONFIG.model_dump_json(), "catalogue": str(catalogue), "stores": str(stores), "out": str(out)}
         | {"devices": cases.USERS, "roster": str(enlist(stores))},

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.common.constant import ErrorCode
+from worker_cases import call
 
 from fedrec.config import from_tree
 from fedrec.cores import Cores
@@ -18,18 +19,6 @@ from fedrec.simulation.engines.grid_devices import workers_of
 from fedrec.simulation.engines.grid_workers import WorkerGrid
 
 NODES = (2, 3, 5, 7, 11)
-
-
-def call(message: Message, context: Context) -> Message:
-    """Answers with the process it is in and how often it was asked there; node 5 raises, node 7 can end its process."""
-    if context.node_id == 5:
-        raise RuntimeError("nothing here")
-    if context.node_id == 7 and message.content["asked"]["end"]:
-        os._exit(3)
-    times = 1 + int(context.state["asked"]["times"] if context.state else 0)
-    context.state["asked"] = ConfigRecord({"times": times})
-    found = ConfigRecord({"node": context.node_id, "process": os.getpid(), "times": times})
-    return Message(RecordDict({"text": found}), reply_to=message)
 
 
 def request(node: int, *, end: bool = False) -> Message:

@@ -26,7 +26,6 @@ from fedrec.simulation.study import Study
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[3]
 BITS = 20
 # Every device's vector is rounded by less than a step, the cohort engine's by less than a step in all.
 ROUNDING = (cases.USERS + 1) * 2.0**-BITS
@@ -127,13 +126,13 @@ def test_with_few_bits_the_engines_differ_by_a_thousandth(federation_study: Stud
 
 @pytest.mark.flower
 def test_flowers_own_runtime_releases_what_the_cohort_releases(
-    federation_study: Study, cohort: RunResult, tmp_path: Path
+    federation_study: Study, cohort: RunResult, tmp_path: Path, flower_app: Path
 ) -> None:
     config = cases.settings()
     catalogue, stores = cases.place(federation_study, tmp_path / "devices")
     out, home = tmp_path / "out", tmp_path / "home"
     log = run_flower(
-        ROOT,
+        flower_app,
         home,
         {"config": config.model_dump_json(), "catalogue": str(catalogue), "stores": str(stores), "out": str(out)}
         | {"devices": cases.USERS},

@@ -18,7 +18,6 @@ from fedrec.simulation.engines.flower import processes_of, run_flower
 from fedrec.simulation.engines.grid_devices import place_devices
 from fedrec.simulation.study import Study
 
-ROOT = Path(__file__).resolve().parents[3]
 SLICES = 3
 CONFIG = cases.settings(
     collaborative={"cooccurrence": {"enabled": False}, "scoring": {"weight": 0.0}},
@@ -31,14 +30,16 @@ CLOSE = {"rtol": 1e-5, "atol": 2 * (SLICES + 1) * 2.0**-20}
 
 @pytest.mark.slow
 @pytest.mark.flower
-def test_a_few_nodes_of_many_users_release_what_the_cohort_releases(federation_study: Study, tmp_path: Path) -> None:
+def test_a_few_nodes_of_many_users_release_what_the_cohort_releases(
+    federation_study: Study, tmp_path: Path, flower_app: Path
+) -> None:
     vectorised = CohortDevices(CONFIG, federation_study.features, federation_study.population)
     first = cases.run(CONFIG, federation_study, vectorised, tmp_path / "cohort")
     with open_reporter(silent=True) as reporter:
         catalogue, stores = place_devices(federation_study, tmp_path / "devices", reporter, slices=SLICES)
     out, home = tmp_path / "out", tmp_path / "home"
     log = run_flower(
-        ROOT,
+        flower_app,
         home,
         {"config": CONFIG.model_dump_json(), "catalogue": str(catalogue), "stores": str(stores), "out": str(out)}
         | {"devices": SLICES, "slices": SLICES, "users": cases.USERS},
