@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -84,6 +83,8 @@ def checkout() -> Path | None:
 
 def project_of(root: Path) -> dict[str, Any]:
     """The table ``project`` of fedrec's ``pyproject.toml`` in ``root``; empty where there is none."""
+    import tomllib  # of a checkout only
+
     try:
         tree = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError):

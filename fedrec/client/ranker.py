@@ -24,12 +24,8 @@ from fedrec.client.who import chosen_user
 from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
 from fedrec.extras import TRAIN, need
-from fedrec.ranking.bandit import CANDIDATES, explored, item_vectors
-from fedrec.ranking.context import context_of
 from fedrec.ranking.explain import explain
-from fedrec.ranking.lists import content_vectors
 from fedrec.ranking.ratings import RatingPredictor
-from fedrec.ranking.rerank import mmr
 from fedrec.ranking.score import Scorer
 from fedrec.ranking.score_parts import ScoreParts
 from fedrec.ranking.topk import id_order, top_k, without_seen
@@ -82,8 +78,10 @@ class Ranker:
         self._reads_photos = reads or (tower and self.settings.photos)
 
     @cached_property
-    def _content(self) -> NDArray[np.float32]:
+    def content(self) -> NDArray[np.float32]:
         """What variety tells items apart by: [items, width] of their features alone; all alike without any."""
+        from fedrec.ranking.lists import content_vectors
+
         items = self.release.contents.items
         found = content_vectors(items.values, items.present)
         return np.zeros((len(self.ids), 1), dtype=np.float32) if found is None else found
@@ -104,6 +102,8 @@ class Ranker:
     @cached_property
     def vectors(self) -> NDArray[np.float64]:
         """What a bandit tells items apart by, see `fedrec.ranking.bandit.item_vectors`."""
+        from fedrec.ranking.bandit import item_vectors
+
         return item_vectors(self.scorer)
 
     def recommend(
@@ -132,17 +132,19 @@ class Ranker:
         known, events = self.known(store, user, at), store.events(user)
         parts = self.scorer.parts_of(known)
         scores = without_seen(parts.total, self.seen(events))
-        longer = explore is not None or variety != 0
-        found = top_k(scores, max(top, CANDIDATES) if longer else top, order=self.order)[0]
-        found = found[found >= 0]
-        if explore is not None:
-            from fedrec.client.bandit_state import bandit_of
+        if explore is None and variety == 0:
+            found = self.best(scores, top)
+        else:
+            from fedrec.client.reordered import reordered
 
-            bandit = bandit_of(store, user, self.release.id, 1 + self.vectors.shape[1])
-            found = explored(bandit, self.vectors, scores[0], found, explore)[:top]
-        elif longer:
-            found = mmr(found, scores[0, found], self._content, top, variety=variety)
+            found = reordered(self, store, user, scores, top, explore, variety)
         return self._explained(known, parts, found, events)
+
+    def best(self, scores: NDArray[np.float32], top: int) -> NDArray[np.int32]:
+        """Places of the ``top`` best of one user's scores, float32 [1, items], best first; fewer where fewer are left.
+        Raises ModelError where ``top`` is below 1."""
+        found = top_k(scores, top, order=self.order)[0]
+        return np.asarray(found[found >= 0])
 
     def recommend_for(
         self,
@@ -170,8 +172,7 @@ class Ranker:
         known = self.known_of(events, notes=notes, photos=photos, at=at)
         parts = self.scorer.parts_of(known)
         scores = without_seen(parts.total, self.seen(events))
-        found = top_k(scores, top, order=self.order)[0]
-        found = found[found >= 0]
+        found = self.best(scores, top)
         return self._explained(known, parts, found, events) if explain else self._listed(scores[0], found, events)
 
     def seen(self, events: Sequence[Event]) -> Histories:
@@ -202,17 +203,13 @@ class Ranker:
         explained, ratings = explain(self.scorer, known, found, parts), self.ratings(events, found)
         return [
             Recommendation(
-                rank=rank,
-                item=one.id,
-                title=one.title,
-                score=one.score,
-                shares=dict(one.shares),
-                nearest=None if one.nearest is None else self.titles[one.nearest] or self.ids[one.nearest],
-                reason=one.reason,
-                rating=rating,
+                rank, one.id, one.title, one.score, dict(one.shares), self._named(one.nearest), one.reason, rating
             )
             for rank, (one, rating) in enumerate(zip(explained, ratings, strict=True), start=1)
         ]
+
+    def _named(self, place: int | None) -> str | None:
+        return None if place is None else self.titles[place] or self.ids[place]
 
     def known(self, store: EventStore, user: str, at: int | None = None) -> UserBatch:
         """What the scorer is told of a user. Events with items that the release does not know are left out.
@@ -262,6 +259,8 @@ class Ranker:
         )
 
     def _context(self, met_at: Sequence[int], at: int | None) -> NDArray[np.float32]:
+        from fedrec.ranking.context import context_of
+
         request = np.array([int(time.time()) if at is None else at], dtype=np.int64)
         seconds = np.array(met_at, dtype=np.int64)
         return context_of(request, np.array([0, len(seconds)]), seconds, self.settings.history)

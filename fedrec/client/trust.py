@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ProtocolError, StoreError
 from fedrec.secagg.identity import ID_BYTES, DeviceIdentity
-from fedrec.secagg.roster import Roster
 
 if TYPE_CHECKING:
     from fedrec.queries.run_manifest import RunManifest
+    from fedrec.secagg.roster import Roster
 
-# Ranking asks for the publisher only: manifests, with all settings, are loaded where one is read.
+# Ranking asks for the publisher only: rosters, and manifests with all settings, are loaded where one is read.
 IDENTITY: Final = "secagg identity"
 _ROSTER_KEY: Final = "secagg roster key"
 _NEWEST: Final = "secagg newest roster"
@@ -156,6 +156,8 @@ def _only_newer(store: EventStore, roster: Roster) -> None:
 # A simulated node is a call in a process that has had others, and all have the same roster.
 @lru_cache(maxsize=2)
 def _verified(data: bytes, key: bytes) -> Roster:
+    from fedrec.secagg.roster import Roster
+
     return Roster.verify(data, key)
 
 

@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 Floats = NDArray[np.float64]
 
@@ -45,6 +44,8 @@ def item_biases(deviations: Floats, counts: Floats, noise: float) -> Floats:
 
 def _variances(deviations: Floats, counts: Floats, noise: float) -> tuple[float, float]:
     """T and K, above 0: by the items that are known to be rated, and by what is usual, which counts as few items."""
+    from scipy.optimize import nnls  # with all optimisers: where ratings are asked for
+
     # Below this, a count is noise as likely as not, and says nothing of T or K.
     known = counts > _DEVIATIONS * noise
     count = counts[known]

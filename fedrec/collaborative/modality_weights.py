@@ -3,16 +3,16 @@
 A sum of projected histories A = G U tells what the users' co-occurrence G does to the directions U.  If G is a mixture
 of kernels, G = sum_m w_m D^1/2 S_m D^1/2 + own parts, then A is the same mixture of known matrices, and the w_m are the
 coefficients of a regression of A on them, none below zero (Lawson and Hanson 1974, chapter 23): kernel alignment
-(Cristianini et al. 2001) with noise of known size.  There are thousands of entries and a handful of weights, so little
-noise is left in them.  Where there is too much, they stay near the weights that the settings give: each is normal
-around its own with a deviation as large.
+(Cristianini et al. 2001) with noise of known size.  An item's entries are off together, by what no kernel explains of
+it, so all of them count as one observation.  There are thousands of items and a handful of weights, so little noise is
+left in them.  Where there is too much, they stay near the weights that the settings give: each is normal around its own
+with a deviation as large.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from fedrec.collaborative.content_kernel import content_factors
 from fedrec.collaborative.power_iteration import Expected, ProjectionDirections
@@ -62,7 +62,7 @@ def weighed_by_sum(
         columns = [*(table[part] for table in expected), own, found[part]]
         rows = np.stack([(column * sure).ravel() for column in columns], axis=1)
         together += rows.T @ rows
-    weights = _regressed(together, np.array(list(given.values())))
+    weights = _regressed(together / max(asked.vectors.shape[1], 1), np.array(list(given.values())))
     if weights is None:
         return prior
     weights *= sum(given.values()) / weights.sum()
@@ -100,6 +100,8 @@ def _regressed(together: Floats, given: Floats) -> Floats | None:
     # One more row a weight: it is level * given, give or take as much.
     deviations = level * given
     rows = np.hstack([np.diag(1.0 / deviations), np.zeros((count, 1))])
+    from scipy.optimize import nnls  # with all optimisers: where weights are to be found
+
     solved, _ = nnls(np.vstack([columns, rows]), np.concatenate([found, np.ones(count)]))
     weights = solved[:count]
     return weights if weights.sum() > 0 else None

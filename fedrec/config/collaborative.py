@@ -168,6 +168,11 @@ class CollaborativeSettings(Settings):
     """What collaboration adds through private sums: item popularity, and what is used together."""
 
     popularity: bool = Field(default=True, description="ask how many users have each item, as one private sum")
+    shrink_popularity: bool = Field(
+        default=False,
+        description="bring noisy counts of items nearer to what they would be without their noise, by how all of them "
+        "are spread, see fedrec.collaborative.shrunk_counts; false = as they are, none below zero",
+    )
     popularity_buckets: int = Field(
         default=0,
         ge=0,

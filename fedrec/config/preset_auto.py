@@ -14,6 +14,7 @@ AUTO: Final[Mapping[str, Any]] = {
     "model": {"tower": False, "notes": True, "photos": True},
     "collaborative": {
         "follows_noise": True,
+        "shrink_popularity": True,
         "power_iteration": {"whitening": 0.3, "scale": 1.0, "denoising": "content", "combine_steps": True},
         "prior": {
             "weight": 0.6,

@@ -14,7 +14,7 @@ With ``collaborative.popularity_buckets`` the part is hashed into three tables o
 same bound; users only, as a clip of what shares buckets may turn a part further than one interaction did.
 *Who checks it*: a device makes the whole request from its own settings; nothing of it is the server's to say.
 *What is made of it*: estimates that are not below zero; of buckets, by `fedrec.collaborative.hashed_counts`, which says
-how far they are off.
+how far they are off; with ``collaborative.shrink_popularity`` posterior means (`fedrec.collaborative.shrunk_counts`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from fedrec.collaborative.hashed_counts import TABLES, counts_of, deviation_of
 from fedrec.collaborative.reading import PaidSums
+from fedrec.collaborative.shrunk_counts import shrunk_counts
 from fedrec.config import Config
 from fedrec.content.feature_table import Features
 from fedrec.queries.private_sum import PrivateSum
@@ -66,7 +67,8 @@ class Popularity(Query):
         estimates, deviation = noisy.vector, noisy.deviation
         if state.config.collaborative.popularity_buckets:
             estimates, deviation = counts_of(estimates, len(state.features)), deviation_of(estimates, deviation)
-        counts = np.maximum(estimates, 0.0)
+        shrink = state.config.collaborative.shrink_popularity
+        counts = shrunk_counts(estimates, deviation) if shrink else np.maximum(estimates, 0.0)
         state.sums = PaidSums(counts)
         state.read_sums()
         state.popularity_deviation = deviation

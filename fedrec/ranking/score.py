@@ -22,7 +22,6 @@ from fedrec.collaborative.collaborative_factors import CollaborativeFactors
 from fedrec.errors import ModelError
 from fedrec.ranking.score_parts import ScoreParts
 from fedrec.ranking.standardise import log_popularity, standardised
-from fedrec.ranking.weighed import EvidenceWeighing
 from fedrec.release.contents import FeatureTable
 from fedrec.users import Histories, OwnContent, UserBatch
 
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from fedrec.model.recommender import Recommender
     from fedrec.ranking.fold_in import FoldIn
     from fedrec.ranking.tower import TowerScorer
+    from fedrec.ranking.weighed import EvidenceWeighing
 
 # A device starts anew for each list.  So torch is loaded where there is a tower, and SciPy for many users or a fold-in.
 Floats32 = NDArray[np.float32]
@@ -215,6 +215,8 @@ class Scorer:
         scoring, table, model = self.settings.scoring, self.collaborative, self._model_settings
         if not scoring.evidence or not scoring.personal:
             return None
+        from fedrec.ranking.weighed import EvidenceWeighing
+
         tower = self.tower is not None and scoring.weight < 1
         return EvidenceWeighing.of(
             self.features,

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 from typing import NoReturn
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from fedrec.errors import ReleaseError
 
+# A device that only checks signatures starts anew for each list: what reads and writes key files is loaded there.
 PUBLIC_BYTES = 32
 SIGNATURE_BYTES = 64
 _LARGEST_KEY_FILE = 4096
@@ -76,6 +75,10 @@ def create_key(path: Path) -> SigningKey:
     Raises:
         ReleaseError: the file exists already (a key is never written over) or cannot be written.
     """
+    import tempfile
+
+    from cryptography.hazmat.primitives import serialization
+
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     try:
@@ -114,8 +117,10 @@ def load_key(path: Path) -> SigningKey:
         raise ReleaseError(
             f"cannot read the signing key: {error.strerror}", value=path.name, action="Create one first"
         ) from None
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
-        secret = serialization.load_pem_private_key(pem, password=None)
+        secret = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError):
         secret = None
     if not isinstance(secret, Ed25519PrivateKey):

@@ -23,8 +23,8 @@ from fedrec.simulation.groups import UserGroup, groups_of
 from fedrec.simulation.newcomers import quality_of_newcomers
 from fedrec.simulation.private_popularity import private_popularity
 from fedrec.simulation.rating_quality import rating_quality
-from fedrec.simulation.shop.oracle import TRUTH, load_oracle
 from fedrec.simulation.study import Study
+from fedrec.simulation.truth import TRUTH
 from fedrec.users import UserBatch
 
 if TYPE_CHECKING:
@@ -140,6 +140,8 @@ def _oracle(study: Study) -> dict[str, Any] | None:
     directory = study.dataset.directory
     if directory is None or not (directory / TRUTH).is_file():
         return None
+    from fedrec.simulation.shop.oracle import load_oracle
+
     oracle = load_oracle(directory)
     person = {user: place for place, user in enumerate(oracle.user_ids)}
     thing = {item: place for place, item in enumerate(oracle.item_ids)}

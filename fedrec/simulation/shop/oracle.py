@@ -14,8 +14,8 @@ from fedrec.errors import DataError
 from fedrec.simulation.shop.catalogue import item_id
 from fedrec.simulation.shop.latents import HIDDEN, TEXT, VISUAL, WIDTH, Floats32, LatentItems, affinity
 from fedrec.simulation.shop.people import user_id
+from fedrec.simulation.truth import TRUTH
 
-TRUTH = "oracle.safetensors"
 PARTS = {"text": TEXT, "visual": VISUAL, "hidden": HIDDEN}
 
 
