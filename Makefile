@@ -21,8 +21,9 @@ setup: $(STAMP) ## make .venv with fedrec and everything its tests need
 demo: $(STAMP) ## generate the shop, train privately, print quality and ten recommendations, write out/demo/report.html
 	$(BIN)/fedrec demo --out out/demo
 
+# Three processes for two cores: tests of Flower's own runtime wait for its polls most of the time.
 test: $(STAMP) ## run the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(STAMP) ## run the tests that take little time: none that trains at length, none of Flower's own runtime
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not flower"

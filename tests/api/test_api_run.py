@@ -218,6 +218,7 @@ def test_the_plan_is_what_the_run_is_charged(run: fedrec.Run) -> None:
     assert planned["accountants"] is None and planned["population"] == USERS
 
 
+@pytest.mark.slow
 def test_a_target_is_planned_without_a_config() -> None:
     found = fedrec.plan_target(1_000, rounds=10, epsilon=4.0, cohort=100)
     assert found["sampling"] == "poisson" and found["epsilon_released"] == pytest.approx(4.0, rel=1e-2)

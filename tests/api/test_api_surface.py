@@ -26,6 +26,7 @@ def test_importing_the_package_loads_nothing_else() -> None:
     assert told.stdout == "[] []\n"
 
 
+@pytest.mark.slow
 def test_the_optional_libraries_are_loaded_by_nothing_that_does_not_need_them() -> None:
     code = (
         "import sys; import fedrec; [getattr(fedrec, name) for name in fedrec.__all__]; "
@@ -36,6 +37,7 @@ def test_the_optional_libraries_are_loaded_by_nothing_that_does_not_need_them() 
     assert told.stdout == "[]\n"
 
 
+@pytest.mark.slow
 def test_what_operators_and_devices_use_needs_no_simulation_and_no_network() -> None:
     names = ("open_release", "plan", "plan_target", "statement", "verify", "load_config", "read_data", "Run")
     code = (

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import federation_cases as cases
+import pytest
 
 from fedrec.simulation.engines.enlist import enlist
 from fedrec.simulation.study import Study
@@ -32,6 +33,7 @@ print(*sorted(HEAVY & set(sys.modules)))
 """
 
 
+@pytest.mark.slow
 def test_a_device_advertises_without_loading_what_computes(federation_study: Study, tmp_path: Path) -> None:
     catalogue, stores = cases.place(federation_study, tmp_path)
     config = cases.settings(secure_aggregation={"protocol": "secagg+"}).model_dump_json()

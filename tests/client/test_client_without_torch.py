@@ -34,6 +34,7 @@ def towerless(tmp_path: Path) -> Path:
     return tmp_path / "release"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["--explore", "0.5"]])
 def test_a_release_without_a_tower_needs_no_torch(
     place: Place, towerless: Path, tmp_path: Path, more: list[str]

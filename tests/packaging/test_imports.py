@@ -67,6 +67,7 @@ except SystemExit: pass
 """
 
 
+@pytest.mark.slow
 def test_importing_takes_little_and_help_a_few_times_what_numpy_takes() -> None:
     # On a quiet machine importing numpy takes about 0.1 s, and the limits are 0.3 s and 1 s.
     numpy = seconds("import numpy")

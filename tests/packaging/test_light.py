@@ -85,6 +85,7 @@ def light(*lines: str) -> str:
     return run_blocked(TRAINING, "\n".join(lines)).stdout
 
 
+@pytest.mark.slow
 def test_a_person_uses_the_device_and_the_release_is_verified(tmp_path: Path) -> None:
     release = colours("lamp", False, tmp_path / "release")
     EventStore.create(tmp_path / "store.sqlite").close()
@@ -103,6 +104,7 @@ def test_a_person_uses_the_device_and_the_release_is_verified(tmp_path: Path) ->
     assert "White lamp" in said and "has white" in said
 
 
+@pytest.mark.slow
 def test_a_tower_says_what_is_missing_and_how_to_get_it(tmp_path: Path) -> None:
     release = colours("mug", True, tmp_path / "release")
     EventStore.create(tmp_path / "store.sqlite").close()
@@ -128,6 +130,7 @@ def answered(study: Study, tmp_path: Path, sections: Mapping[str, Mapping[str, o
     return light(f"WORDS, QUERIES_ASKED = {words!r}, {SUMS!r}", ANSWER).splitlines()
 
 
+@pytest.mark.slow
 def test_closed_forms_are_answered(federation_study: Study, tmp_path: Path) -> None:
     sections = {
         "model": {"tower": False},

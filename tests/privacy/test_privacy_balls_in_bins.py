@@ -47,6 +47,7 @@ def test_two_groups_are_what_the_integral_says(noise: float, first: int, second:
         assert back - 1e-5 <= pair.delta_reversed(level) <= back + 3e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("noise", "rounds", "groups"), [(0.8, 61, 61), (0.757, 200, 61), (1.5, 25, 7)])
 def test_sampled_likelihood_ratios_agree(noise: float, rounds: int, groups: int) -> None:
     """From below: what a reader who knows everything but the group really learns, within six standard errors."""
@@ -81,6 +82,7 @@ def test_one_group_is_full_participation() -> None:
     assert epsilon([run(1.2, 5, 1)], DELTA) == epsilon([QueryCost("training", 1.2, 5)], DELTA)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.floats(0.3, 20), st.integers(1, 150), st.integers(2, 40))
 def test_it_lies_between_nothing_and_the_account_without_the_dealing(noise: float, rounds: int, groups: int) -> None:

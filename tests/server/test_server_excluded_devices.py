@@ -20,6 +20,7 @@ from fedrec.simulation.study import Study
 
 pytestmark = pytest.mark.slow
 
+# Who is asked is the server's to say, so devices share what the simulation lets them share.
 EVERYBODY = set(range(cases.USERS))
 CONFIG = cases.settings(
     secure_aggregation={"protocol": "secagg+", "minimum_cohort": 12, "minimum_survivors": 10, "dropout": 0.2}
@@ -35,7 +36,7 @@ def test_a_restarted_server_still_leaves_them_out(federation_study: Study, tmp_p
     first, second = requests(CONFIG, federation_study)
     with (
         ServerState(tmp_path / "server.sqlite", "run") as state,
-        hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage),
+        hostile_devices(CONFIG, federation_study, tmp_path, shared=True) as (devices, stage),
     ):
         devices.exclusions.keep_in(state)
         stage.put(Exchange.MASK, dict.fromkeys((3, 4), hostile.wrong_length))
@@ -43,7 +44,7 @@ def test_a_restarted_server_still_leaves_them_out(federation_study: Study, tmp_p
         assert (opened.excluded, devices.tally) == ({"malformed": 2}, {"sum": 22, "malformed": 2})
     with (
         ServerState(tmp_path / "server.sqlite", "run") as state,
-        hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage),
+        hostile_devices(CONFIG, federation_study, tmp_path, shared=True) as (devices, stage),
     ):
         devices.exclusions.keep_in(state)
         # It does not know which nodes they are behind, so they are asked, and turned away.
@@ -55,7 +56,7 @@ def test_a_restarted_server_still_leaves_them_out(federation_study: Study, tmp_p
 
 def test_too_many_are_named_with_what_to_set(federation_study: Study, tmp_path: Path) -> None:
     first, _ = requests(CONFIG, federation_study)
-    with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, _stage):
+    with hostile_devices(CONFIG, federation_study, tmp_path, shared=True) as (devices, _stage):
         devices.aggregate(first, range(cases.USERS))
         devices.exclusions.proved({device_of(tmp_path, node): FALSE_DEALING for node in range(5)})
         with pytest.raises(
@@ -68,7 +69,7 @@ def test_too_many_are_named_with_what_to_set(federation_study: Study, tmp_path: 
 
 def test_suspects_are_asked_again_before_a_sum_is_given_up(federation_study: Study, tmp_path: Path) -> None:
     first, second = requests(CONFIG, federation_study)
-    with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, _stage):
+    with hostile_devices(CONFIG, federation_study, tmp_path, shared=True) as (devices, _stage):
         devices.aggregate(first, range(cases.USERS))
         for _ in range(2):
             devices.exclusions.begin()

@@ -160,6 +160,7 @@ def test_another_number_of_groups_is_another_deal() -> None:
     assert abs(float(np.corrcoef(ten, five)[0, 1])) < 6 / math.sqrt(2000)
 
 
+@pytest.mark.slow
 def test_secret_cohorts_are_amplified_and_others_are_not() -> None:
     def training(sampling: str, users: int = 200, devices: int = 200, **more: Any) -> QueryCost:
         tree = {

@@ -68,7 +68,7 @@ def test_an_attempt_that_fails_in_any_exchange_is_followed_by_one_that_opens(
     exchange: Exchange, count: int, reason: Reason, federation_study: Study, tmp_path: Path
 ) -> None:
     first, _ = requests(CONFIG, federation_study)
-    with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage):
+    with hostile_devices(CONFIG, federation_study, tmp_path, shared=True) as (devices, stage):
         stage.put(exchange, {node: once(hostile.crash, stage) for node in range(count)})
         opened = devices.aggregate(first, range(cases.USERS))
         # Whoever has helped to open a sum of this round is in no other one of it.
@@ -148,17 +148,17 @@ def test_a_run_is_killed_in_every_exchange_and_given_up_once_and_ends_as_if_it_h
     federation_study: Study, server_catalogue: ServerCatalogue, tmp_path: Path
 ) -> None:
     """Every restart is a run of its own to Flower, with its own id, as after `flwr run` is called again."""
-    with hostile_devices(SHORT, federation_study, tmp_path / "whole") as (devices, _):
+    with hostile_devices(SHORT, federation_study, tmp_path / "whole", shared=True) as (devices, _):
         whole = federate(SHORT, server_catalogue, devices, tmp_path / "a")
     assert whole["secure_aggregation"] == {"protocol": "secagg+", "aborted": {}, "excluded": {}}
     # Devices mask twice for a round, as often as the settings allow attempts: so it is cut off twice after that.
     for number, exchange in enumerate(one for one in Exchange if one is not Exchange.CONFIRM):
         with (
-            hostile_devices(SHORT, federation_study, tmp_path / "cut") as (devices, _),
+            hostile_devices(SHORT, federation_study, tmp_path / "cut", shared=True) as (devices, _),
             cut_in(devices, exchange, 3 + number),
         ):
             federate(SHORT, server_catalogue, devices, tmp_path / "b")
-    with hostile_devices(SHORT, federation_study, tmp_path / "cut") as (devices, stage):
+    with hostile_devices(SHORT, federation_study, tmp_path / "cut", shared=True) as (devices, stage):
         stage.put(Exchange.MASK, dict.fromkeys(range(15), hostile.crash))
         with pytest.raises(AggregationFailedError):
             federate(SHORT, server_catalogue, devices, tmp_path / "b")
@@ -171,7 +171,7 @@ def test_a_run_is_killed_in_every_exchange_and_given_up_once_and_ends_as_if_it_h
     assert aggregation_failed["aborted"] == {Reason.FEW_SURVIVORS.value: 2}
     assert aggregation_failed["left_out"] == {"failed": 15}
     assert not (tmp_path / "b" / "server.json").exists()
-    with hostile_devices(SHORT, federation_study, tmp_path / "cut") as (devices, stage):
+    with hostile_devices(SHORT, federation_study, tmp_path / "cut", shared=True) as (devices, stage):
         stage.put(Exchange.SHARE, {node: once(hostile.crash, stage) for node in range(15)})
         record = federate(SHORT, server_catalogue, devices, tmp_path / "b")
     assert record["rounds"] == lines(tmp_path / "b")
