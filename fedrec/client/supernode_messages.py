@@ -80,8 +80,8 @@ def forgetting(pull: Pull) -> Pull:
     """
 
     def pull_whole(*words: Any, **named: Any) -> int | None:
-        fetching = {name: _failing(named[name]) for name in _FETCHING if name in named}
-        return pull(*words, **{**named, **fetching})
+        fetching: dict[str, Any] = {name: _failing(named[name]) for name in _FETCHING if name in named}
+        return pull(*words, **(named | fetching))
 
     return pull_whole
 
