@@ -66,7 +66,7 @@ def train_words(words: CutTexts, vocabulary: int) -> Tokenizer:
     if unknown := times.pop(UNKNOWN, 0):  # to the trainer, in brackets
         (plain,) = CutTexts.of([UNKNOWN.strip("[]")]).distinct
         times[plain] = times.get(plain, 0) + unknown
-    most = sorted(times, key=lambda word: (-times[word], word))[: vocabulary - 1]
+    most = sorted(sorted(times), key=times.__getitem__, reverse=True)[: vocabulary - 1]  # equals stay in order
     places = {word: place for place, word in enumerate([UNKNOWN, *most])}
     tokenizer = _plain(Tokenizer(models.WordLevel(places, unk_token=UNKNOWN)))
     tokenizer.add_special_tokens([UNKNOWN])
