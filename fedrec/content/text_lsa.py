@@ -163,17 +163,15 @@ def _reduced(settings: TextSettings) -> TextSettings:
 
 def _counts(tokenizer: Tokenizer, words: CutTexts) -> sparse.csr_matrix:
     """Word counts, float64 [texts, vocabulary], without the unknown word at place 0."""
-    vocabulary = tokenizer.get_vocab()
-    ids = np.array([vocabulary.get(word, 0) for word in words.distinct], dtype=np.int64)
+    width = tokenizer.get_vocab_size()
+    ids = np.array([tokenizer.token_to_id(word) or 0 for word in words.distinct], dtype=np.int64)
     ends = np.concatenate([[0], np.cumsum(words.lengths)])
     parts = []
     for start in range(0, len(words.lengths), _AT_A_TIME):
         lengths = words.lengths[start : start + _AT_A_TIME]
         places = words.places[ends[start] : ends[start + len(lengths)]]
-        parts.append(_counted(ids[places], lengths, len(vocabulary)))
-    return (
-        sparse.csr_matrix(sparse.vstack(parts)) if parts else sparse.csr_matrix((0, len(vocabulary)), dtype=np.float64)
-    )
+        parts.append(_counted(ids[places], lengths, width))
+    return sparse.csr_matrix(sparse.vstack(parts)) if parts else sparse.csr_matrix((0, width), dtype=np.float64)
 
 
 def _counted(ids: NDArray[np.int64], lengths: NDArray[np.int64], width: int) -> sparse.csr_matrix:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 
 import numpy as np
@@ -46,8 +47,7 @@ class CutTexts:
     @classmethod
     def of(cls, texts: Iterable[str]) -> CutTexts:
         """Cut texts into words. `UNKNOWN` is one, as the tokenizer has it wherever it stands."""
-        rules = _plain(Tokenizer(models.WordLevel(unk_token=UNKNOWN)))
-        cut = WordSplitter(rules.normalizer, rules.pre_tokenizer).words
+        cut = _splitter().words
         found: defaultdict[str, int] = defaultdict(count().__next__)
         places = []
         for text in texts:
@@ -71,6 +71,13 @@ def train_words(words: CutTexts, vocabulary: int) -> Tokenizer:
     tokenizer = _plain(Tokenizer(models.WordLevel(places, unk_token=UNKNOWN)))
     tokenizer.add_special_tokens([UNKNOWN])
     return tokenizer
+
+
+@cache
+def _splitter() -> WordSplitter:
+    # Kept: a device encodes one note at a time, and making the rules takes longer than that.
+    rules = _plain(Tokenizer(models.WordLevel(unk_token=UNKNOWN)))
+    return WordSplitter(rules.normalizer, rules.pre_tokenizer)
 
 
 def _around(parts: Sequence[list[str]]) -> list[str]:
