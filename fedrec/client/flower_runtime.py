@@ -5,7 +5,7 @@ Flower's own such process unpacks the bundle that the SuperLink sent, puts it fi
 takes the message and leaves the bundle where it is: in the memory of the SuperNode, which reads of it the settings in
 its ``pyproject.toml``, and those we drop.
 
-Beside `fedrec.client.supernode_pauses` this is the one file of a device that uses what Flower does not document as
+Beside `fedrec.client.supernode_messages` this is the one file of a device that uses what Flower does not document as
 public; it was written for `FLOWER` and refuses others.
 """
 

@@ -113,9 +113,9 @@ def main() -> None:
     refuse_unless_isolated()
     check_flower()
     # Not where the device's own process would import it: it loads all of a SuperNode.
-    from fedrec.client.supernode_pauses import shorten_pauses
+    from fedrec.client.supernode_messages import mend_supernode
 
-    shorten_pauses()
+    mend_supernode()
     run_watched("flower-supernode")
 
 

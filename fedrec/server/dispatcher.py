@@ -17,9 +17,9 @@ from fedrec.queries.wire import ARRAYS, FIELDS, Part
 from fedrec.server.stragglers import OpenExchange, StragglerPolicy
 
 _RAW: Final = "fedrec.raw"
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 3.0
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.04, 3.0
 # Each look costs the SuperLink a search for all that is waited for.
-_SHARE: Final = 0.125
+_SHARE: Final = 0.25
 
 
 @dataclass(frozen=True)

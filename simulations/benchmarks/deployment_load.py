@@ -3,8 +3,9 @@
     python -m simulations.benchmarks.deployment_load DIR --devices 10 --devices 30 --rounds 5 --out FILE.md
 
 For each number it makes a server and so many devices in DIR with the commands of docs/deployment.md, and lets a run of
-secagg+ pass in which every sum needs every device.  After each sum it reads /proc: processor seconds and memory of each
-kind of process.  A device is three processes: one that keeps it up, one that answers, and Flower's SuperNode.
+secagg+ pass in which every sum needs every device: popularity, and power iteration, for which a device loads no torch.
+After each sum it reads /proc: processor seconds and memory of each kind of process.  A device is three processes: one
+that keeps it up, one that answers, and Flower's SuperNode.
 """
 
 from __future__ import annotations
@@ -18,20 +19,53 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 from fedrec.console import say
 from fedrec.cores import Cores
 from fedrec.detached import ProcessMark
 from fedrec.errors import ProtocolError
 from fedrec.server.operation.status import events_of
-from server.deploy.deployment import small_settings
 from simulations.benchmarks.deployment_faults import child_of
 from simulations.benchmarks.loopback_deployment import OVER, LoopbackDeployment
 
 KINDS: Final = ("superlink", "server", "serverapp", "supernodes", "answering", "keeping up")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _SECONDS: Final = 3600.0
+# Of a shop.
+_FEWEST: Final = 20
+# The sums before and after the rounds in which directions are turned.
+_OTHER_SUMS: Final = 2
+_SETTINGS: Final = """
+[run]
+name = "load"
+[content.text]
+dimension = 16
+vocabulary = 512
+[content.image]
+dimension = 8
+[model]
+dimension = 8
+tower = false
+[collaborative.cooccurrence]
+enabled = false
+[collaborative.power_iteration]
+enabled = true
+steps = {steps}
+rank = 8
+[collaborative.prior]
+weight = 1.0
+modalities = {{text = 1.0, image = 1.0}}
+[privacy]
+epsilon = 8.0
+delta = 0.01
+[secure_aggregation]
+protocol = "secagg+"
+minimum_cohort = {devices}
+minimum_survivors = {devices}
+[speed]
+threads = 1
+"""
 
 
 @dataclass(frozen=True)
@@ -102,15 +136,15 @@ def memory_of(processes: Sequence[tuple[str, ProcessMark]]) -> float:
 def measure(directory: Path, devices: int, rounds: int) -> Load:
     """One run of so many rounds with so many devices. Raises ProtocolError where it does not come to its end."""
     deployment = LoopbackDeployment(directory, devices)
-    settings = small_settings("load", rounds=rounds, attempts=4, privacy="delta = 0.01", devices=devices)
-    with deployment.up(settings, users=devices, patience=600.0):
+    settings = _SETTINGS.format(steps=rounds - _OTHER_SUMS, devices=devices)
+    with deployment.up(settings, users=max(_FEWEST, devices), patience=600.0):
         deployment.begun(1, 900.0)
         end = time.monotonic() + _SECONDS
         usages, at, wanting = list[Mapping[str, Usage]](), list[float](), list[float]()
         memory = 0.0
         while (phase := deployment.run()["phase"]) not in OVER and time.monotonic() < end:
             wanting.append(os.getloadavg()[0])
-            if len(_sums(deployment)) > len(usages):
+            if deployment.sums(1) > len(usages):
                 processes = list(processes_of(deployment))
                 usages.append(usage_of(processes))
                 at.append(time.monotonic())
@@ -118,14 +152,10 @@ def measure(directory: Path, devices: int, rounds: int) -> Load:
             time.sleep(0.25)
         if phase != "finished":
             raise ProtocolError("the run did not finish", value=deployment.run()["said"])
-        sums = _sums(deployment)
+        sums = [one for one in events_of(deployment.server.run(1)) if one.get("devices")]
         lost = sum(one["asked"] - one["devices"] + sum(one["aborted"].values()) for one in sums)
         seconds = tuple(one["seconds"] for one in sums)
         return Load(devices, phase, seconds, lost, tuple(usages), tuple(at), memory, sum(wanting) / len(wanting))
-
-
-def _sums(deployment: LoopbackDeployment) -> list[dict[str, Any]]:
-    return [one for one in events_of(deployment.server.run(1)) if one.get("devices")]
 
 
 def table_of(loads: Sequence[Load]) -> str:
@@ -167,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--devices", type=int, action="append", required=True, help="may be given again")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="3 at least")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(arguments)
     loads = list[Load]()

@@ -17,6 +17,7 @@ from fedrec.detached import ProcessMark
 from fedrec.errors import ProtocolError
 from fedrec.server.operation.running import read_running
 from fedrec.server.operation.server_directory import ServerDirectory, server_of
+from fedrec.server.operation.status import events_of
 from fedrec.server.run_marks import running_process
 from fedrec.whole_files import read_json
 from server.deploy.deployment import DEVICES
@@ -112,6 +113,10 @@ class LoopbackDeployment:
         """What the run's keeper says."""
         run: dict[str, Any] = read_running(self.server).get("run", {"phase": "waiting", "counter": 0})
         return run
+
+    def sums(self, counter: int) -> int:
+        """How many sums of a run were opened."""
+        return sum(bool(one.get("devices")) for one in events_of(self.server.run(counter)))
 
     def server_process(self, name: str) -> ProcessMark | None:
         """``superlink``, ``superexec``, ``serverapp`` (the process of the run), or ``server``, which keeps these up."""

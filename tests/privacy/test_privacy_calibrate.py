@@ -95,6 +95,7 @@ def test_sampled_plans_meet_the_budget_within_a_thousandth(
     assert target * (1 - 1e-3) < epsilon(costs, DELTA) <= target
 
 
+@pytest.mark.slow
 def test_a_sampled_query_costs_what_a_full_release_of_its_share_would() -> None:
     costs = plan(3.0, DELTA, SHARES, ROUNDS, {"training": ("poisson", RATE)})
     noise = {cost.query: cost for cost in costs}

@@ -59,6 +59,7 @@ def test_a_budget_shared_with_a_cyclic_query_is_met() -> None:
     assert parts[1] / parts[0] == pytest.approx(4.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", [KNOWN, CYCLIC, replace(KNOWN, epsilon=1.0)])
 def test_looser_accountants_are_looser(setting: Setting) -> None:
     found = make_plan(setting)
@@ -82,6 +83,7 @@ def test_signal_to_noise_by_hand() -> None:
     assert found.over_run == pytest.approx(0.3 * 200**0.5 / noise_norm)
 
 
+@pytest.mark.slow
 def test_advice_holds_when_it_is_followed() -> None:
     found, ratio = make_plan(CYCLIC), 1.0
     assert found.over_run < ratio

@@ -28,8 +28,8 @@ _PAUSES: Final = (1.0, 2.0, 5.0, 15.0, 30.0)
 _END_SECONDS: Final = 10.0
 # A run whose process is gone is one that was cut off; Flower itself finds that out after a minute or two.
 _GONE_SECONDS: Final = 5.0
-# Between two questions to the SuperLink, which has devices to answer.
-_LOOK_SECONDS: Final = 2.0
+# Between two questions to the SuperLink, which has devices to answer. Where the run's process is gone, it is asked now.
+_LOOK_SECONDS: Final = 5.0
 _OVER: Final = ("finished", "stopped")
 
 

@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from fedrec.detached import ProcessMark
+from fedrec.errors import ProtocolError
 from simulations.benchmarks import deployment_faults as faults
 from simulations.benchmarks import deployment_load as load
+from simulations.benchmarks import deployment_short_way as short_way
 
 
 def outcome(target: str, at: float | None, phase: str, *, verified: bool = True) -> faults.KillOutcome:
@@ -21,13 +24,14 @@ def outcome(target: str, at: float | None, phase: str, *, verified: bool = True)
 def test_each_kind_of_kill_is_a_row_and_what_did_not_finish_is_told() -> None:
     outcomes = [
         outcome("superlink", 1.0, "finished"),
+        outcome("superlink", 4.0, faults.WENT_ON),
         outcome("superlink", 2.0, "stopped", verified=False),
         outcome("device", 3.0, "running"),
         outcome("device", None, "finished"),
     ]
     lines = faults.table_of(outcomes).splitlines()
-    assert "| superlink | 2 | 1 | 1 | 0 | 1 | 20 |" in lines
-    assert "| device | 1 | 0 | 0 | 1 | 1 | 20 |" in lines, "a process that was not found was not killed"
+    assert "| superlink | 3 | 2 | 1 | 0 | 2 | 20, 20 |" in lines
+    assert "| device | 1 | 0 | 0 | 1 | 1 | 20, 20 |" in lines, "a process that was not found was not killed"
     assert [line for line in lines if line.startswith("- ")] == [
         "- superlink after 2.0 s: it stopped",
         "- device after 3.0 s: it running",
@@ -70,3 +74,22 @@ def test_a_loads_seconds_are_told_between_the_first_sum_and_the_last() -> None:
     assert "| 3 | 8.0 | 9.0, 7.0, 8.0 | 1 | 2.5 |" in told
     assert f"| 3 | {' | '.join(['2.00'] * len(load.KINDS))} |" in told
     assert f"| 3 | {' | '.join(['100.0 to 100.7'] * len(load.KINDS))} | 900 |" in told
+
+
+def test_each_command_of_a_script_is_timed_and_one_that_fails_is_told_with_its_logs(tmp_path: Path) -> None:
+    rows = short_way.timed("sleep 0.3\nsleep 0.3 &\nwait\n", tmp_path)
+    assert [line for line, _, _ in rows] == ["sleep 0.3", "sleep 0.3 &", "wait"]
+    took = [seconds for _, _, seconds in rows]
+    assert took[0] >= 0.29 and took[0] + took[1] + took[2] >= 0.58
+    assert rows[2][1] == pytest.approx(took[0] + took[1], abs=1e-3)
+    (tmp_path / "site.log").write_text("why it failed")
+    with pytest.raises(ProtocolError, match="why it failed"):
+        short_way.timed("false", tmp_path)
+
+
+def test_the_pages_way_is_three_blocks_at_free_ports() -> None:
+    way = short_way.ShortWay.of_page()
+    assert (
+        way.made.startswith("fedrec data shop") and "fedrec recommend" in way.run and "fedrec server down" in way.after
+    )
+    assert "--monitor-port" in way.run and ":9094" not in way.after
