@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from fedrec.config import TextSettings
 from fedrec.content.encoder import Arrays, Encoded, Encoder, Meta, Progress, array_of, chunks, field_of
 from fedrec.content.projection import leading_directions, unit_rows
-from fedrec.content.text_words import CutTexts, restore, tidy, train_words
+from fedrec.content.text_words import restore, tidy, train_words
 from fedrec.errors import ContentError
 
 MOST_COMMON = 0.5
@@ -86,9 +86,8 @@ class LsaText(Encoder[str]):
             ContentError: no text holds a word.
         """
         tidied = [text for text in tidy(_spaced(texts))[0] if text]
-        words = CutTexts.of(tidied)
-        tokenizer = train_words(words, settings.vocabulary)
-        counts = _counts(tokenizer, words)
+        tokenizer = train_words(tidied, settings.vocabulary)
+        counts = _counts(tokenizer, tidied)
         idf = inverse_frequency(np.bincount(counts.indices, minlength=counts.shape[1]), counts.shape[0])
         if not idf.any():
             raise ContentError("no text of the catalogue holds a word", action="Leave 'text' out of content.modalities")
@@ -118,7 +117,7 @@ class LsaText(Encoder[str]):
         out = self.empty(len(texts))
         for part in chunks(len(texts), 1024, progress, "text"):
             seen = None if self._seen is None else self._seen.of_all(texts[part])
-            weighted = _weighted(_counts(self.tokenizer, CutTexts.of(texts[part])) if seen is None else seen, self.idf)
+            weighted = _weighted(_counts(self.tokenizer, texts[part]) if seen is None else seen, self.idf)
             known = np.diff(weighted.indptr) > 0
             # Of a few texts only their own words' directions are read, not the whole vocabulary's.
             words = np.unique(weighted.indices)
@@ -161,28 +160,25 @@ def _reduced(settings: TextSettings) -> TextSettings:
     return TextSettings(encoder="lsa", dimension=settings.dimension, vocabulary=settings.vocabulary)
 
 
-def _counts(tokenizer: Tokenizer, words: CutTexts) -> sparse.csr_matrix:
+def _counts(tokenizer: Tokenizer, texts: Sequence[str]) -> sparse.csr_matrix:
     """Word counts, float64 [texts, vocabulary], without the unknown word at place 0."""
     width = tokenizer.get_vocab_size()
-    ids = np.array([tokenizer.token_to_id(word) or 0 for word in words.distinct], dtype=np.int64)
-    ends = np.concatenate([[0], np.cumsum(words.lengths)])
-    parts = []
-    for start in range(0, len(words.lengths), _AT_A_TIME):
-        lengths = words.lengths[start : start + _AT_A_TIME]
-        places = words.places[ends[start] : ends[start + len(lengths)]]
-        parts.append(_counted(ids[places], lengths, width))
+    parts = [
+        _counted(tokenizer, texts[start : start + _AT_A_TIME], width) for start in range(0, len(texts), _AT_A_TIME)
+    ]
     return sparse.csr_matrix(sparse.vstack(parts)) if parts else sparse.csr_matrix((0, width), dtype=np.float64)
 
 
-def _counted(ids: NDArray[np.int64], lengths: NDArray[np.int64], width: int) -> sparse.csr_matrix:
-    """Of texts of so many words each, ``ids`` [n] of one after the other."""
-    pairs = np.sort(np.repeat(np.arange(len(lengths)), lengths) * width + ids)
+def _counted(tokenizer: Tokenizer, texts: Sequence[str], width: int) -> sparse.csr_matrix:
+    ids = [np.asarray(encoding.ids, np.int64) for encoding in tokenizer.encode_batch(list(texts))]
+    owners = np.repeat(np.arange(len(ids)), [len(one) for one in ids])
+    pairs = np.sort(owners * width + np.concatenate(ids))
     first = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]])) if len(pairs) else pairs
     rows, words = np.divmod(pairs[first], width)
     times = np.diff(np.append(first, len(pairs))).astype(np.float64)
     known = words > 0
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows[known], minlength=len(lengths)))])
-    return sparse.csr_matrix((times[known], words[known].astype(np.int32), indptr), shape=(len(lengths), width))
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows[known], minlength=len(ids)))])
+    return sparse.csr_matrix((times[known], words[known].astype(np.int32), indptr), shape=(len(ids), width))
 
 
 def _spaced(texts: Sequence[str]) -> Sequence[str]:

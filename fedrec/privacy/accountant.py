@@ -23,10 +23,10 @@ as one of the losses that are composed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import Any, Final, Literal, get_args
+from typing import Any, Literal, get_args
 
 from scipy.special import log_ndtr
 
@@ -34,11 +34,9 @@ from fedrec.errors import PrivacyError
 from fedrec.privacy.composition import ComposedRounds, DealtRounds, composed
 from fedrec.privacy.noise_range import check_noise_multiplier
 from fedrec.privacy.registry import MECHANISMS
-from fedrec.privacy.root import root
 from fedrec.registry import registry_of
 
 Sampling = Literal["full", "poisson", "fixed", "cyclic", "balls-in-bins", "cyclic-poisson"]
-_TOLERANCE: Final = 1e-12  # dp-accounting's, whose figures these are, to the bit; it is imported to compose losses only
 _APART = ("cyclic", "balls-in-bins", "cyclic-poisson")  # whose rows take part once in so many rounds
 
 
@@ -201,7 +199,7 @@ def gaussian_epsilon(noise_multiplier: float, delta: float) -> float:
     low, high = 0.0, 1.0
     while _log_gaussian_delta(noise_multiplier, high) > goal:
         low, high = high, high * 10
-    return root(lambda epsilon: _log_gaussian_delta(noise_multiplier, epsilon) - goal, low, high, tolerance=_TOLERANCE)
+    return _root(lambda epsilon: _log_gaussian_delta(noise_multiplier, epsilon) - goal, low, high)
 
 
 def gaussian_noise(epsilon: float, delta: float) -> float:
@@ -212,7 +210,7 @@ def gaussian_noise(epsilon: float, delta: float) -> float:
         low, high = low / 10, low
     while _log_gaussian_delta(high, epsilon) > goal:
         low, high = high, high * 10
-    return root(lambda noise: _log_gaussian_delta(noise, epsilon) - goal, low, high, tolerance=_TOLERANCE)
+    return _root(lambda noise: _log_gaussian_delta(noise, epsilon) - goal, low, high)
 
 
 def _log_gaussian_delta(noise_multiplier: float, epsilon: float) -> float:
@@ -221,6 +219,14 @@ def _log_gaussian_delta(noise_multiplier: float, epsilon: float) -> float:
     head, tail = float(log_ndtr(1 / noise_multiplier - threshold)), epsilon + float(log_ndtr(-threshold))
     left = -math.exp(tail - head) if tail <= head else -1.0
     return head + math.log1p(left) if left > -1 else -math.inf
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where it is 0.  As dp-accounting finds it, to the bit; that is imported only to compose losses, as it takes
+    seconds."""
+    from scipy.optimize import brentq
+
+    return float(brentq(function, low, high, xtol=1e-12))
 
 
 def check_sampling(sampling: str, probability: float) -> None:

@@ -15,7 +15,6 @@ from collections.abc import Iterable
 
 from fedrec.errors import PrivacyError
 from fedrec.privacy.accountant import QueryCost, check_delta, epsilon, equivalent_noise, gaussian_epsilon
-from fedrec.privacy.root import root
 
 _LEAST_LOG_DELTA = math.log(1e-13)  # of a row; below it, composed loss distributions are cut off
 
@@ -64,6 +63,7 @@ def group_delta(epsilon: float, delta: float, size: int) -> float:
 
 def _general(costs: list[QueryCost], delta: float, size: int) -> float:
     """The smallest epsilon that the general law gives: the row's delta is chosen so that the group's is ``delta``."""
+    from scipy.optimize import brentq
 
     def excess(log_delta: float) -> float:
         row = math.exp(log_delta)
@@ -74,7 +74,7 @@ def _general(costs: list[QueryCost], delta: float, size: int) -> float:
     high = math.log(delta / size)
     if high <= _LEAST_LOG_DELTA or excess(_LEAST_LOG_DELTA) > 0:
         return math.inf
-    found = high if excess(high) <= 0 else root(excess, _LEAST_LOG_DELTA, high, tolerance=1e-3)
+    found = high if excess(high) <= 0 else float(brentq(excess, _LEAST_LOG_DELTA, high, xtol=1e-3))
     while excess(found) > 0:  # the root is known to 0.001: step to its safe side
         found -= 1e-3
     return size * epsilon(costs, math.exp(found))

@@ -20,7 +20,7 @@ from fedrec.content.text_lsa import LsaText
 from fedrec.content.text_minilm import MiniLmText
 from fedrec.content.text_minilm_states import MiniLmStates
 from fedrec.content.text_tokens import TokenText
-from fedrec.content.text_words import LONGEST, CutTexts, train_words
+from fedrec.content.text_words import LONGEST, train_words
 from fedrec.data.schema import ItemRecord
 from fedrec.errors import MissingExtraError
 from fedrec.testing.encoders import TEXTS, EncoderContract
@@ -151,7 +151,7 @@ def test_lsa_weighs_words_by_how_rare_they_are() -> None:
 
 
 def test_ideographs_are_words_of_their_own() -> None:
-    words = train_words(CutTexts.of(["東京 東京物語"]), 64).get_vocab()
+    words = train_words(["東京 東京物語"], 64).get_vocab()
     assert {"東", "京", "物", "語"} <= set(words)
 
 
@@ -259,15 +259,15 @@ def test_minilm_states_cut_a_long_text_pad_a_short_one_and_come_with_their_layer
 
 def test_words_are_counted_in_blocks_as_one_text_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["red red lamp", "", "blue mug and red lamp", "unknown", "lamp", "mug mug mug"]
-    tokenizer = train_words(CutTexts.of([text for text in texts if text != "unknown"]), 64)
+    tokenizer = train_words([text for text in texts if text != "unknown"], 64)
     plain = np.zeros((len(texts), tokenizer.get_vocab_size()))
     for row, text in enumerate(texts):
         for word in tokenizer.encode(text).ids:
             plain[row, word] += word > 0
     monkeypatch.setattr(text_lsa, "_AT_A_TIME", 4)
-    counts = text_lsa._counts(tokenizer, CutTexts.of(texts))
+    counts = text_lsa._counts(tokenizer, texts)
     np.testing.assert_array_equal(counts.toarray(), plain)
-    assert counts.has_sorted_indices and text_lsa._counts(tokenizer, CutTexts.of([])).shape == (0, plain.shape[1])
+    assert counts.has_sorted_indices and text_lsa._counts(tokenizer, []).shape == (0, plain.shape[1])
 
 
 def test_an_encoder_is_fitted_on_evenly_spaced_texts_of_a_large_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:

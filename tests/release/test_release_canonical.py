@@ -1,4 +1,4 @@
-"""Canonical JSON: what is that is read back, nothing else is; tables of texts the quick way, to the same verdict."""
+"""Canonical JSON: what is in that form is read back, and nothing else is."""
 
 from __future__ import annotations
 
@@ -61,6 +61,6 @@ def test_tables_of_texts_are_held_to_the_one_form(table: dict[str, Any], data: s
         "{}",
     ],
 )
-def test_the_quick_way_and_the_long_one_agree(written: str) -> None:
+def test_odd_tables_are_read_where_encoding_them_gives_the_same_bytes(written: str) -> None:
     data = written.encode()
     assert by_decoding(data) == by_encoding(data)
