@@ -3,13 +3,16 @@
 A sum of projected histories A = G U tells what the users' co-occurrence G does to the directions U.  If G is a mixture
 of kernels, G = sum_m w_m D^1/2 S_m D^1/2 + own parts, then A is the same mixture of known matrices, and the w_m are the
 coefficients of a regression of A on them, none below zero (Lawson and Hanson 1974, chapter 23): kernel alignment
-(Cristianini et al. 2001) with noise of known size.  An item's entries are off together, by what no kernel explains of
-it, so all of them count as one observation.  There are thousands of items and a handful of weights, so little noise is
-left in them.  Where there is too much, they stay near the weights that the settings give: each is normal around its own
-with a deviation as large.
+(Cristianini et al. 2001) with noise of known size.  An item's entries are in part off together, by what no kernel
+explains of it, so r of them count as r / (1 + (r - 1) / 3) observations: the design effect of clusters (Kish 1965,
+section 5.4) whose members' errors have a correlation of a third.  There are thousands of items and a handful of
+weights, so little noise is left in them.  Where there is too much, they stay near the weights that the settings give:
+each is normal around its own with a deviation as large.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,9 @@ from fedrec.config import PriorSettings
 from fedrec.content.feature_table import Features
 
 Floats = NDArray[np.float64]
+
+# Of two entries of one item, the correlation of what is not explained of them.
+_WITHIN_ITEMS: Final = 1 / 3
 
 
 def weighed_by_sum(
@@ -62,7 +68,7 @@ def weighed_by_sum(
         columns = [*(table[part] for table in expected), own, found[part]]
         rows = np.stack([(column * sure).ravel() for column in columns], axis=1)
         together += rows.T @ rows
-    weights = _regressed(together / max(asked.vectors.shape[1], 1), np.array(list(given.values())))
+    weights = _regressed(together / _design_effect(asked.vectors.shape[1]), np.array(list(given.values())))
     if weights is None:
         return prior
     weights *= sum(given.values()) / weights.sum()
@@ -82,6 +88,12 @@ def _expected(
     alone = prior.model_copy(update={"modalities": {name: 1.0}, "sharpness": 0.0, "leading": 0.0})
     kernel = Expected.of(mass, popularity, content_factors(features, alone)).factors
     return times(kernel, gram(kernel, asked.vectors))
+
+
+def _design_effect(entries: int) -> float:
+    """As how many observations' worth of variance so many entries of an item have, at least 1: their errors go
+    together."""
+    return 1 + (max(entries, 1) - 1) * _WITHIN_ITEMS
 
 
 def _regressed(together: Floats, given: Floats) -> Floats | None:

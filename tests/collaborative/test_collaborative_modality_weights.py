@@ -51,8 +51,8 @@ def test_the_weights_that_the_sum_was_made_with_come_out(sigma: float) -> None:
     found = weights_of(opened({"text": 3.0, "image": 9.0}, sigma), sigma)
     total = sum(PRIOR.modalities.values())
     assert found["image"] == pytest.approx(0.75 * total, rel=0.1)
-    # An item is one observation, so with so few of them the weights that are given still say something.
-    assert found["text"] == pytest.approx(0.25 * total, rel=0.3)
+    # An item's entries are not so many observations, so with few items the weights that are given still say something.
+    assert found["text"] == pytest.approx(0.25 * total, rel=0.2)
     assert found["attributes"] < 0.05 * total
 
 
@@ -61,8 +61,10 @@ def test_the_more_noise_the_nearer_they_are_to_those_given() -> None:
     clear, noisy, noise = (weights_of(opened(truth, sigma), sigma)["image"] for sigma in (10.0, 40.0, 100.0))
     assert clear > 0.95 * total
     assert clear > noisy > noise
-    # Few items, so at this noise already those that are given count as much: six entries of an item are not six items.
-    assert noisy < 0.6 * total
+    # Six entries of an item are fewer than six items and more than one: of six, .46 of the total would be left at the
+    # largest noise, and of one .47 at the middle one.
+    assert noisy > 0.8 * total
+    assert noise < 0.3 * total
 
 
 def test_where_all_is_noise_the_weights_stay_near_those_given() -> None:
