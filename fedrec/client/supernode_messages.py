@@ -17,9 +17,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from flwr.supercore.run import RunNotRunningException
-from flwr.supernode import start_client_internal
-
 from fedrec.client.flower_runtime import check_flower
 from fedrec.errors import ProtocolError
 from fedrec.polling import Polling
@@ -39,6 +36,8 @@ def mend_supernode() -> None:
     Raises:
         ConfigError: Flower is another version.
     """
+    from flwr.supernode import start_client_internal  # with Flower's stores, which a device of a simulation lacks
+
     check_flower()
     setattr(start_client_internal, _PULL, asking_again(forgetting(getattr(start_client_internal, _PULL))))
 
@@ -87,6 +86,8 @@ def forgetting(pull: Pull) -> Pull:
 
 
 def _failing(fetch: Callable[..., Any]) -> Callable[..., Any]:
+    from flwr.supercore.run import RunNotRunningException
+
     def fetched(*words: Any, **named: Any) -> Any:
         try:
             return fetch(*words, **named)

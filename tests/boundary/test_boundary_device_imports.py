@@ -40,8 +40,10 @@ def imports_any(module: str, wanted: set[str]) -> bool:
 
 def test_only_the_app_speaks_to_flower_and_nothing_on_a_device_opens_a_connection() -> None:
     assert len(SOURCES) > 5
-    # The second takes messages from the SuperNode on this machine and hands it the app's answers.
-    assert [source.name for source in SOURCES if "flwr" in imported(source)] == ["app.py", "flower_runtime.py"]
+    # The second takes messages from the SuperNode on this machine and hands it the app's answers; the third is about
+    # how that SuperNode, Flower's own process, looks for messages.
+    speaking = ["app.py", "flower_runtime.py", "supernode_messages.py"]
+    assert [source.name for source in SOURCES if "flwr" in imported(source)] == speaking
     opened = {source.name: imported(source) & NETWORK for source in SOURCES if imported(source) & NETWORK}
     # The owner's commands fetch the public files of an invite; what answers a server's messages never reaches them.
     assert opened == {"flower_runtime.py": {"httpx", "socket"}, "fetch.py": {"httpx", "ssl"}}
@@ -57,5 +59,7 @@ def test_what_answers_messages_never_reaches_what_fetches() -> None:
 def test_what_speaks_to_the_supernode_knows_nothing_of_a_device() -> None:
     runtime = next(source for source in SOURCES if source.name == "flower_runtime.py")
     assert fedrec_modules(runtime) == {"fedrec.errors", "fedrec.queries.wire"}
+    messages = next(source for source in SOURCES if source.name == "supernode_messages.py")
+    assert fedrec_modules(messages) == {"fedrec.client.flower_runtime", "fedrec.errors", "fedrec.polling"}
     executor = next(source for source in SOURCES if source.name == "executor.py")
-    assert fedrec_modules(executor) == {"fedrec.client.flower_runtime", "fedrec.errors"}
+    assert fedrec_modules(executor) == {"fedrec.client.flower_runtime", "fedrec.errors", "fedrec.polling"}
