@@ -146,7 +146,9 @@ def measure(directory: Path, devices: int, rounds: int) -> Load:
             wanting.append(os.getloadavg()[0])
             if deployment.sums(1) > len(usages):
                 processes = list(processes_of(deployment))
-                usages.append(usage_of(processes))
+                found = usage_of(processes)
+                # The run's own process may be over right after the last sum: then what it had used before stands.
+                usages.append({k: one if one.processes or not usages else usages[-1][k] for k, one in found.items()})
                 at.append(time.monotonic())
                 memory = memory_of(processes)
             time.sleep(0.25)

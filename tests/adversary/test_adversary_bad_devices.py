@@ -64,10 +64,10 @@ def test_a_fifth_send_garbage_boxes() -> None:
 @pytest.mark.parametrize("act", [bad.silent, bad.garbage, bad.cut_short, bad.nothing, bad.somebody_elses])
 def test_a_tenth_are_silent_or_send_nonsense_in_any_exchange(exchange: int, act: bad.Act) -> None:
     """With the default settings, which assume that no more are missing."""
-    world = World.of(30, devices=SIXTY[:30], thresholds=DEFAULT, graph=DEFAULT.parameters(30))
-    who = set(range(0, 30, 10))
+    world = sixty(DEFAULT)
+    who = set(range(0, 60, 10))
     opened = play(world, all_at(exchange, who, act))
-    assert survivors(world, opened) == set(range(30)) - (who if exchange < bad.CONFIRM else set())
+    assert survivors(world, opened) == set(range(60)) - (who if exchange < bad.CONFIRM else set())
     assert world.server.caught == {}
 
 

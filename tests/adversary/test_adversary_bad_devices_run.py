@@ -123,7 +123,7 @@ def test_a_liar_that_nobody_can_correct_costs_a_round_once(
         return lying if request.query == TRAINING else {}
 
     with (
-        hostile_devices(CONFIG, federation_study, tmp_path, shared=True) as (devices, stage),
+        hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage),
         Watched(devices, stage, acts) as watched,
     ):
         record = federate(CONFIG, server_catalogue, devices, tmp_path / "run")
@@ -142,10 +142,7 @@ def test_without_exclusion_the_same_liar_costs_every_round(
     def acts(request: Request) -> dict[tuple[int, Exchange], Any]:
         return {(4, Exchange.SHARE): hostile.false_commitment} if request.query == TRAINING else {}
 
-    with (
-        hostile_devices(CONFIG, federation_study, tmp_path, shared=True) as (devices, stage),
-        Watched(devices, stage, acts),
-    ):
+    with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage), Watched(devices, stage, acts):
         record = federate(CONFIG, server_catalogue, devices, tmp_path / "run")
     trained = [line for line in record["rounds"] if line["query"] == TRAINING]
     assert [line["devices"] for line in trained] == [0, 0, 0, 0]
@@ -159,10 +156,7 @@ def test_false_receipts_cost_two_rounds_at_most(
     def acts(request: Request) -> dict[tuple[int, Exchange], Any]:
         return {(4, Exchange.MASK): hostile.false_receipts} if request.query == TRAINING else {}
 
-    with (
-        hostile_devices(CONFIG, federation_study, tmp_path, shared=True) as (devices, stage),
-        Watched(devices, stage, acts),
-    ):
+    with hostile_devices(CONFIG, federation_study, tmp_path) as (devices, stage), Watched(devices, stage, acts):
         record = federate(CONFIG, server_catalogue, devices, tmp_path / "run")
     trained = [line for line in record["rounds"] if line["query"] == TRAINING]
     assert [line["devices"] for line in trained] == [0, 0, 23, 23]

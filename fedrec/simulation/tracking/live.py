@@ -17,7 +17,6 @@ from fedrec.simulation.tracking.to_tensorboard import TensorboardRun
 
 EXTRA: Final = "tracking"
 STORE: Final = "MLFLOW_TRACKING_URI"
-TOOLS: Final = ("tensorboard", "mlflow")
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ class Tracking:
 
     Args:
         inner: who is told what the run says.
-        tools: of `TOOLS`.
+        tools: ``tensorboard``, ``mlflow``.
 
     Raises:
         MissingExtraError: a tool is not installed: before a run, which may be long, not after it.
