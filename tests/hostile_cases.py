@@ -13,7 +13,8 @@ import federation_cases as cases
 import numpy as np
 import pytest
 import query_cases
-from flwr.app import Array, ArrayRecord, Context, Error, Message
+from flwr.app import Context, Error, Message
+from message_cases import data_of, replace_data
 from numpy.typing import NDArray
 
 from fedrec.client import device as device_module
@@ -150,13 +151,12 @@ def _reply(stage: Stage, stores: Path, message: Message, context: Context) -> Me
     if isinstance(sent, Error):
         reply.metadata.__dict__["_late"] = True
     else:
-        data = Array("uint8", (len(sent),), "fedrec.raw", sent)
-        reply.content["arrays"] = ArrayRecord({"message": data})
+        replace_data(reply, "message", sent)
     return reply
 
 
 def _bytes(reply: Message) -> bytes:
-    return bytes(reply.content["arrays"]["message"].data)
+    return data_of(reply, "message")
 
 
 def requests(config: Config, study: Study) -> tuple[Request, Request]:

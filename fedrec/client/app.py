@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final
 
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, RecordDict
+from flwr.app import Context, Error, Message
 from flwr.clientapp import ClientApp
 
 from fedrec.client.answer_time import DEFAULT, AnswerSchedule
@@ -18,12 +17,11 @@ from fedrec.client.device import Device, device_of
 from fedrec.client.installed_code import refuse_sent_code
 from fedrec.client.secure_device import answer_exchange
 from fedrec.errors import BudgetExceededError, ConfigError, ProtocolError
+from fedrec.message_records import from_records, to_records
 from fedrec.queries.secure_wire import Exchange, Invitation, message_fields, message_parts, read_message
 from fedrec.queries.wire import (
     ACTION,
-    ARRAYS,
     FAILED,
-    FIELDS,
     REFUSED,
     Envelope,
     Part,
@@ -32,7 +30,6 @@ from fedrec.queries.wire import (
 )
 
 _log = logging.getLogger(__name__)
-_RAW: Final = "fedrec.raw"
 _Fields = Mapping[str, str | int]
 _Answer = Callable[[Device, str], tuple[_Fields, Mapping[str, Part]]]
 
@@ -44,7 +41,7 @@ def private_sum(message: Message, context: Context) -> Message:
     """Answer a request with this device's share, or with one of two fixed refusals."""
 
     def share(device: Device, run: str) -> tuple[_Fields, Mapping[str, Part]]:
-        return answer_fields(), answer_parts(device.answer(Envelope.read(*_asked(message)), run))
+        return answer_fields(), answer_parts(device.answer(Envelope.read(*from_records(message.content)), run))
 
     return _reply(message, context, share)
 
@@ -87,7 +84,7 @@ def unmask(message: Message, context: Context) -> Message:
 
 def _exchange(message: Message, context: Context, exchange: Exchange) -> Message:
     def said(device: Device, run: str) -> tuple[_Fields, Mapping[str, Part]]:
-        found = _asked(message)
+        found = from_records(message.content)
         asked = Invitation.read(*found) if exchange is Exchange.ADVERTISE else read_message(*found)
         return message_fields(), message_parts(answer_exchange(device, exchange, run, asked))
 
@@ -119,14 +116,5 @@ def _answered(message: Message, context: Context, answer: _Answer) -> Message:
         _log.warning("no answer to a request: %s", error)
         code, reason = REFUSED if isinstance(error, ProtocolError | BudgetExceededError) else FAILED
         return Message(Error(code, reason), reply_to=message)
-    arrays = {name: Array(part.dtype, part.shape, _RAW, part.data) for name, part in parts.items()}
-    content = RecordDict({FIELDS: ConfigRecord({**fields}), ARRAYS: ArrayRecord(arrays)})
+    content = to_records(fields, parts)
     return Message(content, reply_to=message)
-
-
-def _asked(message: Message) -> tuple[Mapping[str, object], Mapping[str, Part]]:
-    content = message.content
-    fields, arrays = content.get(FIELDS), content.get(ARRAYS)
-    if set(content) != {FIELDS, ARRAYS} or not isinstance(fields, ConfigRecord) or not isinstance(arrays, ArrayRecord):
-        raise ProtocolError("a request's records are not the agreed ones", value=sorted(content))
-    return fields, {name: Part(array.dtype, tuple(array.shape), array.data) for name, array in arrays.items()}

@@ -222,8 +222,7 @@ def _log_gaussian_delta(noise_multiplier: float, epsilon: float) -> float:
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where it is 0.  As dp-accounting finds it, to the bit; that is imported only to compose losses, as it takes
-    seconds."""
+    """Where it is 0.  As dp-accounting finds it; that is imported only to compose losses, as it takes seconds."""
     from scipy.optimize import brentq
 
     return float(brentq(function, low, high, xtol=1e-12))

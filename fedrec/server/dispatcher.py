@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from fedrec.errors import ProtocolError
 from fedrec.polling import Polling
-from fedrec.queries.wire import ARRAYS, FIELDS, Part
 from fedrec.server.stragglers import OpenExchange, StragglerPolicy
 
-_RAW: Final = "fedrec.raw"
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.04, 3.0
 # Each look costs the SuperLink a search for all that is waited for.
 _SHARE: Final = 0.25
@@ -81,17 +78,3 @@ class Dispatcher:
     def message(self, content: RecordDict, node: int, action: str, group: str) -> Message:
         """A message to a node."""
         return Message(content, node, f"query.{action}", ttl=self.policy.patience, group_id=group)
-
-
-def write(fields: Mapping[str, str | int], parts: Mapping[str, Part]) -> RecordDict:
-    """Fields and arrays as Flower's records, one to one."""
-    arrays = {name: Array(part.dtype, part.shape, _RAW, part.data) for name, part in parts.items()}
-    return RecordDict({FIELDS: ConfigRecord({**fields}), ARRAYS: ArrayRecord(arrays)})
-
-
-def read(content: RecordDict) -> tuple[Mapping[str, Any], Mapping[str, Part]]:
-    """The inverse. Raises ProtocolError where there are other records."""
-    fields, arrays = content.get(FIELDS), content.get(ARRAYS)
-    if set(content) != {FIELDS, ARRAYS} or not isinstance(fields, ConfigRecord) or not isinstance(arrays, ArrayRecord):
-        raise ProtocolError("an answer's records are not the agreed ones")
-    return fields, {name: Part(array.dtype, tuple(array.shape), array.data) for name, array in arrays.items()}

@@ -13,10 +13,11 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from fedrec.errors import ConfigError, ProtocolError, SumError
+from fedrec.message_records import from_records, to_records
 from fedrec.queries.private_sum import PrivateSum
 from fedrec.queries.request import Request
 from fedrec.queries.wire import ACTION, REFUSED, Envelope, read_share
-from fedrec.server.dispatcher import Dispatcher, read, write
+from fedrec.server.dispatcher import Dispatcher
 from fedrec.server.results import AggregateResult
 from fedrec.server.stragglers import OpenExchange, SilenceRecord, StragglerPolicy, floor_of
 
@@ -121,7 +122,7 @@ class FlowerDevices:
     def _requests(self, request: Request, nodes: Sequence[int]) -> Iterator[Message]:
         """The same content for every node."""
         asked = Envelope(request, self.session, self.catalogue)
-        content = write(asked.fields(), asked.parts())
+        content = to_records(asked.fields(), asked.parts())
         for node in nodes:
             yield self.dispatcher.message(content, node, ACTION, group_of(request))
 
@@ -143,7 +144,7 @@ def _taken(
     if not reply.has_content():
         return no_answer(reply), total
     try:
-        return "sum", agreed.add(total, read_share(*read(reply.content), agreed), rows=rows)
+        return "sum", agreed.add(total, read_share(*from_records(reply.content), agreed), rows=rows)
     except (ProtocolError, SumError) as error:
         _log.warning("a malformed answer is left out: %s", error)
         return "malformed", total

@@ -9,12 +9,13 @@ from typing import Final
 from flwr.app import Message
 
 from fedrec.errors import ProtocolError
+from fedrec.message_records import from_records, to_records
 from fedrec.queries.secure_wire import Exchange, Invitation, message_fields, message_parts, read_message
 from fedrec.secagg.errors import Reason
 from fedrec.secagg.messages import Advertise
 from fedrec.secagg.outcome import OpenedSum
 from fedrec.secagg.server import ServerRound
-from fedrec.server.dispatcher import Dispatcher, read, write
+from fedrec.server.dispatcher import Dispatcher
 from fedrec.server.exclusions import Exclusions
 from fedrec.server.flower_devices import no_answer
 from fedrec.server.stragglers import OpenExchange, SilenceRecord
@@ -46,7 +47,7 @@ class Attempt:
 
     def invite(self, invitation: Invitation, nodes: Sequence[int]) -> None:
         """Exchange 1: the request, to all nodes; answered with keys."""
-        content = write(invitation.fields(), invitation.parts())
+        content = to_records(invitation.fields(), invitation.parts())
         name = Exchange.ADVERTISE
         self._ask(nodes, (self._dispatcher.message(content, node, name, self._group) for node in nodes), first=True)
 
@@ -55,7 +56,7 @@ class Attempt:
 
         def outgoing() -> Iterator[Message]:
             for device, data in messages.items():
-                content = write(message_fields(), message_parts(data))
+                content = to_records(message_fields(), message_parts(data))
                 yield self._dispatcher.message(content, self._nodes[device], exchange, self._group)
 
         self._ask([self._nodes[device] for device in messages], outgoing(), first=False)
@@ -105,7 +106,7 @@ class Attempt:
         if not reply.has_content():
             return no_answer(reply)
         try:
-            data = read_message(*read(reply.content))
+            data = read_message(*from_records(reply.content))
         except ProtocolError:
             return Reason.MALFORMED.value
         if first and self._is_excluded(data):

@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord, ConfigRecord
 from numpy.typing import NDArray
 
 from fedrec.client.request_policy import check_agreed
@@ -24,6 +23,7 @@ from fedrec.config import Config
 from fedrec.content.features import save_features
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ProtocolError
+from fedrec.message_records import from_records
 from fedrec.privacy.accountant import epsilon
 from fedrec.privacy.device_ledger import DeviceLedger
 from fedrec.privacy.ledger import Ledger
@@ -162,15 +162,13 @@ class QueryContract:
         sizes: dict[str, set[tuple[int, int]]] = {}
         for sent, reply in mine:
             assert not reply.has_error(), reply.error
-            assert set(reply.content) == {"fields", "arrays"}
-            fields, arrays = reply.content["fields"], reply.content["arrays"]
-            assert isinstance(fields, ConfigRecord) and isinstance(arrays, ArrayRecord)
-            assert dict(fields) == {"format": 1, "protocol": "none"}
-            assert list(arrays) == ["share"]
-            size = len(arrays["share"].data)
+            fields, parts = from_records(reply.content)
+            assert fields == {"format": 1, "protocol": "none"}
+            assert list(parts) == ["share"]
+            size = len(parts["share"].data)
             sizes.setdefault(sent.metadata.group_id, set()).add((size, len(fields)))
             for secret in (SECRET_NOTE.encode(), SECRET_ITEM.encode()):
-                assert secret not in arrays["share"].data
+                assert secret not in parts["share"].data
         assert all(len(found) == 1 for found in sizes.values()), sizes
 
     # Who checks it

@@ -15,7 +15,7 @@ from unittest import mock
 import federation_cases as cases
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.app import Context, Message, RecordDict
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -24,6 +24,7 @@ from fedrec.client.answer_time import AnswerSchedule
 from fedrec.client.app import app
 from fedrec.data.schema import Event, Photo
 from fedrec.data.store import EventStore
+from fedrec.message_records import to_records
 from fedrec.simulation.engines.grid import InProcessGrid
 from fedrec.simulation.study import Study
 
@@ -60,8 +61,7 @@ def catalogue(federation_study: Study, tmp_path_factory: pytest.TempPathFactory)
 def answered(study: Study, catalogue: Path, store: Path) -> float:
     """Seconds until a device answers; the first time that it is asked anything."""
     asked = cases.envelope(cases.popularity_question(CONFIG, study), study, "first")
-    arrays = {name: Array(part.dtype, part.shape, "fedrec.raw", part.data) for name, part in asked.parts().items()}
-    content = RecordDict({"fields": ConfigRecord({**asked.fields()}), "arrays": ArrayRecord(arrays)})
+    content = to_records(asked.fields(), asked.parts())
     run = {"config": CONFIG.model_dump_json(), "catalogue": str(catalogue)}
     node = {"store": str(store), "simulation": True}
     spent, taken = ProcessorTime(), []

@@ -8,14 +8,16 @@ from pathlib import Path
 import federation_cases as cases
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.app import Context, Message, RecordDict
 from manifest_cases import Deployment, deployed_settings
+from message_cases import data_of
 
 from fedrec.client import device as device_module
 from fedrec.client import installed_code
 from fedrec.client.answer_time import NODE_KEY
 from fedrec.client.app import app
 from fedrec.data.store import EventStore
+from fedrec.message_records import to_records
 from fedrec.privacy.device_ledger import DeviceLedger
 from fedrec.simulation.engines.grid import InProcessGrid
 from fedrec.simulation.study import Study
@@ -37,8 +39,7 @@ def deployed(federation_study: Study, tmp_path: Path, monkeypatch: pytest.Monkey
 def asked(deployed: Deployment, names: tuple[str, ...]) -> Message:
     """What a device with these files of its own replies to a run without any protection."""
     request = cases.envelope(cases.popularity_question(HOSTILE, deployed.study), deployed.study, "first")
-    arrays = {name: Array(part.dtype, part.shape, "fedrec.raw", part.data) for name, part in request.parts().items()}
-    content = RecordDict({"fields": ConfigRecord({**request.fields()}), "arrays": ArrayRecord(arrays)})
+    content = to_records(request.fields(), request.parts())
     everything = deployed.node_config(PLACE)
     own = {NODE_KEY: 0, **{name: everything[name] for name in names}}
     said = {
@@ -67,7 +68,7 @@ def test_devices_that_take_what_they_lack_from_the_server_give_everything(
         assert not reply.has_content()
         return
     agreed = cases.popularity_question(HOSTILE, deployed.study).sum
-    share = next(iter(reply.content["arrays"].values())).data
+    share = data_of(reply, "share")
     found = agreed.open(agreed.add(None, share))
     history = deployed.study.population.histories
     own = history.items[history.indptr[PLACE] : history.indptr[PLACE + 1]]

@@ -8,7 +8,8 @@ from pathlib import Path
 import federation_cases as cases
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, Context, Message
+from flwr.app import Context, Message
+from message_cases import data_of, replace_data
 
 from fedrec.client.app import app
 from fedrec.console import open_reporter
@@ -29,9 +30,9 @@ def hostile(message: Message, context: Context) -> Message:
         raise MemoryError
     reply = app(message, context)
     if context.node_id == GARBAGE:
-        share = reply.content["arrays"]["share"].data
+        share = data_of(reply, "share")
         noise = os.urandom(len(share) - 1) + b"\xff"
-        reply.content["arrays"] = ArrayRecord({"share": Array("uint8", (len(noise),), "fedrec.raw", noise)})
+        replace_data(reply, "share", noise)
     return reply
 
 

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import federation_cases as cases
 import pytest
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord
+from flwr.app import Context, Message, MetricRecord
 from flwr.common.serde import message_to_proto, recorddict_to_proto
+from message_cases import data_of, form_of, replace_data
 from PIL import Image
 
 import fedrec.client
@@ -110,19 +111,11 @@ def check_form(exchanges: list[Exchange]) -> None:
     sizes = defaultdict(set)
     for exchange in exchanges:
         content, metadata = exchange.reply.content, exchange.reply.metadata
-        assert list(content) == ["fields", "arrays"]
-        fields, arrays = content["fields"], content["arrays"]
-        assert isinstance(fields, ConfigRecord)
-        assert isinstance(arrays, ArrayRecord)
-        assert {name: (value, type(value)) for name, value in fields.items()} == {
-            "format": (1, int),
-            "protocol": ("none", str),
-        }
-        assert list(arrays) == ["share"]
-        share = arrays["share"]
-        assert (share.dtype, share.stype) == ("uint8", "fedrec.raw")
-        assert share.shape == (len(share.data),)
-        sizes[exchange.group].add((len(share.data), recorddict_to_proto(content).ByteSize()))
+        fields, arrays = form_of(exchange.reply)
+        assert fields == {"format": (1, int), "protocol": ("none", str)}
+        size = len(data_of(exchange.reply, "share"))
+        assert arrays == {"share": ("uint8", [size], size)}
+        sizes[exchange.group].add((size, recorddict_to_proto(content).ByteSize()))
         asked = exchange.request.metadata
         assert (metadata.group_id, metadata.message_type) == (asked.group_id, asked.message_type)
         assert (metadata.src_node_id, metadata.run_id) == (exchange.node, asked.run_id)
@@ -167,7 +160,7 @@ def test_no_reply_holds_what_a_device_holds(wire: list[Exchange], federation_stu
 
 
 def test_the_devices_did_answer_from_what_they_hold(wire: list[Exchange]) -> None:
-    shares = {(e.group, e.node): e.reply.content["arrays"]["share"].data for e in wire}
+    shares = {(e.group, e.node): data_of(e.reply, "share") for e in wire}
     for group in {exchange.group for exchange in wire}:
         idle, busy, other = (shares[group, node] for node in (IDLE, BUSY, PLANTED))
         assert idle == bytes(len(idle))
@@ -189,8 +182,7 @@ def test_all_devices_get_the_same_question_byte_by_byte(wire: list[Exchange]) ->
 
 def test_a_question_has_the_agreed_records_only(wire: list[Exchange]) -> None:
     for exchange in wire:
-        assert set(exchange.request.content) == {"fields", "arrays"}
-        assert set(exchange.request.content["fields"]) == {"request", "session", "catalogue"}
+        assert set(form_of(exchange.request)[0]) == {"request", "session", "catalogue"}
         assert exchange.request.metadata.message_type == "query.private_sum"
 
 
@@ -212,17 +204,16 @@ def adds_metrics(message: Message, context: Context) -> Message:
 def pads_by_what_it_holds(message: Message, context: Context) -> Message:
     reply = app(message, context)
     if context.node_id == BUSY:
-        share = reply.content["arrays"]["share"]
-        share.data, share.shape = share.data + b"\0", (len(share.data) + 1,)
+        replace_data(reply, "share", data_of(reply, "share") + b"\0")
     return reply
 
 
 def signs_with_its_user(message: Message, context: Context) -> Message:
     reply = app(message, context)
     if context.node_id == PLANTED:
-        share = reply.content["arrays"]["share"]
+        share = data_of(reply, "share")
         mark = hashlib.sha256(USER.encode()).digest()[:8]
-        share.data = (mark + share.data[8:])[: len(share.data)]
+        replace_data(reply, "share", (mark + share[8:])[: len(share)])
     return reply
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import federation_cases as cases
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord, ConfigRecord, Message
+from flwr.app import Message
 from flwr.common.serde import message_to_proto, recorddict_to_proto
+from message_cases import data_of, form_of
 from test_boundary_one_door import BUSY, IDLE, NOTE, PHOTO_NAME, PLANTED, QUERIES, UNKNOWN_ITEM, USER, forms_of, plant
 
 from fedrec.console import open_reporter
@@ -42,7 +43,7 @@ class Seen:
 
     @property
     def data(self) -> bytes:
-        return bytes(self.up.content["arrays"]["message"].data)
+        return data_of(self.up, "message")
 
 
 @contextmanager
@@ -87,30 +88,22 @@ def test_what_goes_up_are_two_constants_and_the_protocols_bytes_of_one_size(wire
     sizes = defaultdict(set)
     for seen in wire:
         assert not seen.up.has_error()
-        content = seen.up.content
-        assert list(content) == ["fields", "arrays"]
-        fields, arrays = content["fields"], content["arrays"]
-        assert isinstance(fields, ConfigRecord)
-        assert isinstance(arrays, ArrayRecord)
-        assert {name: (value, type(value)) for name, value in fields.items()} == {
-            name: (value, type(value)) for name, value in CONSTANTS.items()
-        }
-        assert list(arrays) == ["message"]
-        message = arrays["message"]
-        assert (message.dtype, message.stype, message.shape) == ("uint8", "fedrec.raw", (len(message.data),))
-        sizes[seen.group, seen.exchange].add((len(message.data), recorddict_to_proto(content).ByteSize()))
+        fields, arrays = form_of(seen.up)
+        assert fields == {name: (value, type(value)) for name, value in CONSTANTS.items()}
+        size = len(seen.data)
+        assert arrays == {"message": ("uint8", [size], size)}
+        sizes[seen.group, seen.exchange].add((size, recorddict_to_proto(seen.up.content).ByteSize()))
     assert all(len(size) == 1 for size in sizes.values()), dict(sizes)
 
 
 def test_the_question_goes_down_once_and_later_messages_are_the_protocols_bytes(wire: list[Seen]) -> None:
     for seen in wire:
-        content = seen.down.content
-        assert set(content) == {"fields", "arrays"}
+        fields, arrays = form_of(seen.down)
         if seen.exchange is Exchange.ADVERTISE:
-            assert set(content["fields"]) == {"request", "session", "catalogue", "attempt"}
+            assert set(fields) == {"request", "session", "catalogue", "attempt"}
         else:
-            assert dict(content["fields"]) == CONSTANTS
-            assert list(content["arrays"]) == ["message"]
+            assert fields == {name: (value, type(value)) for name, value in CONSTANTS.items()}
+            assert list(arrays) == ["message"]
 
 
 def test_no_message_holds_what_a_device_holds(wire: list[Seen], federation_study: Study) -> None:

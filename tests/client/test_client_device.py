@@ -19,6 +19,7 @@ from fedrec.client.query_handler import QueryHandler
 from fedrec.data.schema import Event
 from fedrec.data.store import EventStore
 from fedrec.errors import ConfigError, ContentError, ProtocolError, StoreError
+from fedrec.message_records import to_records
 from fedrec.queries.private_sum import PrivateSum
 from fedrec.queries.request import Request
 from fedrec.queries.wire import FAILED, REFUSED, Envelope
@@ -168,8 +169,7 @@ def test_a_device_needs_a_store(place: Place) -> None:
 
 
 def content_of(asked: Envelope) -> RecordDict:
-    arrays = {name: Array(p.dtype, p.shape, "fedrec.raw", p.data) for name, p in asked.parts().items()}
-    return RecordDict({"fields": ConfigRecord({**asked.fields()}), "arrays": ArrayRecord(arrays)})
+    return to_records(asked.fields(), asked.parts())
 
 
 def say(place: Place, content: RecordDict) -> Message:
@@ -196,7 +196,19 @@ def another_kind_of_record(place: Place) -> RecordDict:
 
 def a_shape_that_lies(place: Place) -> RecordDict:
     content = content_of(place.asked())
-    content["arrays"]["pool"] = Array("int32", (10**9,), "fedrec.raw", b"1234")
+    content["fields"].update({"array.pool": b"1234", "dtype.pool": "int32", "shape.pool": [10**9]})
+    return content
+
+
+def half_an_array(place: Place) -> RecordDict:
+    content = content_of(place.asked())
+    content["fields"]["array.pool"] = b"1234"
+    return content
+
+
+def a_small_array_by_itself(place: Place) -> RecordDict:
+    content = content_of(place.asked())
+    content["arrays"] = ArrayRecord({"pool": Array("int32", (1,), "fedrec.raw", b"1234")})
     return content
 
 
@@ -209,7 +221,11 @@ def a_wider_bound(place: Place) -> RecordDict:
 
 
 @pytest.mark.parametrize(
-    "make", [no_records, a_record_too_many, another_kind_of_record, a_shape_that_lies, a_wider_bound]
+    "make",
+    [
+        *(no_records, a_record_too_many, another_kind_of_record, a_shape_that_lies, half_an_array),
+        *(a_small_array_by_itself, a_wider_bound),
+    ],
 )
 def test_a_bad_question_is_refused_with_a_fixed_text(make: Callable[[Place], RecordDict], place: Place) -> None:
     reply = say(place, make(place))

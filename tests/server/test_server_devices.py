@@ -10,9 +10,10 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 
 from fedrec.errors import ConfigError, ProtocolError
+from fedrec.message_records import to_records
 from fedrec.queries.private_sum import PrivateSum
 from fedrec.queries.request import Request
-from fedrec.queries.wire import REFUSED, answer_fields
+from fedrec.queries.wire import REFUSED, answer_fields, answer_parts
 from fedrec.secagg import bits
 from fedrec.server.flower_devices import FlowerDevices
 from fedrec.server.stragglers import StragglerPolicy
@@ -34,8 +35,7 @@ def answer(message: Message, context: Context) -> Message:
 
 
 def reply_with(message: Message, share: bytes) -> Message:
-    arrays = ArrayRecord({"share": Array("uint8", (len(share),), "fedrec.raw", share)})
-    return Message(RecordDict({"fields": ConfigRecord({**answer_fields()}), "arrays": arrays}), reply_to=message)
+    return Message(to_records(answer_fields(), answer_parts(share)), reply_to=message)
 
 
 @contextmanager
@@ -113,9 +113,14 @@ def beyond_the_bound(message: Message) -> Message:
     return reply_with(message, bits.pack(elements, AGREED.ring.bits))
 
 
-def another_stype(message: Message) -> Message:
+def in_flowers_own_array(message: Message) -> Message:
+    arrays = ArrayRecord({"share": Array(np.zeros(LENGTH))})
+    return Message(RecordDict({"fields": ConfigRecord({**answer_fields()}), "arrays": arrays}), reply_to=message)
+
+
+def of_another_type(message: Message) -> Message:
     reply = answer(message, Context(1, 2, {}, RecordDict(), {}))
-    reply.content["arrays"] = ArrayRecord({"share": Array(np.zeros(LENGTH))})
+    reply.content["fields"]["array.share"] = "text"
     return reply
 
 
@@ -135,7 +140,8 @@ BAD = [
     (an_error, "failed"),
     (an_exception, "failed"),
     (a_refusal, "refused"),
-    *((make, "malformed") for make in (nothing_at_all, too_short, too_long, beyond_the_modulus, another_stype)),
+    *((make, "malformed") for make in (nothing_at_all, too_short, too_long, beyond_the_modulus)),
+    *((make, "malformed") for make in (in_flowers_own_array, of_another_type)),
     (beyond_the_bound, "malformed"),
     (with_metrics, "malformed"),
     (with_a_field_too_many, "malformed"),

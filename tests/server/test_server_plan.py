@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from fedrec.cli.main import build
 from fedrec.console import SilentReporter
+from fedrec.message_records import from_records
 from fedrec.queries.registry import QUERIES
 from fedrec.queries.secure_wire import Exchange, thresholds_of
 from fedrec.secagg.codec import bitmap_bytes, write_bitmap
@@ -22,7 +23,6 @@ from fedrec.secagg.sizes import sum_traffic
 from fedrec.secagg.thresholds import Thresholds
 from fedrec.server.capacity import Constants, request_of, traffic_of
 from fedrec.server.deployment_plan import capacity
-from fedrec.server.dispatcher import read
 from fedrec.simulation.bench import grid as bench
 from fedrec.simulation.engines.grid_devices import SecureGridDevices, grid_devices
 
@@ -40,11 +40,11 @@ class Count:
     def __call__(self, message: Message, reply: Message) -> None:
         name = message.metadata.message_type.removeprefix("query.")
         self.messages[name] += 2
-        fields, parts = read(message.content)
+        fields, parts = from_records(message.content)
         self.down[name] += sum(len(part.data) for part in parts.values())
         if name == Exchange.ADVERTISE.value:
             self.down[name] += sum(len(text) for key, text in fields.items() if key != "attempt")
-        self.up[name] += sum(len(part.data) for part in read(reply.content)[1].values())
+        self.up[name] += sum(len(part.data) for part in from_records(reply.content)[1].values())
 
 
 @pytest.mark.slow

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.app import Context, Message, RecordDict
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fedrec.errors import ConfigError
+from fedrec.message_records import to_records
 from fedrec.queries.private_sum import PrivateSum
 from fedrec.queries.request import Request
-from fedrec.queries.wire import answer_fields
+from fedrec.queries.wire import answer_fields, answer_parts
 from fedrec.server.flower_devices import FlowerDevices
 from fedrec.server.stragglers import STRIKES, OpenExchange, SilenceRecord, StragglerPolicy, floor_of
 from fedrec.simulation.engines.grid import InProcessGrid
@@ -240,8 +241,7 @@ def slow_devices(monkeypatch: pytest.MonkeyPatch, delays: Delays) -> Iterator[tu
 
     def call(message: Message, context: Context) -> Message:
         share = AGREED.encode(np.eye(LENGTH)[context.node_id % LENGTH])
-        arrays = ArrayRecord({"share": Array("uint8", (len(share),), "fedrec.raw", share)})
-        return Message(RecordDict({"fields": ConfigRecord({**answer_fields()}), "arrays": arrays}), reply_to=message)
+        return Message(to_records(answer_fields(), answer_parts(share)), reply_to=message)
 
     contexts = {node: Context(1, node, {}, RecordDict(), {}) for node in range(COUNT)}
     with Grid(call, contexts, run_id=1) as grid:
