@@ -67,8 +67,15 @@ def threads_here() -> int:
 
 
 def use_threads(asked: int) -> None:
-    """Compute with so many torch threads from here on; 0 leaves torch as it was started."""
-    if asked:
-        import torch
+    """Compute with so many torch threads from here on; 0 leaves torch as it was started.
 
+    Torch takes more than a second to load, and many runs need none of it: where it is not loaded yet, this is what it
+    is told when it is; it then takes no more than there are cores.
+    """
+    if not asked:
+        return
+    torch = sys.modules.get("torch")
+    if torch is None:
+        os.environ[COUNT] = str(asked)
+    else:
         torch.set_num_threads(asked)

@@ -92,3 +92,28 @@ def test_workers_of_a_pool_compute_with_one_thread_each(monkeypatch: pytest.Monk
         found = list(pool.map(threads_here, range(2)))
     assert found == [(1, ["1"] * len(COUNTS))] * 2
     assert os.environ["OMP_NUM_THREADS"] == "4"
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_torch_is_told_how_many_whether_it_is_loaded_before_or_after(first: bool) -> None:
+    loaded = "import torch\n" if first else ""
+    code = f"""{loaded}import sys
+from fedrec.thread_settings import threads_here, use_threads
+use_threads(1)
+assert ("torch" in sys.modules) is {first}
+assert threads_here() == 1
+import torch
+print(torch.get_num_threads())
+"""
+    assert python(code, without_ours() | {"OMP_NUM_THREADS": "2"}) == "1"
+
+
+def test_a_run_that_trains_nothing_never_loads_torch(tmp_path: Path) -> None:
+    code = f"""import sys
+import fedrec
+fedrec.make_shop({str(tmp_path / "shop")!r}, users=30, items=140)
+fedrec.simulate("ml100k-fedrec-eps8", {str(tmp_path / "shop")!r}, out={str(tmp_path / "out")!r})
+print("torch" in sys.modules)
+"""
+    assert python(code, without_ours()) == "False"
+    assert (tmp_path / "out" / "run.json").is_file()
