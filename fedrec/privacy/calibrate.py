@@ -78,7 +78,9 @@ def plan(
             (secret or {}).get(query, False),
         )
         alike = _with_noise(once, noise * math.sqrt(once.participations))
-        costs.append(alike if alike.exact else _costing_like(alike, noise, delta))
+        near = alike if alike.exact else _near(alike, noise)
+        # One query alone is scaled to the target from wherever it starts; several must first share it as they should.
+        costs.append(near if near.exact or len(parts) == 1 else _costing_like(near, noise, delta))
     return _scaled(costs, epsilon, delta)
 
 
@@ -112,20 +114,25 @@ def _parts(shares: Mapping[str, float], rounds: Mapping[str, int]) -> dict[str, 
     return {query: shares[query] / total for query in asked}
 
 
+def _near(cost: QueryCost, noise: float) -> QueryCost:
+    """The cost with about the noise that makes it cost what one full Gaussian release with ``noise`` does."""
+    if not cost.amplified or cost.sampling == "balls-in-bins":
+        return cost
+    # The central limit of the composition: mu = q sqrt(T (e^(1/z^2) - 1)) (Bu et al., 2020, section 3).
+    spent = noise**2 * cost.probability**2 * cost.participations
+    return _with_noise(cost, 1 / math.sqrt(math.log1p(1 / spent)))
+
+
 def _costing_like(cost: QueryCost, noise: float, delta: float) -> QueryCost:
     """The cost with the noise that makes it cost what one full Gaussian release with ``noise`` does."""
     # Below its own delta at epsilon 0, a Gaussian's epsilon is 0 and says nothing: compare at a smaller delta then.
     compared = min(delta, gaussian_delta(noise, 0.0) / 100)
     wanted = composed_epsilon([QueryCost(cost.query, noise)], compared)
-    guess = cost.noise_multiplier
-    if cost.amplified and cost.sampling != "balls-in-bins":
-        # The central limit of the composition: mu = q sqrt(T (e^(1/z^2) - 1)) (Bu et al., 2020, section 3).
-        guess = 1 / math.sqrt(math.log1p(1 / (noise**2 * cost.probability**2 * cost.participations)))
 
     def cost_at(z: float) -> float:
         return composed_epsilon([_with_noise(cost, z)], compared)
 
-    return _with_noise(cost, _solve(cost_at, wanted, guess))
+    return _with_noise(cost, _solve(cost_at, wanted, cost.noise_multiplier))
 
 
 def _scaled(costs: list[QueryCost], target: float, delta: float) -> list[QueryCost]:
