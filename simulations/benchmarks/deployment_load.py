@@ -4,8 +4,9 @@
 
 For each number it makes a server and so many devices in DIR with the commands of docs/deployment.md, and lets a run of
 secagg+ pass in which every sum needs every device: popularity, and power iteration, for which a device loads no torch.
-After each sum it reads /proc: processor seconds and memory of each kind of process.  A device is three processes: one
-that keeps it up, one that answers, and Flower's SuperNode.
+After each sum it reads /proc: processor seconds and memory of each kind of process, and once more a while after the
+run, when all that devices do is to ask whether there is a message.  A device is three processes: one that keeps it up,
+one that answers, and Flower's SuperNode.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _SECONDS: Final = 3600.0
 _FEWEST: Final = 20
 # The sums before and after the rounds in which directions are turned.
 _OTHER_SUMS: Final = 2
+# After a run, until SuperNodes ask as seldom as they do; and how long they are looked at.
+_SETTLING, _IDLE_SECONDS = 30.0, 60.0
 _SETTINGS: Final = """
 [run]
 name = "load"
@@ -81,7 +84,8 @@ class Usage:
 class Load:
     """One run. ``rounds``: seconds of each.  ``lost``: devices that were missing in a sum, and attempts that gave none,
     all rounds together.  ``usages``: after each sum, by kind.  ``at``: when that was.  ``memory``: MB of all processes
-    at the end, shared pages once.  ``busy``: mean number of processes that wanted a core, whosever."""
+    at the end, shared pages once.  ``busy``: mean number of processes that wanted a core, whosever.  ``idle``: processor
+    seconds a second of each kind while nothing is asked."""
 
     devices: int
     phase: str
@@ -91,6 +95,7 @@ class Load:
     at: tuple[float, ...]
     memory: float
     busy: float
+    idle: Mapping[str, float]
 
 
 def processes_of(deployment: LoopbackDeployment) -> Iterator[tuple[str, ProcessMark]]:
@@ -157,7 +162,19 @@ def measure(directory: Path, devices: int, rounds: int) -> Load:
         sums = [one for one in events_of(deployment.server.run(1)) if one.get("devices")]
         lost = sum(one["asked"] - one["devices"] + sum(one["aborted"].values()) for one in sums)
         seconds = tuple(one["seconds"] for one in sums)
-        return Load(devices, phase, seconds, lost, tuple(usages), tuple(at), memory, sum(wanting) / len(wanting))
+        busy = sum(wanting) / len(wanting)
+        return Load(devices, phase, seconds, lost, tuple(usages), tuple(at), memory, busy, idle_of(deployment))
+
+
+def idle_of(
+    deployment: LoopbackDeployment, settling: float = _SETTLING, seconds: float = _IDLE_SECONDS
+) -> dict[str, float]:
+    """Processor seconds a second of each kind of process while nothing is asked."""
+    time.sleep(settling)
+    before, begun = usage_of(list(processes_of(deployment))), time.monotonic()
+    time.sleep(seconds)
+    after, wall = usage_of(list(processes_of(deployment))), time.monotonic() - begun
+    return {kind: (after[kind].seconds - before[kind].seconds) / wall for kind in KINDS}
 
 
 def table_of(loads: Sequence[Load]) -> str:
@@ -183,6 +200,9 @@ def table_of(loads: Sequence[Load]) -> str:
     for one in loads:
         cells = " | ".join(f"{_memory(one.usages[0][kind])} to {_memory(one.usages[-1][kind])}" for kind in KINDS)
         rows.append(f"| {one.devices} | {cells} | {one.memory:,.0f} |")
+    rows += ["", "While nothing is asked, processor seconds a second:", ""]
+    rows += [f"| devices | {' | '.join(KINDS)} |", f"|---:|{'---:|' * len(KINDS)}"]
+    rows += [f"| {one.devices} | {' | '.join(f'{one.idle[kind]:.3f}' for kind in KINDS)} |" for one in loads]
     return "\n".join(rows) + "\n"
 
 

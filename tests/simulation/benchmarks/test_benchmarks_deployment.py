@@ -70,10 +70,13 @@ def test_the_supernode_is_found_as_the_child_of_what_answers() -> None:
 
 def test_a_loads_seconds_are_told_between_the_first_sum_and_the_last() -> None:
     usages = [{kind: load.Usage(3, 10.0 + 2 * sums, 300.0 + sums) for kind in load.KINDS} for sums in range(3)]
-    told = load.table_of([load.Load(3, "finished", (9.0, 7.0, 8.0), 1, tuple(usages), (0.0, 10.0, 20.0), 900.0, 2.5)])
+    idle = dict.fromkeys(load.KINDS, 0.25)
+    one = load.Load(3, "finished", (9.0, 7.0, 8.0), 1, tuple(usages), (0.0, 10.0, 20.0), 900.0, 2.5, idle)
+    told = load.table_of([one])
     assert "| 3 | 8.0 | 9.0, 7.0, 8.0 | 1 | 2.5 |" in told
     assert f"| 3 | {' | '.join(['2.00'] * len(load.KINDS))} |" in told
     assert f"| 3 | {' | '.join(['100.0 to 100.7'] * len(load.KINDS))} | 900 |" in told
+    assert f"| 3 | {' | '.join(['0.250'] * len(load.KINDS))} |" in told
 
 
 def test_each_command_of_a_script_is_timed_and_one_that_fails_is_told_with_its_logs(tmp_path: Path) -> None:
