@@ -40,21 +40,16 @@ def frame_table(frame: Any, what: str) -> ColumnTable:
     if library and kind not in ("DataFrame", "Table"):
         action = "Call collect() first" if kind == "LazyFrame" else "Give a DataFrame, or a table of pyarrow"
         raise DataError("this is no table that is in memory", path=path, value=f"{library}.{kind}", action=action)
-    if library == "pandas":
-        columns = {place: frame.iloc[:, place].tolist() for place in range(len(frame.columns))}
-        names = [str(name) for name in frame.columns]
-    elif library == "polars":
-        columns = {place: column.to_list() for place, column in enumerate(frame.get_columns())}
-        names = [str(name) for name in frame.columns]
-    elif library == "pyarrow":
-        columns = {place: column.to_pylist() for place, column in enumerate(frame.columns)}
-        names = [str(name) for name in frame.column_names]
-    else:
-        columns = {place: _column(column, name, path) for place, (name, column) in enumerate(frame.items())}
-        names = [str(name) for name in frame]
+    try:
+        names, columns = _columns_of(frame, library, path)
+        cells = [cells_of(column) for column in columns]
+    except (ValueError, TypeError, KeyError, OverflowError, NotImplementedError) as error:
+        # Such as a name or a text that is no UTF-8, or a date that Python has none for.
+        action = "Write it anew, with texts in UTF-8"
+        raise DataError(f"a table that cannot be read: {error}", path=path, action=action) from None
     if not columns:
         raise DataError("a table without columns", path=path, action="Give at least a column user and a column item")
-    return ColumnTable(path, names, [cells_of(column) for column in columns.values()])
+    return ColumnTable(path, names, cells)
 
 
 def parquet_table(path: Path) -> ColumnTable:
@@ -102,6 +97,21 @@ def _number(value: float) -> str:
     if value != value:
         return ""
     return str(int(value)) if value.is_integer() and abs(value) < _MOST_EXACT else repr(value)
+
+
+def _columns_of(frame: Any, library: str, path: Path) -> tuple[list[str], list[list[Any]]]:
+    """The names of the columns and their values."""
+    match library:
+        case "pandas":
+            return [str(name) for name in frame.columns], [
+                frame.iloc[:, place].tolist() for place in range(len(frame.columns))
+            ]
+        case "polars":
+            return [str(name) for name in frame.columns], [column.to_list() for column in frame.get_columns()]
+        case "pyarrow":
+            return [str(name) for name in frame.column_names], [column.to_pylist() for column in frame.columns]
+        case _:
+            return [str(name) for name in frame], [_column(column, name, path) for name, column in frame.items()]
 
 
 def _column(column: Any, name: object, path: Path) -> list[Any]:

@@ -84,8 +84,8 @@ class Usage:
 class Load:
     """One run. ``rounds``: seconds of each.  ``lost``: devices that were missing in a sum, and attempts that gave none,
     all rounds together.  ``usages``: after each sum, by kind.  ``at``: when that was.  ``memory``: MB of all processes
-    at the end, shared pages once.  ``busy``: mean number of processes that wanted a core, whosever.  ``idle``: processor
-    seconds a second of each kind while nothing is asked."""
+    at the end, shared pages once.  ``busy``: mean number of processes that wanted a core, whosever.  ``idle``: of each
+    kind, processor seconds a second while nothing is asked."""
 
     devices: int
     phase: str

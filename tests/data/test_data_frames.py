@@ -19,7 +19,9 @@ from PIL import Image
 from source_cases import EVENTS, check_events
 
 from fedrec.data import sources
+from fedrec.data.frames import frame_table, parquet_table
 from fedrec.data.schema import TEST
+from fedrec.errors import DataError
 
 read_data = partial(sources.read_data, catalogue_from_interactions=True)
 
@@ -126,3 +128,26 @@ def test_columns_of_items_by_what_is_in_them(tmp_path: Path) -> None:
     assert said["code"] == (None, "200 values for 200 items sort nothing")
     assert said["nothing"] == (None, "it is empty") and said["pageURL"] == (None, "it names things")
     assert str(found.columns_taken[2]) == "items.parquet: id is taken as item"
+
+
+def not_utf8(text: bytes) -> pa.Array:
+    """A column of one text that Arrow takes for UTF-8 and that is none."""
+    ends = np.array([0, len(text)], dtype=np.int32)
+    return pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(ends.tobytes()), pa.py_buffer(text)])
+
+
+def test_texts_that_are_no_utf8_are_an_error_with_the_file(tmp_path: Path) -> None:
+    table = pa.table({"user": not_utf8(b"a\x97b"), "item": ["i"]})
+    with pytest.raises(DataError, match="that cannot be read"):
+        frame_table(table, "events")
+    pyarrow.parquet.write_table(table, tmp_path / "events.parquet")
+    with pytest.raises(DataError, match=r"events\.parquet"):
+        parquet_table(tmp_path / "events.parquet")
+
+
+def test_a_column_whose_name_is_no_utf8_is_an_error_with_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "events.parquet"
+    pyarrow.parquet.write_table(pa.table({"timestamp": ["1"], "item": ["i"]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"timestamp", b"timest\x97mp"))
+    with pytest.raises(DataError, match=r"events\.parquet"):
+        parquet_table(path)
