@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Final
 
 from fedrec.errors import StoreError
+from fedrec.sqlite_errors import SQLITE_ERRORS
 
 # "frec" in ASCII: tells an event store from any other SQLite file.
 APPLICATION_ID = 0x66726563
@@ -65,8 +66,9 @@ class SqliteErrors:
             raise StoreError(f"{what}: {error.strerror}", value=path) from None
         if isinstance(error, UnicodeEncodeError):
             raise StoreError(f"{what}: a text is not Unicode", value=error.object) from None
-        if isinstance(error, UnicodeDecodeError):  # of the file, or of SQLite's own words about a damaged one
-            raise StoreError(f"{what}: it holds a text that is none", value=path, action=_DAMAGED) from None
+        if isinstance(error, SQLITE_ERRORS):
+            why = "a size that there is no room for" if isinstance(error, MemoryError) else "a text that is none"
+            raise StoreError(f"{what}: it holds {why}", value=path, action=_DAMAGED) from None
 
 
 def create_file(path: Path) -> sqlite3.Connection:

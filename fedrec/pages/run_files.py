@@ -17,6 +17,7 @@ from fedrec.errors import FedrecError
 from fedrec.release.bundle import read_release
 from fedrec.release.keys import fingerprint
 from fedrec.run_values import table
+from fedrec.sqlite_errors import SQLITE_ERRORS
 
 RECORDS: Final = ("run.json", "server.json")
 _EVENTS, _LEDGER, _MODEL = "events.jsonl", "ledger.sqlite", "model"
@@ -203,7 +204,7 @@ def _budget(path: Path) -> Mapping[str, Any]:
             row = connection.execute("SELECT body FROM chain WHERE number = 0").fetchone()
         finally:
             connection.close()
-    except sqlite3.Error:
+    except SQLITE_ERRORS:
         return {}
     found = _parsed(row[0]) if row and isinstance(row[0], str) else None
     budget = (found or {}).get("budget")

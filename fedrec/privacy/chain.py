@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from fedrec.errors import PrivacyError
+from fedrec.sqlite_errors import SQLITE_ERRORS
 
 FIRST_HASH = "0" * 64
 _TABLE = """
@@ -124,6 +125,8 @@ class Chain:
                     raise PrivacyError(f"{self._path.name}: row {place} was changed", action=_RESTORE)
                 previous = _link(previous, body)
                 seen = seen or previous == head
+        if previous == FIRST_HASH:
+            raise PrivacyError(f"{self._path.name}: row 0 is missing", action=_RESTORE)
         if head is not None and not seen:
             raise PrivacyError(f"{self._path.name}: rows were cut off the end", value=head, action=_RESTORE)
 
@@ -170,7 +173,7 @@ class Chain:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (*SQLITE_ERRORS, json.JSONDecodeError) as error:
             raise PrivacyError(f"{self._path.name}: the ledger cannot be used: {error}", action=_RESTORE) from error
 
 

@@ -23,7 +23,7 @@ from typing import Any, Final, Literal
 from fedrec.errors import BudgetExceededError, PrivacyError
 from fedrec.privacy.accountant import QueryCost, check_delta, epsilon
 from fedrec.privacy.chain import Chain
-from fedrec.privacy.ledger_entry import AHEAD, LedgerEntry, entry_of
+from fedrec.privacy.ledger_entry import AHEAD, ODD_ROW, LedgerEntry, entry_of, odd_row
 
 SCHEMA = 2
 _OPENED: Final = "opened"
@@ -240,11 +240,14 @@ class Ledger:
         self._chain.check_file()
 
     def _header(self) -> Budget | None:
-        header = self._chain.bodies()[0]
-        if header.get("schema") != SCHEMA or header.get("kind") != "open":
-            raise PrivacyError("the ledger is of another version", value=header.get("schema"))
-        budget = header["budget"]
-        return None if budget is None else Budget(**budget)
+        header = next(iter(self._chain.bodies()), None)
+        if not isinstance(header, dict) or header.get("schema") != SCHEMA or header.get("kind") != "open":
+            said = header.get("schema") if isinstance(header, dict) else header
+            raise PrivacyError("the ledger is of another version", value=said)
+        try:
+            return None if header["budget"] is None else Budget(**header["budget"])
+        except ODD_ROW as error:
+            raise odd_row(0, error) from None
 
     def _checked(self, costs: Counter[QueryCost], what: str) -> float:
         if self._budget is None:
@@ -269,14 +272,20 @@ class Ledger:
         """Take in rows that were there before us or that another process wrote since."""
         bodies = self._chain.bodies(self._read)
         for number, body in enumerate(bodies, start=self._read):
-            if body["kind"] == "release":
-                self._take_in(entry_of(number, body))
-            elif body["kind"] == _OPENED:
-                self._take_in_opened(body)
-            else:
-                self._read += 1
+            try:
+                self._take_in_row(number, body)
+            except ODD_ROW as error:
+                raise odd_row(number, error) from None
         if bodies and self._authorised:
             self._authorised = Counter()  # another process spent: what we authorised may no longer fit
+
+    def _take_in_row(self, number: int, body: Mapping[str, Any]) -> None:
+        if body["kind"] == "release":
+            self._take_in(entry_of(number, body))
+        elif body["kind"] == _OPENED:
+            self._take_in_opened(body)
+        else:
+            self._read += 1
 
     def _take_in(self, entry: LedgerEntry) -> None:
         self._read += 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from fedrec.detached import ProcessMark
 from fedrec.errors import FedrecError, StoreError
+from fedrec.sqlite_errors import SQLITE_ERRORS
 from fedrec.whole_files import cannot_write, read_json, write_json
 
 PROCESS: Final = "process.json"
@@ -61,6 +61,6 @@ def _disk_by_name(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise cannot_write(Path(str(error.filename or out)), error) from error
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         action = "Make room on the disk; then start the run again with the same directory, and it goes on"
         raise StoreError(f"the run's state cannot be written: {error}", value=str(out), action=action) from error

@@ -20,6 +20,7 @@ from safetensors.numpy import load, save
 
 from fedrec import randomness
 from fedrec.errors import StoreError
+from fedrec.sqlite_errors import SQLITE_ERRORS
 from fedrec.whole_files import create_private
 
 _SCHEMA = 4
@@ -56,7 +57,7 @@ class ServerState:
             self._connection.execute("PRAGMA secure_delete=ON")
             self._connection.execute("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL)")
             kept = self._get("run")
-        except sqlite3.DatabaseError as error:
+        except SQLITE_ERRORS as error:
             raise StoreError(f"the server's state cannot be read: {error}", value=str(path)) from None
         wanted = json.dumps({"schema": _SCHEMA, "run": run}).encode()
         self._resumed = kept is not None
@@ -199,6 +200,6 @@ class ServerState:
         """Run a statement that writes, whole or not at all. Raises StoreError where the disk is full or refuses."""
         try:
             self._connection.execute(statement, values)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             action = "Make room on the disk; then start the run again with the same directory, and it goes on"
             raise StoreError(f"the server's state cannot be written: {error}", action=action) from None

@@ -26,6 +26,8 @@ from fedrec.data.sources import read_data
 from fedrec.data.store import EventStore
 from fedrec.enrolment.invite import read_invite
 from fedrec.enrolment.request import read_request
+from fedrec.privacy.accountant import QueryCost
+from fedrec.privacy.ledger import Budget, Ledger
 from fedrec.queries.run_manifest import RunManifest
 from fedrec.queries.secure_wire import Invitation
 from fedrec.queries.wire import Envelope, Part
@@ -253,16 +255,28 @@ def _pictures() -> list[bytes]:
 
 
 def store(place: Path) -> Target:
-    """A device's event store, and the documents of an enrolment."""
+    """A device's event store, a run's ledger, and the documents of an enrolment."""
     path, trial, document = place / "store.sqlite", place / "trial.sqlite", place / "document.json"
+    ledger = place / "ledger.sqlite"
     with EventStore.create(path, device_name="fuzz") as made_store, made_store.transaction():
         made_store.add_user("anna")
+    with Ledger.open(ledger, Budget(1.0, 1e-3, "user")) as made_ledger:
+        made_ledger.charge(QueryCost("metrics", 40.0), round=0)
 
-    def opened(content: bytes) -> None:
-        for ending in ("", "-wal", "-shm"):
+    def fresh(content: bytes) -> Path:
+        for ending in ("", "-wal", "-shm", "-journal"):
             trial.with_name(trial.name + ending).unlink(missing_ok=True)
         trial.write_bytes(content)
-        with EventStore.open(trial) as found:
+        return trial
+
+    def verified(content: bytes) -> None:
+        with Ledger.open(fresh(content)) as found:
+            found.entries()
+            found.verify()
+            found.spent()
+
+    def opened(content: bytes) -> None:
+        with EventStore.open(fresh(content)) as found:
             for user in found.users():
                 found.events(user)
                 found.notes(user)
@@ -279,6 +293,7 @@ def store(place: Path) -> Target:
     return made(
         [
             (opened, path.read_bytes()),
+            (verified, ledger.read_bytes()),
             (written(read_invite), invite),
             (written(lambda found: read_request(found, bytes(32))), b'{"schema":1,"name":"a","identity":"00"}'),
         ]

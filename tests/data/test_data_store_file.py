@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -155,3 +157,33 @@ def test_a_schema_that_is_no_text_is_damage(damaged: bytes, tmp_path: Path) -> N
     path.write_bytes(data.replace(b"TEXT", damaged))
     with pytest.raises(StoreError, match="text that is none"):
         EventStore.open(path)
+
+
+def test_a_schema_with_a_size_that_nobody_has_room_for_is_damage_not_a_lack_of_memory(tmp_path: Path) -> None:
+    """SQLite says "out of memory" of it, which Python raises as MemoryError."""
+    good, bad = tmp_path / "good.sqlite", tmp_path / "bad.sqlite"
+    with EventStore.create(good, device_name="one"):
+        pass
+    content, found = good.read_bytes(), 0
+    # The type of a row of the schema is its first text; right before it is the size of the row, in pieces of 7 bits.
+    for place in [at.start() for at in re.finditer(rb"table|index", content)]:
+        for before in range(4, 14):
+            damaged = bytearray(content)
+            damaged[place - before : place - before + 4] = b"\xff\xff\xff\xff"
+            bad.write_bytes(damaged)
+            if _out_of_memory(bad):
+                found += 1
+                with pytest.raises(StoreError, match="a size that there is no room for"):
+                    EventStore.open(bad)
+    assert found
+
+
+def _out_of_memory(path: Path) -> bool:
+    with closing(sqlite3.connect(path)) as connection:
+        try:
+            connection.execute("PRAGMA synchronous = NORMAL")
+        except MemoryError:
+            return True
+        except (sqlite3.Error, UnicodeDecodeError):
+            pass
+    return False

@@ -8,13 +8,15 @@ import random
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fedrec.errors import BudgetExceededError, PrivacyError
 from fedrec.privacy.accountant import QueryCost, epsilon
 from fedrec.privacy.calibrate import plan
-from fedrec.privacy.ledger import Budget, Ledger
+from fedrec.privacy.chain import Chain
+from fedrec.privacy.ledger import SCHEMA, Budget, Ledger
 
 BUDGET = Budget(3.0, 1e-5, "user")
 ROUND = QueryCost("training", 20.0)
@@ -253,3 +255,44 @@ def test_absurd_budgets_are_refused() -> None:
     for level, delta, unit in ((0.0, 1e-5, "user"), (math.inf, 1e-5, "user"), (1.0, 0.0, "user"), (1.0, 1e-5, "shop")):
         with pytest.raises(PrivacyError):
             Budget(level, delta, unit)  # type: ignore[arg-type]
+
+
+HEADER = {"schema": SCHEMA, "kind": "open", "budget": None, "time": 0}
+RELEASE = {"kind": "release", "query": "training", "round": 0, "detail": {}, "cost": ROUND.facts, "time": 0}
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ([], []),
+        ({"schema": SCHEMA, "kind": "open"}, []),
+        ({**HEADER, "budget": {"epsilon": 3.0}}, []),
+        ({**HEADER, "budget": [3.0]}, []),
+        (HEADER, [7]),
+        (HEADER, [{}]),
+        (HEADER, [{**RELEASE, "cost": None}]),
+        (HEADER, [{**RELEASE, "cost": {"noise_multiplier": "much"}}]),
+        (HEADER, [{**RELEASE, "detail": []}]),
+        (HEADER, [{"kind": "opened", "query": "training", "round": 0, "detail": {}}]),
+        (HEADER, [RELEASE, {"kind": "opened", "query": ["training"], "round": 0, "detail": {}}]),
+    ],
+)
+def test_a_whole_chain_that_no_ledger_wrote_is_refused(path: Path, header: Any, rows: list[Any]) -> None:
+    """Anybody can make one: the hashes take no secret."""
+    with Chain(path, lambda: header) as chain, chain.transaction():
+        for row in rows:
+            chain.append(row)
+    with pytest.raises(PrivacyError):
+        Ledger.open(path)
+
+
+def test_a_ledger_without_any_row_is_refused(path: Path) -> None:
+    Ledger.open(path, BUDGET).close()
+    database = sqlite3.connect(path)
+    for (trigger,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        database.execute(f"DROP TRIGGER {trigger}")
+    database.execute("DELETE FROM chain")
+    database.commit()
+    database.close()
+    with pytest.raises(PrivacyError, match="row 0 is missing"):
+        Ledger.open(path)

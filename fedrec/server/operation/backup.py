@@ -23,6 +23,7 @@ from fedrec.server.operation.running import is_up, read_running
 from fedrec.server.operation.server_directory import ServerDirectory, ServerFacts
 from fedrec.server.run_files import EVENTS, KEY, LEDGER, STATE
 from fedrec.server.run_marks import PROCESS
+from fedrec.sqlite_errors import SQLITE_ERRORS
 from fedrec.whole_files import cannot_write, replace_directory
 
 _SQLITE: Final = (".sqlite", ".db")
@@ -160,7 +161,7 @@ def _copy_database(source: Path, place: Path) -> Path:
             closing(sqlite3.connect(place)) as written,
         ):
             read.backup(written)
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise StoreError(f"a database cannot be copied: {error}", value=source.name, action="Call it again") from None
     return place
 
@@ -179,7 +180,7 @@ def _read_only(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30.0)) as opened:
             yield opened
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise StoreError(
             f"a ledger cannot be read: {error}", value=path.name, action="See docs/deployment.md"
         ) from None
