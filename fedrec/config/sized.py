@@ -12,6 +12,8 @@ SIZED: Final = frozenset(
         "collaborative.cooccurrence.enabled",
         "collaborative.cooccurrence.items",
         "collaborative.cooccurrence.normalise",
+        "collaborative.fold_in.rank",
+        "collaborative.fold_in.ridge",
         "collaborative.power_iteration.enabled",
         "collaborative.power_iteration.rank",
         "collaborative.power_iteration.steps",

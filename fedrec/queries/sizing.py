@@ -7,6 +7,9 @@ directions.  So everything hangs on the *signal-to-noise ratio* rho = N / (z sqr
 of the noise if all were alike.  Spectra of behaviour fall off, so the number of useful directions grows more slowly
 than rho; its square root is what this takes.
 
+How many directions of taste a user can be placed among hangs on how many users told of them, as N points tell about
+sqrt(N) directions apart; the more there are, the less each has to be held back.
+
 The better the sums can be heard, the more of the budget goes to which items are used together, and the less to how
 often each is used; one more step of power iteration is worth its part of the budget only where directions stand out.
 The constants were set once, by looking at films and music at several budgets, validation and test items both; they are
@@ -35,6 +38,9 @@ LEAST_RANK: Final = 6
 # takes several at once.  What is written may go further (`fedrec.collaborative.tall`).
 MOST_PAIRWISE_ITEMS: Final = 5_000
 _RANK_GROWTH: Final = 2.6
+# Of the factors among which a device places its user, by the root of the number of users.
+LEAST_PLACED, MOST_PLACED = 96, 256
+_PLACED_GROWTH: Final = 2.5
 _HALF: Final = 12.0
 # Top eigenvalue of the users' co-occurrence, less its popular direction, as a part of the number of users.
 _TOP: Final = 0.1
@@ -95,7 +101,7 @@ def sized_by_noise(config: Config, users: int, items: int) -> Config:
     steps = collaborative["power_iteration"]["steps"] if "collaborative.power_iteration.steps" in kept else None
     sizing = sizing_of(users, items, noise, steps=steps)
     collaborative["follows_noise"] = False
-    _put(tree, _sizes(config, sizing, items, noise), kept)
+    _put(tree, _sizes(config, sizing, users, items, noise), kept)
     if not collaborative["power_iteration"]["enabled"]:
         collaborative["power_iteration"]["steps"] = 0
     if not collaborative["selection"]["candidates"] and privacy.unit == "user":
@@ -106,7 +112,12 @@ def sized_by_noise(config: Config, users: int, items: int) -> Config:
     return from_tree({**tree, "privacy": {**tree["privacy"], "shares": _with_others(settled, sizing.shares)}})
 
 
-def _sizes(config: Config, sizing: Sizing, items: int, noise: float) -> dict[str, Any]:
+def placed_among(users: int) -> int:
+    """How many factors an item has for the fold-in of a user, see `fedrec.ranking.fold_in`."""
+    return min(MOST_PLACED, max(LEAST_PLACED, round(_PLACED_GROWTH * math.sqrt(users))))
+
+
+def _sizes(config: Config, sizing: Sizing, users: int, items: int, noise: float) -> dict[str, Any]:
     """What follows, by key with dots, whatever was written."""
     found: dict[str, Any] = {}
     pairwise = _pairwise(config, items)
@@ -123,6 +134,10 @@ def _sizes(config: Config, sizing: Sizing, items: int, noise: float) -> dict[str
         found["collaborative.prior.weight"] = config.collaborative.prior.weight * 0.2
         found["collaborative.prior.leading"] = 0.0
         found["collaborative.solver.ridge"] = config.collaborative.solver.ridge * 3.0
+    if fold_in := config.collaborative.fold_in:
+        placed = placed_among(users)
+        found["collaborative.fold_in.rank"] = placed
+        found["collaborative.fold_in.ridge"] = round(fold_in.ridge * LEAST_PLACED / placed, 6)
     if config.privacy.unit == "example" and noise:
         # Notes and photos are of a user, so nothing of one interaction could cover them.
         found |= {"collaborative.short_history_weighting": _SHORT, "model.notes": False, "model.photos": False}

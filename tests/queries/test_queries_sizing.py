@@ -17,7 +17,15 @@ from fedrec.config.sized import SIZED
 from fedrec.errors import ConfigError
 from fedrec.queries.plan import costs_of
 from fedrec.queries.schedule import asked_by
-from fedrec.queries.sizing import LEAST_RANK, MOST_PAIRWISE_ITEMS, MOST_RANK, sized_by_noise, sizing_of
+from fedrec.queries.sizing import (
+    LEAST_PLACED,
+    LEAST_RANK,
+    MOST_PAIRWISE_ITEMS,
+    MOST_PLACED,
+    MOST_RANK,
+    sized_by_noise,
+    sizing_of,
+)
 
 
 def auto(**tree: object) -> Config:
@@ -43,6 +51,20 @@ def test_less_noise_never_asks_for_less(users: int, items: int, noise: float) ->
     assert quiet.steps >= loud.steps
     assert quiet.pairwise >= loud.pairwise
     assert quiet.shares["popularity"] <= loud.shares["popularity"]
+
+
+def test_more_users_are_placed_among_more_factors_and_held_back_less() -> None:
+    settled = [sized_by_noise(auto(), users, 500).collaborative.fold_in for users in (10, 1_500, 6_000, 10**6)]
+    ranks, ridges = zip(*((one.rank, one.ridge) for one in settled if one), strict=True)
+    assert ranks == (LEAST_PLACED, 97, 194, MOST_PLACED)
+    assert sorted(ridges, reverse=True) == list(ridges)
+    assert [rank * ridge for rank, ridge in zip(ranks, ridges, strict=True)] == pytest.approx(
+        [96 * 0.012] * 4, rel=1e-3
+    )
+
+
+def test_without_a_fold_in_there_is_none_to_size() -> None:
+    assert sized_by_noise(auto(collaborative={"fold_in": None}), 900, 500).collaborative.fold_in is None
 
 
 @pytest.mark.parametrize("epsilon", [None, 1.0, 8.0])
@@ -88,6 +110,8 @@ WRITTEN = {
     "collaborative.prior.weight": 0.75,
     "collaborative.prior.leading": 0.25,
     "collaborative.solver.ridge": 11.0,
+    "collaborative.fold_in.rank": 33,
+    "collaborative.fold_in.ridge": 0.5,
     "collaborative.short_history_weighting": 7,
     "collaborative.cooccurrence.items": 30,
     "collaborative.cooccurrence.normalise": 1.0,
