@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -116,7 +118,21 @@ def main() -> None:
     from fedrec.client.supernode_messages import mend_supernode
 
     mend_supernode()
-    run_watched("flower-supernode")
+    code = 1
+    try:
+        run_watched("flower-supernode")
+        code = 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+        raise
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        # At once: the thread that answers this machine's app would keep a process up that takes no more messages.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 if __name__ == "__main__":

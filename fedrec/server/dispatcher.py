@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -13,7 +14,9 @@ from flwr.serverapp import Grid
 
 from fedrec.polling import Polling
 from fedrec.server.stragglers import OpenExchange, StragglerPolicy
+from fedrec.server_failures import is_server_failure
 
+_log = logging.getLogger(__name__)
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.04, 3.0
 # Each look costs the SuperLink a search for all that is waited for.
 _SHARE: Final = 0.25
@@ -55,7 +58,7 @@ class Dispatcher:
             if exchange.over(time.monotonic()):
                 return
             came = False
-            for message in self.grid.pull_messages(exchange.waiting):
+            for message in self._pulled(exchange):
                 seconds = exchange.arrived(message.metadata.reply_to_message_id, time.monotonic())
                 if seconds is not None:
                     came = True
@@ -64,6 +67,16 @@ class Dispatcher:
             exchange.pass_time(time.monotonic())
             if exchange.waiting and not came:
                 time.sleep(polling.pause())
+
+    def _pulled(self, exchange: OpenExchange) -> Iterable[Message]:
+        """What has come; nothing where the SuperLink fails, as it does now and then when many ask its database."""
+        try:
+            return self.grid.pull_messages(exchange.waiting)
+        except Exception as error:
+            if not is_server_failure(error):
+                raise
+            _log.warning("the SuperLink failed and is asked once more: %s", error)
+            return ()
 
     def _send(self, messages: Iterator[Message], exchange: OpenExchange) -> None:
         """As many as there is room for."""

@@ -60,6 +60,8 @@ def test_what_speaks_to_the_supernode_knows_nothing_of_a_device() -> None:
     runtime = next(source for source in SOURCES if source.name == "flower_runtime.py")
     assert fedrec_modules(runtime) == {"fedrec.errors", "fedrec.queries.wire"}
     messages = next(source for source in SOURCES if source.name == "supernode_messages.py")
-    assert fedrec_modules(messages) == {"fedrec.client.flower_runtime", "fedrec.errors", "fedrec.polling"}
+    assert fedrec_modules(messages) == {
+        *("fedrec.client.flower_runtime", "fedrec.errors", "fedrec.polling", "fedrec.server_failures")
+    }
     executor = next(source for source in SOURCES if source.name == "executor.py")
     assert fedrec_modules(executor) == {"fedrec.client.flower_runtime", "fedrec.errors", "fedrec.polling"}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import time
+from collections.abc import Callable
 
+import httpx
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.app.metadata import Metadata
@@ -16,7 +18,7 @@ from flwr.supercore.run import Run, RunNotRunningException
 from flwr.supernode import start_client_internal
 from flwr.supernode.nodestate import NodeState, NodeStateFactory
 
-from fedrec.client.supernode_messages import FLOWERS_OWN, Pull, asking_again, forgetting, mend_supernode
+from fedrec.client.supernode_messages import FLOWERS_OWN, Pull, asking_again, forgetting, mend_supernode, persisting
 
 RUN, NODE, SERVER = 7, 11, 1
 
@@ -75,11 +77,13 @@ def test_where_nothing_comes_it_looks_as_seldom_as_flowers_own() -> None:
 def test_it_stands_where_flowers_loop_finds_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop calls this function by this name, with a pause of three seconds where it returns None."""
     monkeypatch.setattr(start_client_internal, "_pull_and_store_message", lambda **_: 5)
+    monkeypatch.setattr(start_client_internal, "_push_messages", lambda **_: None)
     mend_supernode()
     assert start_client_internal._pull_and_store_message(state=None) == 5  # type: ignore[call-arg]
     loop = inspect.getsource(start_client_internal.start_client_internal)
     assert "run_id = _pull_and_store_message(" in loop
     assert f"time.sleep({FLOWERS_OWN:g})" in loop
+    assert "_push_messages(" in loop and "send=send" in loop and "receive=receive" in loop
 
 
 class EndedRun:
@@ -125,3 +129,70 @@ def test_a_message_whose_run_ended_while_it_came_is_not_handed_out(ours: bool) -
     assert ended.pulled(forgetting(flowers) if ours else flowers) is None
     assert ended.waiting == (0 if ours else 1)
     assert len(ended.state.get_messages_legacy()) == (0 if ours else 1)
+
+
+def failed(status: int) -> httpx.HTTPStatusError:
+    asked = httpx.Request("POST", "https://127.0.0.1/v1/fleet/pull-messages")
+    return httpx.HTTPStatusError("it failed", request=asked, response=httpx.Response(status, request=asked))
+
+
+class FailingServer:
+    """Fails so many times before it answers."""
+
+    def __init__(self, failures: int, status: int = 500) -> None:
+        self.failures, self.status, self.asked = failures, status, 0
+
+    def receive(self) -> None:
+        self.asked += 1
+        if self.asked <= self.failures:
+            raise failed(self.status)
+
+
+def pulled(pull: Callable[..., object], server: FailingServer) -> object:
+    ended = EndedRun()
+    return pull(
+        state=ended.state,
+        object_store=ended.store,
+        node_config={},
+        receive=server.receive,
+        get_run=ended.gone,
+        get_fab=ended.gone,
+        pull_object=ended.gone,
+        confirm_message_received=ended.gone,
+        trusted_entities=None,
+    )
+
+
+def test_a_server_that_fails_once_ends_flowers_loop_and_is_asked_again_by_ours() -> None:
+    flowers = start_client_internal._pull_and_store_message
+    with pytest.raises(httpx.HTTPStatusError):
+        pulled(flowers, FailingServer(1))
+    once, long = FailingServer(1), FailingServer(99)
+    pauses: list[float] = []
+    assert pulled(persisting(flowers, pauses.append), once) is None
+    assert once.asked == 2 and len(pauses) == 1
+    assert pulled(persisting(flowers, pauses.append), long) is None
+    assert long.asked == 5 and sum(pauses) < 10
+
+
+def test_what_is_no_failure_of_the_server_ends_it_as_before() -> None:
+    refusing = FailingServer(99, status=403)
+    with pytest.raises(httpx.HTTPStatusError):
+        pulled(persisting(start_client_internal._pull_and_store_message, lambda _: None), refusing)
+    assert refusing.asked == 1
+
+
+def test_an_answer_is_sent_again_where_the_server_failed() -> None:
+    sent: list[int] = []
+
+    def send(number: int) -> str:
+        sent.append(number)
+        if len(sent) < 3:
+            raise failed(503)
+        return "taken"
+
+    def push(*, send: Callable[[int], str]) -> str:
+        return send(7)
+
+    assert persisting(push, lambda _: None)(send=send) == "taken"
+    assert sent == [7, 7, 7]
