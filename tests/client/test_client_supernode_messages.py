@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -196,3 +198,21 @@ def test_an_answer_is_sent_again_where_the_server_failed() -> None:
 
     assert persisting(push, lambda _: None)(send=send) == "taken"
     assert sent == [7, 7, 7]
+
+
+def test_a_supernode_whose_loop_ended_is_no_process_any_more() -> None:
+    """Flower's answers this machine's app from a thread of its own, which would keep up a process that is deaf."""
+    code = """
+import threading, time
+from fedrec.client import supernode
+supernode.refuse_unless_isolated = lambda: None
+def run_watched(command):
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    raise %s
+supernode.run_watched = run_watched
+supernode.main()
+"""
+    for ending, status in (("SystemExit(5)", 5), ("SystemExit('why')", 1), ("RuntimeError('why')", 1)):
+        done = subprocess.run([sys.executable, "-c", code % ending], timeout=50, capture_output=True, check=False)
+        assert done.returncode == status
+        assert (b"RuntimeError: why" in done.stderr) == ending.startswith("Runtime")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+import httpx
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
@@ -229,3 +230,28 @@ def test_every_start_of_a_server_is_a_session_of_its_own() -> None:
     with devices() as first, devices() as second:
         assert first.session != second.session
         assert len(first.session) == 32
+
+
+class Failing(InProcessGrid):
+    """A SuperLink that fails every second time that it is asked for replies."""
+
+    asked = 0
+    status = 500
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        Failing.asked += 1
+        if Failing.asked % 2:
+            request = httpx.Request("POST", "https://127.0.0.1/v1/runtime/pull-messages")
+            response = httpx.Response(Failing.status, request=request)
+            raise httpx.HTTPStatusError("it failed", request=request, response=response)
+        return super().pull_messages(message_ids)
+
+
+def test_a_superlink_that_fails_is_asked_again_and_one_that_refuses_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Failing, "asked", 0)
+    with devices(grid=Failing) as asked:
+        assert asked.aggregate(QUESTION, range(COUNT)).devices == COUNT
+    monkeypatch.setattr(Failing, "asked", 0)
+    monkeypatch.setattr(Failing, "status", 403)
+    with devices(grid=Failing) as asked, pytest.raises(httpx.HTTPStatusError):
+        asked.aggregate(QUESTION, range(COUNT))
