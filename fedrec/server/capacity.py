@@ -53,8 +53,8 @@ class Constants:
     """
 
     exchange_seconds: float = 6.0
-    link_messages: float = 30.0
-    link_requests: float = 300.0
+    link_messages: float = 6.7
+    link_requests: float = 90.0
     poll_seconds: float = 3.0
     device_seconds: float = 0.012
     device_seconds_neighbour: float = 0.00035

@@ -115,7 +115,7 @@ def test_what_breaks_first_comes_first_and_holds_up_to_what_it_says() -> None:
 def test_a_slower_link_makes_a_longer_sum() -> None:
     def run(rate: float) -> dict[str, float]:
         found: dict[str, float] = capacity(
-            bench.config_of(1, 1), 1000, 1000, ITEMS, 5000, Constants(link_messages=rate)
+            bench.config_of(1, 1), 1000, 1000, ITEMS, 5000, Constants(link_messages=rate, link_requests=300.0)
         )["run"]
         return found
 
