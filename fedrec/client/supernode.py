@@ -118,21 +118,26 @@ def main() -> None:
     from fedrec.client.supernode_messages import mend_supernode
 
     mend_supernode()
-    code = 1
+    status = _status_of("flower-supernode")
+    # At once: the thread that answers this machine's app would keep a process up that takes no more messages.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _status_of(command: str) -> int:
+    """Be a command (`run_watched`) until it ends; the status to leave with, its reason told on stderr."""
     try:
-        run_watched("flower-supernode")
-        code = 0
+        run_watched(command)
     except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else 1
-        raise
+        if ended.code is None or isinstance(ended.code, int):
+            return ended.code or 0
+        sys.stderr.write(f"{ended.code}\n")
+        return 1
     except BaseException:
         traceback.print_exc()
-        raise
-    finally:
-        # At once: the thread that answers this machine's app would keep a process up that takes no more messages.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
